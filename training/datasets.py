@@ -1,0 +1,311 @@
+"""The image sets that models are trained and evaluated on: integers, in fixed splits.
+
+It makes no tensors (`models.images` does), shuffles nothing, and downloads only when told to.
+A new set is one function that reads it and one entry in `DATASETS`, at the end.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pooch
+from jaxtyping import Int64, UInt8
+
+from training.formats import DatasetError, read_amat, read_idx, read_npz
+
+Images = UInt8[np.ndarray, "batch height width *channel"]
+Labels = Int64[np.ndarray, " batch"]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images with levels 0..max_value, colour last, and their labels if they have any."""
+
+    images: Images
+    labels: Labels | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+Splits = tuple[Split, Split, Split]
+"""Train, validation, test."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Three disjoint splits and what is known of them."""
+
+    name: str
+    train: Split
+    validation: Split
+    test: Split
+    levels: int
+    """Pixels are the integers 0..levels-1."""
+    licence: str
+    """As its source states it."""
+    class_names: tuple[str, ...] = ()
+
+    @property
+    def max_value(self) -> int:
+        """The level of a white pixel."""
+        return self.levels - 1
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width)."""
+        _, height, width, *colour = self.train.images.shape
+        return (colour[0] if colour else 1), height, width
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hex digest of every split's shape, pixels and labels: of the content, not of files."""
+        digest = hashlib.sha256()
+        for split in (self.train, self.validation, self.test):
+            digest.update(repr(split.images.shape).encode())
+            digest.update(np.ascontiguousarray(split.images).data)
+            if split.labels is not None:
+                digest.update(split.labels.astype("<i8").data)
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Source:
+    """Files that together hold a data set, in a folder or beside each other."""
+
+    folder: str
+    files: tuple[str, ...]
+    """Names without `.gz`: each may be gzipped or not."""
+    read: Callable[[Sequence[Path]], Splits]
+    url: str = ""
+    """Where `<url><file>.gz` can be downloaded from; empty when no lasting place is known."""
+    md5: tuple[str, ...] = ()
+    """Published digests of the downloads, one per file."""
+
+    def find(self, data_dir: Path) -> list[Path] | None:
+        """The files' paths, or None when one is missing."""
+        for folder in (data_dir / self.folder, data_dir):
+            found = [_plain_or_gzipped(folder / name) for name in self.files]
+            paths = [path for path in found if path is not None]
+            if len(paths) == len(self.files):
+                return paths
+        return None
+
+    def download(self, data_dir: Path) -> list[Path]:
+        """Fetch every file into the source's folder, and check its published digest."""
+        try:
+            return [
+                Path(
+                    pooch.retrieve(
+                        f"{self.url}{name}.gz",
+                        known_hash=f"md5:{md5}",
+                        fname=f"{name}.gz",
+                        path=data_dir / self.folder,
+                    )
+                )
+                for name, md5 in zip(self.files, self.md5, strict=True)
+            ]
+        except (OSError, ValueError) as error:
+            raise DatasetError(
+                f"A download gives the published content; received from {self.url}: {error}. Put "
+                f"{', '.join(self.files)} into {data_dir / self.folder} by hand."
+            ) from error
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of a data set without reading it, and the sources it can be read from."""
+
+    about: str
+    licence: str
+    image_shape: tuple[int, int, int]
+    counts: tuple[int, int, int]
+    """Images in train, validation and test."""
+    levels: int
+    sources: tuple[Source, ...]
+    """Any one of them will do; a source without files needs nothing on disk."""
+    sha256: str | None = None
+    """Of `Dataset.sha256`: the same from every source."""
+    class_names: tuple[str, ...] = ()
+
+    def find(self, data_dir: Path) -> tuple[Source, list[Path]] | None:
+        """The first source that is complete, with its paths."""
+        for source in self.sources:
+            paths = source.find(data_dir)
+            if paths is not None:
+                return source, paths
+        return None
+
+
+def load(name: str, *, data_dir: Path | None = None, download: bool = False) -> Dataset:
+    """The data set of that name, checked against its known digest.
+
+    Args:
+        name: A key of `DATASETS`.
+        data_dir: Where its files are; see `resolve_data_dir` for the default.
+        download: Fetch missing files from the set's publisher, if it has one.
+
+    Raises:
+        DatasetError: Unknown name, missing files (it says which, and where), or other content.
+    """
+    if name not in DATASETS:
+        raise DatasetError(
+            f"A data set is one of {', '.join(DATASETS)}; received {name!r}. Choose one of them."
+        )
+    entry, folder = DATASETS[name], resolve_data_dir(data_dir)
+    source, paths = entry.find(folder) or _fetch(name, entry, folder, download=download)
+    train, validation, test = source.read(paths)
+    dataset = Dataset(
+        name=name,
+        train=train,
+        validation=validation,
+        test=test,
+        levels=entry.levels,
+        licence=entry.licence,
+        class_names=entry.class_names,
+    )
+    if entry.sha256 is not None and dataset.sha256 != entry.sha256:
+        raise DatasetError(
+            f"The content of {name} has the sha256 {entry.sha256}; received {dataset.sha256} from "
+            f"{', '.join(map(str, paths)) or 'the library'}. Fetch these files again."
+        )
+    return dataset
+
+
+def resolve_data_dir(data_dir: Path | None) -> Path:
+    """The folder given, else `VAE_DATA_DIR` of the environment, else `data` here."""
+    return data_dir or Path(os.environ.get("VAE_DATA_DIR") or "data")
+
+
+def at_hand(name: str, *, data_dir: Path | None = None) -> bool:
+    """Whether every file that the set needs is there; reads none of them."""
+    return DATASETS[name].find(resolve_data_dir(data_dir)) is not None
+
+
+def _fetch(name: str, entry: Entry, data_dir: Path, *, download: bool) -> tuple[Source, list[Path]]:
+    known = next((source for source in entry.sources if source.url), None)
+    if download and known is not None:
+        return known, known.download(data_dir)
+    wanted = ", or ".join(
+        f"{', '.join(source.files)} in {data_dir / source.folder}" for source in entry.sources
+    )
+    remedy = "add --download" if known is not None else "put them there by hand"
+    raise DatasetError(
+        f"The data set {name} needs its files, gzipped or not: {wanted}; received none that are "
+        f"complete. Name another folder with --data-dir or VAE_DATA_DIR, or {remedy}."
+    )
+
+
+def _plain_or_gzipped(path: Path) -> Path | None:
+    candidates = (path, path.with_name(f"{path.name}.gz"))
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+def _read_digits(_: Sequence[Path]) -> Splits:
+    """1,797 images ranked by a digest of their pixels: stable, whatever the library's order."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    images = bunch.images.astype(np.uint8)
+    labels = bunch.target.astype(np.int64)
+    ranks = np.argsort([hashlib.sha256(image.tobytes()).hexdigest() for image in images])
+    train, validation, test = np.split(ranks, (1197, 1497))
+    return (
+        Split(images[train], labels[train]),
+        Split(images[validation], labels[validation]),
+        Split(images[test], labels[test]),
+    )
+
+
+_NUM_IDX_VALIDATION = 5_000
+_IDX_FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+
+
+def _read_idx_set(paths: Sequence[Path]) -> Splits:
+    """The last 5,000 training images are the validation split."""
+    images, labels, test_images, test_labels = (read_idx(path) for path in paths)
+    labels, test_labels = labels.astype(np.int64), test_labels.astype(np.int64)
+    end = len(images) - _NUM_IDX_VALIDATION
+    return (
+        Split(images[:end], labels[:end]),
+        Split(images[end:], labels[end:]),
+        Split(test_images, test_labels),
+    )
+
+
+def _read_static_npz(paths: Sequence[Path]) -> Splits:
+    train, validation, test = (
+        Split(rows.reshape(-1, 28, 28)) for rows in read_npz(paths[0], "train", "valid", "test")
+    )
+    return train, validation, test
+
+
+def _read_static_amat(paths: Sequence[Path]) -> Splits:
+    train, validation, test = (
+        Split(read_amat(path, columns=784).reshape(-1, 28, 28)) for path in paths
+    )
+    return train, validation, test
+
+
+_DIGIT_NAMES = tuple("0123456789")
+
+DATASETS: dict[str, Entry] = {
+    "digits": Entry(
+        about="handwritten digits of the UCI repository, part of scikit-learn",
+        licence="CC BY 4.0",
+        image_shape=(1, 8, 8),
+        counts=(1_197, 300, 300),
+        levels=17,
+        sha256="d522fc1a067b55ad4efa73a86136c7f6a9c2899993f36f7a41a2e61e74b95631",
+        sources=(Source("", (), _read_digits),),
+        class_names=_DIGIT_NAMES,
+    ),
+    "mnist-static": Entry(
+        about="handwritten digits, the fixed binarisation of Larochelle and Murray (2011)",
+        licence="none stated",
+        image_shape=(1, 28, 28),
+        counts=(50_000, 10_000, 10_000),
+        levels=2,
+        sha256="d02ebecf4feece8eba9f2606c233a3e9ebacf0f4dffd760c05df8f7c7f6df89e",
+        sources=(
+            Source("static_binarized_mnist", ("binarized_mnist.npz",), _read_static_npz),
+            Source(
+                "static_binarized_mnist",
+                tuple(f"binarized_mnist_{split}.amat" for split in ("train", "valid", "test")),
+                _read_static_amat,
+            ),
+        ),
+    ),
+    "mnist": Entry(
+        about="handwritten digits, grey (LeCun et al. 1998)",
+        licence="none stated",
+        image_shape=(1, 28, 28),
+        counts=(55_000, 5_000, 10_000),
+        levels=256,
+        sha256="f4034bead488e20f3e921340d4436a956facf939ab5a22d311c16da7525c08d3",
+        sources=(
+            Source(
+                "mnist",
+                _IDX_FILES,
+                _read_idx_set,
+                url="https://ossci-datasets.s3.amazonaws.com/mnist/",
+                md5=(
+                    "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+                    "d53e105ee54ea40749a09fcbcd1e9432",
+                    "9fb629c4189551a2d022fa330f9573f3",
+                    "ec29112dd5afa0611ce80d1b7f02629c",
+                ),
+            ),
+        ),
+        class_names=_DIGIT_NAMES,
+    ),
+}

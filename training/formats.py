@@ -1,0 +1,96 @@
+"""Files of arrays, IDX, amat and npz, to numpy arrays, plain or gzipped.
+
+It knows no data set and no split; it never unpickles.
+"""
+
+import gzip
+import io
+import zipfile
+import zlib
+from math import prod
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from models.errors import VAEError
+
+_IDX_BYTES = 0x08
+
+
+class DatasetError(VAEError):
+    """A data set is unknown, not at hand, or not what it claims to be."""
+
+
+def read_idx(path: Path) -> UInt8[np.ndarray, "..."]:
+    """The unsigned bytes of an IDX file, the format of MNIST and its kin.
+
+    Raises:
+        DatasetError: Another format, or fewer or more bytes than its header promises.
+    """
+    content = read_content(path)
+    if len(content) < 4 or content[:3] != bytes([0, 0, _IDX_BYTES]):
+        raise DatasetError(
+            f"An IDX file of bytes starts with 00 00 08; {path} starts with "
+            f"{content[:3].hex(' ')}. Fetch it again."
+        )
+    start = 4 + 4 * content[3]
+    shape = tuple(int(side) for side in np.frombuffer(content[4:start], dtype=">u4"))
+    if len(content) - start != prod(shape):
+        raise DatasetError(
+            f"{path} promises an array of shape {shape}; received {len(content) - start} bytes "
+            f"for its {prod(shape)}. Fetch it again."
+        )
+    return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape)
+
+
+def read_amat(path: Path, *, columns: int) -> UInt8[np.ndarray, "row column"]:
+    """A text matrix of zeros and ones between blanks, one row a line.
+
+    Raises:
+        DatasetError: Anything but zeros, ones and blanks, or an incomplete row.
+    """
+    digits = read_content(path).translate(None, delete=b" \t\r\n")
+    cells = np.frombuffer(digits, dtype=np.uint8) - np.uint8(ord("0"))
+    if cells.size == 0 or cells.size % columns or cells.max() > 1:
+        raise DatasetError(
+            f"A binary amat file holds rows of {columns} zeros and ones; received {cells.size} "
+            f"characters in {path}, not all of them such rows. Fetch it again."
+        )
+    return cells.reshape(-1, columns)
+
+
+def read_npz(path: Path, *keys: str) -> list[np.ndarray]:
+    """The named arrays of an npz file, in the order asked for.
+
+    Raises:
+        DatasetError: Not an npz file, a missing array, or one that would have to be unpickled.
+    """
+    try:
+        with np.load(io.BytesIO(read_content(path)), allow_pickle=False) as arrays:
+            missing = [key for key in keys if key not in arrays]
+            if missing:
+                raise DatasetError(
+                    f"{path} holds the arrays {', '.join(keys)}; received {', '.join(arrays)}. "
+                    "Fetch or save it again."
+                )
+            return [arrays[key] for key in keys]
+    except (ValueError, OSError, zipfile.BadZipFile, zlib.error, TypeError) as error:
+        raise DatasetError(
+            f"An npz file is a zip of plain arrays; {path} is not: {error}. Fetch it again."
+        ) from error
+
+
+def read_content(path: Path) -> bytes:
+    """A file's bytes, without the gzip wrapping if it has one.
+
+    Raises:
+        DatasetError: It cannot be read, or its wrapping is damaged.
+    """
+    try:
+        content = path.read_bytes()
+        return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+    except (OSError, EOFError, zlib.error) as error:
+        raise DatasetError(
+            f"{path} must be readable; received: {error}. Fetch it again."
+        ) from error
