@@ -1,0 +1,216 @@
+"""The configs that a bundle stores: frozen, strict, tagged by `kind`; they build nothing.
+
+Each `kind` here is a key of the plain dict at the end of the module that builds it
+(`likelihoods.LIKELIHOODS`, `priors.PRIORS`, `posteriors.POSTERIORS`, `networks.NETWORKS`).
+"""
+
+from math import prod
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9_-]+$", max_length=64)]
+Side = Annotated[int, Field(ge=1, le=4096)]
+Levels = Annotated[int, Field(ge=2, le=65536)]
+Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class Config(BaseModel):
+    """Frozen, and refuses fields that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ImageSpec(Config):
+    """How a picture becomes an observation, and back. Read by `images.py` alone."""
+
+    channels: Literal[1, 3]
+    height: Side
+    width: Side
+    fit: Literal["stretch", "crop", "pad"] = "stretch"
+    """Another aspect ratio is stretched, cropped at its centre, or padded with `background`."""
+    resample: Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"] = "bilinear"
+    """Pillow's kernel; all but `nearest` are antialiased when they reduce."""
+    grey: Literal["rec601"] = "rec601"
+    """Colour to grey: 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601), as Pillow's "L" does."""
+    background: Annotated[int, Field(ge=0, le=255)] = 0
+    """What transparent pixels and padding become, 0 black to 255 white."""
+    levels: Levels = 256
+    """Number of grey levels of one channel of x."""
+    values: Literal["integer", "unit"] = "integer"
+    """x holds the integers 0..levels-1, or their quotient by levels-1 in [0, 1]."""
+    binarization: Literal["none", "threshold", "stochastic"] = "none"
+    """How grey becomes {0,1}: at one half, or 1 with the grey value as its probability."""
+
+    @model_validator(mode="after")
+    def _binarization_has_two_levels(self) -> Self:
+        if (self.binarization != "none") != (self.levels == 2):
+            raise ValueError(
+                "An image spec has a binarization exactly when it has 2 levels; received "
+                f"binarization={self.binarization!r} with levels={self.levels}. Name one of them anew."
+            )
+        return self
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width)."""
+        return self.channels, self.height, self.width
+
+
+class BernoulliConfig(Config):
+    """Binary pixels {0, 1}."""
+
+    kind: Literal["bernoulli"] = "bernoulli"
+
+
+class ContinuousBernoulliConfig(Config):
+    """Grey pixels as real numbers in [0, 1]: a density."""
+
+    kind: Literal["continuous_bernoulli"] = "continuous_bernoulli"
+
+
+class DiscretizedLogisticConfig(Config):
+    """Integers 0..levels-1 under a mixture of logistics; colour channels are conditioned in turn."""
+
+    kind: Literal["discretized_logistic"] = "discretized_logistic"
+    levels: Levels = 256
+    num_mixtures: Annotated[int, Field(ge=1, le=64)] = 1
+
+
+class DiscretizedNormalConfig(Config):
+    """Integers 0..levels-1 under a normal whose mass over each level is exact."""
+
+    kind: Literal["discretized_normal"] = "discretized_normal"
+    levels: Levels = 256
+
+
+class NormalConfig(Config):
+    """Real pixels on the unit scale: a density per unit of that scale."""
+
+    kind: Literal["normal"] = "normal"
+    scale: Literal["fixed", "per_image", "per_pixel"] = "per_image"
+    fixed_scale: PositiveFloat = 1.0
+    """The scale itself when `scale` is "fixed"; its starting point otherwise."""
+
+
+LikelihoodConfig = Annotated[
+    BernoulliConfig
+    | ContinuousBernoulliConfig
+    | DiscretizedLogisticConfig
+    | DiscretizedNormalConfig
+    | NormalConfig,
+    Field(discriminator="kind"),
+]
+
+
+class StandardNormalConfig(Config):
+    """z ~ N(0, I)."""
+
+    kind: Literal["standard_normal"] = "standard_normal"
+
+
+PriorConfig = StandardNormalConfig
+
+
+class DiagonalNormalConfig(Config):
+    """q(z|x) = N(loc(x), diag(scale(x))^2)."""
+
+    kind: Literal["diagonal_normal"] = "diagonal_normal"
+
+
+PosteriorConfig = DiagonalNormalConfig
+
+Widths = Annotated[tuple[PositiveInt, ...], Field(max_length=16)]
+
+
+class MLPConfig(Config):
+    """Dense layers. No hidden layer at all makes the network affine."""
+
+    kind: Literal["mlp"] = "mlp"
+    hidden: Widths = (300, 300)
+    activation: Literal["relu", "tanh", "silu", "gelu"] = "relu"
+    dropout: Dropout = 0.0
+
+
+class GatedMLPConfig(Config):
+    """Dense layers times sigmoid gates (Tomczak & Welling 2018, arXiv:1705.07120)."""
+
+    kind: Literal["gated_mlp"] = "gated_mlp"
+    hidden: Annotated[Widths, Field(min_length=1)] = (300, 300)
+    dropout: Dropout = 0.0
+
+
+class ConvConfig(Config):
+    """Residual convolutions at successively halved resolutions, for any height and width."""
+
+    kind: Literal["conv"] = "conv"
+    channels: Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=8)] = (32, 64)
+    """Width at one half, one quarter, ... of the image's sides."""
+    blocks: Annotated[tuple[Annotated[int, Field(ge=0, le=32)], ...], Field(max_length=8)] = (1, 1)
+    """Residual blocks at each of these resolutions."""
+    dropout: Dropout = 0.0
+
+    @model_validator(mode="after")
+    def _one_count_per_resolution(self) -> Self:
+        if len(self.channels) != len(self.blocks):
+            raise ValueError(
+                "A conv network has one number of blocks per resolution; received channels="
+                f"{self.channels} and blocks={self.blocks}. Give both the same length."
+            )
+        return self
+
+
+NetworkConfig = Annotated[MLPConfig | GatedMLPConfig | ConvConfig, Field(discriminator="kind")]
+
+
+class VAEConfig(Config):
+    """Three distributions and the networks that give two of them their parameters."""
+
+    image_shape: tuple[Literal[1, 3], Side, Side]
+    """(channels, height, width) of an observation."""
+    latent_shape: Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=3)]
+    """Most often (L,)."""
+    likelihood: LikelihoodConfig
+    prior: PriorConfig = StandardNormalConfig()
+    posterior: PosteriorConfig = DiagonalNormalConfig()
+    encoder: NetworkConfig
+    decoder: NetworkConfig
+
+    @property
+    def num_dimensions(self) -> int:
+        """D of bits per dim: channels x height x width."""
+        return prod(self.image_shape)
+
+
+_VALUES: dict[str, Literal["integer", "unit"]] = {
+    "bernoulli": "integer",
+    "continuous_bernoulli": "unit",
+    "discretized_logistic": "integer",
+    "discretized_normal": "integer",
+    "normal": "unit",
+}
+
+
+def check_fit(vae: VAEConfig, image: ImageSpec) -> None:
+    """Refuse an image spec that does not make observations in the likelihood's support.
+
+    Raises:
+        ValueError: Shape, kind of values or number of levels differ.
+    """
+    if image.shape != vae.image_shape:
+        raise ValueError(
+            f"The image spec makes the shape that the model takes; received {image.shape} and "
+            f"{vae.image_shape}. Make them equal."
+        )
+    kind = vae.likelihood.kind
+    if image.values != _VALUES[kind]:
+        raise ValueError(
+            f"A {kind} likelihood takes {_VALUES[kind]} values; the image spec makes "
+            f"{image.values} ones. Set image.values = {_VALUES[kind]!r}."
+        )
+    levels = 2 if kind == "bernoulli" else getattr(vae.likelihood, "levels", image.levels)
+    if image.levels != levels:
+        raise ValueError(
+            f"The likelihood has {levels} levels; the image spec makes {image.levels}. "
+            "Make them equal."
+        )

@@ -1,0 +1,79 @@
+"""The exceptions of this project; knows no status codes and no command lines.
+
+    VAEError
+      ConfigError(ValueError)        a config names something unknown, or parts that do not fit
+      InputError(ValueError)         the caller's arrays
+        ShapeMismatch                says expected and received shape
+        OutOfSupport                 x outside the likelihood's support; NaN
+        CorruptImage                 bytes that claim to be a picture or an array and are not
+        UnsupportedMedia             a format that is not read here
+        PayloadTooLarge              bytes, pixels or items over a limit
+      UnsupportedOperation           this model has no labels, no exact mass, ...
+      BundleError
+        BundleNotFound               nothing at that path
+        BundleCorrupt                files that do not match the manifest, the config or each other
+        BundleVersionUnsupported     written by a newer or an unknown format version
+
+A message has three parts: the invariant, what was received, what to do about it.
+"""
+
+
+class VAEError(Exception):
+    """The root of the tree; one handler on it serves every subclass."""
+
+
+class ConfigError(VAEError, ValueError):
+    """A config names something unknown, or names parts that do not fit together."""
+
+
+class InputError(VAEError, ValueError):
+    """The caller's arrays or pictures are not what the model takes.
+
+    Attributes:
+        items: Which items of a batch are at fault, and why: (index, reason) pairs. Empty when the
+            fault is the whole input's.
+    """
+
+    def __init__(self, message: str, *, items: tuple[tuple[int, str], ...] = ()) -> None:
+        super().__init__(message)
+        self.items = items
+
+
+class ShapeMismatch(InputError):
+    """An array has another shape than the one it must have; the message says both."""
+
+
+class OutOfSupport(InputError):
+    """A value has probability zero by construction: outside the support, infinite or NaN."""
+
+
+class CorruptImage(InputError):
+    """Bytes that claim to be a picture or an array and cannot be read as one."""
+
+
+class UnsupportedMedia(InputError):
+    """A picture or array format that is not read here."""
+
+
+class PayloadTooLarge(InputError):
+    """More bytes, pixels or items than the limit; the message names the limit's setting."""
+
+
+class UnsupportedOperation(VAEError):
+    """This model cannot do what was asked: it has no labels, no exact mass, no such estimator."""
+
+
+class BundleError(VAEError):
+    """A bundle on disk cannot be used."""
+
+
+class BundleNotFound(BundleError):
+    """There is no bundle at that path, or no such model or version in the repository."""
+
+
+class BundleCorrupt(BundleError):
+    """A bundle's files do not match its manifest, its config or each other."""
+
+
+class BundleVersionUnsupported(BundleError):
+    """The bundle's format version is not one that this code reads."""

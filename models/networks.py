@@ -1,0 +1,200 @@
+"""Encoder and decoder bodies: tensors in, parameters of distributions out; no probability here.
+
+Every network takes (*lead, *in_shape) to (*lead, *out_shape). Outside training a pass of fewer than
+`MIN_ROWS` rows is padded with zeros, because matrix libraries take other kernels for tiny
+operands, and a row must not depend on how many neighbours it has.
+"""
+
+from collections.abc import Sequence
+from math import ceil, prod
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.config import ConvConfig, GatedMLPConfig, MLPConfig
+from models.errors import ShapeMismatch
+
+MIN_ROWS = 16
+
+Shape = tuple[int, ...]
+
+
+class Network(nn.Module):
+    """Flattens the leading axes to rows, pads few of them, and runs `body`."""
+
+    body: nn.Module
+
+    def __init__(self, in_shape: Shape, out_shape: Shape) -> None:
+        """Remember both event shapes."""
+        super().__init__()
+        self.in_shape, self.out_shape = in_shape, out_shape
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """From (*lead, *in_shape) to (*lead, *out_shape).
+
+        Raises:
+            ShapeMismatch: The trailing axes are not `in_shape`.
+        """
+        lead = inputs.shape[: inputs.ndim - len(self.in_shape)]
+        if inputs.shape[len(lead) :] != self.in_shape:
+            raise ShapeMismatch(
+                f"The network takes events of shape {self.in_shape}; received {tuple(inputs.shape)}. "
+                "Put batch and sample axes first."
+            )
+        rows = inputs.reshape(prod(lead), *self.in_shape)
+        count = len(rows)
+        if not self.training and count < MIN_ROWS:
+            rows = torch.cat([rows, rows.new_zeros(MIN_ROWS - count, *self.in_shape)])
+        outputs = cast(Tensor, self.body(rows))[:count]
+        return outputs.reshape(*lead, *self.out_shape)
+
+
+class MLP(Network):
+    """Dense layers with one activation; affine when there is no hidden layer."""
+
+    def __init__(self, config: MLPConfig, in_shape: Shape, out_shape: Shape) -> None:
+        """Build the layers."""
+        super().__init__(in_shape, out_shape)
+        layers: list[nn.Module] = [nn.Flatten()]
+        width = prod(in_shape)
+        for hidden in config.hidden:
+            layers += [
+                nn.Linear(width, hidden),
+                ACTIVATIONS[config.activation](),
+                nn.Dropout(config.dropout),
+            ]
+            width = hidden
+        self.body = nn.Sequential(*layers, nn.Linear(width, prod(out_shape)))
+
+
+class GatedLinear(nn.Module):
+    """(W x + b) * sigmoid(V x + c). Source: Tomczak and Welling 2018, arXiv:1705.07120."""
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        """Value and gate share one matrix product."""
+        super().__init__()
+        self.linear = nn.Linear(in_features, 2 * out_features)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """From (row, in_features) to (row, out_features)."""
+        return F.glu(self.linear(inputs))
+
+
+class GatedMLP(Network):
+    """Dense gated layers, then an affine one."""
+
+    def __init__(self, config: GatedMLPConfig, in_shape: Shape, out_shape: Shape) -> None:
+        """Build the layers."""
+        super().__init__(in_shape, out_shape)
+        layers: list[nn.Module] = [nn.Flatten()]
+        width = prod(in_shape)
+        for hidden in config.hidden:
+            layers += [GatedLinear(width, hidden), nn.Dropout(config.dropout)]
+            width = hidden
+        self.body = nn.Sequential(*layers, nn.Linear(width, prod(out_shape)))
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(silu(conv(silu(x)))), both 3x3; the identity at the start of training."""
+
+    def __init__(self, channels: int, dropout: float) -> None:
+        """The second convolution starts at zero."""
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        self.dropout = nn.Dropout(dropout)
+        nn.init.zeros_(self.second.weight)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Same shape out."""
+        hidden = F.silu(self.first(F.silu(inputs)))
+        return inputs + cast(Tensor, self.second(self.dropout(hidden)))
+
+
+class Grow(nn.Module):
+    """Doubles the sides (1x1 convolution to 4 times the channels, then pixel shuffle) and crops."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, size: tuple[int, int], *, kernel: int = 1
+    ) -> None:
+        """`size` is the height and width to crop to."""
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, 4 * out_channels, kernel, padding=kernel // 2)
+        self.height, self.width = size
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """From (row, in_channels, h, w) to (row, out_channels, height, width)."""
+        grown = F.pixel_shuffle(self.conv(F.silu(inputs)), 2)
+        return grown[..., : self.height, : self.width]
+
+
+class ConvEncoder(Network):
+    """Strided convolutions with residual blocks between them, then one dense layer."""
+
+    def __init__(self, config: ConvConfig, in_shape: Shape, out_shape: Shape) -> None:
+        """Build from (channel, height, width)."""
+        super().__init__(in_shape, out_shape)
+        channels, *size = in_shape
+        layers: list[nn.Module] = []
+        for i, (width, blocks) in enumerate(zip(config.channels, config.blocks, strict=True)):
+            kernel = 5 if i == 0 else 3
+            layers.append(nn.Conv2d(channels, width, kernel, stride=2, padding=kernel // 2))
+            layers += _blocks(width, blocks, config.dropout)
+            layers.append(nn.SiLU())
+            channels = width
+        height, width = _sizes(size, len(config.channels))[-1]
+        flat = channels * height * width
+        layers += [nn.Flatten(), nn.Dropout(config.dropout), nn.Linear(flat, prod(out_shape))]
+        self.body = nn.Sequential(*layers)
+
+
+class ConvDecoder(Network):
+    """One dense layer, then residual blocks with sub-pixel growth between them."""
+
+    def __init__(self, config: ConvConfig, in_shape: Shape, out_shape: Shape) -> None:
+        """Build to (num_params, height, width)."""
+        super().__init__(in_shape, out_shape)
+        num_params, *size = out_shape
+        sizes = _sizes(size, len(config.channels))
+        deepest = (config.channels[-1], *sizes[-1])
+        layers: list[nn.Module] = [
+            nn.Flatten(),
+            nn.Linear(prod(in_shape), prod(deepest)),
+            nn.Unflatten(1, deepest),
+        ]
+        for i in reversed(range(len(config.channels))):
+            layers += _blocks(config.channels[i], config.blocks[i], config.dropout)
+            if i > 0:
+                layers.append(Grow(config.channels[i], config.channels[i - 1], sizes[i]))
+        layers.append(Grow(config.channels[0], num_params, sizes[0], kernel=3))
+        self.body = nn.Sequential(*layers)
+
+
+def _blocks(channels: int, count: int, dropout: float) -> list[nn.Module]:
+    return [ResidualBlock(channels, dropout) for _ in range(count)]
+
+
+def _sizes(size: Sequence[int], halvings: int) -> list[tuple[int, int]]:
+    """The sizes from the full one to the one halved (rounding up) that many times."""
+    sizes = [(size[0], size[1])]
+    for _ in range(halvings):
+        height, width = sizes[-1]
+        sizes.append((ceil(height / 2), ceil(width / 2)))
+    return sizes
+
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "silu": nn.SiLU,
+    "gelu": nn.GELU,
+}
+
+# kind: (encoder, decoder)
+NETWORKS: dict[str, tuple[type[Network], type[Network]]] = {
+    "mlp": (MLP, MLP),
+    "gated_mlp": (GatedMLP, GatedMLP),
+    "conv": (ConvEncoder, ConvDecoder),
+}

@@ -1,0 +1,106 @@
+"""Noise as a pure function of (seed, item, purpose, position); it holds no global state.
+
+One counter-based stream (Philox 4x64, Salmon et al. 2011, as numpy realises it) belongs to each
+seed, item and purpose. It is drawn in order where it is consumed, so item 0 of a batch gets what the
+same item gets alone, 16 samples are a prefix of 64, and the sizes of chunks do not matter.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.errors import InputError
+
+Purpose = Literal["posterior", "prior", "likelihood", "binarization", "training"]
+NoiseKind = Literal["normal", "uniform"]
+
+MAX_SEED = 2**63 - 1
+MAX_ITEM = 2**56 - 1
+
+# Codes are part of every published number: never renumber, only add.
+_CODES: dict[str, int] = {
+    "posterior": 0,
+    "prior": 1,
+    "likelihood": 2,
+    "binarization": 3,
+    "training": 4,
+}
+
+
+class NoiseStream:
+    """The stream of one seed, item and purpose; each draw continues where the last one ended."""
+
+    def __init__(self, seed: int, item: int, purpose: Purpose) -> None:
+        """Open the stream at its beginning.
+
+        Args:
+            seed: 0..2^63-1.
+            item: Position of the datum in the request or data set, from 0.
+            purpose: What the noise is for; purposes never share numbers.
+
+        Raises:
+            InputError: The seed or the item is out of range.
+        """
+        if not 0 <= seed <= MAX_SEED:
+            raise InputError(f"A seed lies in 0..2^63-1; received {seed}. Choose another seed.")
+        if not 0 <= item <= MAX_ITEM:
+            raise InputError(f"An item lies in 0..2^56-1; received {item}. Split the data.")
+        key = np.array([seed, item << 8 | _CODES[purpose]], dtype=np.uint64)
+        self._generator = np.random.Generator(np.random.Philox(key=key))
+
+    def normal(self, *shape: int) -> np.ndarray:
+        """Standard normals, float64."""
+        return self._generator.standard_normal(shape)
+
+    def uniform(self, *shape: int) -> np.ndarray:
+        """Uniforms in [0, 1), float64."""
+        return self._generator.random(shape)
+
+    def draw(self, kind: NoiseKind, shape: Sequence[int]) -> np.ndarray:
+        """What a distribution's `from_noise` takes: its `noise_kind` in its `noise_shape`."""
+        return self.normal(*shape) if kind == "normal" else self.uniform(*shape)
+
+
+class BatchNoise:
+    """One stream per item of a batch, drawn side by side as (sample, batch, *event)."""
+
+    def __init__(self, seed: int, num_items: int, purpose: Purpose, *, first_item: int = 0) -> None:
+        """Open the streams of items first_item..first_item + num_items - 1."""
+        self._streams = [NoiseStream(seed, first_item + i, purpose) for i in range(num_items)]
+
+    def draw(
+        self,
+        num_samples: int,
+        event_shape: Sequence[int],
+        *,
+        kind: NoiseKind = "normal",
+        dtype: torch.dtype = torch.float32,
+    ) -> Tensor:
+        """The next `num_samples` draws of every item, (sample, batch, *event), on the CPU."""
+        shape = (num_samples, *event_shape)
+        rows = [stream.draw(kind, shape) for stream in self._streams]
+        stacked = np.stack(rows, axis=1) if rows else np.empty((num_samples, 0, *event_shape))
+        if kind == "uniform" and dtype != torch.float64:
+            # Rounding to float32 may reach 1, which is outside [0, 1).
+            stacked = np.minimum(stacked, np.float64(np.nextafter(np.float32(1), np.float32(0))))
+        return torch.from_numpy(stacked).to(dtype)
+
+
+def pixel_seed(pixels: np.ndarray) -> int:
+    """A seed that depends on the pixels alone: the same picture always gets the same noise.
+
+    Args:
+        pixels: Grey values on any scale; the caller fixes dtype and scale, since both count.
+
+    Returns:
+        The first 63 bits of BLAKE2b over dtype, shape and bytes in C order.
+    """
+    array = np.ascontiguousarray(pixels)
+    array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    digest = hashlib.blake2b(f"{array.dtype.str}{array.shape}".encode(), digest_size=8)
+    digest.update(array.tobytes())
+    return int.from_bytes(digest.digest(), "big") >> 1
