@@ -1,0 +1,55 @@
+# Needs python >= 3.11, make and pip; everything goes into .venv, which may be deleted at any time.
+#
+#   make serve                   serve the shipped bundles on 127.0.0.1:8000
+#   make test                    every test, with coverage
+#   make check                   format, lint, types
+#
+# TORCH_INDEX_URL names the index that torch comes from; pytorch.org/get-started lists those of its CPU,
+# CUDA and ROCm builds. Empty: torch comes from where pip takes everything else, which on Linux is
+# most often the CUDA build, some gigabytes larger. To change it later, delete .venv first.
+
+PYTHON ?= python3
+TORCH_INDEX_URL ?=
+IMAGE ?= vae-serve
+
+BIN := .venv/bin
+LOCK := pyproject.toml constraints.txt
+
+.PHONY: serve test check format bench image
+.DELETE_ON_ERROR:
+
+serve: .venv/installed-serve
+	$(BIN)/vae serve
+
+test: .venv/installed-dev
+	$(BIN)/pytest --cov --cov-report=term --cov-fail-under=100
+
+check: .venv/installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: .venv/installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/installed-dev
+	$(BIN)/python -m benchmarks
+
+image:
+	docker build --build-arg TORCH_INDEX_URL=$(TORCH_INDEX_URL) --tag $(IMAGE) .
+
+# A stamp is younger than the lock exactly when nothing has to be installed.
+.venv/installed-dev: EXTRAS := serve,train,dev
+.venv/installed-serve: EXTRAS := serve
+.venv/installed-dev .venv/installed-serve: .venv/torch
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	touch $@
+
+.venv/torch: $(LOCK)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo 'vae-serve needs Python 3.11 or later; name one: make PYTHON=python3.12'; exit 1; }
+	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	$(if $(TORCH_INDEX_URL),$(BIN)/pip install --quiet --no-deps --constraint constraints.txt \
+	  --index-url '$(TORCH_INDEX_URL)' torch)
+	touch $@
