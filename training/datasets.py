@@ -13,27 +13,23 @@ from pathlib import Path
 
 import numpy as np
 import pooch
-from jaxtyping import Int64, UInt8
 
-from training.formats import DatasetError, read_amat, read_idx, read_npz
-
-Images = UInt8[np.ndarray, "batch height width *channel"]
-Labels = Int64[np.ndarray, " batch"]
-
-
-@dataclass(frozen=True)
-class Split:
-    """Images with levels 0..max_value, colour last, and their labels if they have any."""
-
-    images: Images
-    labels: Labels | None = None
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-
-Splits = tuple[Split, Split, Split]
-"""Train, validation, test."""
+from training.formats import DatasetError
+from training.splits import (
+    IDX_FILES,
+    Split,
+    Splits,
+    split_bccd,
+    split_cifar10,
+    split_cifar10_sample,
+    split_digits,
+    split_frey_faces,
+    split_idx,
+    split_medmnist,
+    split_omniglot,
+    split_static_amat,
+    split_static_npz,
+)
 
 
 @dataclass(frozen=True)
@@ -205,58 +201,10 @@ def _plain_or_gzipped(path: Path) -> Path | None:
     return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
-def _read_digits(_: Sequence[Path]) -> Splits:
-    """1,797 images ranked by a digest of their pixels: stable, whatever the library's order."""
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    images = bunch.images.astype(np.uint8)
-    labels = bunch.target.astype(np.int64)
-    ranks = np.argsort([hashlib.sha256(image.tobytes()).hexdigest() for image in images])
-    train, validation, test = np.split(ranks, (1197, 1497))
-    return (
-        Split(images[train], labels[train]),
-        Split(images[validation], labels[validation]),
-        Split(images[test], labels[test]),
-    )
-
-
-_NUM_IDX_VALIDATION = 5_000
-_IDX_FILES = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
-
-
-def _read_idx_set(paths: Sequence[Path]) -> Splits:
-    """The last 5,000 training images are the validation split."""
-    images, labels, test_images, test_labels = (read_idx(path) for path in paths)
-    labels, test_labels = labels.astype(np.int64), test_labels.astype(np.int64)
-    end = len(images) - _NUM_IDX_VALIDATION
-    return (
-        Split(images[:end], labels[:end]),
-        Split(images[end:], labels[end:]),
-        Split(test_images, test_labels),
-    )
-
-
-def _read_static_npz(paths: Sequence[Path]) -> Splits:
-    train, validation, test = (
-        Split(rows.reshape(-1, 28, 28)) for rows in read_npz(paths[0], "train", "valid", "test")
-    )
-    return train, validation, test
-
-
-def _read_static_amat(paths: Sequence[Path]) -> Splits:
-    train, validation, test = (
-        Split(read_amat(path, columns=784).reshape(-1, 28, 28)) for path in paths
-    )
-    return train, validation, test
-
-
 _DIGIT_NAMES = tuple("0123456789")
+_CIFAR_NAMES = tuple(
+    ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+)
 
 DATASETS: dict[str, Entry] = {
     "digits": Entry(
@@ -266,7 +214,7 @@ DATASETS: dict[str, Entry] = {
         counts=(1_197, 300, 300),
         levels=17,
         sha256="d522fc1a067b55ad4efa73a86136c7f6a9c2899993f36f7a41a2e61e74b95631",
-        sources=(Source("", (), _read_digits),),
+        sources=(Source("", (), split_digits),),
         class_names=_DIGIT_NAMES,
     ),
     "mnist-static": Entry(
@@ -277,11 +225,11 @@ DATASETS: dict[str, Entry] = {
         levels=2,
         sha256="d02ebecf4feece8eba9f2606c233a3e9ebacf0f4dffd760c05df8f7c7f6df89e",
         sources=(
-            Source("static_binarized_mnist", ("binarized_mnist.npz",), _read_static_npz),
+            Source("static_binarized_mnist", ("binarized_mnist.npz",), split_static_npz),
             Source(
                 "static_binarized_mnist",
                 tuple(f"binarized_mnist_{split}.amat" for split in ("train", "valid", "test")),
-                _read_static_amat,
+                split_static_amat,
             ),
         ),
     ),
@@ -295,8 +243,8 @@ DATASETS: dict[str, Entry] = {
         sources=(
             Source(
                 "mnist",
-                _IDX_FILES,
-                _read_idx_set,
+                IDX_FILES,
+                split_idx,
                 url="https://ossci-datasets.s3.amazonaws.com/mnist/",
                 md5=(
                     "f68b3c2dcbeaaa9fbdd348bbdeb94873",
@@ -307,5 +255,126 @@ DATASETS: dict[str, Entry] = {
             ),
         ),
         class_names=_DIGIT_NAMES,
+    ),
+    "fashion-mnist": Entry(
+        about="photographs of clothes, grey (Xiao et al. 2017, arXiv:1708.07747)",
+        licence="MIT",
+        image_shape=(1, 28, 28),
+        counts=(55_000, 5_000, 10_000),
+        levels=256,
+        sha256="2ce4547834779f1d7858a494935740219223f39d592ad4ee33cd0847438e697d",
+        sources=(
+            Source(
+                "fashion_mnist",
+                IDX_FILES,
+                split_idx,
+                url="http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+                md5=(
+                    "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+                    "25c81989df183df01b3e8a0aad5dffbe",
+                    "bef4ecab320f06d8554ea6380940ec79",
+                    "bb300cfdad3c16e7a12a480ee83cd310",
+                ),
+            ),
+        ),
+        class_names=(
+            "T-shirt/top",
+            "Trouser",
+            "Pullover",
+            "Dress",
+            "Coat",
+            "Sandal",
+            "Shirt",
+            "Sneaker",
+            "Bag",
+            "Ankle boot",
+        ),
+    ),
+    "kmnist": Entry(
+        about="cursive Japanese characters, grey (Clanuwat et al. 2018, arXiv:1812.01718)",
+        licence="CC BY-SA 4.0",
+        image_shape=(1, 28, 28),
+        counts=(55_000, 5_000, 10_000),
+        levels=256,
+        sources=(
+            Source(
+                "kmnist",
+                IDX_FILES,
+                split_idx,
+                url="http://codh.rois.ac.jp/kmnist/dataset/kmnist/",
+                md5=(
+                    "bdb82020997e1d708af4cf47b453dcf7",
+                    "e144d726b3acfaa3e44228e80efcd344",
+                    "5c965bf0a639b31b8f53240b1b52f4d7",
+                    "7320c461ea6c1c855c0b718fb2a4b134",
+                ),
+            ),
+        ),
+        class_names=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
+    ),
+    "omniglot": Entry(
+        about="part of the characters of 30 alphabets, white on black (Lake et al. 2015)",
+        licence="MIT",
+        image_shape=(1, 32, 32),
+        counts=(13_099, 1_433, 1_461),
+        levels=256,
+        sha256="5151bae786130329d171e8fb366071fb3906e4e794295abf3414421a1a7dd273",
+        sources=(Source("omniglot", ("omniglot_background_32x32_15993.npz",), split_omniglot),),
+    ),
+    "cifar10": Entry(
+        about="small photographs of ten kinds of things (Krizhevsky 2009)",
+        licence="none stated",
+        image_shape=(3, 32, 32),
+        counts=(45_000, 5_000, 10_000),
+        levels=256,
+        sources=(
+            Source(
+                "cifar10",
+                ("cifar-10-binary.tar",),
+                split_cifar10,
+                url="https://www.cs.toronto.edu/~kriz/",
+                md5=("c32a1d4ab5d03f1284b67883e8d87530",),
+            ),
+        ),
+        class_names=_CIFAR_NAMES,
+    ),
+    "cifar10-5000": Entry(
+        about="the first 4,000 training and 1,000 test images of CIFAR-10, lossless",
+        licence="none stated",
+        image_shape=(3, 32, 32),
+        counts=(3_500, 500, 1_000),
+        levels=256,
+        sha256="a8ddd33aeda5a3766e6216dcdbffe2e90503db31eeb0bd7d2942fb5da40364dd",
+        sources=(Source("cifar10", ("cifar10_lossless_5000.npz",), split_cifar10_sample),),
+        class_names=_CIFAR_NAMES,
+    ),
+    "bccd": Entry(
+        about="blood cells cropped from the photographs of BCCD, colour",
+        licence="MIT",
+        image_shape=(3, 32, 32),
+        counts=(2_804, 1_137, 945),
+        levels=256,
+        sha256="cb8d07c7a3dbc1a9c5261bd49f45641191a34a35a784fdb80fd3b5b11b86812b",
+        sources=(Source("bccd", ("bccd_cells_32x32.npz",), split_bccd),),
+        class_names=("red", "white", "platelet"),
+    ),
+    "frey-faces": Entry(
+        about="one face in the frames of a video, grey (Roweis and Saul 2000)",
+        licence="none stated",
+        image_shape=(1, 28, 20),
+        counts=(1_565, 200, 200),
+        levels=256,
+        sha256="25e7ee5dafc36653fdf076358e66e03113470ba83b53b888d5c9679f8b43670d",
+        sources=(Source("frey_faces", ("frey_faces.npz",), split_frey_faces),),
+    ),
+    "pneumoniamnist": Entry(
+        about="chest X-rays of children, grey (Yang et al. 2023, MedMNIST v2)",
+        licence="CC BY 4.0",
+        image_shape=(1, 28, 28),
+        counts=(4_708, 524, 624),
+        levels=256,
+        sha256="9ddf8d9e2c7a94f4833b3bf9a9edf35d73551de0091c32849380f825ebf7ee0d",
+        sources=(Source("pneumoniamnist", ("pneumoniamnist.npz",), split_medmnist),),
+        class_names=("normal", "pneumonia"),
     ),
 }

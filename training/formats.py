@@ -5,8 +5,11 @@ It knows no data set and no split; it never unpickles.
 
 import gzip
 import io
+import tarfile
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 
@@ -16,6 +19,16 @@ from jaxtyping import UInt8
 from models.errors import VAEError
 
 _IDX_BYTES = 0x08
+_DAMAGE = (
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    KeyError,
+    zlib.error,
+    zipfile.BadZipFile,
+    tarfile.TarError,
+)
 
 
 class DatasetError(VAEError):
@@ -66,19 +79,14 @@ def read_npz(path: Path, *keys: str) -> list[np.ndarray]:
     Raises:
         DatasetError: Not an npz file, a missing array, or one that would have to be unpickled.
     """
-    try:
-        with np.load(io.BytesIO(read_content(path)), allow_pickle=False) as arrays:
-            missing = [key for key in keys if key not in arrays]
-            if missing:
-                raise DatasetError(
-                    f"{path} holds the arrays {', '.join(keys)}; received {', '.join(arrays)}. "
-                    "Fetch or save it again."
-                )
-            return [arrays[key] for key in keys]
-    except (ValueError, OSError, zipfile.BadZipFile, zlib.error, TypeError) as error:
-        raise DatasetError(
-            f"An npz file is a zip of plain arrays; {path} is not: {error}. Fetch it again."
-        ) from error
+    with reading(path), np.load(io.BytesIO(read_content(path)), allow_pickle=False) as arrays:
+        missing = [key for key in keys if key not in arrays]
+        if missing:
+            raise DatasetError(
+                f"{path} holds the arrays {', '.join(keys)}; received {', '.join(arrays)}. "
+                "Fetch or save it again."
+            )
+        return [arrays[key] for key in keys]
 
 
 def read_content(path: Path) -> bytes:
@@ -87,10 +95,18 @@ def read_content(path: Path) -> bytes:
     Raises:
         DatasetError: It cannot be read, or its wrapping is damaged.
     """
-    try:
+    with reading(path):
         content = path.read_bytes()
         return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
-    except (OSError, EOFError, zlib.error) as error:
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what a damaged file makes its parsers raise into a DatasetError that names it."""
+    try:
+        yield
+    except _DAMAGE as error:
         raise DatasetError(
-            f"{path} must be readable; received: {error}. Fetch it again."
+            f"{path} must be a readable, whole file of its format without pickled objects; "
+            f"received: {error}. Fetch it again."
         ) from error
