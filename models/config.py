@@ -5,7 +5,7 @@ Each `kind` here is a key of the plain dict at the end of the module that builds
 """
 
 from math import prod
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
@@ -43,7 +43,7 @@ class ImageSpec(Config):
     """How grey becomes {0,1}: at one half, or 1 with the grey value as its probability."""
 
     @model_validator(mode="after")
-    def _binarization_has_two_levels(self) -> Self:
+    def _binarization_has_two_levels(self) -> "ImageSpec":
         if (self.binarization != "none") != (self.levels == 2):
             raise ValueError(
                 "An image spec has a binarization exactly when it has 2 levels; received "
@@ -151,7 +151,7 @@ class ConvConfig(Config):
     dropout: Dropout = 0.0
 
     @model_validator(mode="after")
-    def _one_count_per_resolution(self) -> Self:
+    def _one_count_per_resolution(self) -> "ConvConfig":
         if len(self.channels) != len(self.blocks):
             raise ValueError(
                 "A conv network has one number of blocks per resolution; received channels="

@@ -7,7 +7,6 @@ It holds no encoder network (`networks.py`) and computes no bound (`bounds.py`).
 
 import math
 from collections.abc import Sequence
-from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -71,7 +70,7 @@ class DiagonalNormal(Distribution):
         shape = self.noise_shape(sample_shape)
         return self.from_noise(torch.randn(shape, dtype=self.loc.dtype, device=self.loc.device))
 
-    def detached(self) -> Self:
+    def detached(self) -> "DiagonalNormal":
         """The same distribution, through whose parameters no gradient flows."""
         cls = type(self)
         return cls(self.loc.detach(), self.scale.detach(), event_dim=len(self.event_shape))
