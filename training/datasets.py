@@ -13,7 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pooch
+from jaxtyping import Float32, UInt8
 
+from models.config import ImageSpec
+from models.images import ReadOptions, read_array
 from training.formats import DatasetError
 from training.splits import (
     IDX_FILES,
@@ -170,6 +173,24 @@ def load(name: str, *, data_dir: Path | None = None, download: bool = False) -> 
             f"{', '.join(map(str, paths)) or 'the library'}. Fetch these files again."
         )
     return dataset
+
+
+def observations(
+    split: Split, *, levels: int, spec: ImageSpec
+) -> Float32[np.ndarray, "batch channel height width"]:
+    """The images of a split as the model takes them, by way of `models.images`.
+
+    A stochastic binarisation is the one that the service makes: the same for the same pixels.
+    """
+    options = ReadOptions(pixel_max=255)
+    return np.stack([one.x for one in read_array(to_grey(split, levels), spec, options=options)])
+
+
+def to_grey(split: Split, levels: int) -> UInt8[np.ndarray, "batch channel height width"]:
+    """Levels 0..levels-1 stretched to 0..255, rounded; `models.images` takes them back exactly."""
+    scale = np.round(np.arange(levels) * (255 / (levels - 1))).astype(np.uint8)
+    grey = scale[split.images]
+    return grey[:, None] if grey.ndim == 3 else grey.transpose(0, 3, 1, 2)
 
 
 def resolve_data_dir(data_dir: Path | None) -> Path:

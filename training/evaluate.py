@@ -1,0 +1,300 @@
+"""What a trained model scores on held-out images, with errors: ELBO, IWAE bounds, rate, distortion.
+
+It holds no formula of its own (`models.bounds`, `models.evidence`), loads no data and chooses no
+model. Noise is keyed by an image's position among those scored, so that posting the first images
+of the test set (or of the subset) to the service with the same seed gives the same numbers.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import sqrt
+from typing import Annotated, Literal
+
+import torch
+from jaxtyping import Float, Int64
+from pydantic import Field, NonNegativeInt, PositiveInt
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from torch import Tensor
+
+from models.bounds import (
+    CHUNK_ROWS,
+    ElboEstimate,
+    active_units,
+    bits_per_dim,
+    distortion,
+    estimate_elbo,
+    rate,
+    run_steps,
+)
+from models.bundle import Estimate, Evaluation, Reference
+from models.config import Config
+from models.errors import InputError
+from models.evidence import EvidenceEstimate, log_px_steps
+from models.noise import MAX_SEED
+from models.vae import VAE
+
+_BATCH = 100
+_MAX_BATCH_SAMPLES = 125_000
+"""Images x samples between two updates of the progress bar."""
+_GPU_CHUNK_ROWS = 16_384
+
+Images = Float[Tensor, "batch channel height width"]
+
+
+class EvaluationSettings(Config):
+    """How many samples and images each estimate uses."""
+
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
+    elbo_num_samples: PositiveInt = 100
+    iwae_num_samples: PositiveInt = 100
+    """K of the IWAE bound of every image."""
+    subset_num_images: NonNegativeInt = 1_000
+    """Images, chosen by the seed, that also get the bounds of large K; 0 leaves these out."""
+    subset_num_samples: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1_000, 5_000)
+    """Ascending; each smaller K is a prefix of the largest one's draws."""
+
+
+def evaluate(
+    vae: VAE,
+    x: Images,
+    *,
+    dataset: str,
+    split: str = "test",
+    settings: EvaluationSettings | None = None,
+    device: str | torch.device = "cpu",
+    console: Console | None = None,
+) -> Evaluation:
+    """Score a model on held-out images.
+
+    Args:
+        vae: The model; it is moved to the device and put into eval mode.
+        x: The images in the likelihood's support, in the order of the split.
+        dataset: Its name, for the record.
+        split: Which part of it, for the record.
+        settings: Numbers of samples and images; the published ones by default.
+        device: Where to compute.
+        console: Where to show progress; nowhere by default.
+
+    Raises:
+        OutOfSupport: An image has probability zero under every latent.
+    """
+    settings = settings or EvaluationSettings()
+    vae = vae.to(device).eval()
+    vae.check_support(x)
+    _check_settings(len(x), settings)
+    chosen = choose_subset(len(x), settings.subset_num_images, seed=settings.seed)
+    with _progress(console) as progress:
+        elbos = _score_elbo(vae, x, settings, progress)
+        scores = [
+            _Scores(
+                "elbo",
+                settings.elbo_num_samples,
+                torch.cat([estimate.elbo_nats for estimate in elbos]),
+                torch.cat([estimate.standard_error_nats for estimate in elbos]),
+            ),
+            *_score_iwae(vae, x, (settings.iwae_num_samples,), settings.seed, progress),
+            *_score_iwae(vae, x[chosen], settings.subset_num_samples, settings.seed, progress),
+        ]
+    return Evaluation(
+        dataset=dataset,
+        split=split,
+        num_images=len(x),
+        estimates=tuple(_summarise(vae, score, settings.seed) for score in scores),
+        rate_nats=rate(torch.cat([estimate.kl_nats for estimate in elbos])),
+        distortion_nats=distortion(
+            torch.cat([estimate.expected_log_likelihood_nats for estimate in elbos])
+        ),
+        active_units=active_units(_posterior_means(vae, x)),
+        kl_per_dimension_nats=_mean_kl_per_dimension(elbos),
+        references=tuple(
+            Reference(
+                estimator=score.estimator,
+                num_samples=score.num_samples,
+                values_nats=tuple(score.values_nats.sort().values.tolist()),
+            )
+            for score in scores
+        ),
+    )
+
+
+def _check_settings(num_images: int, settings: EvaluationSettings) -> None:
+    if num_images < 2 or settings.subset_num_images == 1:
+        raise InputError(
+            f"An error over images needs at least 2 of them; received {num_images} and a subset of "
+            f"{settings.subset_num_images}. Score more images, or leave the subset out with 0."
+        )
+
+
+def choose_subset(num_images: int, size: int, *, seed: int) -> Int64[Tensor, " chosen"]:
+    """Positions of a random subset, in random order: the same for the same seed on any machine."""
+    digests = [hashlib.sha256(f"{seed} {i}".encode()).digest() for i in range(num_images)]
+    ranked = sorted(range(num_images), key=digests.__getitem__)
+    return torch.tensor(ranked[:size], dtype=torch.int64)
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """One estimate of each of n images."""
+
+    estimator: Literal["elbo", "iwae"]
+    num_samples: int
+    values_nats: Float[Tensor, " image"]
+    errors_nats: Float[Tensor, " image"]
+    """Monte Carlo standard errors."""
+
+
+def _score_elbo(
+    vae: VAE, x: Images, settings: EvaluationSettings, progress: Progress
+) -> list[ElboEstimate]:
+    task = progress.add_task(f"ELBO, {settings.elbo_num_samples} samples", total=len(x))
+    estimates = []
+    for start, batch in _batches(vae, x, _BATCH):
+        estimates.append(
+            estimate_elbo(
+                vae,
+                batch,
+                num_samples=settings.elbo_num_samples,
+                seed=settings.seed,
+                first_item=start,
+                chunk_rows=_chunk_rows(vae),
+            )
+        )
+        progress.advance(task, len(batch))
+    return estimates
+
+
+def _score_iwae(
+    vae: VAE, x: Images, num_samples: tuple[int, ...], seed: int, progress: Progress
+) -> list[_Scores]:
+    """One set of scores per K, all from one stream of draws; none when there are no images."""
+    if len(x) == 0:
+        return []
+    task = progress.add_task(f"IWAE bound, K = {num_samples[-1]}", total=len(x))
+    by_batch: list[list[EvidenceEstimate]] = []
+    for start, batch in _batches(
+        vae, x, min(_BATCH, max(1, _MAX_BATCH_SAMPLES // num_samples[-1]))
+    ):
+        steps = log_px_steps(
+            vae,
+            batch,
+            num_samples=num_samples,
+            seed=seed,
+            first_item=start,
+            chunk_rows=_chunk_rows(vae),
+        )
+        by_batch.append(run_steps(steps))
+        progress.advance(task, len(batch))
+    return [
+        _Scores(
+            "iwae",
+            samples,
+            torch.cat([estimate.estimate_nats for estimate in estimates]),
+            torch.cat([estimate.standard_error_nats for estimate in estimates]),
+        )
+        for samples, estimates in zip(num_samples, zip(*by_batch, strict=True), strict=True)
+    ]
+
+
+@torch.no_grad()
+def _posterior_means(vae: VAE, x: Images) -> Float[Tensor, "batch ..."]:
+    return torch.cat([vae.posterior(batch).loc.cpu() for _, batch in _batches(vae, x, _BATCH)])
+
+
+def _batches(vae: VAE, x: Images, size: int) -> Iterator[tuple[int, Images]]:
+    """Positions of first images, and batches on the model's device and in its precision."""
+    parameter = next(vae.parameters())
+    for start in range(0, len(x), size):
+        yield start, x[start : start + size].to(parameter)
+
+
+def _chunk_rows(vae: VAE) -> int:
+    return _GPU_CHUNK_ROWS if next(vae.parameters()).is_cuda else CHUNK_ROWS
+
+
+def _summarise(vae: VAE, scores: _Scores, seed: int) -> Estimate:
+    values = scores.values_nats
+    mean = values.mean()
+    return Estimate(
+        estimator=scores.estimator,
+        num_samples=scores.num_samples,
+        n=len(values),
+        seed=seed,
+        mean_nats=float(mean),
+        standard_error_nats=float(values.std() / sqrt(len(values))),
+        monte_carlo_error_nats=_or_none(scores.errors_nats.square().sum().sqrt() / len(values)),
+        bits_per_dim=float(bits_per_dim(mean, vae.config.num_dimensions)) if vae.is_mass else None,
+    )
+
+
+def _or_none(value: Tensor) -> float | None:
+    """None for what a single image or a single sample leaves undefined."""
+    return float(value) if value.isfinite() else None
+
+
+def _mean_kl_per_dimension(elbos: list[ElboEstimate]) -> tuple[float, ...]:
+    parts = [e.kl_per_dimension_nats for e in elbos if e.kl_per_dimension_nats is not None]
+    return tuple(torch.cat(parts).mean(0).flatten().tolist()) if parts else ()
+
+
+def _progress(console: Console | None) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("images"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console or Console(quiet=True),
+        disable=console is None,
+    )
+
+
+def format_evaluation(evaluation: Evaluation) -> Table:
+    """The numbers as a table, with their units and errors."""
+    table = Table(
+        "quantity",
+        "samples",
+        "images",
+        "nats per image",
+        "error: images",
+        "error: draws",
+        "bits per dim",
+        title=f"{evaluation.dataset}, {evaluation.split}: {evaluation.num_images} images",
+    )
+    for estimate in evaluation.estimates:
+        table.add_row(
+            describe_estimator(estimate),
+            str(estimate.num_samples),
+            str(estimate.n),
+            f"{estimate.mean_nats:.2f}",
+            f"{estimate.standard_error_nats:.2f}",
+            format_optional(estimate.monte_carlo_error_nats, ".3f"),
+            format_optional(estimate.bits_per_dim, ".4f"),
+        )
+    images = str(evaluation.num_images)
+    table.add_row("rate (KL)", "analytic", images, f"{evaluation.rate_nats:.2f}")
+    elbo_samples = str(evaluation.estimates[0].num_samples)
+    table.add_row("distortion", elbo_samples, images, f"{evaluation.distortion_nats:.2f}")
+    table.add_row("active units", "", images, f"{evaluation.active_units} latents")
+    return table
+
+
+def describe_estimator(estimate: Estimate) -> str:
+    """A row's name in tables and model cards."""
+    return "ELBO" if estimate.estimator == "elbo" else f"IWAE bound, K = {estimate.num_samples}"
+
+
+def format_optional(value: float | None, form: str) -> str:
+    """A number in that form, or a dash."""
+    return "-" if value is None else format(value, form)
