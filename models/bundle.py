@@ -15,7 +15,7 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import torch
 from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
@@ -79,7 +79,7 @@ class BundleConfig(Config):
     provenance: Provenance
 
     @model_validator(mode="after")
-    def _parts_fit(self) -> Self:
+    def _parts_fit(self) -> "BundleConfig":
         check_fit(self.vae, self.image)
         return self
 
@@ -110,7 +110,7 @@ class Reference(Config):
     values_nats: tuple[float, ...]
 
     @model_validator(mode="after")
-    def _ascending(self) -> Self:
+    def _ascending(self) -> "Reference":
         if list(self.values_nats) != sorted(self.values_nats):
             raise ValueError("Reference values ascend; received them unsorted. Sort them.")
         return self
