@@ -7,9 +7,11 @@
 # TORCH_INDEX_URL names the index that torch comes from; pytorch.org/get-started lists those of its CPU,
 # CUDA and ROCm builds. Empty: torch comes from where pip takes everything else, which on Linux is
 # most often the CUDA build, some gigabytes larger. To change it later, delete .venv first.
+# TORCH_BUILD (cpu, cuda, rocm) is the build that `make image` insists on.
 
 PYTHON ?= python3
 TORCH_INDEX_URL ?=
+TORCH_BUILD ?= cpu
 IMAGE ?= vae-serve
 
 BIN := .venv/bin
@@ -37,7 +39,8 @@ bench: .venv/installed-dev
 	$(BIN)/python -m benchmarks
 
 image:
-	docker build --build-arg TORCH_INDEX_URL=$(TORCH_INDEX_URL) --tag $(IMAGE) .
+	docker build --build-arg TORCH_INDEX_URL='$(TORCH_INDEX_URL)' --build-arg TORCH_BUILD='$(TORCH_BUILD)' \
+	  --tag $(IMAGE) .
 
 # A stamp is younger than the lock exactly when nothing has to be installed.
 .venv/installed-dev: EXTRAS := serve,train,dev
