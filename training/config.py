@@ -1,0 +1,169 @@
+"""The recipe: one TOML file that says how a model is trained; it trains nothing.
+
+A recipe is resolved (file, then `--set a.b=c`), checked, and written into the run's folder and
+the bundle, so that the same file trains the same model again.
+"""
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+from models.config import Config, ImageSpec, Name, VAEConfig, check_fit
+from models.errors import ConfigError
+from models.noise import MAX_SEED
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Precision = Literal["32-true", "bf16-mixed", "16-mixed", "64-true"]
+
+
+class DatasetConfig(Config):
+    """What is trained on."""
+
+    name: str
+    """A key of `training.datasets.DATASETS`."""
+
+
+class OptimizerConfig(Config):
+    """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101)."""
+
+    learning_rate: PositiveFloat = 1e-3
+    """The schedule's peak."""
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    weight_decay: NonNegativeFloat = 0.0
+    """On matrices and kernels; biases are not decayed."""
+    gradient_clip: PositiveFloat = 200.0
+    """Largest norm of the whole gradient, in nats per datum."""
+
+
+class ScheduleConfig(Config):
+    """The learning rate over the run: linear warm-up, then constant or half a cosine down to zero."""
+
+    kind: Literal["constant", "cosine"] = "cosine"
+    warmup: Fraction = 0.05
+    """Part of the run's steps."""
+
+
+class AugmentationConfig(Config):
+    """Random affine maps of the training images, nearest neighbour, so that levels stay levels."""
+
+    probability: Fraction = 0.0
+    """Chance that an image is moved at all."""
+    until: Fraction = 1.0
+    """Part of the run after which no image is moved, so that the data's own law is fitted last."""
+    rotation_degrees: NonNegativeFloat = 0.0
+    """Standard deviation, as below."""
+    shift_pixels: NonNegativeFloat = 0.0
+    scale: NonNegativeFloat = 0.0
+    shear: NonNegativeFloat = 0.0
+
+
+class TrainingConfig(Config):
+    """The loop's own quantities."""
+
+    epochs: PositiveInt
+    batch_size: PositiveInt = 128
+    kl_warmup_epochs: NonNegativeFloat = 0.0
+    """The KL's weight rises linearly from 0 to 1 over these epochs (Bowman et al. 2016)."""
+    ema_decay: Fraction = 0.999
+    """Decay per step of the averaged weights, which are validated and exported; 0 keeps none."""
+    validate_every_epochs: PositiveInt = 1
+    checkpoint_seconds: PositiveFloat = 60.0
+    """A checkpoint is written at every validation, and when this time has passed."""
+    precision: Precision = "32-true"
+    """Of training alone: evaluation and serving use float32."""
+
+
+class Recipe(Config):
+    """Everything that decides what is trained, and how."""
+
+    name: Name
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
+    dataset: DatasetConfig
+    image: ImageSpec
+    vae: VAEConfig
+    optimizer: OptimizerConfig = OptimizerConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    training: TrainingConfig
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shape_from_image(cls, values: Any) -> Any:
+        """`vae.image_shape` need not be repeated in the file."""
+        if not isinstance(values, dict) or not isinstance(values.get("vae"), dict):
+            return values
+        image = values.get("image")
+        if isinstance(image, dict) and "image_shape" not in values["vae"]:
+            shape = [image.get(key) for key in ("channels", "height", "width")]
+            return {**values, "vae": {**values["vae"], "image_shape": shape}}
+        return values
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        check_fit(self.vae, self.image)
+        return self
+
+
+def load_recipe(path: Path, *, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and apply overrides to it.
+
+    Args:
+        path: A TOML file.
+        overrides: `a.b=c` each; c is a TOML value, or text where it is not.
+
+    Raises:
+        ConfigError: The file or an override cannot be read, or the result is no recipe.
+    """
+    try:
+        values = tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"A recipe is a readable TOML file; {path}: {error}. Mend it.") from error
+    for override in overrides:
+        _set(values, override)
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(f"{path} is no recipe: {error}") from error
+
+
+def _set(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    *tables, last = key.strip().split(".")
+    if not equals or not all((*tables, last)):
+        raise ConfigError(f"An override reads a.b=c; received {override!r}. Write it so.")
+    for table in tables:
+        values = values.setdefault(table, {})
+        if not isinstance(values, dict):
+            raise ConfigError(
+                f"{table!r} of the override {override!r} is no table. Check its name."
+            )
+    try:
+        values[last] = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        values[last] = text.strip()
+
+
+def to_toml(config: Config) -> str:
+    """The config as TOML, defaults included; `load_recipe` reads it back to an equal one."""
+    return "\n".join(_toml_lines(config.model_dump(mode="json"), ())) + "\n"
+
+
+def _toml_lines(table: Mapping[str, Any], prefix: tuple[str, ...]) -> list[str]:
+    # JSON's text for strings, numbers, booleans and flat lists is TOML's too.
+    plain = [f"{key} = {json.dumps(v)}" for key, v in table.items() if not isinstance(v, dict)]
+    nested = [(key, value) for key, value in table.items() if isinstance(value, dict)]
+    lines = ["", f"[{'.'.join(prefix)}]", *plain] if prefix and plain else plain
+    for key, value in nested:
+        lines += _toml_lines(value, (*prefix, key))
+    return lines
