@@ -1,0 +1,105 @@
+"""The documents name what exists: what the code no longer has, or has and they lack, fails here."""
+
+import importlib
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from pydantic import BaseModel
+
+from models import bounds, bundle, evidence
+from models.likelihoods import LIKELIHOODS
+from models.networks import NETWORKS
+from models.posteriors import POSTERIORS
+from models.priors import PRIORS
+
+ROOT = Path(__file__).resolve().parent.parent
+MATH = (ROOT / "docs" / "math.md").read_text(encoding="utf-8")
+FORMAT = (ROOT / "docs" / "bundle-format.md").read_text(encoding="utf-8")
+NAMED = sorted(set(re.findall(r"`((?:\w+\.)+(?!py`)\w+)`", MATH)))
+LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
+
+
+def documents() -> list[Path]:
+    """Every Markdown file of the project but the cards of bundles."""
+    return sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+
+
+def resolve(name: str) -> object:
+    """What a dotted name of math.md stands for: `bounds.elbo`, `training.objectives.ELBO`, ..."""
+    parts = name.split(".")
+    package = parts.pop(0) if parts[0] in {"app", "training"} else "models"
+    found: object = importlib.import_module(f"{package}.{parts.pop(0)}")
+    for part in parts:
+        fields = getattr(found, "__dataclass_fields__", {})
+        found = fields[part] if part in fields else getattr(found, part)
+    return found
+
+
+def public_functions(module: ModuleType) -> list[str]:
+    """Names of the functions that a module defines for others."""
+    short = module.__name__.rpartition(".")[2]
+    return [
+        f"{short}.{name}"
+        for name, value in vars(module).items()
+        if inspect.isfunction(inspect.unwrap(value) if callable(value) else value)
+        and getattr(value, "__module__", "") == module.__name__
+        and not name.startswith("_")
+    ]
+
+
+def fields_of(model: type[BaseModel], seen: set[type[BaseModel]]) -> Iterator[str]:
+    """Names of a model's fields and of those of every model inside it."""
+    seen.add(model)
+    for name, field in model.model_fields.items():
+        yield name
+        for inner in models_in(field.annotation):
+            if inner not in seen:
+                yield from fields_of(inner, seen)
+
+
+def models_in(annotation: object) -> Iterator[type[BaseModel]]:
+    """Pydantic models that a type annotation mentions."""
+    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in getattr(annotation, "__args__", ()):
+        yield from models_in(argument)
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_what_math_names_exists(name: str) -> None:
+    assert resolve(name) is not None
+
+
+@pytest.mark.parametrize("name", public_functions(bounds) + public_functions(evidence))
+def test_math_names_every_bound_and_estimator(name: str) -> None:
+    assert name in NAMED
+
+
+@pytest.mark.parametrize("kind", [*LIKELIHOODS, *PRIORS, *POSTERIORS, *NETWORKS])
+def test_math_and_bundle_format_name_every_kind(kind: str) -> None:
+    assert f"`{kind}`" in MATH
+    assert f'"kind": "{kind}"' in FORMAT
+
+
+@pytest.mark.parametrize("model", [bundle.BundleConfig, bundle.Evaluation, bundle.Manifest])
+def test_bundle_format_names_every_field(model: type[BaseModel]) -> None:
+    missing = [
+        name for name in fields_of(model, set()) if not re.search(rf"[`\"]{name}[`\"]", FORMAT)
+    ]
+    assert not missing
+
+
+def test_bundle_format_states_the_constants_of_the_code() -> None:
+    assert f"version {bundle.FORMAT_VERSION}\n" in FORMAT
+    assert f"{bundle.PARITY_ITEMS} inputs with their outputs" in FORMAT
+    assert f"more than {bundle.PARITY_TOLERANCE:.4f} x (1 + " in FORMAT
+
+
+@pytest.mark.parametrize("path", documents(), ids=lambda path: path.name)
+def test_every_relative_link_leads_to_a_file(path: Path) -> None:
+    links = LINK.findall(path.read_text(encoding="utf-8"))
+    assert not [link for link in links if not (path.parent / link).exists()]
