@@ -42,6 +42,7 @@ from models.errors import CorruptImage, InputError, PayloadTooLarge, Unsupported
 MAX_PIXELS = 89_478_485
 
 _STRIP = 256
+_MAX_BLOCKS = 1024
 _GREY_MODES = ("1", "L", "LA", "La")
 _CLEAR_MODES = ("RGBA", "RGBa", "LA", "La", "PA")
 _ORIENTATION = 0x0112
@@ -97,6 +98,7 @@ def decode(data: bytes, *, background: int, max_pixels: int, media_type: str | N
 
 
 def _decode(data: bytes, kind: str, background: int, max_pixels: int) -> Pixels:
+    _check_blocks(data, kind)
     if kind == "WebP":  # its constructor allocates the canvas
         _check_size(_webp_size(data), max_pixels)
     image = _OPENERS[kind](io.BytesIO(data))
@@ -151,6 +153,16 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
         raise PayloadTooLarge(
             f"A picture has at most {max_pixels} pixels (max_pixels); its header says "
             f"{width}x{height} = {width * height}. Make it smaller."
+        )
+
+
+def _check_blocks(data: bytes, kind: str) -> None:
+    """Pillow joins such blocks one by one, in time that grows with the square of their number."""
+    mark = {"GIF": b"!\xfe", "JPEG": b"\xff\xe1"}.get(kind)
+    if mark is not None and (blocks := data.count(mark)) > _MAX_BLOCKS:
+        raise CorruptImage(
+            f"A {kind} picture has at most {_MAX_BLOCKS} blocks of comments or metadata; received "
+            f"about {blocks}. Strip them."
         )
 
 

@@ -5,8 +5,8 @@ Training and serving both come through here, so the same file gives the same ten
     decode        files only: upright, transparency on the spec's background     (`decoding.py`)
     invert        v -> white - v; transparent pixels stay the background
     grey, repeat  colour to grey: (19595 R + 38470 G + 7471 B + 2^15) >> 16 (BT.601), or grey to RGB
-    resize        in float32, antialiased; not at all when the size is right: integers stay integers
-    centre        the foreground's centre of mass to the middle, as in MNIST
+    resize        in float32, antialiased; not when the size is right: integers stay (`fitting.py`)
+    centre        the foreground's centre of mass to the middle, as in MNIST     (`fitting.py`)
     levels        v -> v (levels - 1) / white to the nearest, halves up; two levels: binarised
 
 Every step that did something is named in `Observation.preprocessing`, sizes as width x height.
@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
-from jaxtyping import Float32, Int, Shaped
-from PIL import Image
+from jaxtyping import Float32, Integer, Shaped
 from pydantic import Field
 
 from models.config import Config, ImageSpec
@@ -30,6 +29,7 @@ from models.errors import (
     ShapeMismatch,
     UnsupportedOperation,
 )
+from models.fitting import centre, fit
 from models.layout import as_batch
 from models.noise import NoiseStream, pixel_seed
 from models.pictures import grid, to_animation, to_png, to_uint8, to_unit
@@ -59,8 +59,7 @@ class ReadOptions(Config):
     invert: bool = False
     """Black on white becomes white on black."""
     centre: bool = False
-    """Move the centre of mass of |pixel - background| to the picture's centre by whole pixels.
-    MNIST's pictures were made so. What is moved out is lost; what comes in is background."""
+    """Move the foreground's centre of mass to the middle by whole pixels, as MNIST was made."""
     pixel_max: Literal[1, 255, 65535] | None = None
     """White in an array of numbers: by default 255 of integers, 1 of floats and bools. A picture
     file says its own."""
@@ -255,7 +254,7 @@ def _prepared(pictures: _Pictures, spec: ImageSpec, options: ReadOptions) -> _Pi
     return _centred(pictures, spec) if options.centre else pictures
 
 
-def _grey(colour: Batch) -> Batch:
+def _grey(colour: Batch) -> Shaped[np.ndarray, "batch 1 height width"]:
     """BT.601 in 16-bit fixed point, exactly as Pillow's "L"; rows in strips to bound memory."""
     grey = np.empty((len(colour), 1, *colour.shape[2:]), colour.dtype)
     whole = colour.dtype.kind == "u"
@@ -269,113 +268,19 @@ def _grey(colour: Batch) -> Batch:
 
 def _resized(pictures: _Pictures, spec: ImageSpec, options: ReadOptions) -> _Pictures:
     height, width = pictures.values.shape[2:]
-    if (height, width) == (spec.height, spec.width):
-        return pictures
-    sizes = f"{width}x{height} to {spec.width}x{spec.height}"
-    if options.resize == "never":
+    if options.resize == "never" and (height, width) != (spec.height, spec.width):
         raise ShapeMismatch(
             f"Pictures have the model's size, {spec.width}x{spec.height} (width x height), under "
             f"resize=never; received {width}x{height}. Resize them, or leave resize=never out."
         )
-    box, inner = _box_and_inner(width, height, spec)
-    values = _resample(pictures.values, box, inner, spec.resample, pictures.white)
-    scaled = not _is_cut(box, inner)
-    words = f"resize {spec.fit} {spec.resample} {sizes}" if scaled else f"{spec.fit} {sizes}"
-    if inner != (spec.width, spec.height):
-        values = _padded(values, spec, pictures.white)
-        words += f" on {spec.background}"
-    return pictures.then(values, words)
-
-
-def _box_and_inner(
-    width: int, height: int, spec: ImageSpec
-) -> tuple[tuple[float, float, float, float], tuple[int, int]]:
-    """Which part of the source is taken, and how large it becomes."""
-    wide, tall = spec.width, spec.height
-    if spec.fit == "stretch":
-        return (0, 0, width, height), (wide, tall)
-    if spec.fit == "pad":
-        scale = min(wide / width, tall / height)
-        inner = max(1, round(width * scale)), max(1, round(height * scale))
-        return (0, 0, width, height), inner
-    scale = max(wide / width, tall / height)
-    left, top = max(0.0, (width - wide / scale) / 2), max(0.0, (height - tall / scale) / 2)
-    if scale == 1:
-        left, top = left // 1, top // 1
-        return (left, top, left + wide, top + tall), (wide, tall)
-    return (left, top, width - left, height - top), (wide, tall)
-
-
-def _is_cut(box: tuple[float, float, float, float], size: tuple[int, int]) -> bool:
-    """Whether the box already has the size wanted, so that nothing is computed."""
-    return box[2] - box[0] == size[0] and box[3] - box[1] == size[1]
-
-
-def _resample(
-    values: Batch,
-    box: tuple[float, float, float, float],
-    size: tuple[int, int],
-    kernel: str,
-    white: int,
-) -> Batch:
-    """Pillow's kernel on float32, antialiased; integers are only cut out when the scale is one."""
-    if _is_cut(box, size):
-        left, top = int(box[0]), int(box[1])
-        return values[:, :, top : top + size[1], left : left + size[0]]
-    method = Image.Resampling[kernel.upper()]
-    resized = np.empty((*values.shape[:2], size[1], size[0]), np.float32)
-    for index in np.ndindex(values.shape[:2]):
-        plane = Image.fromarray(np.ascontiguousarray(values[index], np.float32))
-        resized[index] = np.asarray(plane.resize(size, method, box))
-    return np.clip(resized, 0, white)  # bicubic and Lanczos overshoot
-
-
-def _padded(values: Batch, spec: ImageSpec, white: int) -> Batch:
-    tall, wide = values.shape[2:]
-    shape = (*values.shape[:2], spec.height, spec.width)
-    sheet = np.full(shape, _background(values, spec, white), values.dtype)
-    top, left = (spec.height - tall) // 2, (spec.width - wide) // 2
-    sheet[:, :, top : top + tall, left : left + wide] = values
-    return sheet
-
-
-def _background(values: Batch, spec: ImageSpec, white: int) -> float:
-    grey = spec.background * white / 255
-    return grey if values.dtype.kind == "f" else round(grey)
+    values, words = fit(pictures.values, spec, pictures.white)
+    return pictures.then(values, *words)
 
 
 def _centred(pictures: _Pictures, spec: ImageSpec) -> _Pictures:
-    background = _background(pictures.values, spec, pictures.white)
-    moved, steps = np.empty_like(pictures.values), []
-    for index, one in enumerate(pictures.values):
-        mass = np.abs(one.astype(np.float64) - background).sum(axis=0)
-        down, right = _offset(mass.sum(axis=1)), _offset(mass.sum(axis=0))
-        moved[index] = _shifted(one, down, right, background)
-        steps.append((*pictures.steps[index], f"centre {right:+d} right {down:+d} down"))
-    return _Pictures(moved, pictures.white, steps)
-
-
-def _offset(mass: Shaped[np.ndarray, " pixel"]) -> int:
-    """Whole pixels from the centre of mass to the middle; 0 without any mass."""
-    total = mass.sum()
-    if total == 0:
-        return 0
-    mean = float((mass * np.arange(len(mass))).sum() / total)
-    return int(np.floor((len(mass) - 1) / 2 - mean + 0.5))
-
-
-def _shifted(
-    picture: Shaped[np.ndarray, "channel height width"], down: int, right: int, background: float
-) -> Shaped[np.ndarray, "channel height width"]:
-    height, width = picture.shape[1:]
-    shifted = np.full_like(picture, background)
-    target = slice(max(0, down), height + min(0, down)), slice(max(0, right), width + min(0, right))
-    source = (
-        slice(max(0, -down), height - max(0, down)),
-        slice(max(0, -right), width - max(0, right)),
-    )
-    shifted[:, *target] = picture[:, *source]
-    return shifted
+    values, words = centre(pictures.values, spec, pictures.white)
+    steps = [(*done, word) for done, word in zip(pictures.steps, words, strict=True)]
+    return _Pictures(values, pictures.white, steps)
 
 
 # Levels
@@ -383,7 +288,7 @@ def _shifted(
 
 def _levels(
     pictures: _Pictures, spec: ImageSpec, options: ReadOptions
-) -> tuple[Int[np.ndarray, "batch channel height width"], tuple[str, ...]]:
+) -> tuple[Integer[np.ndarray, "batch channel height width"], tuple[str, ...]]:
     """The integers 0..levels-1, and the words for it."""
     if options.binarize is not None and spec.binarization == "none":
         raise UnsupportedOperation(
@@ -402,10 +307,13 @@ def _levels(
 
 def _quantized(
     values: Batch, white: int, levels: int
-) -> Int[np.ndarray, "batch channel height width"]:
+) -> Integer[np.ndarray, "batch channel height width"]:
     """v (levels - 1) / white to the nearest integer, halves upwards; exact for integers."""
     if values.dtype.kind == "f":
-        return np.floor(values.astype(np.float64) * ((levels - 1) / white) + 0.5).astype(np.int32)
+        scaled = values.astype(np.float64)
+        scaled *= (levels - 1) / white
+        scaled += 0.5
+        return scaled.astype(np.int32)
     if white == levels - 1:
         return values
     table = (2 * np.arange(white + 1, dtype=np.int64) * (levels - 1) + white) // (2 * white)
