@@ -342,13 +342,13 @@ def _read_verified(path: Path) -> tuple[dict[str, bytes], str]:
             f"{path} has files that its manifest does not list: {extra}. Remove them."
         )
     files = {}
-    for name, entry in manifest.files.items():
-        if present[name].stat().st_size != entry.size_bytes:
+    for name, listed in manifest.files.items():
+        if present[name].stat().st_size != listed.size_bytes:
             raise BundleCorrupt(
                 f"{path / name} has another size than its manifest says. Copy it again."
             )
         files[name] = (path / name).read_bytes()
-        if hashlib.sha256(files[name]).hexdigest() != entry.sha256:
+        if hashlib.sha256(files[name]).hexdigest() != listed.sha256:
             raise BundleCorrupt(
                 f"{path / name} has another sha256 than its manifest says. Copy it again."
             )

@@ -232,7 +232,10 @@ class DiscretizedLogistic(_PixelDistribution):
         """A component by its uniform, then channel after channel by inverse distribution function."""
         channels = self.event_shape[0]
         component = self._component(noise[..., 0, :, :])
-        pick = lambda t: (t * component).sum(-3)  # noqa: E731
+
+        def pick(t: Tensor) -> Tensor:
+            return (t * component).sum(-3)
+
         drawn: list[Tensor] = []
         for channel in range(channels):
             u = noise[..., channel - channels, :, :]

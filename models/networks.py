@@ -5,9 +5,9 @@ Every network takes (*lead, *in_shape) to (*lead, *out_shape). Outside training 
 operands, and a row must not depend on how many neighbours it has.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import ceil, prod
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -192,8 +192,8 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "gelu": nn.GELU,
 }
 
-# kind: (encoder, decoder)
-NETWORKS: dict[str, tuple[type[Network], type[Network]]] = {
+# kind: (encoder, decoder), each made from (config, in_shape, out_shape)
+NETWORKS: dict[str, tuple[Callable[[Any, Shape, Shape], Network], ...]] = {
     "mlp": (MLP, MLP),
     "gated_mlp": (GatedMLP, GatedMLP),
     "conv": (ConvEncoder, ConvDecoder),

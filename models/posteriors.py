@@ -30,6 +30,8 @@ class DiagonalNormal(Distribution):
     support = constraints.real
     has_rsample = True
     noise_kind: NoiseKind = "normal"
+    loc: Tensor
+    scale: Tensor
 
     def __init__(self, loc: Tensor, scale: Tensor, *, event_dim: int) -> None:
         """Keep the parameters; the last `event_dim` axes are the event."""
@@ -86,7 +88,7 @@ def kl_terms(q: DiagonalNormal, p: DiagonalNormal) -> Tensor:
     return 0.5 * (ratio + distance - 1 - ratio.log())
 
 
-@register_kl(DiagonalNormal, DiagonalNormal)
+@register_kl(DiagonalNormal, DiagonalNormal)  # type: ignore[untyped-decorator]
 def _kl_diagonal_normal(q: DiagonalNormal, p: DiagonalNormal) -> Tensor:
     return _sum_event(kl_terms(q, p), len(q.event_shape))
 

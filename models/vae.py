@@ -45,7 +45,7 @@ class VAE(nn.Module):
     def prior(self, y: Tensor | None = None) -> DiagonalNormal:
         """p(z), batch shape ()."""
         self._refuse_label(y)
-        return self._prior()
+        return cast(DiagonalNormal, self._prior())
 
     def posterior(
         self, x: Float[Tensor, "batch channel height width"], y: Tensor | None = None
@@ -53,7 +53,7 @@ class VAE(nn.Module):
         """q(z|x), batch shape (batch,). An approximation of p(z|x), made by the encoder."""
         self._refuse_label(y)
         params = self.encoder(x * (2 / self.unit_scale) - 1)
-        return self._posterior(params.to(x.dtype))
+        return cast(DiagonalNormal, self._posterior(params.to(x.dtype)))
 
     def likelihood(self, z: Float[Tensor, "*lead"], y: Tensor | None = None) -> Distribution:
         """p(x|z); its batch shape is z's leading axes."""
@@ -68,7 +68,7 @@ class VAE(nn.Module):
     ) -> Tensor:
         """log p(x, z) in nats, shape of z's leading axes, (batch,) or (sample, batch)."""
         likelihood, prior = self.likelihood(z, y), self.prior(y)
-        return cast(Tensor, likelihood.log_prob(x) + prior.log_prob(z))
+        return likelihood.log_prob(x) + prior.log_prob(z)
 
     def log_weights(
         self,
