@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from training.config import AugmentationConfig
 
 
-def augment(x: Tensor, config: AugmentationConfig, *, background: float) -> Tensor:
+def augment(x: Tensor, config: AugmentationConfig, *, progress: float, background: float) -> Tensor:
     """Move a part of the images by random rotation, shift, scale and shear.
 
     Nearest-neighbour sampling keeps every value a value of the image; what comes in from outside
@@ -18,8 +18,12 @@ def augment(x: Tensor, config: AugmentationConfig, *, background: float) -> Tens
     Args:
         x: (batch, channel, height, width).
         config: Standard deviations of the maps, and how many images they take.
+        progress: Part of the run that is done; fewer images are moved as it rises.
         background: The value of what comes in.
     """
+    probability = config.probability * max(0.0, 1 - progress / config.until)
+    if probability == 0:
+        return x
     count, _, height, width = x.shape
     angle, shear, wide, high, right, down = torch.randn(6, count, device=x.device)
     angle = angle * math.radians(config.rotation_degrees)
@@ -37,5 +41,5 @@ def augment(x: Tensor, config: AugmentationConfig, *, background: float) -> Tens
     )
     grid = F.affine_grid(torch.stack([first, second], 1), list(x.shape), align_corners=False)
     moved = F.grid_sample(x - background, grid, mode="nearest", align_corners=False) + background
-    chosen = torch.rand(count, 1, 1, 1, device=x.device) < config.probability
+    chosen = torch.rand(count, 1, 1, 1, device=x.device) < probability
     return torch.where(chosen, moved, x)

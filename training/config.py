@@ -47,7 +47,7 @@ class OptimizerConfig(Config):
 
 
 class ScheduleConfig(Config):
-    """The learning rate over the run: linear warm-up, then constant or half a cosine down to zero."""
+    """The learning rate over the run: a linear warm-up, then constant or half a cosine to zero."""
 
     kind: Literal["constant", "cosine"] = "cosine"
     warmup: Fraction = 0.05
@@ -58,9 +58,9 @@ class AugmentationConfig(Config):
     """Random affine maps of the training images, nearest neighbour, so that levels stay levels."""
 
     probability: Fraction = 0.0
-    """Chance that an image is moved at all."""
-    until: Fraction = 1.0
-    """Part of the run after which no image is moved, so that the data's own law is fitted last."""
+    """Chance at the start of the run that an image is moved; it falls linearly to 0."""
+    until: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Part of the run where it reaches 0, so that the data's own law is fitted last."""
     rotation_degrees: NonNegativeFloat = 0.0
     """Standard deviation, as below."""
     shift_pixels: NonNegativeFloat = 0.0
