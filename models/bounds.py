@@ -1,6 +1,6 @@
 """Bounds on log p(x) and their parts; it draws no noise of its own and knows no data set.
 
-    ELBO = E_q[log p(x|z)] - KL(q(z|x) || p(z)) = E_q[log_w]                 kl_method analytic, monte_carlo
+    ELBO = E_q[log p(x|z)] - KL(q(z|x) || p(z))  (analytic)  =  E_q[log_w]  (monte_carlo)
     L_K  = E[log (1/K) sum_k w_k],    ELBO = L_1 <= L_K <= L_(K+1) <= log p(x)
     rate = E_data[KL],  distortion = -E_data[E_q[log p(x|z)]],  rate + distortion = -E_data[ELBO]
 
@@ -98,12 +98,18 @@ def has_analytic_kl(posterior: Distribution, prior: Distribution) -> bool:
 
 
 def rate(kl_nats: Float[Tensor, " batch"]) -> float:
-    """Data mean of the KL, nats per datum: what the latent costs to send (Alemi et al. 2018, arXiv:1711.00464)."""
+    """Data mean of the KL, nats per datum: what the latent costs to send.
+
+    Source: Alemi et al. 2018, arXiv:1711.00464.
+    """
     return float(kl_nats.double().mean())
 
 
 def distortion(expected_log_likelihood_nats: Float[Tensor, " batch"]) -> float:
-    """Data mean of -E_q[log p(x|z)], nats per datum (Alemi et al. 2018, arXiv:1711.00464)."""
+    """Data mean of -E_q[log p(x|z)], nats per datum.
+
+    Source: Alemi et al. 2018, arXiv:1711.00464.
+    """
     return -float(expected_log_likelihood_nats.double().mean())
 
 
@@ -265,7 +271,7 @@ def run_steps(steps: Generator[None, None, T]) -> T:
 
 
 def chunks(num_samples: int, num_items: int, chunk_rows: int) -> list[int]:
-    """Samples per pass, so that each pass has at most `chunk_rows` rows (and at least one sample)."""
+    """Samples of each pass: at most `chunk_rows` rows, and at least one sample."""
     size = max(1, min(num_samples, chunk_rows // max(1, num_items)))
     full, rest = divmod(num_samples, size)
     return [size] * full + ([rest] if rest else [])

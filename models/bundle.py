@@ -285,8 +285,8 @@ class Repository:
         """
         if name not in self.names():
             raise BundleNotFound(
-                f"A model is a folder of {self.path} with a version in it; received {name!r}, there are "
-                f"{self.names()}. Ask for one of them."
+                f"A model is a folder of {self.path} with a version in it; received {name!r}, "
+                f"there are {self.names()}. Ask for one of them."
             )
         versions = self.versions(name)
         chosen = versions[-1] if version is None else version
@@ -388,9 +388,10 @@ def _check_tensors(path: Path, raw: bytes, expected: dict[str, tuple[int, ...]])
     except SafetensorError as error:
         raise BundleCorrupt(f"{path / WEIGHTS} is no safetensors file: {error}") from error
     if tensors.keys() != expected.keys():
+        missing, extra = expected.keys() - tensors.keys(), tensors.keys() - expected.keys()
         raise BundleCorrupt(
-            f"{path / WEIGHTS} holds the tensors that its config names; missing "
-            f"{sorted(expected.keys() - tensors.keys())}, extra {sorted(tensors.keys() - expected.keys())}."
+            f"{path / WEIGHTS} holds the tensors that its config names; missing {sorted(missing)}, "
+            f"extra {sorted(extra)}."
         )
     for name, tensor in tensors.items():
         if tensor.dtype != torch.float32 or tuple(tensor.shape) != expected[name]:
@@ -421,6 +422,7 @@ def _check_parity(path: Path, vae: VAE, raw: bytes) -> None:
         worst = float((got - want).abs().max()) if got.shape == want.shape else float("nan")
         if not worst <= limit:
             raise BundleCorrupt(
-                f"The model computes what it computed when it was exported; {path / PARITY}: {name} "
-                f"differs by {worst:.3g}, more than {limit:.3g}. Use another device or torch build."
+                f"The model computes what it computed when it was exported; {path / PARITY}: "
+                f"{name} differs by {worst:.3g}, more than {limit:.3g}. Use another device or "
+                "torch build."
             )

@@ -47,7 +47,7 @@ class ImageSpec(Config):
         if (self.binarization != "none") != (self.levels == 2):
             raise ValueError(
                 "An image spec has a binarization exactly when it has 2 levels; received "
-                f"binarization={self.binarization!r} with levels={self.levels}. Name one of them anew."
+                f"binarization={self.binarization!r} with levels={self.levels}. Change one of them."
             )
         return self
 
@@ -70,7 +70,7 @@ class ContinuousBernoulliConfig(Config):
 
 
 class DiscretizedLogisticConfig(Config):
-    """Integers 0..levels-1 under a mixture of logistics; colour channels are conditioned in turn."""
+    """Integers 0..levels-1 under a mixture of logistics; colour channels conditioned in turn."""
 
     kind: Literal["discretized_logistic"] = "discretized_logistic"
     levels: Levels = 256

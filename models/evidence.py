@@ -5,12 +5,13 @@
 
 The mean weight is unbiased for p(x), so its logarithm is a lower bound on log p(x) in expectation.
 Weights stream through running sums in float64: memory does not grow with K, but for the largest
-3 sqrt(K) weights of each datum, which the Pareto diagnostic needs. The encoder runs once whatever K.
+3 sqrt(K) weights of each datum, which the Pareto diagnostic needs. The encoder runs once.
 """
 
 import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -36,7 +37,7 @@ _NORMAL_975 = 1.959963984540054
 
 @dataclass(frozen=True)
 class EvidenceEstimate:
-    """log p(x) of each datum as importance sampling sees it; tensors are float64 on the CPU, (batch,)."""
+    """log p(x) by importance sampling; tensors are float64 on the CPU, (batch,)."""
 
     estimator: Estimator
     estimate_nats: Tensor
@@ -256,7 +257,7 @@ def _why_unreliable(num_samples: int, size: float, shape: float) -> str | None:
     if size < MIN_EFFECTIVE_SAMPLE_SIZE:
         return (
             f"The effective sample size is {size:.1f} of {num_samples}, below "
-            f"{MIN_EFFECTIVE_SAMPLE_SIZE:g}: a few draws carry the estimate, which is a lower bound."
+            f"{MIN_EFFECTIVE_SAMPLE_SIZE:g}: a few draws carry the estimate, a lower bound."
         )
     if shape > MAX_PARETO_K:
         return (
@@ -268,7 +269,7 @@ def _why_unreliable(num_samples: int, size: float, shape: float) -> str | None:
 
 def _check_ascending(num_samples: Sequence[int]) -> None:
     check_num_samples(num_samples[0] if num_samples else 0)
-    if any(b <= a for a, b in zip(num_samples, num_samples[1:], strict=False)):
+    if any(b <= a for a, b in pairwise(num_samples)):
         raise InputError(
             f"Numbers of samples ascend, each a prefix of the next; received {list(num_samples)}. "
             "Sort them and drop repeats."

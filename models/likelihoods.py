@@ -2,8 +2,8 @@
 
     Bernoulli             log p = x l - softplus(l)                                  x in {0, 1}
     ContinuousBernoulli   log p = (x - 1/2) l - log(sinh(l/2) / (l/2))               x in [0, 1]
-    DiscretizedLogistic   p(k) = s((k + 1/2 - m) / t) - s((k - 1/2 - m) / t)         k in 0..levels-1
-    DiscretizedNormal     p(k) = Phi((k + 1/2 - m) / t) - Phi((k - 1/2 - m) / t)     k in 0..levels-1
+    DiscretizedLogistic   p(k) = s((k + 1/2 - m) / t) - s((k - 1/2 - m) / t)         0..levels-1
+    DiscretizedNormal     p(k) = Phi((k + 1/2 - m) / t) - Phi((k - 1/2 - m) / t)     0..levels-1
     Normal                N(x; m, t^2)                                               x real
 
 l is a logit, m a location, t a scale, s the logistic function. The lowest level of the discretized
@@ -31,7 +31,7 @@ from models.config import (
     DiscretizedNormalConfig,
     NormalConfig,
 )
-from models.errors import OutOfSupport, ShapeMismatch
+from models.errors import OutOfSupport
 from models.noise import NoiseKind
 from models.posteriors import DiagonalNormal, positive
 
@@ -89,8 +89,10 @@ class Bernoulli(_PixelDistribution):
 class ContinuousBernoulli(_PixelDistribution):
     """Grey values in [0, 1] with density proportional to exp(x l).
 
-    Source: Loaiza-Ganem and Cunningham 2019, arXiv:1907.06845. The normaliser is taken from the
-    logit, with its Taylor series below |l| = 1/2, so that neither the centre nor the tails are clamped.
+    The normaliser is taken from the logit, with its Taylor series below |l| = 1/2, so that neither
+    the centre nor the tails are clamped.
+
+    Source: Loaiza-Ganem and Cunningham 2019, arXiv:1907.06845.
     """
 
     support = constraints.unit_interval
@@ -160,11 +162,11 @@ class DiscretizedLogistic(_PixelDistribution):
     """Integers 0..levels-1 under a mixture of logistics, one component per pixel.
 
     Colour channels are conditioned in turn: given its component, green's location moves linearly
-    with red's value, and blue's with red's and green's. log s(b) + log s(-a) + log(1 - e^(a-b)) is the
-    exact mass between the edges a < b, in the tails too.
+    with red's value, and blue's with red's and green's. log s(b) + log s(-a) + log(1 - e^(a-b)) is
+    the exact mass between the edges a < b, in the tails too.
 
-    `mean` is exact for one channel. For colour it is each component's mean with the earlier channels
-    at their own means, then mixed: exact but for the curvature that the open edges bring.
+    `mean` is exact for one channel. For colour it is each component's mean with the earlier
+    channels at their own means, then mixed: exact but for the curvature that the open edges bring.
 
     Source: Salimans et al. 2017, arXiv:1701.05517, section 2.1-2.2 (its density fallback left out).
     """
@@ -229,7 +231,7 @@ class DiscretizedLogistic(_PixelDistribution):
         return (stacked * self.logits.softmax(-3).unsqueeze(-3)).sum(-4)
 
     def from_noise(self, noise: Tensor) -> Tensor:
-        """A component by its uniform, then channel after channel by inverse distribution function."""
+        """A component by its uniform, then each channel by inverse distribution function."""
         channels = self.event_shape[0]
         component = self._component(noise[..., 0, :, :])
 
@@ -376,9 +378,9 @@ class Likelihood(nn.Module, ABC):
             value = x[i][~self.support_mask(x[i])][0].item()
             items.append((i, f"received the value {value:g}"))
         raise OutOfSupport(
-            f"Every element of an observation lies in {self.support_words}; {len(items)} of {len(x)} "
-            f"items do not (item {items[0][0]}: {items[0][1]}). Scale or binarize them as the image "
-            "spec says.",
+            f"Every element of an observation lies in {self.support_words}; {len(items)} of "
+            f"{len(x)} items do not (item {items[0][0]}: {items[0][1]}). Scale or binarize them as "
+            "the image spec says.",
             items=tuple(items),
         )
 
@@ -447,7 +449,7 @@ class DiscretizedLogisticLikelihood(_LevelLikelihood):
     def __init__(
         self, config: DiscretizedLogisticConfig, image_shape: tuple[int, int, int]
     ) -> None:
-        """Per component: a logit, and per channel a location, a scale and, in colour, a coupling."""
+        """Per component a logit, per channel a location, a scale and, in colour, a coupling."""
         super().__init__(config.levels)
         self.channels = image_shape[0]
         self.num_mixtures = config.num_mixtures

@@ -40,8 +40,8 @@ class Network(nn.Module):
         lead = inputs.shape[: inputs.ndim - len(self.in_shape)]
         if inputs.shape[len(lead) :] != self.in_shape:
             raise ShapeMismatch(
-                f"The network takes events of shape {self.in_shape}; received {tuple(inputs.shape)}. "
-                "Put batch and sample axes first."
+                f"The network takes events of shape {self.in_shape}; received "
+                f"{tuple(inputs.shape)}. Put batch and sample axes first."
             )
         rows = inputs.reshape(prod(lead), *self.in_shape)
         count = len(rows)

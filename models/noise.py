@@ -1,8 +1,8 @@
 """Noise as a pure function of (seed, item, purpose, position); it holds no global state.
 
 One counter-based stream (Philox 4x64, Salmon et al. 2011, as numpy realises it) belongs to each
-seed, item and purpose. It is drawn in order where it is consumed, so item 0 of a batch gets what the
-same item gets alone, 16 samples are a prefix of 64, and the sizes of chunks do not matter.
+seed, item and purpose. It is drawn in order where it is consumed, so item 0 of a batch gets what
+the same item gets alone, 16 samples are a prefix of 64, and the sizes of chunks do not matter.
 """
 
 import hashlib

@@ -7,6 +7,7 @@ It holds no encoder network (`networks.py`) and computes no bound (`bounds.py`).
 
 import math
 from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +27,10 @@ class DiagonalNormal(Distribution):
     Source: Kingma and Welling 2014, arXiv:1312.6114, appendices B and C.
     """
 
-    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
+    arg_constraints: ClassVar[dict[str, Any]] = {
+        "loc": constraints.real,
+        "scale": constraints.positive,
+    }
     support = constraints.real
     has_rsample = True
     noise_kind: NoiseKind = "normal"

@@ -119,8 +119,8 @@ class VAE(nn.Module):
         """
         if x.ndim != 4 or tuple(x.shape[1:]) != self.image_shape:
             raise ShapeMismatch(
-                f"An observation has the shape (batch, {', '.join(map(str, self.image_shape))}); received "
-                f"{tuple(x.shape)}. Resize or transpose it."
+                f"An observation has the shape (batch, {', '.join(map(str, self.image_shape))}); "
+                f"received {tuple(x.shape)}. Resize or transpose it."
             )
         self._likelihood.check_support(x)
 
