@@ -80,7 +80,7 @@ def train(
     torch.manual_seed(recipe.seed)
     vae = VAE(recipe.vae)
     vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = fabric.to_device(copy.deepcopy(vae).eval().requires_grad_(False))
+    average = copy.deepcopy(vae).eval().requires_grad_(False).to(fabric.device)
     objective, optimizer = fabric.setup(ELBO(vae), make_optimizer(vae, recipe))
     parts = {"vae": vae, "average": average, "optimizer": optimizer}
     done = restore_checkpoint(run_dir, parts, fabric.device) if resume else Progressed()
@@ -248,7 +248,7 @@ def mix(seed: int, position: int) -> int:
 def follow(average: VAE, vae: VAE, *, decay: float) -> None:
     """average <- decay average + (1 - decay) vae."""
     update = get_ema_multi_avg_fn(decay)
-    update(list(average.parameters()), list(vae.parameters()), 0)  # type: ignore[no-untyped-call]
+    update(list(average.parameters()), list(vae.parameters()), 0)
 
 
 def _progress_bar(recipe: Recipe, total: int, console: Console | None) -> Progress:
@@ -263,17 +263,22 @@ def _progress_bar(recipe: Recipe, total: int, console: Console | None) -> Progre
         TimeRemainingColumn(),
         console=console,
     )
-    fields = dict.fromkeys(("elbo", "rate", "distortion", "validation", "speed"), "-")
-    bar.add_task(recipe.name, total=total, **fields)
+    fields: dict[str, Any] = dict.fromkeys(_SHOWN, "-")
+    bar.add_task(recipe.name, total=total, validation="-", **fields)
     return bar
+
+
+_SHOWN = {
+    "elbo": ("train_elbo_nats", ".2f"),
+    "rate": ("train_rate_nats", ".2f"),
+    "distortion": ("train_distortion_nats", ".2f"),
+    "speed": ("images_per_second", ".0f"),
+}
 
 
 def _show(bar: Progress, step: int, window: Window) -> None:
     means = window.means()
-    fields = means and {
-        "elbo": f"{means['train_elbo_nats']:.2f}",
-        "rate": f"{means['train_rate_nats']:.2f}",
-        "distortion": f"{means['train_distortion_nats']:.2f}",
-        "speed": f"{means['images_per_second']:.0f}",
+    fields: dict[str, Any] = {
+        field: format(means[key], form) for field, (key, form) in _SHOWN.items() if means
     }
-    bar.update(bar.task_ids[0], completed=step, **fields)  # type: ignore[arg-type]
+    bar.update(bar.task_ids[0], completed=step, **fields)
