@@ -1,0 +1,1 @@
+"""How a VAE is served: HTTP and commands over `models`. It never imports `training`."""

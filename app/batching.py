@@ -1,0 +1,230 @@
+"""The seam between requests and compute: one thread, a bounded queue, chunks taken in turns.
+
+Work is a generator that yields between chunks. The event loop never computes; the thread never
+touches a socket. It knows no operation and no model.
+
+A job's first chunk takes turns with the later chunks of all others, so that a short request never
+waits behind a long one. A job whose caller left, or whose time is over, is dropped before its next
+chunk. Each job owns its future, and nobody else's is ever touched.
+"""
+
+import asyncio
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from app.errors import DeadlineExceeded, ModelNotReady, QueueFull
+
+T = TypeVar("T")
+Steps = Generator[None, None, T]
+"""Yields None between chunks and returns its value."""
+
+MAX_RETRY_AFTER_SECONDS = 60
+
+
+@dataclass
+class Timing:
+    """Where a job's time went."""
+
+    queue_seconds: float = 0.0
+    compute_seconds: float = 0.0
+
+
+@dataclass(eq=False)
+class _Job(Generic[T]):
+    steps: Steps[T]
+    cost: float
+    loop: asyncio.AbstractEventLoop
+    future: "asyncio.Future[T]"
+    timing: Timing
+    admitted_at: float = field(default_factory=time.perf_counter)
+    started: bool = False
+    abandoned: bool = False
+
+
+class Scheduler:
+    """Runs jobs on one compute thread of its own."""
+
+    def __init__(self, *, max_cost: float, max_requests: int) -> None:
+        """Prepare; `start` makes the thread.
+
+        Args:
+            max_cost: Cost units of all jobs at once.
+            max_requests: Jobs at once.
+        """
+        self.max_cost = max_cost
+        self.max_requests = max_requests
+        self._condition = threading.Condition()
+        self._fresh: deque[_Job[Any]] = deque()
+        self._begun: deque[_Job[Any]] = deque()
+        self._cost = 0.0
+        self._jobs = 0
+        self._cost_per_second = 0.0
+        self._stopping = False
+        self._take_fresh = True
+        self._thread: threading.Thread | None = None
+
+    @property
+    def cost(self) -> float:
+        """Cost units admitted and not yet done."""
+        return self._cost
+
+    @property
+    def jobs(self) -> int:
+        """Jobs admitted and not yet done."""
+        return self._jobs
+
+    def start(self) -> None:
+        """Start the compute thread."""
+        self._thread = threading.Thread(target=self._work, name="compute", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop after the chunk at hand; whoever still waits is told."""
+        with self._condition:
+            self._stopping = True
+            left = [*self._fresh, *self._begun]
+            self._fresh.clear()
+            self._begun.clear()
+            self._condition.notify()
+        if self._thread is not None:
+            self._thread.join()
+        for job in left:
+            self._finish(job, error=ModelNotReady("The server is stopping. Try again elsewhere."))
+
+    async def run(
+        self, steps: Steps[T], *, cost: float, deadline: float, timing: Timing | None = None
+    ) -> T:
+        """Run a job's chunks among all others' and return its value.
+
+        Args:
+            steps: The work.
+            cost: Its cost units.
+            deadline: In the event loop's time.
+            timing: Filled with where the time went.
+
+        Raises:
+            QueueFull: There is no room for it; nothing was run.
+            DeadlineExceeded: The deadline passed; the rest of the work is dropped.
+        """
+        job = self._admit(steps, cost, timing if timing is not None else Timing())
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await job.future
+        except TimeoutError:
+            raise DeadlineExceeded(
+                "A request is answered within its time (VAE_REQUEST_TIMEOUT_SECONDS); this one "
+                "was not. Ask for fewer items or samples, or try again later."
+            ) from None
+        finally:
+            self._abandon(job)
+
+    def _admit(self, steps: Steps[T], cost: float, timing: Timing) -> _Job[T]:
+        loop = asyncio.get_running_loop()
+        job = _Job(steps, cost, loop, loop.create_future(), timing)
+        with self._condition:
+            if self._stopping:
+                raise ModelNotReady("The server is stopping. Try again elsewhere.")
+            if self._jobs and (
+                self._cost + cost > self.max_cost or self._jobs >= self.max_requests
+            ):
+                raise self._full()
+            self._cost += cost
+            self._jobs += 1
+            self._fresh.append(job)
+            self._condition.notify()
+        return job
+
+    def _full(self) -> QueueFull:
+        seconds = self._cost / self._cost_per_second if self._cost_per_second else 1.0
+        wait = min(max(math.ceil(seconds), 1), MAX_RETRY_AFTER_SECONDS)
+        return QueueFull(
+            f"The queue holds at most {self.max_cost:g} cost units (VAE_MAX_QUEUE_COST) and "
+            f"{self.max_requests} requests (VAE_MAX_QUEUE_REQUESTS); it holds {self._cost:g} and "
+            f"{self._jobs}. Try again in {wait} s.",
+            headers={"Retry-After": str(wait)},
+        )
+
+    def _abandon(self, job: _Job[Any]) -> None:
+        """Take a job whose caller no longer waits out of the queue; a running chunk ends first."""
+        with self._condition:
+            job.abandoned = True
+            for queue in (self._fresh, self._begun):
+                if job in queue:
+                    queue.remove(job)
+                    self._release(job)
+                    return
+
+    # On the compute thread -------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while (job := self._next()) is not None:
+            started_at = time.perf_counter()
+            if not job.started:
+                job.started = True
+                job.timing.queue_seconds = started_at - job.admitted_at
+            try:
+                next(job.steps)
+            except StopIteration as stop:
+                self._spent(job, started_at)
+                self._finish(job, value=stop.value)
+            except Exception as error:
+                self._finish(job, error=error)
+            else:
+                self._spent(job, started_at)
+                self._put_back(job)
+
+    def _next(self) -> _Job[Any] | None:
+        """The next job, first chunks and later ones in turn; None to stop."""
+        with self._condition:
+            while not (self._fresh or self._begun or self._stopping):
+                self._condition.wait()
+            if self._stopping:
+                return None
+            from_fresh = bool(self._fresh) and (self._take_fresh or not self._begun)
+            self._take_fresh = not from_fresh
+            return (self._fresh if from_fresh else self._begun).popleft()
+
+    def _put_back(self, job: _Job[Any]) -> None:
+        with self._condition:
+            if job.abandoned:
+                self._release(job)
+            elif not self._stopping:
+                self._begun.append(job)
+                return
+        if self._stopping:
+            self._finish(job, error=ModelNotReady("The server is stopping. Try again elsewhere."))
+
+    def _spent(self, job: _Job[Any], started_at: float) -> None:
+        job.timing.compute_seconds += time.perf_counter() - started_at
+
+    def _finish(self, job: _Job[Any], *, value: Any = None, error: Exception | None = None) -> None:
+        """Release the job's room and answer its future, if anybody still waits for it."""
+        with self._condition:
+            self._release(job)
+            if error is None and job.timing.compute_seconds > 0:
+                measured = job.cost / job.timing.compute_seconds
+                previous = self._cost_per_second or measured
+                self._cost_per_second = 0.9 * previous + 0.1 * measured
+        set_result: Callable[[], None] = lambda: _answer(job.future, value, error)  # noqa: E731
+        if not job.loop.is_closed():
+            job.loop.call_soon_threadsafe(set_result)
+
+    def _release(self, job: _Job[Any]) -> None:
+        self._cost -= job.cost
+        self._jobs -= 1
+        if self._jobs == 0:
+            self._cost = 0.0  # sums of floats drift
+
+
+def _answer(future: "asyncio.Future[T]", value: T, error: Exception | None) -> None:
+    if future.done():
+        return
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(value)

@@ -1,0 +1,432 @@
+"""A request's body in, its items out: pictures, arrays, numbers, and the parameters beside them.
+
+Sizes are read from headers and checked before anything is allocated. It decodes no picture
+(`models.images` does) and knows no operation.
+"""
+
+import base64
+import binascii
+import io
+import re
+import zipfile
+import zlib
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any, TypeVar
+
+import numpy as np
+import orjson
+from starlette.datastructures import Headers, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import Request
+
+from app.errors import ClientDisconnected, InvalidParameter, MalformedRequest
+from models.errors import CorruptImage, PayloadTooLarge, ShapeMismatch, UnsupportedMedia
+
+T = TypeVar("T")
+
+PICTURE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp", "image/tiff")
+NPY_TYPES = ("application/x-npy", "application/npy")
+NPZ_TYPES = ("application/x-npz", "application/npz")
+JSON_TYPE = "application/json"
+MULTIPART_TYPE = "multipart/form-data"
+BODY_TYPES = (*PICTURE_TYPES, JSON_TYPE, MULTIPART_TYPE, NPY_TYPES[0], NPZ_TYPES[0])
+
+MAX_ARRAY_AXES = 5
+MAX_NPY_HEADER_BYTES = 10_000
+MAX_FORM_FILES = 100_000
+MAX_FORM_FIELDS = 64
+MAX_FORM_FIELD_BYTES = 64 * 1024
+NPY_MAGIC = b"\x93NUMPY"
+_DATA_URL = re.compile(r"data:(?P<type>[\w.+/-]*)(?:;[\w=.+-]+)*?;base64,", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The bytes of one picture, with the type that the caller gave it."""
+
+    data: bytes
+    media_type: str | None = None
+
+
+Item = Picture | np.ndarray
+"""A picture, or an array of one item or of many (the first axis)."""
+
+
+@dataclass
+class Body:
+    """What a request's body holds."""
+
+    images: list[Item] = field(default_factory=list)
+    latents: list[np.ndarray] = field(default_factory=list)
+    members: dict[str, Any] = field(default_factory=dict)
+    """Parameters that JSON or form fields carry."""
+
+
+# Reading --------------------------------------------------------------------------------------
+
+
+async def read_body(request: Request, *, max_bytes: int) -> bytes:
+    """The whole body, never more than the limit of it.
+
+    Raises:
+        UnsupportedMedia: It is compressed.
+        PayloadTooLarge: It is longer than the limit, by its Content-Length or in truth.
+        ClientDisconnected: It ended early.
+    """
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        raise UnsupportedMedia(
+            f"A body is sent as it is; received Content-Encoding {encoding[:60]!r}. Send it "
+            "uncompressed."
+        )
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and len(declared) < 20 and int(declared) > max_bytes:
+        await _discard(request, max_bytes)
+        raise _too_long(f"{declared} bytes", max_bytes)
+    chunks = bytearray()
+    async for chunk in _stream(request):
+        chunks += chunk
+        if len(chunks) > max_bytes:
+            await _discard(request, max_bytes)
+            raise _too_long("more", max_bytes)
+    return bytes(chunks)
+
+
+async def _stream(request: Request) -> AsyncIterator[bytes]:
+    while True:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnected("The client hung up before the body's end.")
+        yield message.get("body", b"")
+        if not message.get("more_body", False):
+            return
+
+
+async def _discard(request: Request, max_bytes: int) -> None:
+    """Read on for a while, so that a client still sending sees the answer and no reset."""
+    seen = 0
+    async for chunk in _stream(request):
+        seen += len(chunk)
+        if seen > max_bytes:
+            return
+
+
+def _too_long(received: str, max_bytes: int) -> PayloadTooLarge:
+    return PayloadTooLarge(
+        f"A body has at most {max_bytes} bytes (VAE_MAX_BODY_BYTES); received {received}. Send "
+        "fewer or smaller items."
+    )
+
+
+def content_type(value: str | None) -> str:
+    """The media type alone, lower case, without parameters."""
+    return (value or "").split(";")[0].strip().lower()
+
+
+def parse_body(data: bytes, headers: Headers) -> Body:
+    """The items and parameters of a body of any accepted type.
+
+    Raises:
+        UnsupportedMedia: No such type is read here.
+        MalformedRequest, CorruptImage, ShapeMismatch, PayloadTooLarge: The body is at fault.
+    """
+    media_type = content_type(headers.get("content-type"))
+    if media_type == JSON_TYPE:
+        return parse_json(data)
+    if media_type == MULTIPART_TYPE:
+        return _parse_multipart(data, headers)
+    if media_type in NPZ_TYPES:
+        return parse_npz(data)
+    if media_type in NPY_TYPES:
+        array = parse_npy(data)
+        return Body(images=[array], latents=[array])
+    if media_type in PICTURE_TYPES:
+        return Body(images=[Picture(data, media_type)])
+    received = repr(media_type[:80]) if media_type else "no Content-Type"
+    raise UnsupportedMedia(
+        f"A body is one of {', '.join(BODY_TYPES)}; received {received}. Name its Content-Type."
+    )
+
+
+# JSON -----------------------------------------------------------------------------------------
+
+
+def parse_json(data: bytes) -> Body:
+    """`{"images": [...]}` or `{"latents": [...]}`, and parameters beside them."""
+    document = _load_json(data)
+    if not isinstance(document, dict):
+        raise MalformedRequest(
+            f"A JSON body is an object; received {_json_kind(document)}. Send "
+            '{"images": [...]} or {"latents": [...]}.'
+        )
+    body = Body(members=document)
+    if "images" in document:
+        body.images = [_json_image(i, entry) for i, entry in _entries(document, "images")]
+    if "latents" in document:
+        body.latents = [_json_numbers(i, entry)[None] for i, entry in _entries(document, "latents")]
+    body.members = {
+        name: value for name, value in document.items() if name not in ("images", "latents")
+    }
+    return body
+
+
+def _load_json(data: bytes) -> Any:
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        if re.search(rb"(?<![\w\"])-?(NaN|Infinity)(?![\w\"])", data):
+            raise InvalidParameter(
+                "JSON has no NaN and no Infinity (RFC 8259); the body holds one. Send finite "
+                "numbers."
+            ) from error
+        raise MalformedRequest(
+            f"A body of type {JSON_TYPE} is JSON in UTF-8; received something else: {error}. "
+            "Correct it."
+        ) from error
+
+
+def _entries(document: Mapping[str, Any], name: str) -> list[tuple[int, Any]]:
+    value = document[name]
+    if not isinstance(value, list) or not value:
+        raise ShapeMismatch(
+            f"`{name}` is a list with at least one item; received {_json_kind(value)}. Wrap a "
+            "single item in a list."
+        )
+    return list(enumerate(value))
+
+
+def _json_image(index: int, entry: Any) -> Item:
+    if isinstance(entry, str):
+        return _json_picture(index, entry)
+    numbers = _json_numbers(index, entry)
+    return numbers[None] if numbers.ndim > 2 else numbers  # one item, whatever its axes
+
+
+def _json_picture(index: int, text: str) -> Picture:
+    """A picture in base64, with or without the head of a data URL."""
+    media_type = None
+    if match := _DATA_URL.match(text):
+        media_type, text = match["type"].lower() or None, text[match.end() :]
+        if media_type is not None and media_type not in PICTURE_TYPES:
+            raise UnsupportedMedia(
+                f"A data URL has one of the types {', '.join(PICTURE_TYPES)}; item {index} has "
+                f"{media_type[:80]!r}. Convert it."
+            )
+    try:
+        return Picture(base64.b64decode(text, validate=True), media_type)
+    except (binascii.Error, ValueError) as error:
+        reason = f"no base64: {error}"
+        raise CorruptImage(
+            f"An image in JSON is base64, a data URL or nested numbers; item {index} is text and "
+            f"{reason}. URLs are not fetched: send the picture itself.",
+            items=((index, reason),),
+        ) from error
+
+
+def _json_numbers(index: int, entry: Any) -> np.ndarray:
+    """Nested lists as an array of numbers."""
+    if not isinstance(entry, list):
+        raise _not_numbers(index, _json_kind(entry))
+    try:
+        array = np.asarray(entry)
+    except (ValueError, OverflowError) as error:
+        raise _not_numbers(index, "a ragged or too deep list") from error
+    if array.dtype.kind not in "biuf" or array.ndim > MAX_ARRAY_AXES:
+        raise _not_numbers(index, "something else in it")
+    return array
+
+
+def _not_numbers(index: int, received: str) -> ShapeMismatch:
+    return ShapeMismatch(
+        f"An item is a regular nested list of numbers (an image may also be base64); item {index} "
+        f"is {received}. Correct it.",
+        items=((index, received),),
+    )
+
+
+def _json_kind(value: Any) -> str:
+    if value is None:
+        return "null"
+    names = {dict: "an object", list: "a list", str: "a text", bool: "a truth value"}
+    return names.get(type(value), "a number") + (" without items" if value == [] else "")
+
+
+# npy and npz ----------------------------------------------------------------------------------
+
+
+def parse_npy(data: bytes) -> np.ndarray:
+    """A .npy file as a view on its bytes, after its header was held against their number.
+
+    Raises:
+        CorruptImage: The header is broken, or promises another number of bytes.
+        UnsupportedMedia: It holds objects, text or complex numbers.
+    """
+    shape, fortran_order, dtype, offset = _npy_header(data)
+    if dtype.hasobject or dtype.kind not in "biuf" or dtype.itemsize > 8:
+        raise UnsupportedMedia(
+            f"An npy array holds booleans, integers or floats of at most 64 bits; received dtype "
+            f"{str(dtype)[:60]!r}. Convert it; nothing is unpickled here."
+        )
+    expected, held = prod(shape) * dtype.itemsize, len(data) - offset
+    if len(shape) > MAX_ARRAY_AXES or any(n < 0 for n in shape) or expected != held:
+        raise CorruptImage(
+            f"An npy header says what follows it; this one says shape {shape[:8]} of {dtype}, "
+            f"{expected} bytes, and {held} bytes follow. Save the array again."
+        )
+    flat = np.frombuffer(data, dtype=dtype, offset=offset, count=prod(shape))
+    array = flat.reshape(shape, order="F" if fortran_order else "C")
+    return array.astype(dtype.newbyteorder("="), copy=False)
+
+
+def _npy_header(data: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    """(shape, Fortran order, dtype, where the numbers begin)."""
+    stream = io.BytesIO(data)
+    try:
+        version = np.lib.format.read_magic(stream)
+        readers = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }
+        reader = readers[version]
+        shape, fortran_order, dtype = reader(stream, max_header_size=MAX_NPY_HEADER_BYTES)
+    except (ValueError, KeyError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+        raise CorruptImage(
+            "An npy body begins with numpy's header of format 1.0 or 2.0; this one cannot be "
+            f"read ({type(error).__name__}). Save the array again with numpy.save."
+        ) from error
+    return tuple(int(n) for n in shape), bool(fortran_order), dtype, stream.tell()
+
+
+def parse_npz(data: bytes) -> Body:
+    """A .npz file: members `images` or `latents`, or a single one of any name."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            arrays = {info.filename: _member(archive, info) for info in _members(archive)}
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError, ValueError) as error:
+        if isinstance(error, CorruptImage | UnsupportedMedia | PayloadTooLarge):
+            raise
+        raise CorruptImage(
+            f"An npz body is a zip file of npy files; this one cannot be read "
+            f"({type(error).__name__}). Save it again with numpy.savez."
+        ) from error
+    named = {name.removesuffix(".npy"): array for name, array in arrays.items()}
+    if len(named) == 1:
+        (array,) = named.values()
+        (name,) = named
+        return Body(
+            images=[] if name == "latents" else [array],
+            latents=[] if name == "images" else [array],
+        )
+    return Body(
+        images=[named["images"]] if "images" in named else [],
+        latents=[named["latents"]] if "latents" in named else [],
+    )
+
+
+MAX_NPZ_MEMBERS = 16
+MAX_NPZ_RATIO = 200
+"""Bytes out for a byte in; black pictures compress well, bombs better."""
+
+
+def _members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    infos = archive.infolist()
+    if not 1 <= len(infos) <= MAX_NPZ_MEMBERS:
+        raise CorruptImage(
+            f"An npz body has 1 to {MAX_NPZ_MEMBERS} arrays; received {len(infos)}. Send one "
+            "named `images` or `latents`."
+        )
+    for info in infos:
+        if info.file_size > MAX_NPZ_RATIO * max(info.compress_size, 1):
+            raise PayloadTooLarge(
+                f"An npz member unpacks to at most {MAX_NPZ_RATIO} times its size; one says "
+                f"{info.file_size} bytes from {info.compress_size}. Save it without compression."
+            )
+    return infos
+
+
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
+    """One array; never more than the size that its header says is unpacked."""
+    with archive.open(info) as stream:
+        head = stream.read(min(info.file_size, MAX_NPY_HEADER_BYTES + 64))
+        shape, _, dtype, offset = _npy_header(head)
+        if not dtype.hasobject and offset + prod(shape) * dtype.itemsize != info.file_size:
+            raise CorruptImage(
+                f"An npz member is as long as its npy header says; {info.filename[:60]!r} is not. "
+                "Save it again with numpy.savez."
+            )
+        return parse_npy(head + stream.read(info.file_size - len(head)))
+
+
+# Multipart ------------------------------------------------------------------------------------
+
+
+class _MemoryParser(MultiPartParser):
+    """Keeps files in memory: the body is bounded already, and a read-only root has no disk."""
+
+    spool_max_size = 2**62
+
+
+def _parse_multipart(data: bytes, headers: Headers) -> Body:
+    """Files in the field `images` (pictures, npy), and parameters in text fields."""
+
+    async def stream() -> AsyncGenerator[bytes, None]:
+        yield data
+
+    parser = _MemoryParser(
+        headers,
+        stream(),
+        max_files=MAX_FORM_FILES,
+        max_fields=MAX_FORM_FIELDS,
+        max_part_size=MAX_FORM_FIELD_BYTES,
+    )
+    try:
+        form = _run_at_once(parser.parse())
+    except (MultiPartException, KeyError, ValueError) as error:
+        message = getattr(error, "message", type(error).__name__)
+        raise MalformedRequest(
+            f"A body of type {MULTIPART_TYPE} has the parts that its boundary promises; received "
+            f"something else ({message}). Let an HTTP client make it."
+        ) from error
+    body = Body()
+    for name, value in form.multi_items():
+        if isinstance(value, UploadFile):
+            _add_file(body, name, value)
+        elif name in body.members:
+            raise InvalidParameter(f"A field is given once; {name[:60]!r} is given twice.")
+        else:
+            body.members[name] = value
+    return body
+
+
+def _run_at_once(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that has nothing to wait for, on whatever thread."""
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    raise RuntimeError("A parser that reads from memory does not wait.")
+
+
+def _add_file(body: Body, name: str, file: UploadFile) -> None:
+    if name not in ("images", "latents"):
+        raise InvalidParameter(
+            f"Files stand in the field `images` (or `latents`); received {name[:60]!r}. Rename it."
+        )
+    data = file.file.read()
+    media_type = content_type(file.content_type)
+    if name == "latents":
+        body.latents.append(parse_npy(data))
+    elif media_type in NPY_TYPES or data.startswith(NPY_MAGIC):
+        body.images.append(parse_npy(data))
+    elif media_type in PICTURE_TYPES:
+        body.images.append(Picture(data, media_type))
+    elif media_type in ("", "application/octet-stream"):
+        body.images.append(Picture(data))
+    else:
+        raise UnsupportedMedia(
+            f"A file is one of {', '.join(PICTURE_TYPES)} or {NPY_TYPES[0]}; received "
+            f"{media_type[:80]!r}. Convert it."
+        )

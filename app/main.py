@@ -1,0 +1,114 @@
+"""The wiring diagram: settings in, the whole service out. It decides nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.staticfiles import StaticFiles
+
+from app import documents
+from app.batching import Scheduler
+from app.errors import answer_http_error, answer_invalid_path, answer_vae_error
+from app.metrics import Metrics
+from app.middleware import Observe, RequireKey
+from app.pages import PLAYGROUND, Lifecycle, model_router, page_router, probe_router
+from app.registry import Registry
+from app.routes import IDENTITY_HEADERS, Service, operations_router
+from app.server import drain_on_signals
+from app.settings import Settings, load_settings
+from models import __version__
+from models.errors import VAEError
+
+READER_THREADS = 4
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The service as an ASGI app.
+
+    Args:
+        settings: By default those of the environment.
+    """
+    settings = settings if settings is not None else load_settings()
+    service = Service(
+        settings=settings,
+        registry=Registry(
+            settings.model_repository, settings.default_model, device=settings.device
+        ),
+        scheduler=Scheduler(
+            max_cost=settings.max_queue_cost, max_requests=settings.max_queue_requests
+        ),
+        metrics=Metrics(),
+        readers=ThreadPoolExecutor(READER_THREADS, thread_name_prefix="reader"),
+    )
+    lifecycle = Lifecycle(service.registry)
+    app = FastAPI(
+        title="vae-serve",
+        version=__version__,
+        lifespan=_lifespan(service, lifecycle),
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.service, app.state.lifecycle = service, lifecycle
+    app.openapi = lambda: documents.openapi(app, with_keys=bool(settings.api_keys_sha256))  # type: ignore[method-assign]
+
+    app.include_router(probe_router(lifecycle, service.metrics))
+    app.include_router(model_router(service.registry))
+    app.include_router(operations_router(service))
+    if settings.docs:
+        app.include_router(page_router(app))
+        app.mount("/assets/docs", StaticFiles(directory=documents.DOCS_ASSETS))
+        app.mount("/assets", StaticFiles(directory=PLAYGROUND))
+
+    app.add_exception_handler(VAEError, answer_vae_error)
+    app.add_exception_handler(HTTPException, answer_http_error)
+    app.add_exception_handler(RequestValidationError, answer_invalid_path)
+
+    # The last added is the outermost.
+    if settings.api_keys_sha256:
+        app.add_middleware(
+            RequireKey, digests=settings.api_keys_sha256, open_metrics=settings.metrics_open
+        )
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
+            expose_headers=IDENTITY_HEADERS,
+        )
+    app.add_middleware(Observe, metrics=service.metrics, access_log=settings.access_log)
+    return app
+
+
+def _lifespan(
+    service: Service, lifecycle: Lifecycle
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        drain_on_signals(lifecycle, service.settings.drain_seconds)
+        service.scheduler.start()
+        service.metrics.watch_queue(lambda: service.scheduler.cost, lambda: service.scheduler.jobs)
+        loading = asyncio.create_task(_load(service))
+        try:
+            yield
+        finally:
+            await asyncio.gather(loading, return_exceptions=True)
+            service.scheduler.stop()
+            service.readers.shutdown(wait=False, cancel_futures=True)
+
+    return lifespan
+
+
+async def _load(service: Service) -> None:
+    """Load the models beside the loop: probes answer meanwhile."""
+    registry = service.registry
+    await asyncio.to_thread(registry.load)
+    ready = sum(len(versions) for versions in registry.models.values())
+    service.metrics.bundles.labels("ready").set(ready)
+    service.metrics.bundles.labels("broken").set(len(registry.broken))

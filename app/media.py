@@ -1,0 +1,197 @@
+"""Content negotiation, and an answer's forms: JSON, PNG, npy, npz, and moving WebP and GIF.
+
+It reads no request body (`bodies.py`) and computes nothing.
+"""
+
+import base64
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import orjson
+
+from app.errors import NotAcceptable
+from models.images import grid, to_animation, to_png, to_uint8
+
+MEDIA_TYPES = {
+    "json": "application/json",
+    "png": "image/png",
+    "npy": "application/x-npy",
+    "npz": "application/x-npz",
+    "webp": "image/webp",
+    "gif": "image/gif",
+}
+"""A form's name in `?format=` and its media type."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an operation computed: numbers and words, in no form yet."""
+
+    columns: Mapping[str, Any]
+    """Arrays and lists whose first axis is the items."""
+    primary: str
+    """The column that npy gives."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What is said once for all items."""
+    per_item: bool = False
+    """Whether JSON has one object per item, under `results`."""
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """How the caller wants images written."""
+
+    encoding: str = "png"
+    dtype: str = "float32"
+    columns: int | None = None
+
+
+# Negotiation ----------------------------------------------------------------------------------
+
+
+def negotiate(accept: str | None, formats: Sequence[str]) -> str:
+    """The form that the caller likes best; ties go to the server's order.
+
+    Args:
+        accept: The Accept header (RFC 9110, section 12.5.1); None accepts anything.
+        formats: The forms that there are, the default one first.
+
+    Raises:
+        NotAcceptable: None of them.
+    """
+    if accept is None or not accept.strip():
+        return formats[0]
+    ranges = [_parse_range(part) for part in accept[:4096].split(",") if part.strip()]
+    qualities = [_quality(MEDIA_TYPES[name], ranges) for name in formats]
+    best = max(qualities, default=0.0)
+    if best <= 0:
+        have = ", ".join(MEDIA_TYPES[name] for name in formats)
+        raise NotAcceptable(
+            f"The answer has one of the forms {have}; the Accept header was {accept[:200]!r}. "
+            "Accept one of them, or use ?format=."
+        )
+    return formats[qualities.index(best)]
+
+
+def _parse_range(part: str) -> tuple[str, float]:
+    """(media range, q) of one element of an Accept header; a broken q is 0."""
+    media_range, *parameters = (piece.strip().lower() for piece in part.split(";"))
+    quality = 1.0
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            try:
+                quality = float(value)
+            except ValueError:
+                quality = 0.0
+    return media_range, quality if 0.0 <= quality <= 1.0 else 0.0
+
+
+def _quality(media_type: str, ranges: Sequence[tuple[str, float]]) -> float:
+    """The q of the most specific range that matches."""
+    kind = media_type.split("/")[0]
+    for pattern in (media_type, f"{kind}/*", "*/*"):
+        matching = [quality for media_range, quality in ranges if media_range == pattern]
+        if matching:
+            return max(matching)
+    return 0.0
+
+
+# Forms ----------------------------------------------------------------------------------------
+
+
+def render(form: str, answer: Answer, rendering: Rendering, envelope: Mapping[str, Any]) -> bytes:
+    """The answer's bytes in one form.
+
+    Args:
+        form: A key of `MEDIA_TYPES`.
+        answer: What was computed.
+        rendering: How images are written.
+        envelope: What is said of the request: model, version, seed, preprocessing.
+    """
+    if form == "json":
+        return _json(answer, rendering, envelope)
+    if form == "npy":
+        return _npy(_array(answer.columns[answer.primary], rendering, name=answer.primary))
+    if form == "npz":
+        return _npz(answer, rendering, envelope)
+    images = to_uint8(answer.columns["images"])
+    if form == "png":
+        return _png(images, rendering.columns)
+    there_and_back = np.concatenate([images, images[-2:0:-1]])
+    return to_animation(there_and_back, "gif" if form == "gif" else "webp")
+
+
+def _json(answer: Answer, rendering: Rendering, envelope: Mapping[str, Any]) -> bytes:
+    columns = dict(answer.columns)
+    if "images" in columns and rendering.encoding == "png":
+        images = to_uint8(columns["images"])
+        columns["images"] = [base64.b64encode(to_png(image)).decode() for image in images]
+    body: dict[str, Any] = {**envelope, **answer.facts}
+    if answer.per_item:
+        rows = zip(*(_rows(column) for column in columns.values()), strict=True)
+        body["results"] = [dict(zip(columns, row, strict=True)) for row in rows]
+    else:
+        body.update(columns)
+    return to_json(body)
+
+
+def _rows(column: Any) -> list[Any]:
+    return list(column)
+
+
+def to_json(value: Any) -> bytes:
+    """JSON in which numpy arrays are nested lists and what is not finite is null."""
+    return orjson.dumps(value, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _plain(value: Any) -> Any:
+    """What orjson does not take itself: arrays that are not contiguous."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    raise TypeError(f"JSON has no {type(value).__name__}")
+
+
+def _array(value: Any, rendering: Rendering, *, name: str) -> np.ndarray:
+    """A column as an array: null is NaN among numbers and "" among words."""
+    if name == "images" and rendering.dtype == "uint8":
+        return to_uint8(value)
+    if isinstance(value, np.ndarray):
+        return value
+    entries = list(value) if isinstance(value, list | tuple) else [value]
+    words = name.endswith("reason") or any(isinstance(entry, str) for entry in entries)
+    filled = [("" if words else math.nan) if entry is None else entry for entry in entries]
+    array = np.asarray(filled)
+    return array if isinstance(value, list | tuple) else array[0]
+
+
+def _npy(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.ascontiguousarray(array), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _npz(answer: Answer, rendering: Rendering, envelope: Mapping[str, Any]) -> bytes:
+    words = {name: value for name, value in {**envelope, **answer.facts}.items()}
+    if "preprocessing" in words:
+        words["preprocessing"] = ["; ".join(steps) for steps in words["preprocessing"]]
+    named = {**words, **answer.columns}
+    arrays = {
+        name: _array(value, rendering, name=name)
+        for name, value in named.items()
+        if value is not None
+    }
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+def _png(images: np.ndarray, columns: int | None) -> bytes:
+    """One image by itself, several as a grid."""
+    if len(images) == 1:
+        return to_png(images[0])
+    return to_png(grid(images, columns=columns or math.ceil(math.sqrt(len(images)))))

@@ -1,0 +1,317 @@
+"""The operations, each declared once: routes, commands, metric labels and documents derive from it.
+
+Declarations only: nothing here computes, reads a request or knows torch.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from app import schemas
+
+Need = Literal["posterior", "likelihood", "prior", "logits", "standard_normal_prior", "labels"]
+Input = Literal["images", "latents"]
+
+MAX_SEED = 2**63 - 1
+
+
+def _number_if_digits(value: Any) -> Any:
+    return int(value) if isinstance(value, str) and value.isdecimal() and len(value) < 8 else value
+
+
+class Parameters(BaseModel):
+    """Frozen, and refuses names that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Labelled(Parameters):
+    """Parameters of every operation."""
+
+    label: Annotated[
+        str | None,
+        Field(
+            max_length=64, description="Label name; only for a model that was trained with labels."
+        ),
+    ] = None
+
+
+class Seeded(Labelled):
+    """Parameters of an operation that may draw."""
+
+    seed: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            le=MAX_SEED,
+            description="Seed of everything drawn. Drawn by the server (below 2^53) if absent; "
+            "every answer that used one repeats it.",
+        ),
+    ] = None
+    first_item: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=2**31 - 1,
+            description="Index of the request's first item in the noise streams: a long list sent "
+            "in parts, each with its own first_item, gets the answers of the whole.",
+        ),
+    ] = 0
+
+
+class Reading(Parameters):
+    """How pictures and arrays become observations."""
+
+    resize: Annotated[
+        Literal["auto", "never"],
+        Field(description="`never` refuses pictures of another size instead of resizing them."),
+    ] = "auto"
+    invert: Annotated[bool, Field(description="Exchange black and white.")] = False
+    centre: Annotated[bool, Field(description="Move the centre of mass to the centre.")] = False
+    pixel_max: Annotated[
+        Literal[1, 255, 65535] | None,
+        BeforeValidator(_number_if_digits),
+        Field(
+            description="The number that means white. Integers default to 255, floats and "
+            "booleans to 1."
+        ),
+    ] = None
+    binarize: Annotated[
+        Literal["threshold"] | None,
+        Field(
+            description="Binarise at one half instead of as the model's image spec says; makes "
+            "percentiles null."
+        ),
+    ] = None
+
+
+class Rendering(Parameters):
+    """How images are written into an answer."""
+
+    encoding: Annotated[
+        Literal["png", "float"],
+        Field(description="Images in JSON: base64 PNG, or nested numbers in 0..1."),
+    ] = "png"
+    dtype: Annotated[
+        Literal["float32", "uint8"],
+        Field(description="Images in npy and npz: unrounded in 0..1, or bytes as in the PNG."),
+    ] = "float32"
+    columns: Annotated[
+        int | None,
+        Field(ge=1, le=1024, description="Columns of a PNG grid; near the square root if absent."),
+    ] = None
+
+
+ArrayFormat = Annotated[
+    Literal["json", "npy", "npz"] | None,
+    Field(description="Form of the answer; wins over the Accept header."),
+]
+ImageFormat = Annotated[
+    Literal["json", "png", "npy", "npz"] | None,
+    Field(description="Form of the answer; wins over the Accept header."),
+]
+AnimatedFormat = Annotated[
+    Literal["json", "png", "npy", "npz", "webp", "gif"] | None,
+    Field(description="Form of the answer; wins over the Accept header. webp and gif move."),
+]
+MeanOrSample = Annotated[
+    Literal["mean", "sample"],
+    Field(description="The likelihood's mean, or a draw from it."),
+]
+
+
+class EncodeParameters(Reading, Seeded):
+    """Parameters of `encode`."""
+
+    num_samples: Annotated[
+        int, Field(ge=0, description="Draws from the posterior for each image.")
+    ] = 0
+    format: ArrayFormat = None
+
+
+class DecodeParameters(Rendering, Seeded):
+    """Parameters of `decode`."""
+
+    output: Annotated[
+        Literal["mean", "sample", "logits"],
+        Field(description="The likelihood's mean, a draw from it, or its logits if it has any."),
+    ] = "mean"
+    format: ImageFormat = None
+
+
+class ReconstructParameters(Rendering, Reading, Seeded):
+    """Parameters of `reconstruct`."""
+
+    output: MeanOrSample = "mean"
+    format: ImageFormat = None
+
+
+class SampleParameters(Rendering, Seeded):
+    """Parameters of `sample`."""
+
+    n: Annotated[int, Field(ge=1, description="Number of images.")] = 16
+    temperature: Annotated[
+        float,
+        Field(
+            ge=0.0,
+            le=2.0,
+            description="Scales the prior's normals about their location. Only at 1 are the images "
+            "samples of the model.",
+        ),
+    ] = 1.0
+    output: MeanOrSample = "mean"
+    format: ImageFormat = None
+
+
+class InterpolateParameters(Rendering, Reading, Labelled):
+    """Parameters of `interpolate`."""
+
+    steps: Annotated[int, Field(ge=2, description="Number of images, both ends included.")] = 8
+    path: Annotated[
+        Literal["linear", "spherical"],
+        Field(
+            description="Straight, or along the arc with the norm changing linearly; the latter "
+            "needs a standard normal prior."
+        ),
+    ] = "linear"
+    format: AnimatedFormat = None
+
+
+class ElboParameters(Reading, Seeded):
+    """Parameters of `elbo`."""
+
+    num_samples: Annotated[
+        int, Field(ge=1, description="Draws from the posterior for each image.")
+    ] = 100
+    format: ArrayFormat = None
+
+
+class LogLikelihoodParameters(Reading, Seeded):
+    """Parameters of `log-likelihood`."""
+
+    estimator: Annotated[
+        Literal["iwae", "prior"],
+        Field(description="Importance sampling from the posterior, or from the prior."),
+    ] = "iwae"
+    num_samples: Annotated[int, Field(ge=1, description="Importance samples K for each image.")] = (
+        1000
+    )
+    format: ArrayFormat = None
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What an operation is called, takes, gives and needs."""
+
+    name: str
+    summary: str
+    parameters: type[Parameters]
+    answer: type[BaseModel]
+    takes: tuple[Input, ...]
+    """What the body may hold; empty for a GET."""
+    formats: tuple[str, ...]
+    """The forms of an answer, the default one first."""
+    primary: str
+    """The array that npy gives, in words."""
+    needs: tuple[Need, ...]
+    option_needs: Mapping[tuple[str, str], Need] = field(default_factory=dict)
+    """What a model needs besides for one value of a parameter; "*" is every value but null."""
+
+    @property
+    def method(self) -> Literal["GET", "POST"]:
+        """POST exactly when there is a body."""
+        return "POST" if self.takes else "GET"
+
+    @property
+    def items_at_least(self) -> int:
+        """Two ends for an interpolation, else one item."""
+        return 2 if self.name == "interpolate" else 1
+
+
+_LABEL: dict[tuple[str, str], Need] = {("label", "*"): "labels"}
+
+OPERATIONS: dict[str, Operation] = {
+    operation.name: operation
+    for operation in (
+        Operation(
+            name="encode",
+            summary="Posterior mean and standard deviation of each image's latent.",
+            parameters=EncodeParameters,
+            answer=schemas.EncodeAnswer,
+            takes=("images",),
+            formats=("json", "npy", "npz"),
+            primary="the means (N x latent shape), or the samples (N x S x latent shape) if asked",
+            needs=("posterior",),
+            option_needs=_LABEL,
+        ),
+        Operation(
+            name="decode",
+            summary="Images of latents.",
+            parameters=DecodeParameters,
+            answer=schemas.DecodeAnswer,
+            takes=("latents",),
+            formats=("json", "png", "npy", "npz"),
+            primary="the images (N, C, H, W) in 0..1, or the logits",
+            needs=("likelihood",),
+            option_needs={("output", "logits"): "logits", **_LABEL},
+        ),
+        Operation(
+            name="reconstruct",
+            summary="Each image encoded to its posterior mean and decoded again.",
+            parameters=ReconstructParameters,
+            answer=schemas.ReconstructAnswer,
+            takes=("images",),
+            formats=("json", "png", "npy", "npz"),
+            primary="the images (N, C, H, W) in 0..1",
+            needs=("posterior", "likelihood"),
+            option_needs=_LABEL,
+        ),
+        Operation(
+            name="sample",
+            summary="Images of latents drawn from the prior.",
+            parameters=SampleParameters,
+            answer=schemas.SampleAnswer,
+            takes=(),
+            formats=("png", "json", "npy", "npz"),
+            primary="the images (N, C, H, W) in 0..1",
+            needs=("prior", "likelihood"),
+            option_needs=_LABEL,
+        ),
+        Operation(
+            name="interpolate",
+            summary="Images between two images (by their posterior means) or two latents.",
+            parameters=InterpolateParameters,
+            answer=schemas.InterpolateAnswer,
+            takes=("images", "latents"),
+            formats=("json", "png", "npy", "npz", "webp", "gif"),
+            primary="the images (steps, C, H, W) in 0..1",
+            needs=("posterior", "likelihood"),
+            option_needs={("path", "spherical"): "standard_normal_prior", **_LABEL},
+        ),
+        Operation(
+            name="elbo",
+            summary="Evidence lower bound of each image, in nats, with its parts and its error.",
+            parameters=ElboParameters,
+            answer=schemas.ElboAnswer,
+            takes=("images",),
+            formats=("json", "npy", "npz"),
+            primary="elbo_nats (N,)",
+            needs=("posterior", "likelihood", "prior"),
+            option_needs=_LABEL,
+        ),
+        Operation(
+            name="log-likelihood",
+            summary="Importance-sampled estimate of log p(x) of each image, in nats, with its "
+            "error and whether it can be relied on.",
+            parameters=LogLikelihoodParameters,
+            answer=schemas.LogLikelihoodAnswer,
+            takes=("images",),
+            formats=("json", "npy", "npz"),
+            primary="estimate_nats (N,)",
+            needs=("posterior", "likelihood", "prior"),
+            option_needs=_LABEL,
+        ),
+    )
+}

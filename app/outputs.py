@@ -1,0 +1,145 @@
+"""Writes an operation's results to files of the form that their name says; it computes nothing."""
+
+import csv
+import io
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from app.client import CallError
+from app.media import MEDIA_TYPES, Answer, Rendering, render
+from app.operations import Operation
+from models.images import to_png, to_uint8
+
+TABLE_SUFFIXES = (".csv", ".parquet")
+SUFFIXES = (*(f".{form}" for form in MEDIA_TYPES), *TABLE_SUFFIXES)
+
+
+def check_output(output: Path | None, operation: Operation) -> None:
+    """Refuse a name that says no form, before anything is computed.
+
+    Raises:
+        CallError: Says which there are.
+    """
+    if output is None or is_folder(output):
+        if output is not None and "png" not in operation.formats:
+            raise CallError(f"A folder is for images; `{operation.name}` gives none. Name a file.")
+        return
+    suffix = output.suffix.lower()
+    images = "png" in operation.formats
+    forms = [f".{form}" for form in operation.formats] + ([] if images else list(TABLE_SUFFIXES))
+    if suffix not in forms:
+        raise CallError(
+            f"The output's suffix says its form; `{operation.name}` writes {', '.join(forms)}"
+            f"{', or PNG files into a folder/' if images else ''}; received {str(output)!r}."
+        )
+    if suffix == ".parquet":
+        _pyarrow()
+
+
+def is_folder(output: Path) -> bool:
+    """Whether a name means a folder: it is one, or has no suffix."""
+    return output.is_dir() or output.suffix == ""
+
+
+def write(
+    output: Path | None,
+    operation: Operation,
+    fields: Mapping[str, np.ndarray],
+    labels: Sequence[str],
+    options: Mapping[str, Any],
+) -> None:
+    """Write results: a table on standard output when no file is named."""
+    columns = {name: value for name, value in fields.items() if value.ndim > 0}
+    facts = {name: value.item() for name, value in fields.items() if value.ndim == 0}
+    if output is None:
+        sys.stdout.write(_csv(table(columns, labels)))
+    elif is_folder(output):
+        _write_pictures(output, columns["images"], labels)
+    elif output.suffix.lower() == ".csv":
+        output.write_text(_csv(table(columns, labels)), encoding="utf-8")
+    elif output.suffix.lower() == ".parquet":
+        pyarrow, parquet = _pyarrow()
+        parquet.write_table(pyarrow.table(table(columns, labels)), output)
+    else:
+        output.write_bytes(_rendered(output, operation, columns, facts, options))
+
+
+def _rendered(
+    output: Path,
+    operation: Operation,
+    columns: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    options: Mapping[str, Any],
+) -> bytes:
+    form = output.suffix.lower()[1:]
+    held = dict(columns)
+    envelope = dict(facts)
+    if "preprocessing" in held:
+        envelope["preprocessing"] = [
+            steps.split("; ") for steps in held.pop("preprocessing").tolist()
+        ]
+    primary = next(name for name in PRIMARY[operation.name] if name in held)
+    per_item = operation.name in ("elbo", "log-likelihood")
+    rendering = Rendering(
+        dtype=str(options.get("dtype") or "float32"), columns=options.get("columns")
+    )
+    return render(form, Answer(held, primary=primary, per_item=per_item), rendering, envelope)
+
+
+PRIMARY: dict[str, tuple[str, ...]] = {
+    "encode": ("samples", "mean"),
+    "decode": ("logits", "images"),
+    "reconstruct": ("images",),
+    "sample": ("images",),
+    "interpolate": ("images",),
+    "elbo": ("elbo_nats",),
+    "log-likelihood": ("estimate_nats",),
+}
+
+
+def table(columns: Mapping[str, np.ndarray], labels: Sequence[str]) -> dict[str, list[Any]]:
+    """One row per item; an array of several numbers becomes several columns."""
+    rows: dict[str, list[Any]] = {"file": list(labels)}
+    for name, values in columns.items():
+        flat = values.reshape(len(values), -1).T
+        names = [name] if values.ndim == 1 else [f"{name}_{i}" for i in range(len(flat))]
+        rows.update(zip(names, map(_cells, flat), strict=True))
+    return rows
+
+
+def _cells(values: np.ndarray) -> list[Any]:
+    """Plain values; what is not a number is no value."""
+    missing = np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
+    return [None if gone else value for value, gone in zip(values.tolist(), missing, strict=True)]
+
+
+def _csv(rows: Mapping[str, Sequence[Any]]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(rows)
+    writer.writerows(zip(*rows.values(), strict=True))
+    return buffer.getvalue()
+
+
+def _write_pictures(folder: Path, images: np.ndarray, labels: Sequence[str]) -> None:
+    """A PNG per item, named after its file; the item's number tells equal names apart."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stems = [Path(label.split("[")[0]).stem for label in labels]
+    for i, (image, stem) in enumerate(zip(to_uint8(images), stems, strict=True)):
+        name = stem if stems.count(stem) == 1 else f"{stem}-{i:05d}"
+        (folder / f"{name}.png").write_bytes(to_png(image))
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        pyarrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
+    except ImportError as error:
+        raise CallError(
+            "Parquet needs pyarrow, which is not installed. `pip install pyarrow`, or write .csv."
+        ) from error
+    return pyarrow, parquet

@@ -1,0 +1,108 @@
+// The start page. It calls /v1 and nothing else.
+"use strict";
+
+const $ = (id) => document.getElementById(id);
+
+async function call(path, options = {}) {
+  const headers = { ...options.headers };
+  if ($("key").value) headers.Authorization = `Bearer ${$("key").value}`;
+  const response = await fetch(path, { ...options, headers });
+  if (!response.ok) {
+    const problem = await response.json().catch(() => ({}));
+    throw new Error(problem.detail || `${response.status} ${response.statusText}`);
+  }
+  return response;
+}
+
+// One action at a time on the page; a failure is shown, not thrown.
+async function attempt(action) {
+  $("error").textContent = "";
+  try {
+    await action();
+  } catch (error) {
+    $("error").textContent = error.message;
+  }
+}
+
+const modelPath = () => `v1/models/${$("model").value}`;
+
+function show(image, blob) {
+  URL.revokeObjectURL(image.src);
+  image.src = URL.createObjectURL(blob);
+}
+
+async function listModels() {
+  const { models } = await (await call("v1/models")).json();
+  const ready = models.filter((model) => model.status === "ready");
+  const names = [...new Set(ready.map((model) => model.name))];
+  $("model").replaceChildren(...names.map((name) => new Option(name, name)));
+  const chosen = ready.find((model) => model.default);
+  if (chosen) $("model").value = chosen.name;
+  const broken = models.filter((model) => model.status === "broken");
+  if (broken.length) {
+    $("error").textContent = broken.map((m) => `${m.name} ${m.version}: ${m.reason}`).join("\n");
+  }
+  if (names.length) await choose();
+}
+
+async function choose() {
+  const model = await (await call(modelPath())).json();
+  const [channels, height, width] = model.image_shape;
+  $("about").textContent =
+    `${model.name}, version ${model.version}: ${width} × ${height} pixels, ` +
+    `${channels === 1 ? "grey" : "colour"}, ${model.latent_shape.join(" × ")} latents, ` +
+    `likelihood ${model.likelihood.kind.replaceAll("_", " ")}.`;
+  await draw();
+}
+
+async function draw() {
+  const query = new URLSearchParams({ seed: $("seed").value, temperature: $("temperature").value });
+  const response = await call(`${modelPath()}/sample?${query}`, { headers: { Accept: "image/png" } });
+  show($("samples"), await response.blob());
+}
+
+async function score(picture) {
+  show($("given"), picture);
+  const body = new FormData();
+  body.append("images", picture, "picture");
+  const query = new URLSearchParams({ invert: $("invert").checked });
+  const post = { method: "POST", body };
+  const image = await call(`${modelPath()}/reconstruct?${query}&format=png`, post);
+  show($("reconstruction"), await image.blob());
+  const answer = await (await call(`${modelPath()}/elbo?${query}&seed=1`, post)).json();
+  const [result] = answer.results;
+  $("steps").textContent = `What the model saw: ${answer.preprocessing[0].join(", ") || "the picture as it is"}.`;
+  const rows = [
+    ["ELBO", nats(result.elbo_nats), `± ${nats(result.standard_error_nats)}, ${result.num_samples} samples`],
+    ["expected log-likelihood", nats(result.expected_log_likelihood_nats), ""],
+    ["KL", nats(result.kl_nats), result.kl_method],
+    ["bits per dim", number(result.bits_per_dim, 3), result.bits_per_dim_reason || "at most"],
+    ["percentile", number(result.percentile, 1), result.percentile_reason || `of ${result.reference_n} test images`],
+  ];
+  $("scores").replaceChildren(...rows.map((cells) => {
+    const row = document.createElement("tr");
+    for (const cell of cells) row.insertCell().textContent = cell;
+    return row;
+  }));
+}
+
+const number = (value, digits) => (value === null ? "none" : value.toFixed(digits));
+const nats = (value) => `${number(value, 2)} nats`;
+
+async function takeSample() {
+  const seed = Math.floor(Math.random() * 2 ** 32);
+  const response = await call(`${modelPath()}/sample?n=1&seed=${seed}&format=png`);
+  await score(await response.blob());
+}
+
+$("model").addEventListener("change", () => attempt(choose));
+$("key").addEventListener("change", () => attempt(listModels));
+$("draw").addEventListener("click", () => attempt(draw));
+$("own").addEventListener("click", () => attempt(takeSample));
+for (const id of ["file", "invert"]) {
+  $(id).addEventListener("change", () => attempt(async () => {
+    const [file] = $("file").files;
+    if (file) await score(file);
+  }));
+}
+attempt(listModels);

@@ -1,0 +1,252 @@
+"""The JSON that goes over the wire: typed answers. It parses no parameter and computes nothing."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Vector = list[float]
+Latents = Annotated[
+    list[Vector | list[Vector] | list[list[Vector]]],
+    Field(description="N x latent shape."),
+]
+LatentSamples = Annotated[
+    list[list[Vector | list[Vector] | list[list[Vector]]]],
+    Field(description="N x S x latent shape."),
+]
+JSONImage = Annotated[
+    str | list[Vector] | list[list[Vector]],
+    Field(description="Base64, a data URL, or numbers (H, W), (C, H, W) or (H, W, C)."),
+]
+ImageNumbers = list[list[list[Vector]]]
+Images = Annotated[
+    list[str] | ImageNumbers,
+    Field(description="Base64 PNG each, or numbers N x C x H x W in 0..1 with `encoding=float`."),
+]
+Preprocessing = Annotated[
+    list[list[str]],
+    Field(description="What was done to each item before the model saw it, in order."),
+]
+
+
+class Schema(BaseModel):
+    """An answer; fields are only ever added within v1."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Envelope(Schema):
+    """What every answer of an operation says."""
+
+    model: str
+    version: int
+    label_used: Annotated[
+        str | None, Field(description="Only for a model that was trained with labels.")
+    ] = None
+
+
+class Drawn(Envelope):
+    """An answer that may rest on draws."""
+
+    seed: Annotated[int | None, Field(description="Present where anything was drawn.")] = None
+
+
+class EncodeAnswer(Drawn):
+    """q(z|x) of each image."""
+
+    preprocessing: Preprocessing
+    mean: Latents
+    std: Latents
+    kl_nats: Annotated[
+        list[float | None] | None,
+        Field(description="KL(q(z|x) || p(z)) of each image; null when it has no closed form."),
+    ]
+    samples: LatentSamples | None = None
+
+
+class DecodeAnswer(Drawn):
+    """p(x|z) of each latent: `images`, or `logits` if these were asked for."""
+
+    output: Literal["mean", "sample", "logits"]
+    images: Images | None = None
+    logits: ImageNumbers | None = None
+
+
+class ReconstructAnswer(Drawn):
+    """p(x|z) at the posterior mean of each image."""
+
+    preprocessing: Preprocessing
+    output: Literal["mean", "sample"]
+    images: Images
+    latents: Latents
+
+
+class SampleAnswer(Drawn):
+    """p(x|z) at latents drawn from the prior."""
+
+    output: Literal["mean", "sample"]
+    temperature: float
+    is_model_sample: Annotated[bool, Field(description="False unless the temperature is 1.")]
+    images: Images
+    latents: Latents
+
+
+class InterpolateAnswer(Envelope):
+    """The mean of p(x|z) along a path between two latents."""
+
+    preprocessing: Preprocessing | None = None
+    path: Literal["linear", "spherical"]
+    steps: int
+    images: Images
+    latents: Latents
+
+
+class Score(Schema):
+    """What the two scores of an image share."""
+
+    bits_per_dim: Annotated[
+        float | None,
+        Field(description="An upper bound; null when the likelihood is a density."),
+    ]
+    bits_per_dim_reason: str | None
+    percentile: Annotated[
+        float | None,
+        Field(description="Rank among the held-out test images' values, 0..100."),
+    ]
+    percentile_reason: str | None
+    reference_n: Annotated[
+        int | None, Field(description="Number of stored values behind the percentile.")
+    ]
+    reason: Annotated[
+        str | None, Field(description="Why a number is null, or cannot be relied on.")
+    ]
+
+
+class ElboResult(Score):
+    """The ELBO of one image."""
+
+    elbo_nats: float | None
+    expected_log_likelihood_nats: float | None
+    kl_nats: float | None
+    kl_per_dimension_nats: Annotated[
+        Vector | None, Field(description="Flattened over the latent shape; null when not analytic.")
+    ]
+    kl_method: Literal["analytic", "monte_carlo"]
+    standard_error_nats: float | None
+    num_samples: int
+
+
+class ElboAnswer(Drawn):
+    """The ELBO of each image."""
+
+    preprocessing: Preprocessing
+    results: list[ElboResult]
+
+
+class LogLikelihoodResult(Score):
+    """The estimate of log p(x) of one image."""
+
+    estimator: Literal["iwae", "prior"]
+    estimate_nats: float | None
+    standard_error_nats: float | None
+    confidence_interval_nats: Annotated[
+        list[float | None], Field(min_length=2, max_length=2, description="95 %.")
+    ]
+    interval_covers: Literal["expected_bound", "log_px"]
+    effective_sample_size: float | None
+    pareto_k: Annotated[
+        float | None,
+        Field(description="Shape of the weights' tail; above 0.7 errors cannot be trusted."),
+    ]
+    num_samples: int
+    elbo_nats: float | None
+    gap_lower_bound_nats: Annotated[
+        float | None, Field(description="estimate_nats - elbo_nats, of the same draws.")
+    ]
+    reliable: bool
+
+
+class LogLikelihoodAnswer(Drawn):
+    """The estimate of log p(x) of each image."""
+
+    preprocessing: Preprocessing
+    results: list[LogLikelihoodResult]
+
+
+class ItemFault(Schema):
+    """One item of a request that is at fault."""
+
+    index: int
+    reason: str
+
+
+class Problem(BaseModel):
+    """RFC 9457 `application/problem+json`."""
+
+    type: Annotated[str, Field(description="A stable URI reference; docs/api.md lists them.")]
+    title: str
+    status: int
+    detail: str
+    instance: str
+    request_id: str
+    items: Annotated[
+        list[ItemFault] | None, Field(description="Which items are at fault, where some are.")
+    ] = None
+
+
+class ModelSummary(Schema):
+    """A model of the repository, by its version."""
+
+    name: str
+    version: int | None
+    default: Annotated[bool, Field(description="Served where no model is named.")]
+    status: Literal["ready", "broken"]
+    reason: Annotated[str | None, Field(description="Why a broken one is not served.")] = None
+    digest: str | None = None
+
+
+class ModelList(Schema):
+    """All models of the repository."""
+
+    models: list[ModelSummary]
+
+
+class OperationDescription(Schema):
+    """How an operation of a model is called."""
+
+    name: str
+    method: Literal["GET", "POST"]
+    path: str
+    summary: str
+    takes: list[Literal["images", "latents"]]
+    formats: Annotated[list[str], Field(description="Forms of the answer, the default first.")]
+    unavailable_options: Annotated[
+        list[str], Field(description="Parameter values that this model cannot serve.")
+    ]
+    parameters: Annotated[dict[str, Any], Field(description="JSON Schema of the parameters.")]
+
+
+class ModelDescription(Schema):
+    """One version of a model."""
+
+    name: str
+    version: int
+    versions: list[int]
+    default: bool
+    digest: Annotated[str, Field(description="sha256 of the bundle's manifest.")]
+    image_shape: list[int]
+    latent_shape: list[int]
+    likelihood: dict[str, Any]
+    is_mass: Annotated[bool, Field(description="Whether p(x|z) is a mass; bits per dim need one.")]
+    prior: dict[str, Any]
+    posterior: dict[str, Any]
+    image: Annotated[dict[str, Any], Field(description="How a picture becomes an observation.")]
+    labels: list[str]
+    operations: list[OperationDescription]
+    evaluation: Annotated[dict[str, Any], Field(description="On the held-out test set.")]
+    provenance: dict[str, Any]
+
+
+class Status(Schema):
+    """What a probe says."""
+
+    status: Literal["ok", "loading", "draining", "no model"]
