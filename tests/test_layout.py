@@ -2,9 +2,12 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -16,7 +19,6 @@ FORBIDDEN = {
     "models": {"app", "training", "fastapi", "starlette", "lightning", "sklearn"},
     "training": {"app", "fastapi", "starlette", "uvicorn"},
 }
-LIBRARIES_OF_MODELS = {"jaxtyping", "models", "numpy", "PIL", "pydantic", "safetensors", "torch"}
 DRAWERS = {"base", "common", "core", "helpers", "misc", "utils"}
 
 
@@ -47,15 +49,33 @@ def test_no_package_imports_what_it_must_not_know(package: str) -> None:
     assert not faults
 
 
-def test_models_needs_its_six_libraries_and_no_other() -> None:
-    allowed = LIBRARIES_OF_MODELS | sys.stdlib_module_names
+@pytest.mark.parametrize(
+    ("package", "extras"), [("models", []), ("app", ["serve"]), ("training", ["train"])]
+)
+def test_every_library_that_a_package_imports_is_declared_for_it(
+    package: str, extras: list[str]
+) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    optional = project["optional-dependencies"]
+    requirements = [
+        *project["dependencies"],
+        *(line for extra in extras for line in optional[extra]),
+    ]
+    declared = {normal(re.split(r"[<>=!~ \[;]", line)[0]) for line in requirements}
+    installed = packages_distributions()
     faults = [
         f"{path.relative_to(ROOT)}:{line} imports {name}"
-        for path in sources("models")
+        for path in sources(package)
         for name, line in imported(path)
-        if name not in allowed
+        if name not in sys.stdlib_module_names and name not in PACKAGES
+        if not declared & {normal(distribution) for distribution in installed.get(name, [])}
     ]
     assert not faults
+
+
+def normal(name: str) -> str:
+    """A distribution's name as indexes compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -114,9 +134,12 @@ def state():
         "CUDA": torch.cuda.is_initialized(),
     }
 
+libraries, modules = json.loads(sys.argv[1])
+for name in libraries:  # what others do on import is theirs
+    importlib.import_module(name)
 before = state()
 sys.addaudithook(watch)
-for name in sys.argv[1:]:
+for name in modules:
     importlib.import_module(name)
 after = state()
 changed = [name for name in before if before[name] != after[name]]
@@ -127,14 +150,18 @@ print(json.dumps({"acts": acts, "changed": changed}))
 @pytest.fixture(scope="module")
 def import_record() -> dict[str, list[str]]:
     """What a fresh interpreter did, and what changed in it, when it imported every module."""
-    names = [
+    modules = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         for package in PACKAGES
         for path in sources(package)
         if path.stem != "__main__"
     ]
+    names = {
+        name for package in PACKAGES for path in sources(package) for name, _ in imported(path)
+    }
+    libraries = sorted(names - set(PACKAGES) - sys.stdlib_module_names)
     done = subprocess.run(
-        [sys.executable, "-B", "-c", IMPORT_ALL, *names],
+        [sys.executable, "-B", "-c", IMPORT_ALL, json.dumps([libraries, modules])],
         cwd=ROOT,
         capture_output=True,
         text=True,
