@@ -189,7 +189,7 @@ def observations(
 def to_grey(split: Split, levels: int) -> UInt8[np.ndarray, "batch channel height width"]:
     """Levels 0..levels-1 stretched to 0..255, rounded; `models.images` takes them back exactly."""
     scale = np.round(np.arange(levels) * (255 / (levels - 1))).astype(np.uint8)
-    grey = scale[split.images]
+    grey: np.ndarray = scale[split.images]
     return grey[:, None] if grey.ndim == 3 else grey.transpose(0, 3, 1, 2)
 
 

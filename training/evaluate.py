@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 import torch
 from jaxtyping import Float, Int64
 from pydantic import Field, NonNegativeInt, PositiveInt
+from rich import box
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -23,7 +24,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 from torch import Tensor
 
 from models.bounds import (
@@ -264,35 +265,34 @@ def format_evaluation(evaluation: Evaluation) -> Table:
     """The numbers as a table, with their units and errors."""
     table = Table(
         "quantity",
-        "samples",
-        "images",
-        "nats per image",
-        "error: images",
-        "error: draws",
-        "bits per dim",
-        title=f"{evaluation.dataset}, {evaluation.split}: {evaluation.num_images} images",
+        *(Column(unit, justify="right") for unit in ("images", "nats per image")),
+        *(Column(unit, justify="right") for unit in ("+- images", "+- draws", "bits/dim")),
+        title=f"{evaluation.dataset}, {evaluation.split} split",
+        caption="+- is one standard error: over images, and the part of it that the draws bring",
+        box=box.SIMPLE,
     )
     for estimate in evaluation.estimates:
         table.add_row(
             describe_estimator(estimate),
-            str(estimate.num_samples),
-            str(estimate.n),
+            f"{estimate.n:,}",
             f"{estimate.mean_nats:.2f}",
             f"{estimate.standard_error_nats:.2f}",
             format_optional(estimate.monte_carlo_error_nats, ".3f"),
             format_optional(estimate.bits_per_dim, ".4f"),
         )
-    images = str(evaluation.num_images)
-    table.add_row("rate (KL)", "analytic", images, f"{evaluation.rate_nats:.2f}")
-    elbo_samples = str(evaluation.estimates[0].num_samples)
-    table.add_row("distortion", elbo_samples, images, f"{evaluation.distortion_nats:.2f}")
-    table.add_row("active units", "", images, f"{evaluation.active_units} latents")
+    images = f"{evaluation.num_images:,}"
+    table.add_row("rate (mean KL)", images, f"{evaluation.rate_nats:.2f}")
+    table.add_row("distortion", images, f"{evaluation.distortion_nats:.2f}")
+    num_latents = len(evaluation.kl_per_dimension_nats)
+    table.add_row("active units", images, f"{evaluation.active_units} of {num_latents}")
     return table
 
 
 def describe_estimator(estimate: Estimate) -> str:
     """A row's name in tables and model cards."""
-    return "ELBO" if estimate.estimator == "elbo" else f"IWAE bound, K = {estimate.num_samples}"
+    if estimate.estimator == "elbo":
+        return f"ELBO, {estimate.num_samples} draws"
+    return f"IWAE, K = {estimate.num_samples:,}"
 
 
 def format_optional(value: float | None, form: str) -> str:

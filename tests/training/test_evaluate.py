@@ -162,6 +162,6 @@ def test_progress_and_table_name_quantities_and_units(oracle: Oracle, x: torch.T
     evaluation = evaluate(oracle.vae, x[:4], dataset="oracle", settings=settings, console=console)
     console.print(format_evaluation(evaluation))
     printed = console.file.getvalue()  # type: ignore[attr-defined]
-    for words in ("IWAE bound, K = 2", "nats per image", "rate (KL)", "8 latents", "4/4"):
+    for words in ("IWAE, K = 2", "nats per image", "rate (mean KL)", "8 of 8", "4/4"):
         assert words in printed
     assert f"{evaluation.estimates[0].mean_nats:.2f}" in printed

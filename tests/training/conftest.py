@@ -1,0 +1,45 @@
+"""A run's folder as training leaves it, made without training."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.config import DiscretizedLogisticConfig, ImageSpec, MLPConfig, VAEConfig
+from models.vae import VAE
+from training.config import DatasetConfig, Recipe, TrainingConfig
+from training.datasets import load
+from training.run import Progressed, claim, save_best, write_state
+
+RECIPE = Recipe(
+    name="tiny",
+    seed=5,
+    dataset=DatasetConfig(name="digits"),
+    image=ImageSpec(channels=1, height=8, width=8, levels=17),
+    vae=VAEConfig(
+        image_shape=(1, 8, 8),
+        latent_shape=(2,),
+        likelihood=DiscretizedLogisticConfig(levels=17),
+        encoder=MLPConfig(hidden=(8,)),
+        decoder=MLPConfig(hidden=(8,)),
+    ),
+    training=TrainingConfig(epochs=3),
+)
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> Path:
+    """A finished run on digits, with the weights that torch starts from."""
+    folder = tmp_path / "runs" / "tiny"
+    claim(folder, RECIPE, resume=False)
+    torch.manual_seed(0)
+    save_best(folder, VAE(RECIPE.vae))
+    write_state(
+        folder,
+        RECIPE,
+        Progressed(step=27, best_elbo_nats=-150.0, best_epoch=3, seconds=1.5),
+        dataset_sha256=load("digits").sha256,
+        device=torch.device("cpu"),
+        finished=True,
+    )
+    return folder
