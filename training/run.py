@@ -130,7 +130,7 @@ def hardware(device: torch.device) -> str:
     return f"{torch.get_num_threads()} CPU threads, {platform.machine()}"
 
 
-def append_log(run_dir: Path, line: dict[str, float]) -> None:
+def append_log(run_dir: Path, line: dict[str, int | float]) -> None:
     """Add one JSON line to the log."""
     with (run_dir / LOG).open("a") as log:
         log.write(json.dumps(line) + "\n")

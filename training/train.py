@@ -209,7 +209,7 @@ def observe(
     spec, x = recipe.image, levels.float()
     grey = spec.binarization == "stochastic"
     white = 255 if grey else spec.levels - 1
-    background = round(spec.background / 255 * white)
+    background = float(round(spec.background / 255 * white))
     x = augment(x, recipe.augmentation, progress=progress, background=background)
     if grey:
         return (torch.rand_like(x) * 255 < x).float()
