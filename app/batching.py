@@ -17,7 +17,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from app.errors import DeadlineExceeded, ModelNotReady, QueueFull
+from app.errors import ModelNotReady, QueueFull
 
 T = TypeVar("T")
 Steps = Generator[None, None, T]
@@ -96,30 +96,20 @@ class Scheduler:
         for job in left:
             self._finish(job, error=ModelNotReady("The server is stopping. Try again elsewhere."))
 
-    async def run(
-        self, steps: Steps[T], *, cost: float, deadline: float, timing: Timing | None = None
-    ) -> T:
-        """Run a job's chunks among all others' and return its value.
+    async def run(self, steps: Steps[T], *, cost: float, timing: Timing | None = None) -> T:
+        """Run a job's chunks among all others' and return its value; cancelling it drops the rest.
 
         Args:
             steps: The work.
             cost: Its cost units.
-            deadline: In the event loop's time.
             timing: Filled with where the time went.
 
         Raises:
             QueueFull: There is no room for it; nothing was run.
-            DeadlineExceeded: The deadline passed; the rest of the work is dropped.
         """
         job = self._admit(steps, cost, timing if timing is not None else Timing())
         try:
-            async with asyncio.timeout_at(deadline):
-                return await job.future
-        except TimeoutError:
-            raise DeadlineExceeded(
-                "A request is answered within its time (VAE_REQUEST_TIMEOUT_SECONDS); this one "
-                "was not. Ask for fewer items or samples, or try again later."
-            ) from None
+            return await job.future
         finally:
             self._abandon(job)
 

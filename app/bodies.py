@@ -125,8 +125,13 @@ def content_type(value: str | None) -> str:
     return (value or "").split(";")[0].strip().lower()
 
 
-def parse_body(data: bytes, headers: Headers) -> Body:
+def parse_body(data: bytes, headers: Headers, *, max_bytes: int) -> Body:
     """The items and parameters of a body of any accepted type.
+
+    Args:
+        data: The body.
+        headers: Name its type.
+        max_bytes: What a zip file may unpack to.
 
     Raises:
         UnsupportedMedia: No such type is read here.
@@ -138,7 +143,7 @@ def parse_body(data: bytes, headers: Headers) -> Body:
     if media_type == MULTIPART_TYPE:
         return _parse_multipart(data, headers)
     if media_type in NPZ_TYPES:
-        return parse_npz(data)
+        return parse_npz(data, max_bytes=max_bytes)
     if media_type in NPY_TYPES:
         array = parse_npy(data)
         return Body(images=[array], latents=[array])
@@ -299,11 +304,13 @@ def _npy_header(data: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]
     return tuple(int(n) for n in shape), bool(fortran_order), dtype, stream.tell()
 
 
-def parse_npz(data: bytes) -> Body:
+def parse_npz(data: bytes, *, max_bytes: int) -> Body:
     """A .npz file: members `images` or `latents`, or a single one of any name."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            arrays = {info.filename: _member(archive, info) for info in _members(archive)}
+            arrays = {
+                info.filename: _member(archive, info) for info in _members(archive, max_bytes)
+            }
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError, ValueError) as error:
         if isinstance(error, CorruptImage | UnsupportedMedia | PayloadTooLarge):
             raise
@@ -326,23 +333,21 @@ def parse_npz(data: bytes) -> Body:
 
 
 MAX_NPZ_MEMBERS = 16
-MAX_NPZ_RATIO = 200
-"""Bytes out for a byte in; black pictures compress well, bombs better."""
 
 
-def _members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+def _members(archive: zipfile.ZipFile, max_bytes: int) -> list[zipfile.ZipInfo]:
     infos = archive.infolist()
     if not 1 <= len(infos) <= MAX_NPZ_MEMBERS:
         raise CorruptImage(
             f"An npz body has 1 to {MAX_NPZ_MEMBERS} arrays; received {len(infos)}. Send one "
             "named `images` or `latents`."
         )
-    for info in infos:
-        if info.file_size > MAX_NPZ_RATIO * max(info.compress_size, 1):
-            raise PayloadTooLarge(
-                f"An npz member unpacks to at most {MAX_NPZ_RATIO} times its size; one says "
-                f"{info.file_size} bytes from {info.compress_size}. Save it without compression."
-            )
+    unpacked = sum(info.file_size for info in infos)
+    if unpacked > max_bytes:
+        raise PayloadTooLarge(
+            f"An npz body unpacks to at most {max_bytes} bytes (VAE_MAX_BODY_BYTES); this one says "
+            f"{unpacked}. Send fewer items."
+        )
     return infos
 
 

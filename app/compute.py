@@ -34,6 +34,8 @@ from models.noise import BatchNoise
 
 GROUP_ITEMS = 64
 """Items that go through a network at once: the most that a chunk of a cheap operation holds."""
+GROUP_DRAWS = 16384
+"""Draws of latents at once, where they are the answer."""
 CHUNK_COST = 4096.0
 """Cost units of one chunk, some tens of milliseconds."""
 
@@ -68,22 +70,13 @@ class Work:
 
 def measure(operation: Operation, served: ServedModel, inputs: Inputs, parameters: Any) -> Work:
     """The size of a request, before anything of it is computed."""
-    pixels, latents = served.vae.config.num_dimensions, served.vae.num_latents
-    items, samples, per_item = inputs.num_items, 1, latents + pixels
-    if operation.name == "sample":
-        items = parameters.n
-    elif operation.name == "interpolate":
-        items = parameters.steps
-    elif operation.name == "encode":
-        samples = 1
-        per_item = latents * (2 + parameters.num_samples)
-    elif operation.name in ("elbo", "log-likelihood"):
-        samples = parameters.num_samples
-        per_item = latents
-    cost = items * samples * served.cost
-    if operation.name == "encode":
-        samples = parameters.num_samples
-    return Work(items=items, samples=samples, cost=cost, numbers=items * per_item)
+    latents, pixels = served.vae.num_latents, served.vae.config.num_dimensions
+    items = getattr(parameters, "n", None) or getattr(parameters, "steps", None)
+    items = items or inputs.num_items
+    samples = getattr(parameters, "num_samples", 1)
+    passes = samples if operation.per_item else 1
+    numbers = latents * (2 + samples) if operation.name == "encode" else latents + pixels
+    return Work(items, samples, cost=items * passes * served.cost, numbers=items * numbers)
 
 
 # Operations ------------------------------------------------------------------------------------
@@ -97,7 +90,7 @@ def encode(
     vae = served.vae
     prior = vae.prior()
     rows: dict[str, list[Tensor]] = {"mean": [], "std": [], "kl_nats": [], "samples": []}
-    for part in _groups(inputs.num_items):
+    for part in _groups(inputs.num_items, draws_per_item=parameters.num_samples):
         q = vae.posterior(_x(served, inputs, part))
         rows["mean"].append(q.loc)
         rows["std"].append(q.scale)
@@ -110,7 +103,7 @@ def encode(
         yield
     columns = {name: _numpy(torch.cat(tensors)) for name, tensors in rows.items() if tensors}
     columns.setdefault("kl_nats", cast(Any, None))
-    return Answer(columns, primary="samples" if parameters.num_samples else "mean")
+    return Answer(columns)
 
 
 @torch.no_grad()
@@ -125,7 +118,7 @@ def decode(
         yield
     name = "logits" if parameters.output == "logits" else "images"
     columns = {name: np.concatenate(images)}
-    return Answer(columns, primary=name, facts={"output": parameters.output})
+    return Answer(columns, facts={"output": parameters.output})
 
 
 @torch.no_grad()
@@ -140,7 +133,7 @@ def reconstruct(
         images.append(_decode(served, z, part, parameters.output, seed, parameters.first_item))
         yield
     columns = {"images": np.concatenate(images), "latents": np.concatenate(latents)}
-    return Answer(columns, primary="images", facts={"output": parameters.output})
+    return Answer(columns, facts={"output": parameters.output})
 
 
 @torch.no_grad()
@@ -163,7 +156,7 @@ def sample(
         "is_model_sample": parameters.temperature == 1.0,
     }
     columns = {"images": np.concatenate(images), "latents": np.concatenate(latents)}
-    return Answer(columns, primary="images", facts=facts)
+    return Answer(columns, facts=facts)
 
 
 @torch.no_grad()
@@ -187,7 +180,7 @@ def interpolate(
         yield
     columns = {"images": np.concatenate(images), "latents": latents}
     facts = {"path": parameters.path, "steps": parameters.steps}
-    return Answer(columns, primary="images", facts=facts)
+    return Answer(columns, facts=facts)
 
 
 def elbo(
@@ -225,7 +218,7 @@ def elbo(
         "reason": [_why_null(*pair) for pair in zip(bound, error, strict=True)],
     }
     columns |= _standing(served, parameters, "elbo", bound)
-    return Answer(columns, primary="elbo_nats", per_item=True)
+    return Answer(columns)
 
 
 def log_likelihood(
@@ -260,7 +253,7 @@ def log_likelihood(
     }
     columns |= {name: joined(name) for name in _EVIDENCE_COLUMNS}
     columns |= _standing(served, parameters, parameters.estimator, value)
-    return Answer(columns, primary="estimate_nats", per_item=True)
+    return Answer(columns)
 
 
 _EVIDENCE_COLUMNS = (
@@ -395,9 +388,10 @@ def _why_null(bound: float, error: float) -> str | None:
 # Arrays ----------------------------------------------------------------------------------------
 
 
-def _groups(num_items: int) -> Iterator[slice]:
-    for start in range(0, num_items, GROUP_ITEMS):
-        yield slice(start, min(start + GROUP_ITEMS, num_items))
+def _groups(num_items: int, *, draws_per_item: int = 0) -> Iterator[slice]:
+    size = max(1, min(GROUP_ITEMS, GROUP_DRAWS // (draws_per_item or 1)))
+    for start in range(0, num_items, size):
+        yield slice(start, min(start + size, num_items))
 
 
 def _chunk_rows(served: ServedModel) -> int:

@@ -95,12 +95,13 @@ def route(operation: Operation, prefix: str) -> dict[str, Any]:
     """What FastAPI needs to know of an operation's route."""
     scope = {"/v1": "default", "/v1/models/{model}": "model"}.get(prefix, "version")
     extra: dict[str, Any] = {"parameters": query_parameters(operation)}
+    primary = "`, or else `".join(operation.primary)
     if operation.takes:
         extra["requestBody"] = {"required": True, "content": request_content(operation)}
     return {
         "operation_id": f"{operation.name.replace('-', '_')}_by_{scope}",
         "summary": operation.summary,
-        "description": f"{operation.summary} npy gives {operation.primary}.",
+        "description": f"{operation.summary} npy gives `{primary}`.",
         "tags": [operation.name],
         "responses": responses(operation),
         "openapi_extra": extra,
@@ -131,7 +132,7 @@ def request_content(operation: Operation) -> dict[str, Any]:
     example = (
         {"latents": [[0.5, -1.0], [0.0, 0.25]]}
         if operation.takes == ("latents",)
-        else {"images": [PNG_8X8] * operation.items_at_least}
+        else {"images": [PNG_8X8] * (operation.exact_items or 1)}
     )
     content: dict[str, Any] = {
         JSON_TYPE: {
@@ -150,7 +151,7 @@ def request_content(operation: Operation) -> dict[str, Any]:
             "schema": {**parts, "required": ["images"]},
             "examples": {"files": {"summary": "One or many files in the field `images`."}},
         }
-        for media_type in PICTURE_TYPES if operation.items_at_least == 1 else ():
+        for media_type in PICTURE_TYPES if operation.exact_items is None else ():
             content[media_type] = _binary_content(binary, "One picture file.", "png")
     return content
 

@@ -24,7 +24,7 @@ from app.settings import Settings, load_settings
 from models import __version__
 from models.errors import VAEError
 
-READER_THREADS = 4
+READER_THREADS = 2
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:

@@ -33,18 +33,18 @@ class Answer:
 
     columns: Mapping[str, Any]
     """Arrays and lists whose first axis is the items."""
-    primary: str
-    """The column that npy gives."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What is said once for all items."""
-    per_item: bool = False
-    """Whether JSON has one object per item, under `results`."""
 
 
 @dataclass(frozen=True)
 class Rendering:
-    """How the caller wants images written."""
+    """How an answer is written."""
 
+    primary: tuple[str, ...]
+    """Column that npy gives: the first of these that there is."""
+    per_item: bool
+    """Whether JSON has one object per item, under `results`."""
     encoding: str = "png"
     dtype: str = "float32"
     columns: int | None = None
@@ -116,7 +116,8 @@ def render(form: str, answer: Answer, rendering: Rendering, envelope: Mapping[st
     if form == "json":
         return _json(answer, rendering, envelope)
     if form == "npy":
-        return _npy(_array(answer.columns[answer.primary], rendering, name=answer.primary))
+        name = next(name for name in rendering.primary if name in answer.columns)
+        return _npy(_array(answer.columns[name], rendering, name=name))
     if form == "npz":
         return _npz(answer, rendering, envelope)
     images = to_uint8(answer.columns["images"])
@@ -132,16 +133,12 @@ def _json(answer: Answer, rendering: Rendering, envelope: Mapping[str, Any]) -> 
         images = to_uint8(columns["images"])
         columns["images"] = [base64.b64encode(to_png(image)).decode() for image in images]
     body: dict[str, Any] = {**envelope, **answer.facts}
-    if answer.per_item:
-        rows = zip(*(_rows(column) for column in columns.values()), strict=True)
+    if rendering.per_item:
+        rows = zip(*columns.values(), strict=True)
         body["results"] = [dict(zip(columns, row, strict=True)) for row in rows]
     else:
         body.update(columns)
     return to_json(body)
-
-
-def _rows(column: Any) -> list[Any]:
-    return list(column)
 
 
 def to_json(value: Any) -> bytes:
@@ -152,7 +149,7 @@ def to_json(value: Any) -> bytes:
 def _plain(value: Any) -> Any:
     """What orjson does not take itself: arrays that are not contiguous."""
     if isinstance(value, np.ndarray):
-        return value.tolist()
+        return np.ascontiguousarray(value)
     raise TypeError(f"JSON has no {type(value).__name__}")
 
 
@@ -176,7 +173,7 @@ def _npy(array: np.ndarray) -> bytes:
 
 
 def _npz(answer: Answer, rendering: Rendering, envelope: Mapping[str, Any]) -> bytes:
-    words = {name: value for name, value in {**envelope, **answer.facts}.items()}
+    words = {**envelope, **answer.facts}
     if "preprocessing" in words:
         words["preprocessing"] = ["; ".join(steps) for steps in words["preprocessing"]]
     named = {**words, **answer.columns}

@@ -3,7 +3,7 @@
 Declarations only: nothing here computes, reads a request or knows torch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -213,11 +213,15 @@ class Operation:
     """What the body may hold; empty for a GET."""
     formats: tuple[str, ...]
     """The forms of an answer, the default one first."""
-    primary: str
-    """The array that npy gives, in words."""
+    primary: tuple[str, ...]
+    """Field that npy gives: the first of these that the answer has."""
+    draws: Callable[[Any], bool]
+    """Whether anything in the answer rests on the seed, given the parameters."""
     needs: tuple[Need, ...]
     option_needs: Mapping[tuple[str, str], Need] = field(default_factory=dict)
     """What a model needs besides for one value of a parameter; "*" is every value but null."""
+    exact_items: int | None = None
+    """How many items the body must hold; any number from one on if None."""
 
     @property
     def method(self) -> Literal["GET", "POST"]:
@@ -225,9 +229,25 @@ class Operation:
         return "POST" if self.takes else "GET"
 
     @property
-    def items_at_least(self) -> int:
-        """Two ends for an interpolation, else one item."""
-        return 2 if self.name == "interpolate" else 1
+    def per_item(self) -> bool:
+        """Whether JSON has one object per item, under `results`."""
+        return "results" in self.answer.model_fields
+
+
+def _always(parameters: Any) -> bool:
+    return True
+
+
+def _never(parameters: Any) -> bool:
+    return False
+
+
+def _samples(parameters: Any) -> bool:
+    return bool(parameters.num_samples)
+
+
+def _output(parameters: Any) -> bool:
+    return bool(parameters.output == "sample")
 
 
 _LABEL: dict[tuple[str, str], Need] = {("label", "*"): "labels"}
@@ -242,7 +262,8 @@ OPERATIONS: dict[str, Operation] = {
             answer=schemas.EncodeAnswer,
             takes=("images",),
             formats=("json", "npy", "npz"),
-            primary="the means (N x latent shape), or the samples (N x S x latent shape) if asked",
+            primary=("samples", "mean"),
+            draws=_samples,
             needs=("posterior",),
             option_needs=_LABEL,
         ),
@@ -253,7 +274,8 @@ OPERATIONS: dict[str, Operation] = {
             answer=schemas.DecodeAnswer,
             takes=("latents",),
             formats=("json", "png", "npy", "npz"),
-            primary="the images (N, C, H, W) in 0..1, or the logits",
+            primary=("logits", "images"),
+            draws=_output,
             needs=("likelihood",),
             option_needs={("output", "logits"): "logits", **_LABEL},
         ),
@@ -264,7 +286,8 @@ OPERATIONS: dict[str, Operation] = {
             answer=schemas.ReconstructAnswer,
             takes=("images",),
             formats=("json", "png", "npy", "npz"),
-            primary="the images (N, C, H, W) in 0..1",
+            primary=("images",),
+            draws=_output,
             needs=("posterior", "likelihood"),
             option_needs=_LABEL,
         ),
@@ -275,7 +298,8 @@ OPERATIONS: dict[str, Operation] = {
             answer=schemas.SampleAnswer,
             takes=(),
             formats=("png", "json", "npy", "npz"),
-            primary="the images (N, C, H, W) in 0..1",
+            primary=("images",),
+            draws=_always,
             needs=("prior", "likelihood"),
             option_needs=_LABEL,
         ),
@@ -286,7 +310,9 @@ OPERATIONS: dict[str, Operation] = {
             answer=schemas.InterpolateAnswer,
             takes=("images", "latents"),
             formats=("json", "png", "npy", "npz", "webp", "gif"),
-            primary="the images (steps, C, H, W) in 0..1",
+            primary=("images",),
+            draws=_never,
+            exact_items=2,
             needs=("posterior", "likelihood"),
             option_needs={("path", "spherical"): "standard_normal_prior", **_LABEL},
         ),
@@ -297,7 +323,8 @@ OPERATIONS: dict[str, Operation] = {
             answer=schemas.ElboAnswer,
             takes=("images",),
             formats=("json", "npy", "npz"),
-            primary="elbo_nats (N,)",
+            primary=("elbo_nats",),
+            draws=_always,
             needs=("posterior", "likelihood", "prior"),
             option_needs=_LABEL,
         ),
@@ -309,7 +336,8 @@ OPERATIONS: dict[str, Operation] = {
             answer=schemas.LogLikelihoodAnswer,
             takes=("images",),
             formats=("json", "npy", "npz"),
-            primary="estimate_nats (N,)",
+            primary=("estimate_nats",),
+            draws=_always,
             needs=("posterior", "likelihood", "prior"),
             option_needs=_LABEL,
         ),

@@ -83,23 +83,13 @@ def _rendered(
         envelope["preprocessing"] = [
             steps.split("; ") for steps in held.pop("preprocessing").tolist()
         ]
-    primary = next(name for name in PRIMARY[operation.name] if name in held)
-    per_item = operation.name in ("elbo", "log-likelihood")
     rendering = Rendering(
-        dtype=str(options.get("dtype") or "float32"), columns=options.get("columns")
+        primary=operation.primary,
+        per_item=operation.per_item,
+        dtype=str(options.get("dtype") or "float32"),
+        columns=options.get("columns"),
     )
-    return render(form, Answer(held, primary=primary, per_item=per_item), rendering, envelope)
-
-
-PRIMARY: dict[str, tuple[str, ...]] = {
-    "encode": ("samples", "mean"),
-    "decode": ("logits", "images"),
-    "reconstruct": ("images",),
-    "sample": ("images",),
-    "interpolate": ("images",),
-    "elbo": ("elbo_nats",),
-    "log-likelihood": ("estimate_nats",),
-}
+    return render(form, Answer(held), rendering, envelope)
 
 
 def table(columns: Mapping[str, np.ndarray], labels: Sequence[str]) -> dict[str, list[Any]]:
