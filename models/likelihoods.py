@@ -17,7 +17,7 @@ door (`check_support`), and say whether `log_prob` is the log of a mass or of a 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -166,7 +166,8 @@ class DiscretizedLogistic(_PixelDistribution):
     the exact mass between the edges a < b, in the tails too.
 
     `mean` is exact for one channel. For colour it is each component's mean with the earlier
-    channels at their own means, then mixed: exact but for the curvature that the open edges bring.
+    channels at their own means, then mixed: exact but for the curvature that the open edges, and
+    rounding at scales below one level, bring.
 
     Source: Salimans et al. 2017, arXiv:1701.05517, section 2.1-2.2 (its density fallback left out).
     """
@@ -313,9 +314,9 @@ class DiscretizedNormal(_PixelDistribution):
         half = 1 / ((self.levels - 1) * scale)
         # By symmetry the interval is moved to the lower tail, where log Phi keeps its digits.
         high, low = half - centre.abs(), -half - centre.abs()
-        log_high, log_low = torch.special.log_ndtr(high), torch.special.log_ndtr(low)
+        log_high, log_low = _log_phi(high), _log_phi(low)
         interior = log_high + torch.log(-torch.expm1(log_low - log_high))
-        bottom, top = torch.special.log_ndtr(half + centre), torch.special.log_ndtr(half - centre)
+        bottom, top = _log_phi(half + centre), _log_phi(half - centre)
         log_mass = torch.where(k == 0, bottom, torch.where(k == self.levels - 1, top, interior))
         return _sum_event(log_mass).to(self.loc.dtype)
 
@@ -332,6 +333,25 @@ class DiscretizedNormal(_PixelDistribution):
         """Inverse distribution function, rounded to the nearest level."""
         x = self.loc + self.scale * torch.special.ndtri(noise)
         return torch.round((x + 1) * ((self.levels - 1) / 2)).clamp(0, self.levels - 1)
+
+
+class _LogPhi(torch.autograd.Function):
+    """log Phi with its own gradient: torch's loses all digits beyond -1e7 and is NaN at -1e10."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return torch.special.log_ndtr(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        # phi(x) / Phi(x) = sqrt(2 / pi) / erfcx(-x / sqrt(2))
+        return grads[0] * math.sqrt(2 / math.pi) / torch.special.erfcx(x * -math.sqrt(0.5))
+
+
+def _log_phi(x: Tensor) -> Tensor:
+    return cast(Tensor, _LogPhi.apply(x))
 
 
 def _sum_event(terms: Tensor) -> Tensor:
@@ -500,7 +520,7 @@ class NormalLikelihood(Likelihood):
         )
         self.fixed_scale = config.fixed_scale
         # softplus(raw + start) begins at fixed_scale when the network's output begins at 0.
-        self._start = math.log(math.expm1(config.fixed_scale))
+        self._start = config.fixed_scale + math.log(-math.expm1(-config.fixed_scale))
 
     def forward(self, params: Tensor) -> DiagonalNormal:
         """From (*batch, num_params, height, width)."""
