@@ -94,7 +94,7 @@ class Scheduler:
         if self._thread is not None:
             self._thread.join()
         for job in left:
-            self._finish(job, error=ModelNotReady("The server is stopping. Try again elsewhere."))
+            self._finish(job, error=_stopping())
 
     async def run(self, steps: Steps[T], *, cost: float, timing: Timing | None = None) -> T:
         """Run a job's chunks among all others' and return its value; cancelling it drops the rest.
@@ -118,7 +118,7 @@ class Scheduler:
         job = _Job(steps, cost, loop, loop.create_future(), timing)
         with self._condition:
             if self._stopping:
-                raise ModelNotReady("The server is stopping. Try again elsewhere.")
+                raise _stopping()
             if self._jobs and (
                 self._cost + cost > self.max_cost or self._jobs >= self.max_requests
             ):
@@ -180,14 +180,15 @@ class Scheduler:
             return (self._fresh if from_fresh else self._begun).popleft()
 
     def _put_back(self, job: _Job[Any]) -> None:
+        """Line a job up for its next chunk, unless nobody waits or there will be none."""
         with self._condition:
             if job.abandoned:
                 self._release(job)
-            elif not self._stopping:
+                return
+            if not self._stopping:
                 self._begun.append(job)
                 return
-        if self._stopping:
-            self._finish(job, error=ModelNotReady("The server is stopping. Try again elsewhere."))
+        self._finish(job, error=_stopping())
 
     def _spent(self, job: _Job[Any], started_at: float) -> None:
         job.timing.compute_seconds += time.perf_counter() - started_at
@@ -209,6 +210,13 @@ class Scheduler:
         self._jobs -= 1
         if self._jobs == 0:
             self._cost = 0.0  # sums of floats drift
+
+
+def _stopping() -> ModelNotReady:
+    return ModelNotReady(
+        "A server that stops takes no new work; this one stops. Try again elsewhere.",
+        headers={"Retry-After": "1"},
+    )
 
 
 def _answer(future: "asyncio.Future[T]", value: T, error: Exception | None) -> None:

@@ -416,11 +416,12 @@ def _run_at_once(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 def _add_file(body: Body, name: str, file: UploadFile) -> None:
+    data = file.file.read()
+    file.file.close()
     if name not in ("images", "latents"):
         raise InvalidParameter(
             f"Files stand in the field `images` (or `latents`); received {name[:60]!r}. Rename it."
         )
-    data = file.file.read()
     media_type = content_type(file.content_type)
     if name == "latents":
         body.latents.append(parse_npy(data))

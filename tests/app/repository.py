@@ -1,0 +1,112 @@
+"""Small bundles for the tests of the service."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from models.bundle import BundleConfig, Evaluation, Provenance, Reference, save_bundle
+from models.config import (
+    BernoulliConfig,
+    DiscretizedLogisticConfig,
+    ImageSpec,
+    MLPConfig,
+    VAEConfig,
+)
+from models.vae import VAE
+from tests import oracle
+
+SIDE = 8
+LATENTS = 4
+REFERENCES = tuple(float(v) for v in np.linspace(-60.0, -20.0, 99))
+
+PROVENANCE = Provenance(
+    recipe="",
+    seed=0,
+    code_version="0",
+    dataset="noise",
+    dataset_sha256="0" * 64,
+    created_at="2026-01-01T00:00:00Z",
+    training_seconds=0.0,
+    epochs=0.0,
+    hardware="none",
+    torch_version=torch.__version__,
+)
+
+
+def evaluation(*references: Reference) -> Evaluation:
+    """A stand-in for a test set's numbers."""
+    return Evaluation(
+        dataset="noise",
+        split="test",
+        num_images=99,
+        estimates=(),
+        rate_nats=0.0,
+        distortion_nats=0.0,
+        active_units=0,
+        references=references,
+    )
+
+
+def write_bundle(
+    repository: Path, name: str, version: int, vae: VAE, image: ImageSpec, *refs: Reference
+) -> None:
+    """One bundle, with its parity inputs drawn as the likelihood has them."""
+    top = 1.0 if image.values == "unit" else image.levels - 1
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(8, *image.shape, generator=generator) * top
+    save_bundle(
+        repository / name / str(version),
+        vae=vae,
+        config=BundleConfig(
+            name=name, version=version, vae=vae.config, image=image, provenance=PROVENANCE
+        ),
+        evaluation=evaluation(*refs),
+        card="# A test's model\n",
+        pictures={},
+        parity_inputs=x if image.values == "unit" else x.round(),
+    )
+
+
+def random_vae(config: VAEConfig, seed: int = 0) -> VAE:
+    """A VAE with torch's initial weights."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return VAE(config).eval().requires_grad_(False)
+
+
+def binary_vae(seed: int = 0) -> VAE:
+    """8 x 8 binary pixels, 4 latents."""
+    return random_vae(
+        VAEConfig(
+            image_shape=(1, SIDE, SIDE),
+            latent_shape=(LATENTS,),
+            likelihood=BernoulliConfig(),
+            encoder=MLPConfig(hidden=(16,)),
+            decoder=MLPConfig(hidden=(16,)),
+        ),
+        seed,
+    )
+
+
+def make_repository(path: Path) -> Path:
+    """`mnist` (2 versions, binary), `colour` (3 channels) and `oracle` (linear-Gaussian)."""
+    binary = ImageSpec(channels=1, height=SIDE, width=SIDE, levels=2, binarization="stochastic")
+    references = (
+        Reference(estimator="elbo", num_samples=100, values_nats=REFERENCES),
+        Reference(estimator="iwae", num_samples=200, values_nats=REFERENCES),
+    )
+    write_bundle(path, "mnist", 1, binary_vae(1), binary, *references)
+    write_bundle(path, "mnist", 2, binary_vae(2), binary, *references)
+    colour = VAEConfig(
+        image_shape=(3, 6, 5),
+        latent_shape=(2,),
+        likelihood=DiscretizedLogisticConfig(num_mixtures=2),
+        encoder=MLPConfig(hidden=(8,)),
+        decoder=MLPConfig(hidden=(8,)),
+    )
+    spec = ImageSpec(channels=3, height=6, width=5)
+    write_bundle(path, "colour", 1, random_vae(colour), spec)
+    exact = oracle.instance("medium", dtype=torch.float32)
+    write_bundle(path, "oracle", 1, exact.vae, oracle.IMAGE_SPEC["medium"])
+    return path
