@@ -41,6 +41,8 @@ class Progressed:
     """How far a run is; all of it is in the checkpoint."""
 
     step: int = 0
+    elbo_nats: float = -math.inf
+    """Of the last validation."""
     best_elbo_nats: float = -math.inf
     best_epoch: int = 0
     skipped_steps: int = 0

@@ -10,6 +10,7 @@ import copy
 import math
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -70,36 +71,30 @@ def train(
         DatasetError: The data set is not at hand.
     """
     claim(run_dir, recipe, resume=resume)
-    dataset = load(recipe.dataset.name, data_dir=data_dir)
-    grey, options = to_grey(dataset.train, dataset.levels), ReadOptions(pixel_max=255)
-    cache = torch.from_numpy(read_levels(grey, recipe.image, options=options))
-    held_out = observations(dataset.validation, levels=dataset.levels, spec=recipe.image)
-    validation = torch.from_numpy(held_out)
-
+    data = load_data(recipe, data_dir)
     fabric = Fabric(accelerator=device, devices=1, precision=recipe.training.precision)
     torch.manual_seed(recipe.seed)
     vae = VAE(recipe.vae)
     vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = copy.deepcopy(vae).eval().requires_grad_(False).to(fabric.device)
     objective, optimizer = fabric.setup(ELBO(vae), make_optimizer(vae, recipe))
+    average = copy.deepcopy(vae).eval().requires_grad_(False)
     parts = {"vae": vae, "average": average, "optimizer": optimizer}
     done = restore_checkpoint(run_dir, parts, fabric.device) if resume else Progressed()
 
-    batch_size = min(recipe.training.batch_size, len(cache))
-    per_epoch = len(cache) // batch_size
+    batch_size = min(recipe.training.batch_size, len(data.cache))
+    per_epoch = len(data.cache) // batch_size
     total = recipe.training.epochs * per_epoch
+    order = batches(len(data.cache), batch_size, start=done.step, total=total, seed=recipe.seed)
     window, saved_at = Window(), time.monotonic()
     with _progress_bar(recipe, total, console) as bar:
-        for step, chosen in batches(
-            len(cache), batch_size, start=done.step, total=total, seed=recipe.seed
-        ):
+        for step, chosen in order:
             started = time.monotonic()
             torch.manual_seed(mix(recipe.seed, step))
             objective.train()
-            x = fabric.to_device(observe(cache[chosen], recipe, step / total))
+            x = fabric.to_device(observe(data.cache[chosen], recipe, step / total))
             noise = torch.randn(len(x), *vae.latent_shape, device=x.device)
             kl_weight = ramp(step / per_epoch, recipe.training.kl_warmup_epochs)
-            learning_rate = set_learning_rate(optimizer, recipe, step / total)
+            set_learning_rate(optimizer, recipe, step / total)
 
             terms = objective(x, noise, kl_weight=kl_weight)
             optimizer.zero_grad()
@@ -115,48 +110,86 @@ def train(
             window.add(terms.log_likelihood, terms.kl, norm, images=len(x), seconds=seconds)
 
             epoch, within = divmod(done.step, per_epoch)
-            finished = done.step == total
-            if within == 0 and (finished or epoch % recipe.training.validate_every_epochs == 0):
-                elbo_nats = validate(average, validation)
-                if elbo_nats > done.best_elbo_nats:
-                    done.best_elbo_nats, done.best_epoch = elbo_nats, epoch
-                    save_best(run_dir, average)
-                save_checkpoint(run_dir, parts, done)
-                line = {"epoch": epoch, "step": done.step, "seconds": round(done.seconds, 1)}
-                line |= {
-                    "validation_elbo_nats": elbo_nats,
-                    "best_validation_elbo_nats": done.best_elbo_nats,
-                }
-                line |= {
-                    "learning_rate": learning_rate,
-                    "kl_weight": kl_weight,
-                    "skipped_steps": done.skipped_steps,
-                }
-                append_log(run_dir, line | window.means())
+            every = recipe.training.validate_every_epochs
+            if done.step == total or (within == 0 and epoch % every == 0):
+                keep_best(run_dir, average, validate(average, data.validation), epoch, done)
+                log_line = progress_line(epoch, done, window, optimizer, kl_weight)
+                append_log(run_dir, log_line)
                 write_state(
                     run_dir,
                     recipe,
                     done,
-                    dataset_sha256=dataset.sha256,
+                    dataset_sha256=data.sha256,
                     device=fabric.device,
-                    finished=finished,
+                    finished=done.step == total,
                 )
-                bar.update(bar.task_ids[0], validation=f"{elbo_nats:.2f}")
-                window, saved_at = Window(), time.monotonic()
-            elif time.monotonic() - saved_at > recipe.training.checkpoint_seconds:
+                bar.update(bar.task_ids[0], validation=f"{done.elbo_nats:.2f}")
+                window, saved_at = Window(), 0.0
+            if time.monotonic() - saved_at > recipe.training.checkpoint_seconds:
                 save_checkpoint(run_dir, parts, done)
                 saved_at = time.monotonic()
             _show(bar, done.step, window)
     return done
 
 
+@dataclass(frozen=True)
+class Data:
+    """What a run trains and validates on."""
+
+    cache: UInt8[Tensor, "batch channel height width"]
+    """Training images as levels, or as grey values where each step binarises anew."""
+    validation: Float[Tensor, "held_out channel height width"]
+    """Observations, binarised once."""
+    sha256: str
+
+
+def load_data(recipe: Recipe, data_dir: Path | None) -> Data:
+    """The training and validation splits of the recipe's data set.
+
+    Raises:
+        DatasetError: It is not at hand.
+    """
+    dataset = load(recipe.dataset.name, data_dir=data_dir)
+    grey, options = to_grey(dataset.train, dataset.levels), ReadOptions(pixel_max=255)
+    held_out = observations(dataset.validation, levels=dataset.levels, spec=recipe.image)
+    return Data(
+        cache=torch.from_numpy(read_levels(grey, recipe.image, options=options)),
+        validation=torch.from_numpy(held_out),
+        sha256=dataset.sha256,
+    )
+
+
+def keep_best(run_dir: Path, average: VAE, elbo_nats: float, epoch: int, done: Progressed) -> None:
+    """Note a validation's result, and keep its weights where they are the best so far."""
+    done.elbo_nats = elbo_nats
+    if elbo_nats > done.best_elbo_nats:
+        done.best_elbo_nats, done.best_epoch = elbo_nats, epoch
+        save_best(run_dir, average)
+
+
+def progress_line(
+    epoch: int, done: Progressed, window: Window, optimizer: Any, kl_weight: float
+) -> dict[str, int | float]:
+    """One line of the log."""
+    return {
+        "epoch": epoch,
+        "step": done.step,
+        "seconds": round(done.seconds, 1),
+        "validation_elbo_nats": done.elbo_nats,
+        "best_validation_elbo_nats": done.best_elbo_nats,
+        "learning_rate": optimizer.param_groups[0]["lr"],
+        "kl_weight": kl_weight,
+        "skipped_steps": done.skipped_steps,
+        **window.means(),
+    }
+
+
 @torch.no_grad()
 def validate(vae: VAE, x: Float[Tensor, "batch channel height width"]) -> float:
     """Mean ELBO of the validation set, nats: one draw per image, the same draws every time."""
-    device = next(vae.parameters()).device
-    total = 0.0
+    weight, total = next(vae.parameters()), 0.0
     for first in range(0, len(x), _VALIDATION_BATCH):
-        part = x[first : first + _VALIDATION_BATCH].to(device)
+        part = x[first : first + _VALIDATION_BATCH].to(weight)
         estimate = estimate_elbo(vae, part, num_samples=1, seed=_VALIDATION_SEED, first_item=first)
         total += float(estimate.elbo_nats.sum())
     return total / len(x)
@@ -175,12 +208,11 @@ def make_optimizer(vae: VAE, recipe: Recipe) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas)
 
 
-def set_learning_rate(optimizer: Any, recipe: Recipe, progress: float) -> float:
-    """Give every group the rate that the schedule has at a part of the run; returns it."""
+def set_learning_rate(optimizer: Any, recipe: Recipe, progress: float) -> None:
+    """Give every group the rate that the schedule has at a part of the run."""
     rate = recipe.optimizer.learning_rate * schedule(progress, recipe.schedule)
     for group in optimizer.param_groups:
         group["lr"] = rate
-    return rate
 
 
 def schedule(progress: float, config: ScheduleConfig) -> float:

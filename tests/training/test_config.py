@@ -1,0 +1,67 @@
+"""Recipes: read, overridden, refused, and written so that they read back equal."""
+
+from pathlib import Path
+
+import pytest
+
+from models.errors import ConfigError
+from training.cli import RECIPES
+from training.config import load_recipe, to_toml
+
+DIGITS = RECIPES / "digits.toml"
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
+def test_a_shipped_recipe_is_named_as_its_file_and_says_what_to_expect(path: Path):
+    assert load_recipe(path).name == path.stem
+    assert path.read_text().startswith("# Expected:")
+
+
+def test_a_resolved_recipe_reads_back_equal(tmp_path: Path):
+    recipe = load_recipe(DIGITS, overrides=["training.epochs=3", "augmentation.shift_pixels=0.5"])
+    (tmp_path / "recipe.toml").write_text(to_toml(recipe))
+    assert load_recipe(tmp_path / "recipe.toml") == recipe
+
+
+def test_an_override_is_a_toml_value_or_text():
+    recipe = load_recipe(
+        DIGITS, overrides=["name=other", "optimizer.learning_rate=1e-4", "vae.encoder.hidden=[7]"]
+    )
+    assert recipe.name == "other"
+    assert recipe.optimizer.learning_rate == 1e-4
+    assert recipe.vae.encoder.hidden == (7,)
+
+
+def test_the_shape_of_the_model_is_that_of_the_image_spec():
+    assert load_recipe(DIGITS).vae.image_shape == (1, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("override", "word"),
+    [
+        ("no-equals-sign", "a.b=c"),
+        ("=3", "a.b=c"),
+        ("name.first=1", "no table"),
+        ("training.epoch=3", "training.epoch"),
+        ("training.epochs=0", "greater than 0"),
+        ("image.levels=16", "17 levels"),
+        ("image.values=unit", "integer"),
+        ("vae.image_shape=[1,4,4]", "shape"),
+        ("vae.likelihood.kind=cauchy", "cauchy"),
+    ],
+)
+def test_an_override_that_makes_no_recipe_is_refused_with_its_reason(override: str, word: str):
+    with pytest.raises(ConfigError, match=word):
+        load_recipe(DIGITS, overrides=[override])
+
+
+@pytest.mark.parametrize("content", [b"a = ", b"\xff", b"", b"vae = 3"])
+def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, content: bytes):
+    (tmp_path / "r.toml").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"r\.toml"):
+        load_recipe(tmp_path / "r.toml")
+
+
+def test_a_missing_file_is_refused(tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"none\.toml"):
+        load_recipe(tmp_path / "none.toml")

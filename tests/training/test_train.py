@@ -1,0 +1,260 @@
+"""The loop: it learns, resumes exactly, survives SIGKILL, and keeps what validates best."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from models.errors import ConfigError
+from models.vae import VAE
+from training import run as run_module
+from training import train as loop
+from training.cli import RECIPES
+from training.config import Recipe, ScheduleConfig, load_recipe
+from training.datasets import Split
+from training.run import BEST, CHECKPOINT, LOG, RECIPE, STATE
+
+SMALL = [
+    "vae.encoder.hidden=[16]",
+    "vae.decoder.hidden=[16]",
+    "training.epochs=4",
+    "training.batch_size=128",
+    "training.validate_every_epochs=1",
+    "training.checkpoint_seconds=0.1",
+]
+
+
+def recipe(*overrides: str) -> Recipe:
+    return load_recipe(RECIPES / "digits.toml", overrides=[*SMALL, *overrides])
+
+
+def weights(run_dir: Path) -> dict[str, torch.Tensor]:
+    state = torch.load(run_dir / CHECKPOINT, weights_only=True)
+    return {**state["vae"], **{f"average.{k}": v for k, v in state["average"].items()}}
+
+
+def assert_same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+class Stopped(Exception):
+    """Raised in the middle of a step."""
+
+
+def train_until(step: int, run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    follow, calls = loop.follow, 0
+
+    def stop(*arguments: object, **keywords: object) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == step:
+            raise Stopped
+        follow(*arguments, **keywords)
+
+    monkeypatch.setattr(loop, "follow", stop)
+    with pytest.raises(Stopped):
+        loop.train(recipe(), run_dir=run_dir, device="cpu", resume=True)
+    monkeypatch.setattr(loop, "follow", follow)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run_dir = tmp_path_factory.mktemp("runs") / "whole"
+    loop.train(recipe(), run_dir=run_dir, device="cpu")
+    return run_dir
+
+
+def test_the_loss_falls_and_the_log_says_so(uninterrupted: Path):
+    lines = [json.loads(line) for line in (uninterrupted / LOG).read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2, 3, 4]
+    assert lines[-1]["validation_elbo_nats"] > lines[0]["validation_elbo_nats"] + 5
+    assert lines[-1]["train_elbo_nats"] == pytest.approx(
+        -lines[-1]["train_rate_nats"] - lines[-1]["train_distortion_nats"]
+    )
+    assert lines[-1]["step"] == 4 * (1197 // 128)
+
+
+def test_the_run_folder_holds_the_recipe_and_its_provenance(uninterrupted: Path):
+    state = json.loads((uninterrupted / STATE).read_text())
+    assert state["finished"]
+    assert state["seed"] == 1
+    assert len(state["dataset_sha256"]) == 64
+    assert load_recipe(uninterrupted / RECIPE) == recipe()
+
+
+def test_the_best_weights_are_the_averaged_ones_that_validated_best(uninterrupted: Path):
+    state = json.loads((uninterrupted / STATE).read_text())
+    vae = VAE(recipe().vae).eval()
+    vae.load_state_dict(load_file(uninterrupted / BEST))
+    dataset = loop.load("digits")
+    x = torch.from_numpy(
+        loop.observations(dataset.validation, levels=dataset.levels, spec=recipe().image)
+    )
+    assert loop.validate(vae, x) == pytest.approx(state["best_validation_elbo_nats"], rel=1e-6)
+
+
+@pytest.mark.parametrize("stops", [(1,), (5, 20), (9, 1, 25)])
+def test_a_stopped_and_resumed_run_ends_with_the_same_weights(
+    stops: tuple[int, ...], uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run_dir = tmp_path / "run"
+    for step in stops:
+        train_until(step, run_dir, monkeypatch)
+    done = loop.train(recipe(), run_dir=run_dir, device="cpu", resume=True)
+    assert done.step == 36
+    assert_same(weights(run_dir), weights(uninterrupted))
+    assert_same(load_file(run_dir / BEST), load_file(uninterrupted / BEST))
+
+
+def test_a_run_killed_at_a_random_moment_and_resumed_ends_with_the_same_weights(
+    uninterrupted: Path, tmp_path: Path
+):
+    run_dir = tmp_path / "killed"
+    command = [sys.executable, "-m", "training", "train", "digits", "--run-dir", str(run_dir)]
+    command += ["--device", "cpu", *(part for entry in SMALL for part in ("--set", entry))]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment
+    )
+    deadline = time.monotonic() + 60
+    while not (run_dir / CHECKPOINT).exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(random.random() * 0.5)
+    process.send_signal(signal.SIGKILL)
+    assert process.communicate()[1] is not None
+    done = loop.train(recipe(), run_dir=run_dir, device="cpu", resume=True)
+    assert done.step == 36
+    assert_same(weights(run_dir), weights(uninterrupted))
+
+
+def test_another_seed_ends_with_other_weights(uninterrupted: Path, tmp_path: Path):
+    loop.train(recipe("seed=2"), run_dir=tmp_path / "run", device="cpu")
+    first, second = weights(uninterrupted), weights(tmp_path / "run")
+    assert any(not torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_folder_with_a_run_is_neither_overwritten_nor_resumed_with_another_recipe(
+    uninterrupted: Path,
+):
+    with pytest.raises(ConfigError, match="--resume"):
+        loop.train(recipe(), run_dir=uninterrupted, device="cpu")
+    with pytest.raises(ConfigError, match="own recipe"):
+        loop.train(recipe("seed=2"), run_dir=uninterrupted, device="cpu", resume=True)
+
+
+def test_a_step_whose_gradient_is_not_finite_changes_nothing_and_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    clip, calls = loop.clip_gradient, 0
+
+    def poisoned(vae: VAE, largest_norm: float) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        if calls == 5:
+            next(vae.parameters()).grad.fill_(float("nan"))
+        return clip(vae, largest_norm)
+
+    monkeypatch.setattr(loop, "clip_gradient", poisoned)
+    done = loop.train(recipe("training.epochs=1"), run_dir=tmp_path / "run", device="cpu")
+    assert done.skipped_steps == 1
+    assert all(bool(t.isfinite().all()) for t in weights(tmp_path / "run").values())
+
+
+@pytest.fixture
+def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = loop.load("digits")
+    first = Split(whole.train.images[:128])
+    few = replace(whole, train=first, validation=Split(whole.validation.images[:20]))
+    monkeypatch.setattr(loop, "load", lambda name, data_dir: few)
+
+
+@pytest.mark.usefixtures("few_digits")
+@pytest.mark.parametrize(
+    ("kind", "binarization", "likelihood"),
+    [
+        ("unit", "none", '{ kind = "normal", scale = "per_pixel" }'),
+        ("unit", "none", '{ kind = "continuous_bernoulli" }'),
+        ("integer", "stochastic", '{ kind = "bernoulli" }'),
+        ("integer", "threshold", '{ kind = "bernoulli" }'),
+        ("integer", "none", '{ kind = "discretized_normal", levels = 17 }'),
+    ],
+)
+@pytest.mark.parametrize("network", ['{ kind = "gated_mlp", hidden = [8] }', '{ kind = "conv" }'])
+def test_one_epoch_trains_every_likelihood_with_every_network(
+    kind: str, binarization: str, likelihood: str, network: str, tmp_path: Path
+):
+    levels = 17 if binarization == "none" else 2
+    if '"conv"' in network:
+        network = '{ kind = "conv", channels = [8], blocks = [1] }'
+    chosen = recipe(
+        f"vae.likelihood={likelihood}",
+        f"vae.encoder={network}",
+        f"vae.decoder={network}",
+        f"image.levels={levels}",
+        f"image.values={kind}",
+        f"image.binarization={binarization}",
+        "augmentation.probability=0.5",
+        "training.epochs=1",
+        "training.checkpoint_seconds=60",
+    )
+    done = loop.train(chosen, run_dir=tmp_path / "run", device="cpu")
+    assert done.skipped_steps == 0
+    assert torch.isfinite(torch.tensor(done.best_elbo_nats))
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "64-true"])
+def test_other_precisions_train(precision: str, tmp_path: Path):
+    chosen = recipe(f"training.precision={precision}", "training.epochs=1")
+    assert loop.train(chosen, run_dir=tmp_path / "run", device="cpu").step == 9
+
+
+def test_the_schedule_warms_up_and_falls_to_zero():
+    config = ScheduleConfig(warmup=0.1)
+    assert loop.schedule(0.0, config) > 0
+    assert loop.schedule(0.05, config) == pytest.approx(0.5)
+    assert loop.schedule(0.1, config) == 1.0
+    assert loop.schedule(0.55, config) == pytest.approx(0.5)
+    assert loop.schedule(1.0, config) == pytest.approx(0.0)
+    assert loop.schedule(0.9, ScheduleConfig(kind="constant", warmup=0.0)) == 1.0
+
+
+def test_the_kl_weight_rises_to_one():
+    assert [loop.ramp(epoch, 4.0) for epoch in (0.0, 1.0, 4.0, 9.0)] == [0.0, 0.25, 1.0, 1.0]
+    assert loop.ramp(0.0, 0.0) == 1.0
+
+
+def test_an_epoch_shows_each_image_once_and_in_an_order_of_its_own():
+    steps = list(loop.batches(100, 10, start=0, total=20, seed=3))
+    first, second = (torch.cat([i for _, i in steps[e : e + 10]]) for e in (0, 10))
+    assert sorted(first.tolist()) == sorted(second.tolist()) == list(range(100))
+    assert first.tolist() != second.tolist()
+    later = list(loop.batches(100, 10, start=13, total=20, seed=3))
+    assert torch.equal(later[0][1], steps[13][1])
+
+
+def test_the_mixed_seeds_of_neighbouring_steps_are_far_apart():
+    seeds = {loop.mix(seed, step) for seed in range(20) for step in range(-50, 50)}
+    assert len(seeds) == 2000
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_binary_levels_are_unchanged_by_stochastic_binarisation():
+    chosen = recipe(
+        "vae.likelihood={ kind = 'bernoulli' }", "image.levels=2", "image.binarization=stochastic"
+    )
+    levels = torch.randint(0, 2, (50, 1, 8, 8), dtype=torch.uint8)
+    assert torch.equal(loop.observe(levels * 255, chosen, 0.0), levels.float())
+
+
+def test_the_hardware_is_named():
+    assert "CPU threads" in run_module.hardware(torch.device("cpu"))
