@@ -7,18 +7,18 @@ It chooses no bound (`bounds.py`), draws no noise (`noise.py`) and trains nothin
 Source: Kingma and Welling 2014, arXiv:1312.6114; Rezende et al. 2014, arXiv:1401.4082.
 """
 
+from copy import deepcopy
 from typing import Any, cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution
-from torch.utils.flop_counter import FlopCounterMode
 
 from models.config import VAEConfig
 from models.errors import ShapeMismatch, UnsupportedOperation
 from models.likelihoods import LIKELIHOODS
-from models.networks import NETWORKS
+from models.networks import MIN_ROWS, NETWORKS
 from models.posteriors import POSTERIORS, DiagonalNormal
 from models.priors import PRIORS
 
@@ -126,13 +126,20 @@ class VAE(nn.Module):
 
     def decoder_macs(self) -> int:
         """Multiply-accumulates of one latent's decoding: the unit of the model's cost."""
-        z = next(self.parameters()).new_zeros(1, *self.latent_shape)
-        was_training = self.training
-        self.train()  # a pass without padding
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            self.decoder(z)
-        self.train(was_training)
-        return int(counter.get_total_flops()) // 2
+        counts: list[int] = []
+
+        def count(layer: nn.Module, inputs: Any, outputs: Tensor) -> None:
+            counts.append(outputs.numel() * cast(Tensor, layer.weight)[0].numel())
+
+        # A copy: hooks on the model itself would count what it serves meanwhile. torch's own
+        # counter loads its compiler, which takes a second and needs a folder to write to.
+        decoder = deepcopy(self.decoder).eval()
+        for layer in decoder.modules():
+            if isinstance(layer, nn.Linear | nn.Conv2d):
+                layer.register_forward_hook(count)
+        with torch.no_grad():
+            decoder(next(self.parameters()).new_zeros(MIN_ROWS, *self.latent_shape))
+        return sum(counts) // MIN_ROWS
 
     def _refuse_label(self, y: Any) -> None:
         if y is not None:
