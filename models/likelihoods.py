@@ -75,11 +75,11 @@ class Bernoulli(_PixelDistribution):
     @property
     def mean(self) -> Tensor:
         """Probability of 1."""
-        return self.logits.sigmoid()
+        return _sigmoid(self.logits)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-mass, nats, summed over the event."""
-        return _sum_event(value * self.logits - F.softplus(self.logits))
+        return _sum_event(value * self.logits + F.logsigmoid(-self.logits))
 
     def from_noise(self, noise: Tensor) -> Tensor:
         """1 where the uniform is below the probability."""
@@ -286,7 +286,7 @@ class DiscretizedLogistic(_PixelDistribution):
         total = torch.zeros_like(loc)
         for j in range(1, self.levels):
             edge = (2 * j - 1) / (self.levels - 1) - 1
-            total = total + torch.sigmoid((loc - edge) / scale)
+            total = total + _sigmoid((loc - edge) / scale)
         return total
 
 
@@ -352,6 +352,11 @@ class _LogPhi(torch.autograd.Function):
 
 def _log_phi(x: Tensor) -> Tensor:
     return cast(Tensor, _LogPhi.apply(x))
+
+
+def _sigmoid(logits: Tensor) -> Tensor:
+    """Its bits do not depend on the position in the tensor; `posteriors.positive` says why."""
+    return F.logsigmoid(logits).exp()
 
 
 def _sum_event(terms: Tensor) -> Tensor:
@@ -528,7 +533,7 @@ class NormalLikelihood(Likelihood):
         if self.scale == "fixed":
             return DiagonalNormal(loc, loc.new_tensor(self.fixed_scale), event_dim=_EVENT_DIM)
         if self.scale == "per_image":
-            raw = raw.mean((-3, -2, -1), keepdim=True)
+            raw = raw.flatten(-_EVENT_DIM).mean(-1)[..., None, None, None]
         return DiagonalNormal(loc, positive(raw + self._start), event_dim=_EVENT_DIM)
 
     def support_mask(self, x: Tensor) -> Tensor:

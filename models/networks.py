@@ -1,8 +1,12 @@
 """Encoder and decoder bodies: tensors in, parameters of distributions out; no probability here.
 
-Every network takes (*lead, *in_shape) to (*lead, *out_shape). Outside training a pass of fewer than
-`MIN_ROWS` rows is padded with zeros, because matrix libraries take other kernels for tiny
-operands, and a row must not depend on how many neighbours it has.
+Every network takes (*lead, *in_shape) to (*lead, *out_shape).
+
+Outside training a row must not depend, bit by bit, on how many neighbours it has or where it
+stands. So rows are padded to a multiple of `MIN_ROWS`, because matrix libraries take other kernels
+for tiny operands and for what is left over; so are the inputs of dense layers, because they sum in
+another order where a row does not begin on a boundary of 16 bytes; and silu is our own, because
+torch's rounds otherwise in a tensor's last places.
 """
 
 from collections.abc import Callable, Sequence
@@ -45,10 +49,30 @@ class Network(nn.Module):
             )
         rows = inputs.reshape(prod(lead), *self.in_shape)
         count = len(rows)
-        if not self.training and count < MIN_ROWS:
-            rows = torch.cat([rows, rows.new_zeros(MIN_ROWS - count, *self.in_shape)])
+        if not self.training:
+            # Always a copy: a view may begin anywhere in memory.
+            rows = torch.cat([rows, rows.new_zeros(-count % MIN_ROWS, *self.in_shape)])
         outputs = cast(Tensor, self.body(rows))[:count]
         return outputs.reshape(*lead, *self.out_shape)
+
+
+class Dense(nn.Linear):
+    """A dense layer whose rows do not depend on their position, outside training."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """From (row, in_features) to (row, out_features)."""
+        short = -self.in_features % 4
+        if self.training or not short:
+            return super().forward(input)
+        return F.linear(F.pad(input, (0, short)), F.pad(self.weight, (0, short)), self.bias)
+
+
+class SiLU(nn.Module):
+    """x * sigmoid(x)."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Same shape out."""
+        return F.silu(inputs) if self.training else inputs * F.logsigmoid(inputs).exp()
 
 
 class MLP(Network):
@@ -61,12 +85,12 @@ class MLP(Network):
         width = prod(in_shape)
         for hidden in config.hidden:
             layers += [
-                nn.Linear(width, hidden),
+                Dense(width, hidden),
                 ACTIVATIONS[config.activation](),
                 nn.Dropout(config.dropout),
             ]
             width = hidden
-        self.body = nn.Sequential(*layers, nn.Linear(width, prod(out_shape)))
+        self.body = nn.Sequential(*layers, Dense(width, prod(out_shape)))
 
 
 class GatedLinear(nn.Module):
@@ -75,7 +99,7 @@ class GatedLinear(nn.Module):
     def __init__(self, in_features: int, out_features: int) -> None:
         """Value and gate share one matrix product."""
         super().__init__()
-        self.linear = nn.Linear(in_features, 2 * out_features)
+        self.linear = Dense(in_features, 2 * out_features)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """From (row, in_features) to (row, out_features)."""
@@ -93,7 +117,7 @@ class GatedMLP(Network):
         for hidden in config.hidden:
             layers += [GatedLinear(width, hidden), nn.Dropout(config.dropout)]
             width = hidden
-        self.body = nn.Sequential(*layers, nn.Linear(width, prod(out_shape)))
+        self.body = nn.Sequential(*layers, Dense(width, prod(out_shape)))
 
 
 class ResidualBlock(nn.Module):
@@ -104,12 +128,12 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
-        self.dropout = nn.Dropout(dropout)
+        self.silu, self.dropout = SiLU(), nn.Dropout(dropout)
         nn.init.zeros_(self.second.weight)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Same shape out."""
-        hidden = F.silu(self.first(F.silu(inputs)))
+        hidden = self.silu(self.first(self.silu(inputs)))
         return inputs + cast(Tensor, self.second(self.dropout(hidden)))
 
 
@@ -122,11 +146,12 @@ class Grow(nn.Module):
         """`size` is the height and width to crop to."""
         super().__init__()
         self.conv = nn.Conv2d(in_channels, 4 * out_channels, kernel, padding=kernel // 2)
+        self.silu = SiLU()
         self.height, self.width = size
 
     def forward(self, inputs: Tensor) -> Tensor:
         """From (row, in_channels, h, w) to (row, out_channels, height, width)."""
-        grown = F.pixel_shuffle(self.conv(F.silu(inputs)), 2)
+        grown = F.pixel_shuffle(self.conv(self.silu(inputs)), 2)
         return grown[..., : self.height, : self.width]
 
 
@@ -142,11 +167,11 @@ class ConvEncoder(Network):
             kernel = 5 if i == 0 else 3
             layers.append(nn.Conv2d(channels, width, kernel, stride=2, padding=kernel // 2))
             layers += _blocks(width, blocks, config.dropout)
-            layers.append(nn.SiLU())
+            layers.append(SiLU())
             channels = width
         height, width = _sizes(size, len(config.channels))[-1]
         flat = channels * height * width
-        layers += [nn.Flatten(), nn.Dropout(config.dropout), nn.Linear(flat, prod(out_shape))]
+        layers += [nn.Flatten(), nn.Dropout(config.dropout), Dense(flat, prod(out_shape))]
         self.body = nn.Sequential(*layers)
 
 
@@ -161,7 +186,7 @@ class ConvDecoder(Network):
         deepest = (config.channels[-1], *sizes[-1])
         layers: list[nn.Module] = [
             nn.Flatten(),
-            nn.Linear(prod(in_shape), prod(deepest)),
+            Dense(prod(in_shape), prod(deepest)),
             nn.Unflatten(1, deepest),
         ]
         for i in reversed(range(len(config.channels))):
@@ -188,7 +213,7 @@ def _sizes(size: Sequence[int], halvings: int) -> list[tuple[int, int]]:
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
     "tanh": nn.Tanh,
-    "silu": nn.SiLU,
+    "silu": SiLU,
     "gelu": nn.GELU,
 }
 

@@ -118,8 +118,12 @@ class DiagonalNormalPosterior(nn.Module):
 
 
 def positive(raw: Tensor) -> Tensor:
-    """softplus, whose smallest value is the dtype's smallest normal number, not zero."""
-    return F.softplus(raw).clamp_min(torch.finfo(raw.dtype).tiny)
+    """softplus, whose smallest value is the dtype's smallest normal number, not zero.
+
+    By way of logsigmoid: torch's softplus, sigmoid and silu give an element other last bits in a
+    tensor's last few places than before them, so that a row would depend on its neighbours.
+    """
+    return -F.logsigmoid(-raw).clamp_max(-torch.finfo(raw.dtype).tiny)
 
 
 POSTERIORS: dict[str, type[DiagonalNormalPosterior]] = {
