@@ -17,12 +17,19 @@ from typing import Any, TypeVar
 
 import numpy as np
 import orjson
-from starlette.datastructures import Headers, UploadFile
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from app.errors import ClientDisconnected, InvalidParameter, MalformedRequest
-from models.errors import CorruptImage, PayloadTooLarge, ShapeMismatch, UnsupportedMedia
+from models.errors import (
+    CorruptImage,
+    InputError,
+    PayloadTooLarge,
+    ShapeMismatch,
+    UnsupportedMedia,
+)
 
 T = TypeVar("T")
 
@@ -39,6 +46,7 @@ MAX_FORM_FILES = 100_000
 MAX_FORM_FIELDS = 64
 MAX_FORM_FIELD_BYTES = 64 * 1024
 NPY_MAGIC = b"\x93NUMPY"
+_NPZ_NAMES = ("images.npy", "latents.npy")
 _DATA_URL = re.compile(r"data:(?P<type>[\w.+/-]*)(?:;[\w=.+-]+)*?;base64,", re.ASCII)
 
 
@@ -305,50 +313,43 @@ def _npy_header(data: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]
 
 
 def parse_npz(data: bytes, *, max_bytes: int) -> Body:
-    """A .npz file: members `images` or `latents`, or a single one of any name."""
+    """A .npz file: its members `images` and `latents`, or a single one of any name.
+
+    Other members beside them are not read, so that an answer can be sent back.
+    """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             arrays = {
                 info.filename: _member(archive, info) for info in _members(archive, max_bytes)
             }
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError, ValueError) as error:
-        if isinstance(error, CorruptImage | UnsupportedMedia | PayloadTooLarge):
+        if isinstance(error, InputError):
             raise
         raise CorruptImage(
             f"An npz body is a zip file of npy files; this one cannot be read "
             f"({type(error).__name__}). Save it again with numpy.savez."
         ) from error
-    named = {name.removesuffix(".npy"): array for name, array in arrays.items()}
-    if len(named) == 1:
-        (array,) = named.values()
-        (name,) = named
-        return Body(
-            images=[] if name == "latents" else [array],
-            latents=[] if name == "images" else [array],
-        )
-    return Body(
-        images=[named["images"]] if "images" in named else [],
-        latents=[named["latents"]] if "latents" in named else [],
-    )
-
-
-MAX_NPZ_MEMBERS = 16
+    other = [array for name, array in arrays.items() if name not in _NPZ_NAMES]
+    images, latents = ([arrays[name]] if name in arrays else [] for name in _NPZ_NAMES)
+    return Body(images=images + other, latents=latents + other)
 
 
 def _members(archive: zipfile.ZipFile, max_bytes: int) -> list[zipfile.ZipInfo]:
+    """The members to read, their sizes checked."""
     infos = archive.infolist()
-    if not 1 <= len(infos) <= MAX_NPZ_MEMBERS:
+    chosen = [info for info in infos if info.filename in _NPZ_NAMES] or infos
+    if len(chosen) != 1 and (not chosen or chosen[0].filename not in _NPZ_NAMES):
         raise CorruptImage(
-            f"An npz body has 1 to {MAX_NPZ_MEMBERS} arrays; received {len(infos)}. Send one "
-            "named `images` or `latents`."
+            f"An npz body has an array `images` or `latents`, or a single one; received "
+            f"{len(infos)} of other names. Name it."
         )
-    unpacked = sum(info.file_size for info in infos)
+    unpacked = sum(info.file_size for info in chosen)
     if unpacked > max_bytes:
         raise PayloadTooLarge(
             f"An npz body unpacks to at most {max_bytes} bytes (VAE_MAX_BODY_BYTES); this one says "
             f"{unpacked}. Send fewer items."
         )
-    return infos
+    return chosen
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
@@ -376,6 +377,8 @@ class _MemoryParser(MultiPartParser):
 def _parse_multipart(data: bytes, headers: Headers) -> Body:
     """Files in the field `images` (pictures, npy), and parameters in text fields."""
 
+    _check_closed(data, headers)
+
     async def stream() -> AsyncGenerator[bytes, None]:
         yield data
 
@@ -394,6 +397,26 @@ def _parse_multipart(data: bytes, headers: Headers) -> Body:
             f"A body of type {MULTIPART_TYPE} has the parts that its boundary promises; received "
             f"something else ({message}). Let an HTTP client make it."
         ) from error
+    files = [value.file for _, value in form.multi_items() if isinstance(value, UploadFile)]
+    try:
+        return _form_body(form)
+    finally:
+        for file in files:
+            file.close()
+
+
+def _check_closed(data: bytes, headers: Headers) -> None:
+    """Refuse a body that ends before its last boundary: the parser would drop its last part."""
+    _, options = parse_options_header(headers.get("content-type"))
+    boundary = options.get(b"boundary", b"")
+    if not boundary or b"--" + boundary + b"--" not in data:
+        raise MalformedRequest(
+            f"A body of type {MULTIPART_TYPE} ends with its boundary; this one does not have "
+            f"{boundary[:80]!r} at its end. Let an HTTP client make it."
+        )
+
+
+def _form_body(form: FormData) -> Body:
     body = Body()
     for name, value in form.multi_items():
         if isinstance(value, UploadFile):
@@ -417,7 +440,6 @@ def _run_at_once(coroutine: Coroutine[Any, Any, T]) -> T:
 
 def _add_file(body: Body, name: str, file: UploadFile) -> None:
     data = file.file.read()
-    file.file.close()
     if name not in ("images", "latents"):
         raise InvalidParameter(
             f"Files stand in the field `images` (or `latents`); received {name[:60]!r}. Rename it."

@@ -194,9 +194,7 @@ async def test_stopping_answers_whoever_still_waits() -> None:
     gate, log = threading.Event(), []
     scheduler = Scheduler(max_cost=10, max_requests=10)
     scheduler.start()
-    tasks = [
-        asyncio.create_task(scheduler.run(work(name, 3, log, gate), cost=1)) for name in "ab"
-    ]
+    tasks = [asyncio.create_task(scheduler.run(work(name, 3, log, gate), cost=1)) for name in "ab"]
     await until(lambda: scheduler.jobs == 2)
     await asyncio.sleep(0.01)
     threading.Timer(0.05, gate.set).start()

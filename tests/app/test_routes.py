@@ -49,7 +49,9 @@ def image_bodies(pictures: np.ndarray) -> dict[str, dict[str, Any]]:
         "npy big-endian": {"content": npy((pictures / 255).astype(">f4")), "headers": NPY},
         "npz": {"content": npz(images=pictures), "headers": NPZ},
         "npz of another name": {"content": npz(arr_0=pictures), "headers": NPZ},
-        "multipart": {"files": [("images", (f"{i}.png", f, "image/png")) for i, f in enumerate(files)]},
+        "multipart": {
+            "files": [("images", (f"{i}.png", f, "image/png")) for i, f in enumerate(files)]
+        },
         "multipart untyped": {
             "files": [
                 ("images", (f"{i}.png", f, "application/octet-stream")) for i, f in enumerate(files)
@@ -230,7 +232,9 @@ async def test_npz_holds_every_json_field_by_its_name(open_client: ClientFactory
     async with open_client() as client:
         for operation in OPERATIONS.values():
             params = {"seed": 1} if "seed" in operation.parameters.model_fields else {}
-            as_json = (await call(client, operation.name, params={**params, "format": "json"})).json()
+            as_json = (
+                await call(client, operation.name, params={**params, "format": "json"})
+            ).json()
             arrays = read_npz(
                 (await call(client, operation.name, params={**params, "format": "npz"})).content
             )
@@ -241,7 +245,9 @@ async def test_npz_holds_every_json_field_by_its_name(open_client: ClientFactory
             assert arrays.keys() == fields.keys()
             for name, value in fields.items():
                 if name not in ("images", "preprocessing") and None not in np.ravel(value):
-                    np.testing.assert_array_equal(arrays[name], np.asarray(value, arrays[name].dtype))
+                    np.testing.assert_array_equal(
+                        arrays[name], np.asarray(value, arrays[name].dtype)
+                    )
 
 
 async def test_the_same_seed_gives_the_same_image_in_json_png_and_npy(
@@ -300,7 +306,9 @@ async def test_a_score_recomputed_by_hand_from_encode_and_decode_equals_the_serv
     images = (PICTURES / 255).astype(np.float64)
     async with open_client() as client:
         encode = (await call(client, "encode", params={"num_samples": 50, "seed": 9})).json()
-        scores = (await call(client, "elbo", params={"num_samples": 50, "seed": 9})).json()["results"]
+        scores = (await call(client, "elbo", params={"num_samples": 50, "seed": 9})).json()[
+            "results"
+        ]
         for i, score in enumerate(scores):
             decoded = await call(
                 client,
@@ -350,8 +358,12 @@ async def test_an_items_answer_is_bitwise_the_same_among_any_number_of_neighbour
             params: dict[str, Any] = {"seed": 7, "format": "npz"}
             if operation != "reconstruct":
                 params["num_samples"] = 30
-            alone = await call(client, operation, content=npy(pictures[:1]), headers=NPY, params=params)
-            among = await call(client, operation, content=npy(pictures[:n]), headers=NPY, params=params)
+            alone = await call(
+                client, operation, content=npy(pictures[:1]), headers=NPY, params=params
+            )
+            among = await call(
+                client, operation, content=npy(pictures[:n]), headers=NPY, params=params
+            )
             for name in fields:
                 one, many = read_npz(alone.content)[name], read_npz(among.content)[name]
                 assert one[0].tobytes() == many[0].tobytes(), (operation, name)
@@ -379,7 +391,9 @@ async def test_a_request_without_a_seed_says_the_one_it_drew(open_client: Client
     async with open_client() as client:
         first = await call(client, "sample", params={"format": "json"})
         second = await call(client, "sample", params={"format": "json"})
-        again = await call(client, "sample", params={"format": "json", "seed": first.json()["seed"]})
+        again = await call(
+            client, "sample", params={"format": "json", "seed": first.json()["seed"]}
+        )
     assert first.json()["seed"] == int(first.headers["x-seed"]) < 2**53
     assert first.json()["images"] != second.json()["images"]
     assert first.json() == again.json()
@@ -405,7 +419,9 @@ async def test_zero_temperature_gives_the_image_of_the_priors_mean(
 async def test_temperature_scales_latents_about_the_origin(open_client: ClientFactory) -> None:
     async with open_client() as client:
         one = await call(client, "sample", params={"seed": 1, "format": "json"})
-        half = await call(client, "sample", params={"seed": 1, "temperature": 0.5, "format": "json"})
+        half = await call(
+            client, "sample", params={"seed": 1, "temperature": 0.5, "format": "json"}
+        )
     np.testing.assert_allclose(
         np.asarray(half.json()["latents"]), np.asarray(one.json()["latents"]) / 2, rtol=1e-6
     )
@@ -414,7 +430,9 @@ async def test_temperature_scales_latents_about_the_origin(open_client: ClientFa
 
 async def test_a_draw_from_the_likelihood_is_in_its_support(open_client: ClientFactory) -> None:
     async with open_client() as client:
-        response = await call(client, "decode", params={"output": "sample", "format": "npy", "seed": 1})
+        response = await call(
+            client, "decode", params={"output": "sample", "format": "npy", "seed": 1}
+        )
         colour = await client.get("/v1/models/colour/sample?output=sample&format=npy&dtype=uint8")
     assert set(np.unique(read_npy(response.content))) <= {0.0, 1.0}
     assert response.headers["x-seed"] == "1"
@@ -437,7 +455,9 @@ async def test_percentiles_rank_the_score_among_the_stored_ones(open_client: Cli
     async with open_client() as client:
         (result, _) = (await call(client, "elbo", params={"seed": 1})).json()["results"]
         other_k = (await call(client, "elbo", params={"num_samples": 10})).json()["results"][0]
-        threshold = (await call(client, "elbo", params={"binarize": "threshold"})).json()["results"][0]
+        threshold = (await call(client, "elbo", params={"binarize": "threshold"})).json()[
+            "results"
+        ][0]
         iwae = await call(client, "log-likelihood", params={"num_samples": 200})
         metrics = (await client.get("/metrics")).text
     rank = sum(value < result["elbo_nats"] for value in REFERENCES)

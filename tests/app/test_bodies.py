@@ -1,0 +1,267 @@
+"""Bodies that lie, are broken, or are of no type that is read."""
+
+import io
+import struct
+import zipfile
+from collections.abc import AsyncIterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.bodies import parse_npy, parse_npz
+from models.errors import CorruptImage, UnsupportedMedia
+from tests.app.conftest import ClientFactory
+from tests.app.pictures import JSON, NPY, NPZ, PNG, binary, encoded, npy, npz
+from tests.app.test_reading import refused
+
+pytestmark = pytest.mark.anyio
+
+
+def lying_npy(shape: str, *, descr: str = "'|u1'", data: bytes = b"") -> bytes:
+    """A .npy file whose header says what it likes."""
+    header = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}".encode()
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + data
+
+
+def pickled_npy() -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x93NUMPY",
+        b"\x93NUMPY\x01\x00\xff\xff",
+        b"\x93NUMPY\x09\x00" + bytes(100),
+        lying_npy("(1000000, 1000000, 1000000)"),
+        lying_npy("(18446744073709551616,)"),
+        lying_npy("(-1, 8)"),
+        lying_npy("(2, 8, 8)", data=bytes(64)),
+        lying_npy("(1, 8, 8)", data=bytes(65)),
+        lying_npy("(1, 1, 1, 1, 1, 1)", data=bytes(1)),
+        lying_npy("'x'"),
+        lying_npy("(" * 200 + ")" * 200),
+        lying_npy("(1,)", descr="'nonsense'"),
+        b"\x93NUMPY\x02\x00" + struct.pack("<I", 2**31) + bytes(64),
+        b"not numpy at all",
+    ],
+)
+def test_an_npy_whose_header_is_broken_or_lies_is_corrupt(data: bytes) -> None:
+    with pytest.raises(CorruptImage, match="npy"):
+        parse_npy(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pickled_npy(),
+        npy(np.zeros(2, dtype=np.complex64)),
+        npy(np.array(["a"])),
+        npy(np.zeros(2, dtype=[("a", "u1")])),
+        npy(np.zeros(2, dtype="datetime64[s]")),
+        npy(np.zeros(2, dtype=np.longdouble)),
+    ],
+)
+def test_an_npy_of_no_plain_numbers_is_unsupported(data: bytes) -> None:
+    with pytest.raises(UnsupportedMedia, match="nothing is unpickled"):
+        parse_npy(data)
+
+
+def test_an_npy_is_read_without_a_copy_and_in_native_order() -> None:
+    array = np.arange(6, dtype=np.float32).reshape(2, 3)
+    data = npy(array)
+    assert np.array_equal(parse_npy(data), array)
+    assert parse_npy(data).base is not None
+    swapped = parse_npy(npy(array.astype(">f4")))
+    assert swapped.dtype.isnative
+    assert np.array_equal(swapped, array)
+
+
+def zipped(members: dict[str, bytes], **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", **options) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def damaged(data: bytes) -> bytes:
+    middle = data.index(b"NUMPY") + 100
+    return data[:middle] + bytes([data[middle] ^ 0xFF]) + data[middle + 1 :]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"PK\x03\x04",
+        npz(images=binary())[:-30],
+        damaged(npz(images=binary())),
+        zipped({}),
+        zipped({}),
+        zipped({f"{i}.npy": npy(np.zeros(1)) for i in range(2)}),
+        zipped({"images.npy": lying_npy("(1000000, 1000000)")}),
+        zipped({"images.npy": b"not numpy"}),
+        zipped({"images.npy": npy(binary())}, compression=zipfile.ZIP_DEFLATED)[:60],
+    ],
+)
+def test_an_npz_that_is_broken_or_lies_is_corrupt(data: bytes) -> None:
+    with pytest.raises(CorruptImage, match="npz|npy"):
+        parse_npz(data, max_bytes=10**9)
+
+
+def test_an_npz_with_a_pickle_in_it_is_unsupported() -> None:
+    with pytest.raises(UnsupportedMedia):
+        parse_npz(zipped({"images.npy": pickled_npy()}), max_bytes=10**9)
+
+
+def test_a_compressed_npz_is_read() -> None:
+    data = zipped({"images.npy": npy(binary())}, compression=zipfile.ZIP_DEFLATED)
+    (array,) = parse_npz(data, max_bytes=10**9).images
+    assert np.array_equal(array, binary())
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "slug"),
+    [
+        (b"", 400, "malformed-request"),
+        (b"{", 400, "malformed-request"),
+        (b"[1]", 400, "malformed-request"),
+        (b"null", 400, "malformed-request"),
+        (b"\xff\xfe", 400, "malformed-request"),
+        (b'{"images": ["\xff"]}', 400, "malformed-request"),
+        (b"[" * 100_000, 400, "malformed-request"),
+        (b'{"images": ' + b"[" * 900 + b"]" * 900 + b"}", 422, "shape-mismatch"),
+        (b'{"images": [[[NaN]]]}', 422, "invalid-parameter"),
+        (b'{"images": [[[-Infinity, 0]]]}', 422, "invalid-parameter"),
+        (b'{"images": [[[1e400]]]}', 400, "malformed-request"),
+        (b'{"images": [[[99999999999999999999999999]]]}', 422, "out-of-support"),
+        (b'{"images": [[[1, 18446744073709551615]]]}', 422, "out-of-support"),
+        (b'{"images": [[[0]]], "\\ud800": 1}', 400, "malformed-request"),
+        (b'{"images": [[[0]]], "nonsense": 1}', 422, "invalid-parameter"),
+        (b'{"images": [[[0]]], "seed": 1, "seed": 2}', 200, ""),
+    ],
+)
+async def test_json_that_is_broken_deep_or_not_finite_is_refused(
+    open_client: ClientFactory, body: bytes, status: int, slug: str
+) -> None:
+    async with open_client() as client:
+        response = await client.post("/v1/encode", content=body, headers=JSON)
+    if status == 200:
+        assert response.status_code == 200
+    else:
+        refused(response, status, slug)
+
+
+@pytest.mark.parametrize(
+    "media_type", ["", "text/plain", "application/octet-stream", "image/svg+xml", "image/avif"]
+)
+async def test_a_body_of_another_type_or_none_is_unsupported(
+    open_client: ClientFactory, media_type: str
+) -> None:
+    headers = {"Content-Type": media_type} if media_type else {}
+    async with open_client() as client:
+        response = await client.post("/v1/encode", content=encoded(binary()[0]), headers=headers)
+    assert "image/png" in refused(response, 415, "unsupported-media")["detail"]
+
+
+async def test_a_picture_of_another_type_than_it_says_is_unsupported(
+    open_client: ClientFactory,
+) -> None:
+    async with open_client() as client:
+        response = await client.post(
+            "/v1/encode", content=encoded(binary()[0]), headers={"Content-Type": "image/jpeg"}
+        )
+    refused(response, 415, "unsupported-media")
+
+
+async def test_a_compressed_body_is_unsupported(open_client: ClientFactory) -> None:
+    headers = {**PNG, "Content-Encoding": "gzip"}
+    async with open_client() as client:
+        response = await client.post("/v1/encode", content=b"", headers=headers)
+    refused(response, 415, "unsupported-media")
+
+
+@pytest.mark.parametrize("headers", [PNG, NPY, NPZ])
+async def test_an_empty_or_truncated_body_is_corrupt(
+    open_client: ClientFactory, headers: dict[str, str]
+) -> None:
+    whole = {
+        "image/png": encoded(binary()[0]),
+        "application/x-npy": npy(binary()),
+        "application/x-npz": npz(images=binary()),
+    }[headers["Content-Type"]]
+    async with open_client() as client:
+        for data in (b"", whole[: len(whole) * 2 // 3]):
+            response = await client.post("/v1/encode", content=data, headers=headers)
+            refused(response, 400, "corrupt-image")
+
+
+async def test_a_body_in_chunks_without_a_length_is_read_and_bounded(
+    open_client: ClientFactory,
+) -> None:
+    data = encoded(binary()[0])
+
+    async def chunks(times: int) -> AsyncIterator[bytes]:
+        for _ in range(times):
+            for i in range(0, len(data), 10):
+                yield data[i : i + 10]
+
+    async with open_client(max_body_bytes=len(data)) as client:
+        whole = await client.post("/v1/encode", content=chunks(1), headers=PNG)
+        over = await client.post("/v1/encode", content=chunks(4), headers=PNG)
+    assert whole.status_code == 200
+    refused(over, 413, "payload-too-large")
+
+
+# Multipart -------------------------------------------------------------------------------------
+
+
+async def test_multipart_without_its_boundary_is_malformed(open_client: ClientFactory) -> None:
+    body = b"--x\r\nnonsense"
+    async with open_client() as client:
+        for media_type in ("multipart/form-data", "multipart/form-data; boundary=x"):
+            response = await client.post(
+                "/v1/encode", content=body, headers={"Content-Type": media_type}
+            )
+            refused(response, 400, "malformed-request")
+
+
+async def test_multipart_that_ends_early_is_malformed(open_client: ClientFactory) -> None:
+    part = b'--x\r\nContent-Disposition: form-data; name="images"; filename="a"\r\n\r\n'
+    body = part + encoded(binary()[0]) + b"\r\n" + part + b"\x89PNG"
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    async with open_client() as client:
+        response = await client.post("/v1/encode", content=body, headers=headers)
+    refused(response, 400, "malformed-request")
+
+
+async def test_multipart_fields_are_known_and_given_once(open_client: ClientFactory) -> None:
+    file = ("images", ("a.png", encoded(binary()[0]), "image/png"))
+    text = ("images", ("a.txt", b"hello", "text/plain"))
+    other = ("picture", file[1])
+    async with open_client() as client:
+        unknown = await client.post("/v1/encode", files=[other])
+        twice = await client.post("/v1/encode", files=[file], data={"seed": ["1", "2"]})
+        unsupported = await client.post("/v1/encode", files=[text])
+        too_many = await client.post(
+            "/v1/encode", files=[file], data={f"f{i}": "" for i in range(100)}
+        )
+    refused(unknown, 422, "invalid-parameter")
+    refused(twice, 422, "invalid-parameter")
+    refused(unsupported, 415, "unsupported-media")
+    refused(too_many, 400, "malformed-request")
+
+
+async def test_a_file_that_is_large_is_kept_in_memory(open_client: ClientFactory) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (1400, 1400), dtype=np.uint8)
+    data = encoded(noise)
+    assert len(data) > 1_500_000
+    async with open_client() as client:
+        response = await client.post("/v1/encode", files=[("images", ("a.png", data, "image/png"))])
+    assert response.status_code == 200
+    assert "1400x1400 to 8x8" in response.json()["preprocessing"][0][0]
