@@ -11,8 +11,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def pytest_configure() -> None:
-    """Small tensors gain nothing from many threads, and lose much when cores are shared."""
-    torch.set_num_threads(min(2, os.cpu_count() or 1))
+    """Small tensors gain nothing from threads, and lose much when cores are shared."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
