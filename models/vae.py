@@ -41,6 +41,8 @@ class VAE(nn.Module):
         likelihood_shape = (self._likelihood.num_params, *self.image_shape[1:])
         self.encoder = encoder(config.encoder, self.image_shape, posterior_shape)
         self.decoder = decoder(config.decoder, self.latent_shape, likelihood_shape)
+        # Convolutions are 1.4 times as fast so, on CPU.
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def prior(self, y: Tensor | None = None) -> DiagonalNormal:
         """p(z), batch shape ()."""

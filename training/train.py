@@ -75,7 +75,6 @@ def train(
     fabric = Fabric(accelerator=device, devices=1, precision=recipe.training.precision)
     torch.manual_seed(recipe.seed)
     vae = VAE(recipe.vae)
-    vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     objective, optimizer = fabric.setup(ELBO(vae), make_optimizer(vae, recipe))
     average = copy.deepcopy(vae).eval().requires_grad_(False)
     parts = {"vae": vae, "average": average, "optimizer": optimizer}
