@@ -90,16 +90,20 @@ async def read_body(request: Request, *, max_bytes: int) -> bytes:
             "uncompressed."
         )
     declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and len(declared) < 20 and int(declared) > max_bytes:
-        await _discard(request, max_bytes)
-        raise _too_long(f"{declared} bytes", max_bytes)
-    chunks = bytearray()
+    length = int(declared) if declared.isdecimal() and len(declared) < 20 else 0
+    data, seen = bytearray(), 0
     async for chunk in _stream(request):
-        chunks += chunk
-        if len(chunks) > max_bytes:
-            await _discard(request, max_bytes)
-            raise _too_long("more", max_bytes)
-    return bytes(chunks)
+        seen += len(chunk)
+        if max(seen, length) <= max_bytes:
+            data += chunk
+        elif seen > 2 * max_bytes:  # read on so far, so that a client still sending sees the answer
+            break
+    if max(seen, length) > max_bytes:
+        raise PayloadTooLarge(
+            f"A body has at most {max_bytes} bytes (VAE_MAX_BODY_BYTES); received "
+            f"{length or seen}. Send fewer or smaller items."
+        )
+    return bytes(data)
 
 
 async def _stream(request: Request) -> AsyncIterator[bytes]:
@@ -110,22 +114,6 @@ async def _stream(request: Request) -> AsyncIterator[bytes]:
         yield message.get("body", b"")
         if not message.get("more_body", False):
             return
-
-
-async def _discard(request: Request, max_bytes: int) -> None:
-    """Read on for a while, so that a client still sending sees the answer and no reset."""
-    seen = 0
-    async for chunk in _stream(request):
-        seen += len(chunk)
-        if seen > max_bytes:
-            return
-
-
-def _too_long(received: str, max_bytes: int) -> PayloadTooLarge:
-    return PayloadTooLarge(
-        f"A body has at most {max_bytes} bytes (VAE_MAX_BODY_BYTES); received {received}. Send "
-        "fewer or smaller items."
-    )
 
 
 def content_type(value: str | None) -> str:
@@ -331,7 +319,7 @@ def parse_npz(data: bytes, *, max_bytes: int) -> Body:
         ) from error
     other = [array for name, array in arrays.items() if name not in _NPZ_NAMES]
     images, latents = ([arrays[name]] if name in arrays else [] for name in _NPZ_NAMES)
-    return Body(images=images + other, latents=latents + other)
+    return Body(images=[*images, *other], latents=latents + other)
 
 
 def _members(archive: zipfile.ZipFile, max_bytes: int) -> list[zipfile.ZipInfo]:

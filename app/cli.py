@@ -47,6 +47,8 @@ messages = Console(stderr=True)
 FAILED = 1
 HIDDEN = ("format", "encoding", "first_item")
 """Parameters that the output's name and the command itself decide."""
+RENDERED_HERE = ("dtype", "columns")
+"""Parameters of the form of an answer: the command writes it itself."""
 
 Url = Annotated[
     str | None,
@@ -194,7 +196,8 @@ async def _run(operation: Operation, values: dict[str, Any]) -> None:
     files = find_files(values.pop("files")) if operation.takes else []
     batch_size = values.pop("batch_size")
     where = [values.pop(name) for name in ("url", "api_key", "model", "version")]
-    given = {name: _text(value) for name, value in values.items() if value is not None}
+    asked = {name: value for name, value in values.items() if value is not None}
+    given = {name: _text(value) for name, value in asked.items() if name not in RENDERED_HERE}
     if "seed" in operation.parameters.model_fields and "seed" not in given:
         given["seed"] = str(secrets.randbits(53))
     async with open_client(*where) as client:

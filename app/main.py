@@ -37,7 +37,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     service = Service(
         settings=settings,
         registry=Registry(
-            settings.model_repository, settings.default_model, device=settings.device
+            settings.model_repository,
+            settings.default_model,
+            device=settings.device,
+            compute_threads=settings.compute_threads,
         ),
         scheduler=Scheduler(
             max_cost=settings.max_queue_cost, max_requests=settings.max_queue_requests

@@ -9,6 +9,8 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
+
 from app.errors import ModelNotReady, UnknownModel
 from app.operations import OPERATIONS, Need, Operation, Parameters
 from models.bundle import Bundle, Repository, load_bundle
@@ -107,6 +109,7 @@ class Registry:
     repository: Path
     default_model: str | None = None
     device: str = "cpu"
+    compute_threads: int | None = None
     models: dict[str, dict[int, ServedModel]] = field(default_factory=dict)
     broken: list[BrokenBundle] = field(default_factory=list)
     _done: threading.Event = field(default_factory=threading.Event)
@@ -122,6 +125,8 @@ class Registry:
 
     def load(self) -> None:
         """Load everything; what cannot be loaded is logged and listed in `broken`."""
+        if self.compute_threads is not None:
+            torch.set_num_threads(self.compute_threads)
         repository = Repository(self.repository)
         for name in repository.names():
             for version in repository.versions(name):

@@ -39,6 +39,11 @@ class Settings(BaseSettings):
     ] = None
     device: Annotated[str, Field(description="torch device, such as cpu or cuda:0.")] = "cpu"
 
+    compute_threads: Annotated[
+        PositiveInt | None,
+        Field(description="Threads of one operator; as torch chooses (all cores) if absent."),
+    ] = None
+
     host: Annotated[str, Field(description="Address to listen at.")] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535, description="Port to listen at.")] = 8000
     workers: Annotated[PositiveInt, Field(description="Processes, each with all models.")] = 1

@@ -47,7 +47,7 @@ def serving(repository: Path, log: Path, *flags: str) -> Iterator[Served]:
     """`vae serve` with these flags, ready; stopped by its own pid."""
     port = free_port()
     command = [sys.executable, "-m", "app", "serve", "--port", str(port)]
-    command += ["--model-repository", str(repository), *flags]
+    command += ["--model-repository", str(repository), "--compute-threads", "1", *flags]
     with log.open("wb") as stderr:
         process = subprocess.Popen(command, cwd=ROOT, stderr=stderr, start_new_session=True)
     served = Served(process, f"http://127.0.0.1:{port}", log)
