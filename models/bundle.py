@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 import torch
-from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
+from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -42,7 +42,7 @@ CARD = "README.md"
 MANIFEST = "manifest.json"
 _REQUIRED = (CONFIG, WEIGHTS, PARITY, EVALUATION, CARD)
 
-T = TypeVar("T", bound=Config)
+T = TypeVar("T", bound=BaseModel)
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=128)]
 
@@ -143,6 +143,12 @@ class Manifest(Config):
 
     format_version: int
     files: dict[FileName, ManifestEntry]
+
+
+class _Head(BaseModel):
+    """What every version of the format begins with; whatever else it has is let through."""
+
+    format_version: int
 
 
 @dataclass(frozen=True)
@@ -360,13 +366,14 @@ def _read_verified(path: Path) -> tuple[dict[str, bytes], str]:
 
 
 def _read_manifest(path: Path, raw: bytes) -> Manifest:
-    manifest = _parse(path, MANIFEST, raw, Manifest)
-    if manifest.format_version != FORMAT_VERSION:
+    """The manifest; its format version is looked at before the fields that only it defines."""
+    head = _parse(path, MANIFEST, raw, _Head)
+    if head.format_version != FORMAT_VERSION:
         raise BundleVersionUnsupported(
             f"This code reads bundles of format version {FORMAT_VERSION}; {path} has "
-            f"{manifest.format_version}. Upgrade the service, or export the model again."
+            f"{head.format_version}. Upgrade the service, or export the model again."
         )
-    return manifest
+    return _parse(path, MANIFEST, raw, Manifest)
 
 
 def _parse(path: Path, name: str, raw: bytes, model: type[T]) -> T:

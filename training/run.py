@@ -129,7 +129,8 @@ def hardware(device: torch.device) -> str:
     """What the run computed on, in words."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{torch.get_num_threads()} CPU threads, {platform.machine()}"
+    threads = torch.get_num_threads()
+    return f"{threads} CPU thread{'s' if threads > 1 else ''}, {platform.machine()}"
 
 
 def append_log(run_dir: Path, line: dict[str, int | float]) -> None:

@@ -257,4 +257,4 @@ def test_binary_levels_are_unchanged_by_stochastic_binarisation():
 
 
 def test_the_hardware_is_named():
-    assert "CPU threads" in run_module.hardware(torch.device("cpu"))
+    assert "CPU thread" in run_module.hardware(torch.device("cpu"))
