@@ -130,6 +130,11 @@ def pareto_shape(largest: Float[Tensor, "tail batch"]) -> Float[Tensor, " batch"
     Source: Zhang and Stephens 2009, Technometrics 51(3); Vehtari et al. 2024, arXiv:1507.02646,
         section 3 and appendix C.
     """
+    return torch.cat([_pareto_shape(datum[:, None].clone()) for datum in largest.unbind(1)])
+
+
+def _pareto_shape(largest: Tensor) -> Tensor:
+    """Of one datum at a time, (tail, 1): sums over several would take another order."""
     weights = (largest - largest[:1]).exp()
     x = (weights[:-1] - weights[-1:]).flip(0)  # ascending
     n = len(x)
@@ -254,12 +259,12 @@ def _summarise(weights: RunningWeights, estimator: Estimator, seed: int) -> Evid
 def _why_unreliable(num_samples: int, size: float, shape: float) -> str | None:
     if num_samples < 2:
         return "A single sample has no standard error: ask for more samples."
-    if size < MIN_EFFECTIVE_SAMPLE_SIZE:
+    if not size >= MIN_EFFECTIVE_SAMPLE_SIZE:  # NaN too, of weights that are all zero or NaN
         return (
             f"The effective sample size is {size:.1f} of {num_samples}, below "
             f"{MIN_EFFECTIVE_SAMPLE_SIZE:g}: a few draws carry the estimate, a lower bound."
         )
-    if shape > MAX_PARETO_K:
+    if not shape <= MAX_PARETO_K:
         return (
             f"The weights' Pareto shape is {shape:.2f}, above {MAX_PARETO_K:g}: their tail is too "
             "heavy for the error to be trusted, and the estimate is a lower bound."
