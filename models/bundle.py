@@ -236,18 +236,19 @@ def load_bundle(path: Path, *, device: torch.device | str = "cpu") -> Bundle:
         BundleCorrupt: Any other fault; says the file and what is wrong with it.
     """
     files, digest = _read_verified(path)
-    config = _parse(path, CONFIG, files[CONFIG], BundleConfig)
+    config = _parse_versioned(path, CONFIG, files[CONFIG], BundleConfig)
     evaluation = _parse(path, EVALUATION, files[EVALUATION], Evaluation)
     if (config.name, str(config.version)) != (path.parent.name, path.name):
         raise BundleCorrupt(
             f"A bundle lies at <model>/<version> as its config says; {path} holds "
             f"{config.name}/{config.version}. Move it there."
         )
-    _check_tensors(path, files[WEIGHTS], _expected_tensors(config.vae))
+    weights = _read_tensors(path, WEIGHTS, files[WEIGHTS])
+    _check_weights(path, weights, _expected_tensors(path, config.vae))
     vae = VAE(config.vae)
-    vae.load_state_dict(load_tensors(files[WEIGHTS]))
+    vae.load_state_dict(weights)
     vae.to(device).eval().requires_grad_(False)
-    _check_parity(path, vae, files[PARITY])
+    _check_parity(path, vae, _read_tensors(path, PARITY, files[PARITY]))
     return Bundle(path=path, config=config, evaluation=evaluation, vae=vae, digest=digest)
 
 
@@ -340,7 +341,7 @@ def _read_verified(path: Path) -> tuple[dict[str, bytes], str]:
     if MANIFEST not in present:
         raise BundleCorrupt(f"A bundle has a {MANIFEST}; {path} has none. Export it again.")
     raw = (path / MANIFEST).read_bytes()
-    manifest = _read_manifest(path, raw)
+    manifest = _parse_versioned(path, MANIFEST, raw, Manifest)
     if missing := sorted({*manifest.files, *_REQUIRED} - present.keys()):
         raise BundleCorrupt(f"{path} lacks {missing}. Copy the whole bundle again.")
     if extra := sorted(present.keys() - manifest.files.keys() - {MANIFEST}):
@@ -365,35 +366,45 @@ def _read_verified(path: Path) -> tuple[dict[str, bytes], str]:
     return files, hashlib.sha256(raw).hexdigest()
 
 
-def _read_manifest(path: Path, raw: bytes) -> Manifest:
-    """The manifest; its format version is looked at before the fields that only it defines."""
-    head = _parse(path, MANIFEST, raw, _Head)
+def _parse_versioned(path: Path, name: str, raw: bytes, model: type[T]) -> T:
+    """Look at the format version before the fields that only it defines."""
+    head = _parse(path, name, raw, _Head)
     if head.format_version != FORMAT_VERSION:
         raise BundleVersionUnsupported(
-            f"This code reads bundles of format version {FORMAT_VERSION}; {path} has "
+            f"This code reads bundles of format version {FORMAT_VERSION}; {path / name} has "
             f"{head.format_version}. Upgrade the service, or export the model again."
         )
-    return _parse(path, MANIFEST, raw, Manifest)
+    return _parse(path, name, raw, model)
 
 
 def _parse(path: Path, name: str, raw: bytes, model: type[T]) -> T:
     try:
-        return model.model_validate_json(raw)
+        return model.model_validate_json(raw, strict=True)
     except ValidationError as error:
         raise BundleCorrupt(f"{path / name} is not what the format says: {error}") from error
 
 
-def _expected_tensors(config: VAEConfig) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the weights; on the meta device a monstrous config costs no memory."""
-    with torch.device("meta"):
-        return {name: tuple(t.shape) for name, t in VAE(config).state_dict().items()}
-
-
-def _check_tensors(path: Path, raw: bytes, expected: dict[str, tuple[int, ...]]) -> None:
+def _read_tensors(path: Path, name: str, raw: bytes) -> dict[str, Tensor]:
     try:
-        tensors = load_tensors(raw)
-    except SafetensorError as error:
-        raise BundleCorrupt(f"{path / WEIGHTS} is no safetensors file: {error}") from error
+        return load_tensors(raw)
+    except (SafetensorError, KeyError) as error:  # KeyError: a type that torch has not
+        raise BundleCorrupt(f"{path / name} is no safetensors file: {error}") from error
+
+
+def _expected_tensors(path: Path, config: VAEConfig) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the weights; on the meta device a monstrous config costs no memory."""
+    try:
+        with torch.device("meta"):
+            return {name: tuple(t.shape) for name, t in VAE(config).state_dict().items()}
+    except (OverflowError, RuntimeError, TypeError) as error:  # torch's, for sizes beyond 64 bits
+        raise BundleCorrupt(
+            f"{path / CONFIG} names a network larger than any memory: {error}"
+        ) from error
+
+
+def _check_weights(
+    path: Path, tensors: dict[str, Tensor], expected: dict[str, tuple[int, ...]]
+) -> None:
     if tensors.keys() != expected.keys():
         missing, extra = expected.keys() - tensors.keys(), tensors.keys() - expected.keys()
         raise BundleCorrupt(
@@ -410,24 +421,27 @@ def _check_tensors(path: Path, raw: bytes, expected: dict[str, tuple[int, ...]])
             raise BundleCorrupt(f"{path / WEIGHTS}: {name} is not finite. Train the model again.")
 
 
-def _check_parity(path: Path, vae: VAE, raw: bytes) -> None:
-    try:
-        stored = load_tensors(raw)
-        computed = parity_tensors(vae, stored["x"].to(next(vae.parameters()).device))
-    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+def _check_parity(path: Path, vae: VAE, stored: dict[str, Tensor]) -> None:
+    x = stored.get("x")
+    shape = (PARITY_ITEMS, *vae.image_shape)
+    if x is None or x.dtype != torch.float32 or x.shape != shape:
+        received = None if x is None else (x.dtype, tuple(x.shape))
         raise BundleCorrupt(
-            f"{path / PARITY} does not hold this model's inputs: {error}"
-        ) from error
-    if stored.keys() != computed.keys() or len(stored["x"]) != PARITY_ITEMS:
+            f"{path / PARITY} holds the inputs x, float32 {shape}; received {received}. Export the "
+            "bundle again."
+        )
+    computed = parity_tensors(vae, x.to(next(vae.parameters()).device))
+    if {n: (t.dtype, t.shape) for n, t in stored.items()} != {
+        n: (t.dtype, t.shape) for n, t in computed.items()
+    }:
         raise BundleCorrupt(
-            f"{path / PARITY} holds {PARITY_ITEMS} items of {sorted(computed)}; received "
-            f"{len(stored['x'])} of {sorted(stored)}. Export the bundle again."
+            f"{path / PARITY} holds {sorted(computed)}, float32, in this model's shapes; received "
+            f"{ {n: (t.dtype, tuple(t.shape)) for n, t in stored.items()} }. Export it again."
         )
     for name, want in stored.items():
-        got = computed[name]
         limit = PARITY_TOLERANCE * (1 + float(want.abs().max()))
-        worst = float((got - want).abs().max()) if got.shape == want.shape else float("nan")
-        if not worst <= limit:
+        worst = float((computed[name] - want).abs().max())
+        if not worst <= limit:  # NaN too
             raise BundleCorrupt(
                 f"The model computes what it computed when it was exported; {path / PARITY}: "
                 f"{name} differs by {worst:.3g}, more than {limit:.3g}. Use another device or "

@@ -341,17 +341,18 @@ class _LogPhi(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         ctx.save_for_backward(x)
-        return torch.special.log_ndtr(x)
+        return cast(Tensor, torch.special.log_ndtr(x))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
         # phi(x) / Phi(x) = sqrt(2 / pi) / erfcx(-x / sqrt(2))
-        return grads[0] * math.sqrt(2 / math.pi) / torch.special.erfcx(x * -math.sqrt(0.5))
+        ratio: Tensor = math.sqrt(2 / math.pi) / torch.special.erfcx(x * -math.sqrt(0.5))
+        return grads[0] * ratio
 
 
 def _log_phi(x: Tensor) -> Tensor:
-    return cast(Tensor, _LogPhi.apply(x))
+    return cast(Tensor, _LogPhi.apply(x))  # type: ignore[no-untyped-call]
 
 
 def _sigmoid(logits: Tensor) -> Tensor:

@@ -72,7 +72,9 @@ class SiLU(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Same shape out."""
-        return F.silu(inputs) if self.training else inputs / torch.exp(-inputs).add_(1)
+        if self.training or inputs.requires_grad:  # whose gradient is right for any input
+            return F.silu(inputs)
+        return inputs / torch.exp(-inputs).add_(1)
 
 
 class MLP(Network):

@@ -93,9 +93,27 @@ def test_training_and_eval_mode_compute_the_same_function(config):
     for network, shape in zip(networks(config), [(1, 7, 13), LATENT_SHAPE], strict=True):
         inputs = torch.randn(5, *shape, generator=torch.Generator().manual_seed(1)).double() * 9
         network.double()
-        torch.testing.assert_close(
-            network.eval()(inputs), network.train()(inputs), rtol=1e-12, atol=1e-13
-        )
+        with torch.no_grad():
+            evaluated, trained = network.eval()(inputs), network.train()(inputs)
+        torch.testing.assert_close(evaluated, trained, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    "config", [ConvConfig(), MLPConfig(hidden=(9,), activation="silu")], ids=name_of
+)
+def test_a_gradient_is_right_in_eval_mode_too_even_where_silu_saturates(config):
+    for network, shape in zip(networks(config), [(1, 7, 13), LATENT_SHAPE], strict=True):
+        for size in (1.0, 1e4):
+            inputs = torch.randn(16, *shape, generator=torch.Generator().manual_seed(1)) * size
+            gradients = []
+            for training in (False, True):
+                network.train(training).zero_grad()
+                network(inputs).square().mean().backward()
+                gradients.append(torch.cat([p.grad.flatten() for p in network.parameters()]))
+            assert bool(gradients[0].isfinite().all())
+            torch.testing.assert_close(
+                *gradients, rtol=1e-3, atol=1e-5 * float(gradients[1].abs().max())
+            )
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 13)], ids=str)
