@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.bodies import parse_npy, parse_npz
+from app.bodies import _run_at_once, parse_npy, parse_npz
 from models.errors import CorruptImage, UnsupportedMedia
 from tests.app.conftest import ClientFactory
 from tests.app.pictures import JSON, NPY, NPZ, PNG, binary, encoded, npy, npz
@@ -264,3 +264,10 @@ async def test_a_file_that_is_large_is_kept_in_memory(open_client: ClientFactory
         response = await client.post("/v1/encode", files=[("images", ("a.png", data, "image/png"))])
     assert response.status_code == 200
     assert "1400x1400 to 8x8" in response.json()["preprocessing"][0][0]
+
+
+def test_a_parser_that_waits_is_a_mistake() -> None:
+    import asyncio
+
+    with pytest.raises(RuntimeError, match="does not wait"):
+        _run_at_once(asyncio.sleep(0))

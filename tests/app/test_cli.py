@@ -326,3 +326,8 @@ def test_the_module_runs_as_a_program() -> None:
     import app.__main__ as program
 
     assert program.main is main
+
+
+def test_the_default_model_is_called_by_its_path() -> None:
+    assert client.Client(httpx.AsyncClient(), None, None).base == "/v1"
+    assert client.Client(httpx.AsyncClient(), "a", None).base == "/v1/models/a"

@@ -243,3 +243,17 @@ async def test_a_request_over_its_time_is_504_and_its_work_is_dropped(
         async with asyncio.timeout(5):
             while service_of(client).scheduler.jobs:
                 await asyncio.sleep(0.01)
+
+
+async def test_what_is_not_http_passes_through() -> None:
+    from app.metrics import Metrics
+    from app.middleware import Observe
+
+    seen: list[object] = []
+
+    async def inner(scope: object, receive: object, send: object) -> None:
+        seen.append(scope)
+
+    observe = Observe(inner, metrics=Metrics(), access_log=True)
+    await observe({"type": "lifespan"}, None, None)  # type: ignore[arg-type]
+    assert seen == [{"type": "lifespan"}]

@@ -243,3 +243,14 @@ async def test_a_version_in_the_wrong_folder_is_broken(
     async with open_client(model_repository=tmp_path) as client:
         (entry,) = (await client.get("/v1/models")).json()["models"]
     assert entry["status"] == "broken"
+
+
+async def test_the_number_of_compute_threads_can_be_set(open_client: ClientFactory) -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        async with open_client(compute_threads=1):
+            assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)

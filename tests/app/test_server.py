@@ -1,18 +1,22 @@
 """Real sockets and signals: draining, disconnects, large bodies, connections that stay open."""
 
+import asyncio
 import json
 import signal
 import socket
 import threading
 import time
+import types
 from pathlib import Path
 
 import httpx
 import pytest
+import uvicorn
 
 from app.pages import Lifecycle
 from app.registry import Registry
-from app.server import drain_on_signals, export_flags, log_config
+from app.server import drain_on_signals, export_flags, log_config, serve
+from app.settings import Settings
 from tests.app.pictures import JSON, NPY, PNG, binary, encoded, npy
 from tests.app.serving import Served, serving
 
@@ -158,6 +162,37 @@ def test_the_server_needs_its_key(repository: Path, tmp_path: Path) -> None:
         assert served.client.get("/v1/models").status_code == 401
         bearer = {"Authorization": "Bearer secret"}
         assert served.client.get("/v1/models", headers=bearer).status_code == 200
+
+
+@pytest.mark.anyio
+async def test_the_first_signal_drains_and_the_second_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stops: list[float] = []
+    server = uvicorn.Server(uvicorn.Config(app="none"))
+    uvicorn_has = types.MethodType(lambda self, *_: stops.append(time.monotonic()), server)
+    lifecycle = Lifecycle(Registry(tmp_path))
+    before = signal.signal(signal.SIGTERM, uvicorn_has)
+    try:
+        drain_on_signals(lifecycle, 0.05)
+        signal.raise_signal(signal.SIGTERM)
+        assert lifecycle.draining
+        assert not stops
+        await asyncio.sleep(0.3)
+        assert len(stops) == 1
+        signal.raise_signal(signal.SIGTERM)
+        assert len(stops) == 2
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_serve_runs_uvicorn_as_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, object] = {}
+    monkeypatch.setattr(uvicorn, "run", lambda app, **options: seen.update(options, app=app))
+    serve(Settings(port=9, workers=2, request_timeout_seconds=10))
+    assert (seen["app"], seen["factory"]) == ("app.main:create_app", True)
+    assert (seen["port"], seen["workers"]) == (9, 2)
+    assert seen["timeout_graceful_shutdown"] == 15
 
 
 def test_flags_go_to_the_environment_as_settings_read_them(monkeypatch: pytest.MonkeyPatch) -> None:

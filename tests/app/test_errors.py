@@ -1,0 +1,73 @@
+"""Every exception has its status and its slug, and messages that any caller can be sent."""
+
+import inspect
+
+import httpx
+import pytest
+
+from app import errors
+from app.errors import TABLE, ServiceError, describe, lookup
+from models import errors as model_errors
+from models.errors import BundleCorrupt, ShapeMismatch, VAEError
+from tests.app.conftest import ClientFactory
+from tests.app.test_reading import refused
+
+
+def leaves() -> list[type[Exception]]:
+    """The exceptions of both trees that have no subclass."""
+    found = [
+        member
+        for module in (errors, model_errors)
+        for _, member in inspect.getmembers(module, inspect.isclass)
+        if issubclass(member, VAEError) and not member.__subclasses__()
+    ]
+    return sorted(set(found), key=lambda cls: cls.__name__)
+
+
+@pytest.mark.parametrize("error", leaves(), ids=lambda cls: cls.__name__)
+def test_every_leaf_of_the_tree_has_a_status_of_its_own_or_its_parents(
+    error: type[Exception],
+) -> None:
+    status, slug = lookup(error)
+    assert 400 <= status < 600
+    assert slug != "internal-error" or any(cls in TABLE for cls in error.__mro__[:3])
+
+
+def test_what_nobody_foresaw_is_a_500() -> None:
+    assert lookup(KeyError) == (500, "internal-error")
+    assert lookup(KeyboardInterrupt) == (500, "internal-error")
+
+
+def test_one_slug_has_one_status() -> None:
+    statuses: dict[str, set[int]] = {}
+    for status, slug in TABLE.values():
+        statuses.setdefault(slug, set()).add(status)
+    assert all(len(found) == 1 for found in statuses.values())
+
+
+def test_every_error_of_the_service_says_when_it_arises() -> None:
+    assert all(error.__doc__ for error in TABLE)
+    assert issubclass(errors.QueueFull, ServiceError)
+
+
+def test_text_that_utf8_cannot_carry_does_not_break_the_answer() -> None:
+    error = ShapeMismatch("lone \ud800 surrogate", items=((0, "\udfff"),))
+    response = describe(error, instance="/v1/\ud800", request_id="1")
+    assert response.status_code == 422
+    assert b"lone ? surrogate" in response.body
+
+
+@pytest.mark.anyio
+async def test_a_fault_of_ours_inside_the_tree_is_a_500_without_detail(
+    open_client: ClientFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_client() as client:
+
+        def broken(*arguments: object) -> None:
+            raise BundleCorrupt("/srv/models/secret is broken")
+
+        registry = client.app.state.service.registry  # type: ignore[attr-defined]
+        monkeypatch.setattr(registry, "find", broken)
+        response: httpx.Response = await client.get("/v1/sample")
+    refused(response, 500, "internal-error")
+    assert "secret" not in response.text
