@@ -34,6 +34,25 @@ class DatasetConfig(Config):
     """A key of `training.datasets.DATASETS`."""
 
 
+class ELBOConfig(Config):
+    """Maximise the ELBO."""
+
+    kind: Literal["elbo"] = "elbo"
+    num_samples: PositiveInt = 1
+    """Draws per datum and step."""
+
+
+class IWAEConfig(Config):
+    """Maximise the importance-weighted bound of K draws."""
+
+    kind: Literal["iwae"] = "iwae"
+    num_samples: Annotated[int, Field(ge=2)] = 5
+    """K."""
+
+
+ObjectiveConfig = Annotated[ELBOConfig | IWAEConfig, Field(discriminator="kind")]
+
+
 class OptimizerConfig(Config):
     """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101)."""
 
@@ -89,9 +108,12 @@ class Recipe(Config):
 
     name: Name
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
+    start: Name | None = None
+    """A finished run in the folder beside this one, whose best weights this one goes on from."""
     dataset: DatasetConfig
     image: ImageSpec
     vae: VAEConfig
+    objective: ObjectiveConfig = ELBOConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
@@ -112,6 +134,11 @@ class Recipe(Config):
     @model_validator(mode="after")
     def _parts_fit(self) -> "Recipe":
         check_fit(self.vae, self.image)
+        if self.objective.kind == "iwae" and self.training.kl_warmup_epochs > 0:
+            raise ValueError(
+                "An importance-weighted bound has no KL term to warm up; received "
+                f"training.kl_warmup_epochs = {self.training.kl_warmup_epochs}. Set it to 0."
+            )
         return self
 
 
@@ -161,7 +188,8 @@ def to_toml(config: Config) -> str:
 
 def _toml_lines(table: Mapping[str, Any], prefix: tuple[str, ...]) -> list[str]:
     # JSON's text for strings, numbers, booleans and flat lists is TOML's too.
-    plain = [f"{key} = {json.dumps(v)}" for key, v in table.items() if not isinstance(v, dict)]
+    values = {key: value for key, value in table.items() if value is not None}
+    plain = [f"{key} = {json.dumps(v)}" for key, v in values.items() if not isinstance(v, dict)]
     nested = [(key, value) for key, value in table.items() if isinstance(value, dict)]
     lines = ["", f"[{'.'.join(prefix)}]", *plain] if prefix and plain else plain
     for key, value in nested:

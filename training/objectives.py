@@ -1,6 +1,9 @@
 """What training maximises; a new objective is one module here. Evaluation uses `models.bounds`.
 
-loss = -(E_q[log p(x|z)] - kl_weight KL(q(z|x) || p(z))),  nats per datum, batch mean
+    ELBO   loss = -(E_q[log p(x|z)] - kl_weight KL(q(z|x) || p(z)))
+    IWAE   loss = -log (1/K) sum_k p(x, z_k) / q(z_k|x)
+
+Nats per datum, batch means.
 """
 
 from typing import NamedTuple
@@ -8,12 +11,12 @@ from typing import NamedTuple
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from models.bounds import kl_divergence
+from models.bounds import iwae_bound, kl_divergence
 from models.vae import VAE
 
 
 class Objective(NamedTuple):
-    """The minimised scalar and its parts, batch means in nats per datum."""
+    """The minimised scalar, and the parts of the ELBO at the same draws; batch means in nats."""
 
     loss: Tensor
     log_likelihood: Tensor
@@ -21,7 +24,7 @@ class Objective(NamedTuple):
 
 
 class ELBO(nn.Module):
-    """Minus the evidence lower bound with an analytic KL, one draw per datum.
+    """Minus the evidence lower bound, with the closed-form KL.
 
     Source: Kingma and Welling 2014, arXiv:1312.6114, equation 10; KL warm-up: Bowman et al. 2016,
         arXiv:1511.06349, section 3.1.
@@ -35,7 +38,7 @@ class ELBO(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "batch channel height width"],
-        noise: Float[Tensor, "batch ..."],
+        noise: Float[Tensor, "sample batch ..."],
         *,
         kl_weight: float,
     ) -> Objective:
@@ -43,11 +46,40 @@ class ELBO(nn.Module):
 
         Args:
             x: Observations in the likelihood's support.
-            noise: Standard normals, (batch, *latent_shape).
+            noise: Standard normals, (sample, batch, *latent_shape).
             kl_weight: 1 for the ELBO; less during warm-up.
         """
         posterior = self.vae.posterior(x)
-        z = posterior.from_noise(noise)
-        log_likelihood = self.vae.likelihood(z).log_prob(x).mean()
+        log_likelihood = self.vae.likelihood(posterior.from_noise(noise)).log_prob(x).mean()
         kl = kl_divergence(posterior, self.vae.prior()).mean()
         return Objective(kl_weight * kl - log_likelihood, log_likelihood, kl)
+
+
+class IWAE(nn.Module):
+    """Minus the importance-weighted bound, with the plain reparameterised gradient.
+
+    Source: Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519, equations 8 and 13.
+    """
+
+    def __init__(self, vae: VAE) -> None:
+        """Train this model's parameters."""
+        super().__init__()
+        self.vae = vae
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch channel height width"],
+        noise: Float[Tensor, "sample batch ..."],
+        *,
+        kl_weight: float,
+    ) -> Objective:
+        """The objective of a batch; arguments as for `ELBO`, but that the KL has no weight here."""
+        posterior, prior = self.vae.posterior(x), self.vae.prior()
+        z = posterior.from_noise(noise)
+        log_likelihood = self.vae.likelihood(z).log_prob(x)
+        log_w = log_likelihood + prior.log_prob(z) - posterior.log_prob(z)
+        kl = kl_divergence(posterior, prior).mean()
+        return Objective(-iwae_bound(log_w).mean(), log_likelihood.mean(), kl)
+
+
+OBJECTIVES: dict[str, type[ELBO] | type[IWAE]] = {"elbo": ELBO, "iwae": IWAE}

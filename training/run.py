@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
@@ -41,14 +42,14 @@ class Progressed:
     """How far a run is; all of it is in the checkpoint."""
 
     step: int = 0
-    elbo_nats: float = -math.inf
-    """Of the last validation."""
-    best_elbo_nats: float = -math.inf
+    bound_nats: float = -math.inf
+    """Of the last validation: the bound that the objective maximises."""
+    best_bound_nats: float = -math.inf
     best_epoch: int = 0
     skipped_steps: int = 0
     """Steps whose gradient was not finite: nothing was changed by them."""
     seconds: float = 0.0
-    """Spent training, over all starts of the run."""
+    """Spent training, over all starts of the run, and before it in the run that it goes on from."""
 
 
 def claim(run_dir: Path, recipe: Recipe, *, resume: bool) -> None:
@@ -82,15 +83,40 @@ def save_checkpoint(run_dir: Path, parts: dict[str, Any], done: Progressed) -> N
     partial.replace(run_dir / CHECKPOINT)
 
 
-def restore_checkpoint(run_dir: Path, parts: dict[str, Any], device: torch.device) -> Progressed:
-    """Load the state of every part; a run without a checkpoint begins at the beginning."""
+def restore_checkpoint(
+    run_dir: Path, parts: dict[str, Any], device: torch.device
+) -> Progressed | None:
+    """Load the state of every part; None where the run has no checkpoint yet."""
     path = run_dir / CHECKPOINT
     if not path.exists():
-        return Progressed()
+        return None
     state = torch.load(path, map_location=device, weights_only=True)
     for name, part in parts.items():
         part.load_state_dict(state[name])
     return Progressed(**state["done"])
+
+
+def start_from(run_dir: Path, vae: VAE) -> float:
+    """Load the best weights of a finished run into a model of the same config.
+
+    Returns:
+        The seconds that were spent on them.
+
+    Raises:
+        ConfigError: There is no such finished run, or its model is another one.
+    """
+    state = run_dir / STATE
+    found = json.loads(state.read_text()) if state.is_file() else {"finished": False}
+    if not found["finished"]:
+        raise ConfigError(
+            f"A run starts from a finished one; {run_dir} holds none. Train that one first."
+        )
+    if load_recipe(run_dir / RECIPE).vae != vae.config:
+        raise ConfigError(
+            f"A run starts from one of the same model; {run_dir} holds another. Change one of them."
+        )
+    vae.load_state_dict(load_file(run_dir / BEST))
+    return float(found["seconds"])
 
 
 def save_best(run_dir: Path, vae: VAE) -> None:
@@ -112,7 +138,7 @@ def write_state(
     state = {
         "finished": finished,
         "epochs": done.best_epoch,
-        "best_validation_elbo_nats": done.best_elbo_nats,
+        "best_validation_bound_nats": done.best_bound_nats,
         "skipped_steps": done.skipped_steps,
         "seconds": round(done.seconds, 1),
         "seed": recipe.seed,

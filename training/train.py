@@ -23,12 +23,13 @@ from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from models.bounds import estimate_elbo
+from models.evidence import estimate_log_px
 from models.images import ReadOptions, read_levels
 from models.vae import VAE
 from training.augmentation import augment
-from training.config import Recipe, ScheduleConfig
+from training.config import ObjectiveConfig, Recipe, ScheduleConfig
 from training.datasets import load, observations, to_grey
-from training.objectives import ELBO
+from training.objectives import OBJECTIVES
 from training.run import (
     Progressed,
     Window,
@@ -37,6 +38,7 @@ from training.run import (
     restore_checkpoint,
     save_best,
     save_checkpoint,
+    start_from,
     write_state,
 )
 
@@ -75,11 +77,17 @@ def train(
     fabric = Fabric(accelerator=device, devices=1, precision=recipe.training.precision)
     torch.manual_seed(recipe.seed)
     vae = VAE(recipe.vae)
-    objective, optimizer = fabric.setup(ELBO(vae), make_optimizer(vae, recipe))
+    done = Progressed()
+    if recipe.start is not None:
+        done.seconds = start_from(run_dir.parent / recipe.start, vae)
+    maximised = OBJECTIVES[recipe.objective.kind](vae)
+    objective, optimizer = fabric.setup(maximised, make_optimizer(vae, recipe))
     average = copy.deepcopy(vae).eval().requires_grad_(False)
     parts = {"vae": vae, "average": average, "optimizer": optimizer}
-    done = restore_checkpoint(run_dir, parts, fabric.device) if resume else Progressed()
+    if resume:
+        done = restore_checkpoint(run_dir, parts, fabric.device) or done
 
+    num_samples = recipe.objective.num_samples
     batch_size = min(recipe.training.batch_size, len(data.cache))
     per_epoch = len(data.cache) // batch_size
     total = recipe.training.epochs * per_epoch
@@ -91,7 +99,7 @@ def train(
             torch.manual_seed(mix(recipe.seed, step))
             objective.train()
             x = fabric.to_device(observe(data.cache[chosen], recipe, step / total))
-            noise = torch.randn(len(x), *vae.latent_shape, device=x.device)
+            noise = torch.randn(num_samples, len(x), *vae.latent_shape, device=x.device)
             kl_weight = ramp(step / per_epoch, recipe.training.kl_warmup_epochs)
             set_learning_rate(optimizer, recipe, step / total)
 
@@ -111,7 +119,8 @@ def train(
             epoch, within = divmod(done.step, per_epoch)
             every = recipe.training.validate_every_epochs
             if done.step == total or (within == 0 and epoch % every == 0):
-                keep_best(run_dir, average, validate(average, data.validation), epoch, done)
+                bound_nats = validate(average, data.validation, recipe.objective)
+                keep_best(run_dir, average, bound_nats, epoch, done)
                 log_line = progress_line(epoch, done, window, optimizer, kl_weight)
                 append_log(run_dir, log_line)
                 write_state(
@@ -122,7 +131,7 @@ def train(
                     device=fabric.device,
                     finished=done.step == total,
                 )
-                bar.update(bar.task_ids[0], validation=f"{done.elbo_nats:.2f}")
+                bar.update(bar.task_ids[0], validation=f"{done.bound_nats:.2f}")
                 window, saved_at = Window(), 0.0
             if time.monotonic() - saved_at > recipe.training.checkpoint_seconds:
                 save_checkpoint(run_dir, parts, done)
@@ -158,11 +167,11 @@ def load_data(recipe: Recipe, data_dir: Path | None) -> Data:
     )
 
 
-def keep_best(run_dir: Path, average: VAE, elbo_nats: float, epoch: int, done: Progressed) -> None:
+def keep_best(run_dir: Path, average: VAE, bound_nats: float, epoch: int, done: Progressed) -> None:
     """Note a validation's result, and keep its weights where they are the best so far."""
-    done.elbo_nats = elbo_nats
-    if elbo_nats > done.best_elbo_nats:
-        done.best_elbo_nats, done.best_epoch = elbo_nats, epoch
+    done.bound_nats = bound_nats
+    if bound_nats > done.best_bound_nats:
+        done.best_bound_nats, done.best_epoch = bound_nats, epoch
         save_best(run_dir, average)
 
 
@@ -174,8 +183,8 @@ def progress_line(
         "epoch": epoch,
         "step": done.step,
         "seconds": round(done.seconds, 1),
-        "validation_elbo_nats": done.elbo_nats,
-        "best_validation_elbo_nats": done.best_elbo_nats,
+        "validation_bound_nats": done.bound_nats,
+        "best_validation_bound_nats": done.best_bound_nats,
         "learning_rate": optimizer.param_groups[0]["lr"],
         "kl_weight": kl_weight,
         "skipped_steps": done.skipped_steps,
@@ -184,13 +193,20 @@ def progress_line(
 
 
 @torch.no_grad()
-def validate(vae: VAE, x: Float[Tensor, "batch channel height width"]) -> float:
-    """Mean ELBO of the validation set, nats: one draw per image, the same draws every time."""
+def validate(
+    vae: VAE, x: Float[Tensor, "batch channel height width"], objective: ObjectiveConfig
+) -> float:
+    """Mean of the bound that the objective maximises, nats: the same draws every time."""
     weight, total = next(vae.parameters()), 0.0
     for first in range(0, len(x), _VALIDATION_BATCH):
         part = x[first : first + _VALIDATION_BATCH].to(weight)
-        estimate = estimate_elbo(vae, part, num_samples=1, seed=_VALIDATION_SEED, first_item=first)
-        total += float(estimate.elbo_nats.sum())
+        k, seed = objective.num_samples, _VALIDATION_SEED
+        if objective.kind == "iwae":
+            scored = estimate_log_px(vae, part, num_samples=k, seed=seed, first_item=first)
+            bound = scored.estimate_nats
+        else:
+            bound = estimate_elbo(vae, part, num_samples=k, seed=seed, first_item=first).elbo_nats
+        total += float(bound.sum())
     return total / len(x)
 
 

@@ -37,7 +37,7 @@ def run_dir(tmp_path: Path) -> Path:
     write_state(
         folder,
         RECIPE,
-        Progressed(step=27, best_elbo_nats=-150.0, best_epoch=3, seconds=1.5),
+        Progressed(step=27, best_bound_nats=-150.0, best_epoch=3, seconds=1.5),
         dataset_sha256=load("digits").sha256,
         device=torch.device("cpu"),
         finished=True,

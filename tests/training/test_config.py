@@ -48,6 +48,8 @@ def test_the_shape_of_the_model_is_that_of_the_image_spec():
         ("image.values=unit", "integer"),
         ("vae.image_shape=[1,4,4]", "shape"),
         ("vae.likelihood.kind=cauchy", "cauchy"),
+        ("objective.kind=iwae", "kl_warmup_epochs"),
+        ("objective.kind=wake-sleep", "wake-sleep"),
     ],
 )
 def test_an_override_that_makes_no_recipe_is_refused_with_its_reason(override: str, word: str):
