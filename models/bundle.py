@@ -359,10 +359,6 @@ def _read_verified(path: Path) -> tuple[dict[str, bytes], str]:
             raise BundleCorrupt(
                 f"{path / name} has another sha256 than its manifest says. Copy it again."
             )
-    if unlisted := sorted(set(_REQUIRED) - files.keys()):
-        raise BundleCorrupt(
-            f"The manifest of {path} does not list {unlisted}. Export the bundle again."
-        )
     return files, hashlib.sha256(raw).hexdigest()
 
 

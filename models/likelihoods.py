@@ -51,9 +51,9 @@ class _PixelDistribution(Distribution):
         """Shape of the uniforms in [0, 1) that `from_noise` takes."""
         return (*sample_shape, *self.batch_shape, *self.event_shape)
 
+    @abstractmethod
     def from_noise(self, noise: Tensor) -> Tensor:
         """The draw that the uniforms stand for."""
-        raise NotImplementedError
 
     def sample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
         """A draw with torch's ambient randomness; for tests."""
