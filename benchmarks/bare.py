@@ -1,0 +1,28 @@
+"""The floor of serving: uvicorn and Starlette, which read a body and answer with constant bytes.
+
+It parses nothing, computes nothing and logs nothing. `python -m benchmarks.bare PORT`
+"""
+
+import sys
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+
+async def answer(request: Request) -> Response:
+    """As many bytes as the path says."""
+    await request.body()
+    return Response(b"0" * int(request.path_params["size"]), media_type="application/octet-stream")
+
+
+def main(port: int) -> None:
+    """Serve until a signal comes."""
+    app = Starlette(routes=[Route("/{size:int}", answer, methods=["GET", "POST"])])
+    uvicorn.run(app, host="127.0.0.1", port=port, access_log=False, log_level="warning")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

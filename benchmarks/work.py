@@ -1,0 +1,97 @@
+"""What is asked of the service, and the same work in process, without a server around it.
+
+The work is everything but HTTP: parameters and body parsed, items read, the operation computed in
+one go, the answer rendered. It is no second implementation: it calls the service's own functions.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import orjson
+from starlette.datastructures import Headers
+
+from app.bodies import Body, parse_body
+from app.compute import COMPUTE, Inputs
+from app.media import Rendering, render
+from app.operations import OPERATIONS
+from app.reading import parse_parameters, read_items
+from app.registry import ServedModel, served_model
+from app.settings import PRETRAINED, Settings
+from benchmarks.media import npy, png
+from benchmarks.servers import Exchange
+from models.bounds import run_steps
+from models.bundle import Repository, load_bundle
+
+SEED = 1
+
+
+@dataclass(frozen=True)
+class Case:
+    """One kind of request."""
+
+    name: str
+    operation: str
+    form: str
+    parameters: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    content_type: str = "application/octet-stream"
+
+    def exchange(self, served: ServedModel) -> Exchange:
+        """The request to the service."""
+        pairs = "&".join(f"{name}={value}" for name, value in self.pairs())
+        path = f"/v1/models/{served.name}/versions/{served.version}/{self.operation}?{pairs}"
+        method = OPERATIONS[self.operation].method
+        return Exchange(method, path, self.body, self.content_type)
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """The query."""
+        return [("seed", str(SEED)), ("format", self.form), *self.parameters]
+
+
+def cases(served: ServedModel) -> list[Case]:
+    """One image (or 16 samples) per request, as the usual client sends it."""
+    spec = served.bundle.config.image
+    image = np.random.default_rng(0).integers(0, 256, (spec.height, spec.width)).astype(np.uint8)
+    image = image if spec.channels == 1 else np.repeat(image[..., None], 3, axis=-1)
+    numbers = orjson.dumps({"images": [image.tolist()]})
+    array, picture = npy(image), png(image)
+    return [
+        Case("encode, npy to npy", "encode", "npy", (), array, "application/x-npy"),
+        Case("encode, PNG to JSON", "encode", "json", (), picture, "image/png"),
+        Case("encode, JSON to JSON", "encode", "json", (), numbers, "application/json"),
+        Case("sample, 16 as a PNG", "sample", "png", (("n", "16"),)),
+        Case("elbo, npy to JSON", "elbo", "json", (), array, "application/x-npy"),
+    ]
+
+
+def shipped_model() -> ServedModel:
+    """The first shipped model in its newest version, loaded as the service loads it."""
+    repository = Repository(PRETRAINED)
+    name = repository.names()[0]
+    return served_model(load_bundle(repository.path_of(name, None)), "cpu")
+
+
+def in_process(case: Case, served: ServedModel, settings: Settings) -> Callable[[], bytes]:
+    """The case's work, to be called again and again; gives the answer's bytes."""
+    operation = OPERATIONS[case.operation]
+    headers = Headers({"content-type": case.content_type})
+
+    def work() -> bytes:
+        body = Body()
+        if operation.takes:
+            body = parse_body(case.body, headers, max_bytes=settings.max_body_bytes)
+        parameters = parse_parameters(operation, case.pairs(), body.members)
+        inputs = Inputs()
+        if operation.takes:
+            stop = threading.Event()
+            inputs = read_items(settings, operation, served, body, parameters, stop)
+        answer = run_steps(COMPUTE[case.operation](served, inputs, parameters, SEED))
+        envelope = {"model": served.name, "version": served.version, "seed": SEED}
+        if inputs.preprocessing is not None:
+            envelope["preprocessing"] = inputs.preprocessing
+        rendering = Rendering(primary=operation.primary, per_item=operation.per_item)
+        return render(case.form, answer, rendering, envelope)
+
+    return work

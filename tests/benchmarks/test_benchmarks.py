@@ -1,0 +1,55 @@
+"""The benchmarks run and name what they measure; no test looks at a time."""
+
+import io
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from benchmarks import media, scoring, timing
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def text_of(*tables: object) -> str:
+    """What a reader sees."""
+    console = Console(width=120, file=io.StringIO(), record=True)
+    for table in tables:
+        console.print(table)
+    return console.export_text()
+
+
+def test_scoring_is_measured_beside_its_floor_and_its_parts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(scoring, "IMAGES", 2)
+    monkeypatch.setattr(scoring, "SAMPLES", 8)
+    text = text_of(*scoring.run(seconds=0, threads=1))
+    for name in ("log_px_steps", "estimate_elbo", "floor: decoder", "noise", "accumulation"):
+        assert name in text
+
+
+def test_codecs_are_measured_beside_their_floors() -> None:
+    text = text_of(*media.run(seconds=0, threads=1))
+    for name in ("PNG", "npy", "JSON"):
+        assert name in text
+
+
+def test_sides_take_turns_and_every_second_round_goes_backwards() -> None:
+    calls: list[str] = []
+    took = timing.interleave(
+        {"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, seconds=0, min_rounds=2
+    )
+    assert calls == ["a", "b", "b", "a"]
+    assert {name: len(values) for name, values in took.items()} == {"a": 2, "b": 2}
+
+
+def test_a_ratio_is_the_median_of_the_rounds() -> None:
+    assert timing.ratio(np.array([2.0, 4.0, 90.0]), np.array([1.0, 2.0, 3.0])).startswith("2.00 ")
