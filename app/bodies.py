@@ -38,6 +38,8 @@ NPY_TYPES = ("application/x-npy", "application/npy")
 NPZ_TYPES = ("application/x-npz", "application/npz")
 JSON_TYPE = "application/json"
 MULTIPART_TYPE = "multipart/form-data"
+ANY_TYPE = "application/octet-stream"
+"""A picture whose first bytes say what it is."""
 BODY_TYPES = (*PICTURE_TYPES, JSON_TYPE, MULTIPART_TYPE, NPY_TYPES[0], NPZ_TYPES[0])
 
 MAX_ARRAY_AXES = 5
@@ -145,6 +147,8 @@ def parse_body(data: bytes, headers: Headers, *, max_bytes: int) -> Body:
         return Body(images=[array], latents=[array])
     if media_type in PICTURE_TYPES:
         return Body(images=[Picture(data, media_type)])
+    if media_type == ANY_TYPE:
+        return Body(images=[Picture(data)])
     received = repr(media_type[:80]) if media_type else "no Content-Type"
     raise UnsupportedMedia(
         f"A body is one of {', '.join(BODY_TYPES)}; received {received}. Name its Content-Type."
@@ -439,7 +443,7 @@ def _add_file(body: Body, name: str, file: UploadFile) -> None:
         body.images.append(parse_npy(data))
     elif media_type in PICTURE_TYPES:
         body.images.append(Picture(data, media_type))
-    elif media_type in ("", "application/octet-stream"):
+    elif media_type in ("", ANY_TYPE):
         body.images.append(Picture(data))
     else:
         raise UnsupportedMedia(

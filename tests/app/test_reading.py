@@ -7,6 +7,8 @@ import httpx
 import numpy as np
 import pytest
 
+from app.bodies import Body, Picture
+from app.reading import is_small
 from tests.app.conftest import ClientFactory
 from tests.app.pictures import JSON, NPY, NPZ, PNG, binary, encoded, npy, npz
 from tests.app.repository import LATENTS
@@ -347,3 +349,14 @@ async def test_an_npz_names_what_it_holds(open_client: ClientFactory) -> None:
     assert encoded_.status_code == decoded.status_code == 200
     refused(ambiguous, 422, "shape-mismatch")
     refused(unnamed, 400, "corrupt-image")
+
+
+def test_only_what_is_read_in_no_time_is_read_on_the_event_loop() -> None:
+    tiny, large = encoded(binary()[0]), encoded(np.zeros((200, 200), np.uint8))
+    assert is_small(Body(images=[Picture(tiny, "image/png")]))
+    assert is_small(Body(images=[binary(10)]))
+    assert not is_small(Body(images=[Picture(large)]))
+    assert not is_small(Body(images=[Picture(tiny[:20])]))
+    assert not is_small(Body(images=[Picture(encoded(binary()[0], "BMP"))]))
+    assert not is_small(Body(latents=[np.zeros((1000, LATENTS))]))
+    assert not is_small(Body(images=[Picture(tiny)] * 1000))
