@@ -3,6 +3,8 @@
 It computes no number; every one comes from the bundle's own config and evaluation.
 """
 
+import tomllib
+
 from models.bundle import BundleConfig, Estimate, Evaluation, Provenance
 from models.config import VAEConfig
 from models.vae import VAE
@@ -177,8 +179,10 @@ def _training(provenance: Provenance) -> str:
     took = (
         f"{minutes:.0f} minutes" if minutes >= 2 else f"{provenance.training_seconds:.0f} seconds"
     )
+    start = tomllib.loads(provenance.recipe).get("start")
+    before = f" (`vae-lab train {start}` and this one after it together)" if start else ""
     return f"""\
-`vae-lab train recipe.toml` with the recipe below, seed {provenance.seed}, took {took} on \
+`vae-lab train recipe.toml` with the recipe below{before}, seed {provenance.seed}, took {took} on \
 {provenance.hardware} with torch {provenance.torch_version} (code version \
 {provenance.code_version}, {provenance.created_at}). The weights are a running average, those of \
 the epoch ({provenance.epochs:g}) that scored best on the validation split.
