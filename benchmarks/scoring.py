@@ -4,8 +4,8 @@ A pass of `log_px_steps` or `elbo_steps` draws noise, decodes, takes log-probabi
 up; the floor decodes alone, without gradients. They go pass by pass in turns, with the parts that
 make the difference, with the floor once more (what chance alone does to a ratio), and with a matrix
 product of as many multiply-accumulates (what the processor does at best). The model is the
-convolutional one of training/recipes/mnist.toml with random weights. Not measured: reading pictures, other
-models, a GPU.
+convolutional one of training/recipes/mnist.toml with random weights. Not measured: reading
+pictures, other models, a GPU.
 """
 
 from collections.abc import Callable, Iterator
