@@ -146,14 +146,30 @@ def request_content(operation: Operation) -> dict[str, Any]:
             binary, summary, "npy" if "npy" in media_type else "npz"
         )
     if "images" in operation.takes:
-        parts = {"type": "object", "properties": {"images": {"type": "array", "items": binary}}}
         content[MULTIPART_TYPE] = {
-            "schema": {**parts, "required": ["images"]},
-            "examples": {"files": {"summary": "One or many files in the field `images`."}},
+            "schema": _form_schema(operation),
+            "examples": {
+                "files": {
+                    "summary": "One or many files in the field `images`.",
+                    "externalValue": "/v1/sample?n=1&seed=1",
+                }
+            },
         }
         for media_type in PICTURE_TYPES if operation.exact_items is None else ():
             content[media_type] = _binary_content(binary, "One picture file.", "png")
     return content
+
+
+def _form_schema(operation: Operation) -> dict[str, Any]:
+    """Files in the field `images`, and parameters as text fields."""
+    files = {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1}
+    texts = {parameter["name"]: parameter["schema"] for parameter in query_parameters(operation)}
+    return {
+        "type": "object",
+        "properties": {"images": files, **texts},
+        "required": ["images"],
+        "additionalProperties": False,
+    }
 
 
 def _binary_content(schema: dict[str, Any], summary: str, form: str) -> dict[str, Any]:
