@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
-from app.batching import MAX_RETRY_AFTER_SECONDS, Scheduler, Steps, Timing
+from app.batching import MAX_RETRY_AFTER_SECONDS, Scheduler, Steps, Timing, _answer
 from app.errors import ModelNotReady, QueueFull
 
 pytestmark = pytest.mark.anyio
@@ -220,3 +220,11 @@ def test_an_answer_to_a_loop_that_is_gone_is_dropped() -> None:
     gate.set()
     scheduler.stop()
     assert scheduler.jobs == 0
+
+
+async def test_an_answered_future_is_not_answered_again() -> None:
+    future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    _answer(future, "first", None)
+    _answer(future, "second", None)
+    _answer(future, "", ValueError("third"))
+    assert await future == "first"

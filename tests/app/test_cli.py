@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import runpy
 import sys
 import types
 from collections.abc import Callable
@@ -322,10 +323,14 @@ def test_shell_completion_is_offered(vae: Vae) -> None:
     assert "--install-completion" in done(vae("--help")).stdout
 
 
-def test_the_module_runs_as_a_program() -> None:
-    import app.__main__ as program
-
-    assert program.main is main
+def test_the_module_runs_as_a_program(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["vae", "--help"])
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_module("app", run_name="__main__")
+    assert stopped.value.code == 0
+    assert "log-likelihood" in capsys.readouterr().out
 
 
 def test_the_default_model_is_called_by_its_path() -> None:

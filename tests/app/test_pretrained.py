@@ -1,0 +1,89 @@
+"""The shipped bundles: every operation, from every form of input, to every form of output."""
+
+import base64
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.media import MEDIA_TYPES
+from app.operations import OPERATIONS
+from app.settings import PRETRAINED
+from models.bundle import Repository
+from tests.app.conftest import ClientFactory
+from tests.app.pictures import NPY, NPZ, encoded, npy, npz
+
+pytestmark = pytest.mark.anyio
+
+SHIPPED = Repository(PRETRAINED)
+BUNDLES = [(name, version) for name in SHIPPED.names() for version in SHIPPED.versions(name)]
+FILE_FORMATS = ("png", "jpeg", "webp", "gif", "bmp", "tiff")
+
+
+def pictures(shape: list[int], n: int) -> np.ndarray:
+    """Smooth blobs of bytes, (N, H, W) or (N, H, W, 3)."""
+    channels, height, width = shape
+    y, x = np.mgrid[0:height, 0:width] / [[[height]], [[width]]]
+    blobs = [np.exp(-((y - 0.5) ** 2 + (x - 0.3 - 0.2 * i) ** 2) * 20) for i in range(n)]
+    grey = (np.stack(blobs) * 255).astype(np.uint8)
+    return grey if channels == 1 else np.repeat(grey[..., None], 3, axis=-1)
+
+
+def image_bodies(shape: list[int], n: int) -> dict[str, dict[str, Any]]:
+    """The forms in which n pictures can be sent."""
+    arrays = pictures(shape, n)
+    files = [encoded(array) for array in arrays]
+    bodies: dict[str, dict[str, Any]] = {
+        "base64": {"json": {"images": [base64.b64encode(file).decode() for file in files]}},
+        "numbers": {"json": {"images": arrays.tolist()}},
+        "npy": {"content": npy(arrays), "headers": NPY},
+        "npz": {"content": npz(images=arrays), "headers": NPZ},
+        "multipart": {"files": [("images", ("p.png", file, "image/png")) for file in files]},
+    }
+    for form in FILE_FORMATS if n == 1 else ():
+        content = encoded(arrays[0], form)
+        bodies[form] = {"content": content, "headers": {"Content-Type": f"image/{form}"}}
+    return bodies
+
+
+def latent_bodies(shape: list[int]) -> dict[str, dict[str, Any]]:
+    """The forms in which two latents can be sent."""
+    latents = np.random.default_rng(0).normal(size=(2, *shape))
+    return {
+        "json": {"json": {"latents": latents.tolist()}},
+        "npy": {"content": npy(latents), "headers": NPY},
+        "npz": {"content": npz(latents=latents), "headers": NPZ},
+    }
+
+
+@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=list(OPERATIONS))
+@pytest.mark.parametrize(("name", "version"), BUNDLES, ids=[f"{n}-{v}" for n, v in BUNDLES])
+async def test_every_input_gets_every_output(
+    open_client: ClientFactory, name: str, version: int, operation: Any
+) -> None:
+    path = f"/v1/models/{name}/versions/{version}"
+    async with open_client(model_repository=PRETRAINED) as client:
+        model = (await client.get(path)).json()
+        bodies: dict[str, dict[str, Any]] = {} if operation.takes else {"nothing": {}}
+        if "images" in operation.takes:
+            bodies |= image_bodies(model["image_shape"], operation.exact_items or 1)
+        if "latents" in operation.takes:
+            bodies |= {f"latents {k}": v for k, v in latent_bodies(model["latent_shape"]).items()}
+        params = {"num_samples": "4"} if operation.per_item else {}
+        for form in operation.formats:
+            for how, body in bodies.items():
+                response = await client.request(
+                    operation.method,
+                    f"{path}/{operation.name}",
+                    params={**params, "format": form},
+                    **body,
+                )
+                assert response.status_code == 200, (form, how, response.text)
+                assert response.headers["content-type"] == MEDIA_TYPES[form]
+                assert response.headers["x-bundle-digest"] == model["digest"]
+                if form == "json":
+                    operation.answer.model_validate_json(response.content)
+
+
+def test_there_are_shipped_bundles() -> None:
+    assert BUNDLES
