@@ -15,7 +15,8 @@ import orjson
 from PIL import Image
 from rich.table import Table
 
-from app.bodies import Picture, parse_json, parse_npy
+from app.arrays import parse_npy
+from app.bodies import Picture, parse_json
 from app.media import Answer, Rendering, render
 from benchmarks.timing import clock, duration, interleave, ratio, table
 from models.config import ImageSpec
