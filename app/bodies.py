@@ -1,18 +1,13 @@
 """A request's body in, its items out: pictures, arrays, numbers, and the parameters beside them.
 
-Sizes are read from headers and checked before anything is allocated. It decodes no picture
-(`models.images` does) and knows no operation.
+It decodes no picture (`models.images` does), no array (`arrays.py` does), and knows no operation.
 """
 
 import base64
 import binascii
-import io
 import re
-import zipfile
-import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
 from dataclasses import dataclass, field
-from math import prod
 from typing import Any, TypeVar
 
 import numpy as np
@@ -22,10 +17,10 @@ from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
+from app.arrays import MAX_ARRAY_AXES, NPY_MAGIC, parse_npy, parse_npz
 from app.errors import ClientDisconnected, InvalidParameter, MalformedRequest
 from models.errors import (
     CorruptImage,
-    InputError,
     PayloadTooLarge,
     ShapeMismatch,
     UnsupportedMedia,
@@ -42,13 +37,9 @@ ANY_TYPE = "application/octet-stream"
 """A picture whose first bytes say what it is."""
 BODY_TYPES = (*PICTURE_TYPES, JSON_TYPE, MULTIPART_TYPE, NPY_TYPES[0], NPZ_TYPES[0])
 
-MAX_ARRAY_AXES = 5
-MAX_NPY_HEADER_BYTES = 10_000
 MAX_FORM_FILES = 100_000
 MAX_FORM_FIELDS = 64
 MAX_FORM_FIELD_BYTES = 64 * 1024
-NPY_MAGIC = b"\x93NUMPY"
-_NPZ_NAMES = ("images.npy", "latents.npy")
 _DATA_URL = re.compile(r"data:(?P<type>[\w.+/-]*)(?:;[\w=.+-]+)*?;base64,", re.ASCII)
 
 
@@ -141,7 +132,11 @@ def parse_body(data: bytes, headers: Headers, *, max_bytes: int) -> Body:
     if media_type == MULTIPART_TYPE:
         return _parse_multipart(data, headers)
     if media_type in NPZ_TYPES:
-        return parse_npz(data, max_bytes=max_bytes)
+        arrays = parse_npz(data, max_bytes=max_bytes)
+        return Body(
+            images=[array for name, array in arrays.items() if name != "latents"],
+            latents=[array for name, array in arrays.items() if name != "images"],
+        )
     if media_type in NPY_TYPES:
         array = parse_npy(data)
         return Body(images=[array], latents=[array])
@@ -256,105 +251,6 @@ def _json_kind(value: Any) -> str:
         return "null"
     names = {dict: "an object", list: "a list", str: "a text", bool: "a truth value"}
     return names.get(type(value), "a number") + (" without items" if value == [] else "")
-
-
-# npy and npz ----------------------------------------------------------------------------------
-
-
-def parse_npy(data: bytes) -> np.ndarray:
-    """A .npy file as a view on its bytes, after its header was held against their number.
-
-    Raises:
-        CorruptImage: The header is broken, or promises another number of bytes.
-        UnsupportedMedia: It holds objects, text or complex numbers.
-    """
-    shape, fortran_order, dtype, offset = _npy_header(data)
-    if dtype.hasobject or dtype.kind not in "biuf" or dtype.itemsize > 8:
-        raise UnsupportedMedia(
-            f"An npy array holds booleans, integers or floats of at most 64 bits; received dtype "
-            f"{str(dtype)[:60]!r}. Convert it; nothing is unpickled here."
-        )
-    expected, held = prod(shape) * dtype.itemsize, len(data) - offset
-    if len(shape) > MAX_ARRAY_AXES or any(n < 0 for n in shape) or expected != held:
-        raise CorruptImage(
-            f"An npy header says what follows it; this one says shape {shape[:8]} of {dtype}, "
-            f"{expected} bytes, and {held} bytes follow. Save the array again."
-        )
-    flat = np.frombuffer(data, dtype=dtype, offset=offset, count=prod(shape))
-    array = flat.reshape(shape, order="F" if fortran_order else "C")
-    return array.astype(dtype.newbyteorder("="), copy=False)
-
-
-def _npy_header(data: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
-    """(shape, Fortran order, dtype, where the numbers begin)."""
-    stream = io.BytesIO(data)
-    try:
-        version = np.lib.format.read_magic(stream)
-        readers = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }
-        reader = readers[version]
-        shape, fortran_order, dtype = reader(stream, max_header_size=MAX_NPY_HEADER_BYTES)
-    except (ValueError, KeyError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
-        raise CorruptImage(
-            "An npy body begins with numpy's header of format 1.0 or 2.0; this one cannot be "
-            f"read ({type(error).__name__}). Save the array again with numpy.save."
-        ) from error
-    return tuple(int(n) for n in shape), bool(fortran_order), dtype, stream.tell()
-
-
-def parse_npz(data: bytes, *, max_bytes: int) -> Body:
-    """A .npz file: its members `images` and `latents`, or a single one of any name.
-
-    Other members beside them are not read, so that an answer can be sent back.
-    """
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            arrays = {
-                info.filename: _member(archive, info) for info in _members(archive, max_bytes)
-            }
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise CorruptImage(
-            f"An npz body is a zip file of npy files; this one cannot be read "
-            f"({type(error).__name__}). Save it again with numpy.savez."
-        ) from error
-    other = [array for name, array in arrays.items() if name not in _NPZ_NAMES]
-    images, latents = ([arrays[name]] if name in arrays else [] for name in _NPZ_NAMES)
-    return Body(images=[*images, *other], latents=latents + other)
-
-
-def _members(archive: zipfile.ZipFile, max_bytes: int) -> list[zipfile.ZipInfo]:
-    """The members to read, their sizes checked."""
-    infos = archive.infolist()
-    chosen = [info for info in infos if info.filename in _NPZ_NAMES] or infos
-    if len(chosen) != 1 and (not chosen or chosen[0].filename not in _NPZ_NAMES):
-        raise CorruptImage(
-            f"An npz body has an array `images` or `latents`, or a single one; received "
-            f"{len(infos)} of other names. Name it."
-        )
-    unpacked = sum(info.file_size for info in chosen)
-    if unpacked > max_bytes:
-        raise PayloadTooLarge(
-            f"An npz body unpacks to at most {max_bytes} bytes (VAE_MAX_BODY_BYTES); this one says "
-            f"{unpacked}. Send fewer items."
-        )
-    return chosen
-
-
-def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
-    """One array; never more than the size that its header says is unpacked."""
-    with archive.open(info) as stream:
-        head = stream.read(min(info.file_size, MAX_NPY_HEADER_BYTES + 64))
-        shape, _, dtype, offset = _npy_header(head)
-        if not dtype.hasobject and offset + prod(shape) * dtype.itemsize != info.file_size:
-            raise CorruptImage(
-                f"An npz member is as long as its npy header says; {info.filename[:60]!r} is not. "
-                "Save it again with numpy.savez."
-            )
-        return parse_npy(head + stream.read(info.file_size - len(head)))
 
 
 # Multipart ------------------------------------------------------------------------------------

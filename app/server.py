@@ -19,6 +19,8 @@ from app.settings import Settings
 
 GRACE_SECONDS = 5.0
 """Beyond the deadline of the last request, for its answer to be written."""
+WORKER_START_SECONDS = 60
+"""How long a worker may be deaf while it loads, before it is taken for dead."""
 
 
 def drain_on_signals(lifecycle: Lifecycle, drain_seconds: float) -> None:
@@ -58,6 +60,7 @@ def serve(settings: Settings) -> None:
         access_log=False,
         proxy_headers=False,
         server_header=False,
+        timeout_worker_healthcheck=WORKER_START_SECONDS,
         timeout_graceful_shutdown=int(settings.request_timeout_seconds + GRACE_SECONDS),
     )
 

@@ -32,7 +32,7 @@ class Served:
         self.process.send_signal(number)
 
     def wait(self) -> int:
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=120)
 
 
 def free_port() -> int:
