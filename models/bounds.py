@@ -19,9 +19,12 @@ from torch import Tensor
 from torch.distributions import Distribution
 from torch.distributions.kl import kl_divergence as torch_kl_divergence
 
+from models.categorical import OneHot
 from models.errors import InputError, ShapeMismatch, UnsupportedOperation
+from models.hierarchy import GroupedNormal
+from models.labels import rows_steps
 from models.noise import BatchNoise
-from models.posteriors import DiagonalNormal, kl_terms
+from models.normals import DiagonalNormal, FullNormal, kl_terms
 from models.vae import VAE
 
 T = TypeVar("T")
@@ -94,7 +97,8 @@ def kl_per_dimension(
 
 def has_analytic_kl(posterior: Distribution, prior: Distribution) -> bool:
     """Whether `kl_divergence` has a closed form for this pair."""
-    return isinstance(posterior, DiagonalNormal) and isinstance(prior, DiagonalNormal)
+    pairs = ((DiagonalNormal, DiagonalNormal), (FullNormal, DiagonalNormal), (OneHot, OneHot))
+    return any(isinstance(posterior, q) and isinstance(prior, p) for q, p in pairs)
 
 
 def rate(kl_nats: Float[Tensor, " batch"]) -> float:
@@ -134,7 +138,11 @@ class ElboEstimate:
     expected_log_likelihood_nats: Tensor
     kl_nats: Tensor
     kl_per_dimension_nats: Tensor | None
-    """(batch, *latent_shape), where the KL is analytic."""
+    """(batch, *latent_shape), where posterior and prior factorise."""
+    kl_per_group_nats: Tensor | None
+    """(batch, group) of a hierarchy: a mean over the draws."""
+    label_kl_nats: Tensor | None
+    """KL(q(y|x) || p(y)), a part of `kl_nats`, where the label is averaged over."""
     standard_error_nats: Tensor
     """Monte Carlo standard error of `elbo_nats`; NaN for a single sample."""
     kl_method: KLMethod
@@ -177,7 +185,7 @@ def estimate_elbo(
     first_item: int = 0,
     chunk_rows: int = CHUNK_ROWS,
     y: Tensor | None = None,
-    kl_method: KLMethod = "analytic",
+    kl_method: KLMethod | None = None,
 ) -> ElboEstimate:
     """The ELBO of each datum with its Monte Carlo error; see `elbo_steps` for the arguments."""
     steps = elbo_steps(
@@ -203,7 +211,7 @@ def elbo_steps(
     first_item: int = 0,
     chunk_rows: int = CHUNK_ROWS,
     y: Tensor | None = None,
-    kl_method: KLMethod = "analytic",
+    kl_method: KLMethod | None = None,
 ) -> Generator[None, None, ElboEstimate]:
     """Estimate the ELBO chunk by chunk; yields after each, so that a caller may stop or interleave.
 
@@ -214,8 +222,10 @@ def elbo_steps(
         seed: Of the noise streams; datum i uses item `first_item + i`.
         first_item: Position of the first datum in the request or data set.
         chunk_rows: Most decoder rows per pass; does not change the result.
-        y: Labels.
-        kl_method: "analytic" subtracts the closed-form KL, "monte_carlo" averages the log-weights.
+        y: Labels. A model with labels that is given none averages over q(y|x): the bound of
+            unlabelled data of Kingma et al. 2014, equation 7.
+        kl_method: "analytic" subtracts the closed-form KL, "monte_carlo" averages the log-weights;
+            None is analytic where there is a closed form.
 
     Returns:
         The estimate, as the generator's value.
@@ -225,39 +235,62 @@ def elbo_steps(
     """
     check_num_samples(num_samples)
     vae.check_support(x)
-    q = vae.posterior(x, y)
-    prior = vae.prior(y)
+    rows = yield from rows_steps(vae, x, y, chunk_rows=chunk_rows)
+    q, prior = vae.posterior(rows.x, rows.y), vae.prior(rows.y)
+    kl_method = kl_method or ("analytic" if has_analytic_kl(q, prior) else "monte_carlo")
     noise = BatchNoise(seed, len(x), "posterior", first_item=first_item)
-    log_likelihood, log_ratio = RunningMoments(), RunningMoments()
-    for chunk in chunks(num_samples, len(x), chunk_rows):
-        z = q.from_noise(noise.draw(chunk, vae.latent_shape, dtype=x.dtype).to(x.device))
-        terms = vae.likelihood(z, y).log_prob(x).double()
-        log_likelihood.add(terms)
+    log_likelihood, log_w, kl_of_groups = RunningMoments(), RunningMoments(), RunningMoments()
+    for chunk in chunks(num_samples, len(rows.x), chunk_rows):
+        draw = noise.draw_for(q, chunk, dtype=x.dtype).to(x.device)
+        z = q.from_noise(rows.repeat(draw))
+        terms = vae.likelihood(z, rows.y).log_prob(rows.x).double()
+        log_likelihood.add(rows.expect(terms, axis=1))
         if kl_method == "monte_carlo":
-            log_ratio.add(terms + (prior.log_prob(z) - q.log_prob(z)).double())
+            kl_terms = log_ratios(q, prior, z).double()
+            kl_of_groups.add(rows.expect(kl_terms, axis=1))
+            log_w.add(rows.expect(terms - kl_terms.sum(-1), axis=1))
         yield
-    expected = log_likelihood.mean
-    if kl_method == "monte_carlo":
-        bound, error, kl, per_dimension = (
-            log_ratio.mean,
-            log_ratio.standard_error(),
-            expected - log_ratio.mean,
-            None,
-        )
-    else:
-        kl = kl_divergence(q, prior).double().cpu()
-        bound, error = expected - kl, log_likelihood.standard_error()
-        per_dimension = kl_per_dimension(q, prior).double().cpu()
+    kl, per_dimension, per_group = kl_of_groups.mean.sum(-1), None, None
+    error = log_w.standard_error()
+    if kl_method == "analytic":
+        kl = rows.expect(kl_divergence(q, prior).double(), axis=0).cpu()
+        error = log_likelihood.standard_error()
+    if (
+        isinstance(q, DiagonalNormal)
+        and isinstance(prior, DiagonalNormal)
+        and kl_method == "analytic"
+    ):
+        per_dimension = rows.expect(kl_per_dimension(q, prior).double(), axis=0).cpu()
+    if isinstance(q, GroupedNormal):
+        per_group = kl_of_groups.mean
+    label_kl = None if rows.label_kl_nats is None else rows.label_kl_nats.double().cpu()
+    if label_kl is not None:
+        kl = kl + label_kl
     return ElboEstimate(
-        elbo_nats=bound,
-        expected_log_likelihood_nats=expected,
+        elbo_nats=log_likelihood.mean - kl,
+        expected_log_likelihood_nats=log_likelihood.mean,
         kl_nats=kl,
         kl_per_dimension_nats=per_dimension,
+        kl_per_group_nats=per_group,
+        label_kl_nats=label_kl,
         standard_error_nats=error,
         kl_method=kl_method,
         num_samples=num_samples,
         seed=seed,
     )
+
+
+def log_ratios(
+    posterior: Distribution, prior: Distribution, z: Float[Tensor, "sample batch ..."]
+) -> Float[Tensor, "sample batch group"]:
+    """log q(z|x) - log p(z) at draws from the posterior: means of them estimate the KL.
+
+    Returns:
+        Nats, of each group of a hierarchy; one group otherwise.
+    """
+    if isinstance(posterior, GroupedNormal) and isinstance(prior, GroupedNormal):
+        return posterior.log_prob_per_group(z) - prior.log_prob_per_group(z)
+    return (posterior.log_prob(z) - prior.log_prob(z)).unsqueeze(-1)
 
 
 def run_steps(steps: Generator[None, None, T]) -> T:

@@ -2,6 +2,7 @@
 
     p(x) = E_r[w],  w = p(x, z) / r(z),    estimate = log (1/K) sum_k w_k
     iwae: r = q(z|x), the posterior;  prior: r = p(z), so that w = p(x|z)
+    exact: r = p(z|x), where the posterior is known: every weight is p(x)
 
 The mean weight is unbiased for p(x), so its logarithm is a lower bound on log p(x) in expectation.
 Weights stream through running sums in float64: memory does not grow with K, but for the largest
@@ -10,6 +11,7 @@ Weights stream through running sums in float64: memory does not grow with K, but
 
 import math
 from collections.abc import Generator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -19,11 +21,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from models.bounds import CHUNK_ROWS, RunningMoments, check_num_samples, chunks, run_steps
-from models.errors import InputError
-from models.noise import BatchNoise
+from models.errors import InputError, UnsupportedOperation
+from models.noise import BatchNoise, NoiseStream, Purpose
 from models.vae import VAE
 
-Estimator = Literal["iwae", "prior"]
+Estimator = Literal["iwae", "prior", "exact"]
 Covers = Literal["expected_bound", "log_px"]
 
 MIN_EFFECTIVE_SAMPLE_SIZE = 100.0
@@ -32,6 +34,9 @@ MAX_PARETO_K = 0.7
 """Above it importance sampling is not reliable at any practical K (Vehtari et al. 2024)."""
 CONSTANT_WEIGHTS = 1e-4
 """Relative spread of the tail below which all its weights count as one."""
+EXACT_SPREAD_NATS = 1e-4
+"""Relative spread of the log-weights below which a linear-Gaussian posterior counts as exact: its
+weights are stored in float32."""
 _NORMAL_975 = 1.959963984540054
 
 
@@ -197,38 +202,107 @@ def log_px_steps(
         x: Observations; their support is checked first.
         num_samples: Ascending K; each smaller one is a prefix of the largest one's draws.
         seed: Of the noise streams; datum i uses item `first_item + i`.
-        estimator: "iwae" draws from the posterior, "prior" from the prior.
+        estimator: "iwae" draws from the posterior, "prior" from the prior; "exact" takes one
+            weight, whatever the K, of a model whose posterior is exact.
         first_item: Position of the first datum in the request or data set.
         chunk_rows: Most decoder rows per pass; does not change the result.
-        y: Labels.
+        y: Labels, for log p(x|y). A model with labels that is given none sums over them.
 
     Returns:
         One estimate per K, as the generator's value.
 
     Raises:
         InputError: No samples, K that do not ascend, or observations outside the support.
+        UnsupportedOperation: "exact", and the posterior is an approximation.
 
     Source: Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519, equation 8.
     """
     _check_ascending(num_samples)
     vae.check_support(x)
+    if estimator == "exact":
+        exact = _exact(vae, x, seed)
+        yield
+        return [exact] * len(num_samples)
+    marginal = bool(vae.num_labels) and y is None
+    rows, labels = vae.every_label(x) if marginal else (x, y)
     from_posterior = estimator == "iwae"
-    q = vae.posterior(x, y) if from_posterior else None
-    noise = BatchNoise(
-        seed, len(x), "posterior" if from_posterior else "prior", first_item=first_item
-    )
+    q = vae.posterior(rows, labels) if from_posterior else None
+    source = q if q is not None else vae.prior(labels)
+    purpose: Purpose = "posterior" if from_posterior else "prior"
+    noise = BatchNoise(seed, len(x), purpose, first_item=first_item)
     estimates: list[EvidenceEstimate] = []
     weights = RunningWeights(len(x), num_samples[-1])
     for goal in num_samples:
-        for chunk in chunks(goal - weights.count, len(x), chunk_rows):
-            draw = noise.draw(chunk, vae.latent_shape, dtype=x.dtype).to(x.device)
+        for chunk in chunks(goal - weights.count, len(rows), chunk_rows):
+            draw = noise.draw_for(source, chunk, dtype=x.dtype).to(x.device)
             if q is not None:
                 weights.add(vae.log_weights(x, draw, y, posterior=q))
             else:
-                weights.add(vae.likelihood(vae.prior(y).from_noise(draw), y).log_prob(x))
+                spread = draw.repeat(1, len(rows) // len(x), *[1] * (draw.ndim - 2))
+                z = source.from_noise(spread)
+                log_px = vae.likelihood(z, labels).log_prob(rows)
+                weights.add(vae.sum_over_labels(log_px) if marginal else log_px)
             yield
         estimates.append(_summarise(weights, estimator, seed))
     return estimates
+
+
+@torch.no_grad()
+def has_exact_posterior(vae: VAE) -> bool:
+    """Whether q(z|x) is p(z|x), so that one importance weight is p(x).
+
+    True of categorical latents, whose posterior is enumerated, and of linear-Gaussian models where
+    log-weights in float64 do not vary with the draw.
+
+    Source: Tipping and Bishop 1999, Journal of the Royal Statistical Society B 61(3).
+    """
+    config = vae.config
+    if config.posterior.kind == "enumerated":
+        return True
+    networks = (config.encoder, config.decoder)
+    linear = all(n is not None and n.kind == "mlp" and not n.hidden for n in networks)
+    normal = config.likelihood.kind == "normal" and config.likelihood.scale == "fixed"
+    plain = config.prior.kind == "standard_normal" and not config.num_labels
+    if not (linear and normal and plain and config.posterior.kind != "point"):
+        return False
+    copy = deepcopy(vae).double().eval()
+    # log w is a quadratic function of picture and draw: constant here, constant everywhere.
+    noise = BatchNoise(0, vae.num_latents + 2, "posterior")
+    x = torch.from_numpy(
+        NoiseStream(0, 0, "likelihood").normal(vae.num_latents + 2, *vae.image_shape)
+    )
+    draws = noise.draw(2 * vae.num_latents + 2, vae.latent_shape, dtype=torch.float64)
+    log_w = copy.cpu().log_weights(x, draws)
+    return bool(
+        ((log_w.amax(0) - log_w.amin(0)) < EXACT_SPREAD_NATS * (1 + log_w.abs().amax(0))).all()
+    )
+
+
+def _exact(vae: VAE, x: Tensor, seed: int) -> EvidenceEstimate:
+    if not has_exact_posterior(vae):
+        raise UnsupportedOperation(
+            "The exact log p(x) needs an exact posterior; this model's is an approximation. Take "
+            "the estimator iwae."
+        )
+    q = vae.posterior(x)
+    noise = torch.zeros(q.noise_shape((1,)), dtype=x.dtype, device=x.device)
+    log_px = vae.log_weights(x, noise, posterior=q)[0].double().cpu()
+    zero, count = torch.zeros_like(log_px), len(log_px)
+    return EvidenceEstimate(
+        estimator="exact",
+        estimate_nats=log_px,
+        standard_error_nats=zero,
+        confidence_interval_nats=torch.stack([log_px, log_px], dim=-1),
+        interval_covers=("log_px",) * count,
+        effective_sample_size=torch.ones_like(log_px),
+        pareto_k=torch.full_like(log_px, math.nan),
+        elbo_nats=log_px,
+        gap_lower_bound_nats=zero,
+        reliable=(True,) * count,
+        reason=(None,) * count,
+        num_samples=1,
+        seed=seed,
+    )
 
 
 def _summarise(weights: RunningWeights, estimator: Estimator, seed: int) -> EvidenceEstimate:

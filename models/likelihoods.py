@@ -30,10 +30,12 @@ from models.config import (
     DiscretizedLogisticConfig,
     DiscretizedNormalConfig,
     NormalConfig,
+    PointConfig,
 )
 from models.errors import OutOfSupport
 from models.noise import NoiseKind
-from models.posteriors import DiagonalNormal, positive
+from models.normals import DiagonalNormal, positive
+from models.point import Point
 
 _EVENT_DIM = 3  # channel, height, width
 
@@ -356,7 +358,7 @@ def _log_phi(x: Tensor) -> Tensor:
 
 
 def _sigmoid(logits: Tensor) -> Tensor:
-    """Its bits do not depend on the position in the tensor; `posteriors.positive` says why."""
+    """Its bits do not depend on the position in the tensor; `normals.positive` says why."""
     return F.logsigmoid(logits).exp()
 
 
@@ -542,10 +544,31 @@ class NormalLikelihood(Likelihood):
         return x.isfinite()
 
 
+class PointLikelihood(Likelihood):
+    """No distribution: a picture of an autoencoder's latent."""
+
+    is_mass = False
+    support_words = "the finite real numbers"
+
+    def __init__(self, config: PointConfig, image_shape: tuple[int, int, int]) -> None:
+        """One number per element."""
+        super().__init__()
+        self.num_params = image_shape[0]
+
+    def forward(self, params: Tensor) -> Point:
+        """Parameters are the picture."""
+        return Point(params, event_dim=_EVENT_DIM)
+
+    def support_mask(self, x: Tensor) -> Tensor:
+        """Finite."""
+        return x.isfinite()
+
+
 LIKELIHOODS: dict[str, type[Likelihood]] = {
     "bernoulli": BernoulliLikelihood,
     "continuous_bernoulli": ContinuousBernoulliLikelihood,
     "discretized_logistic": DiscretizedLogisticLikelihood,
     "discretized_normal": DiscretizedNormalLikelihood,
     "normal": NormalLikelihood,
+    "point": PointLikelihood,
 }

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.config import ConvConfig, GatedMLPConfig, MLPConfig
-from models.errors import ShapeMismatch
+from models.errors import ConfigError, ShapeMismatch
 
 MIN_ROWS = 16
 
@@ -158,39 +158,50 @@ class Grow(nn.Module):
 
 
 class ConvEncoder(Network):
-    """Strided convolutions with residual blocks between them, then one dense layer."""
+    """Strided convolutions with residual blocks between them, then one dense layer.
+
+    Outputs that have the deepest resolution themselves come from a convolution instead.
+    """
 
     def __init__(self, config: ConvConfig, in_shape: Shape, out_shape: Shape) -> None:
-        """Build from (channel, height, width)."""
+        """Build from (*channel, height, width)."""
         super().__init__(in_shape, out_shape)
-        channels, *size = in_shape
-        layers: list[nn.Module] = []
+        channels, size = _planes(in_shape)
+        layers: list[nn.Module] = [nn.Flatten(1, -3)]
         for i, (width, blocks) in enumerate(zip(config.channels, config.blocks, strict=True)):
             kernel = 5 if i == 0 else 3
             layers.append(nn.Conv2d(channels, width, kernel, stride=2, padding=kernel // 2))
             layers += _blocks(width, blocks, config.dropout)
             layers.append(SiLU())
             channels = width
-        height, width = _sizes(size, len(config.channels))[-1]
-        flat = channels * height * width
-        layers += [nn.Flatten(), nn.Dropout(config.dropout), Dense(flat, prod(out_shape))]
+        deepest = _sizes(size, len(config.channels))[-1]
+        if out_shape[-2:] == deepest:
+            layers.append(nn.Conv2d(channels, prod(out_shape[:-2]), 3, padding=1))
+        else:
+            flat = channels * prod(deepest)
+            layers += [nn.Flatten(), nn.Dropout(config.dropout), Dense(flat, prod(out_shape))]
         self.body = nn.Sequential(*layers)
 
 
 class ConvDecoder(Network):
-    """One dense layer, then residual blocks with sub-pixel growth between them."""
+    """One dense layer, then residual blocks with sub-pixel growth between them.
+
+    Inputs that have the deepest resolution themselves go through a convolution instead.
+    """
 
     def __init__(self, config: ConvConfig, in_shape: Shape, out_shape: Shape) -> None:
-        """Build to (num_params, height, width)."""
+        """Build to (*num_params, height, width)."""
         super().__init__(in_shape, out_shape)
-        num_params, *size = out_shape
+        num_params, size = _planes(out_shape)
         sizes = _sizes(size, len(config.channels))
         deepest = (config.channels[-1], *sizes[-1])
-        layers: list[nn.Module] = [
-            nn.Flatten(),
-            Dense(prod(in_shape), prod(deepest)),
-            nn.Unflatten(1, deepest),
-        ]
+        layers: list[nn.Module]
+        if len(in_shape) > 2 and in_shape[-2:] == sizes[-1]:
+            channels = prod(in_shape[:-2])
+            layers = [nn.Flatten(1, -3), nn.Conv2d(channels, config.channels[-1], 3, padding=1)]
+        else:
+            dense = Dense(prod(in_shape), prod(deepest))
+            layers = [nn.Flatten(), dense, nn.Unflatten(1, deepest)]
         for i in reversed(range(len(config.channels))):
             layers += _blocks(config.channels[i], config.blocks[i], config.dropout)
             if i > 0:
@@ -201,6 +212,16 @@ class ConvDecoder(Network):
 
 def _blocks(channels: int, count: int, dropout: float) -> list[nn.Module]:
     return [ResidualBlock(channels, dropout) for _ in range(count)]
+
+
+def _planes(shape: Shape) -> tuple[int, Shape]:
+    """Channels, whatever their axes, and (height, width)."""
+    if len(shape) < 3:
+        raise ConfigError(
+            f"A conv network works on (channel, height, width); received the shape {shape}. Take "
+            "an mlp there, or a latent of such a shape."
+        )
+    return prod(shape[:-2]), shape[-2:]
 
 
 def _sizes(size: Sequence[int], halvings: int) -> list[tuple[int, int]]:

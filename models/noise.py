@@ -7,15 +7,16 @@ the same item gets alone, 16 samples are a prefix of 64, and the sizes of chunks
 
 import hashlib
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
 from models.errors import InputError
 
-Purpose = Literal["posterior", "prior", "likelihood", "binarization", "training"]
+Purpose = Literal["posterior", "prior", "likelihood", "binarization", "training", "label"]
 NoiseKind = Literal["normal", "uniform"]
 
 MAX_SEED = 2**63 - 1
@@ -28,6 +29,7 @@ _CODES: dict[str, int] = {
     "likelihood": 2,
     "binarization": 3,
     "training": 4,
+    "label": 5,
 }
 
 
@@ -88,6 +90,17 @@ class BatchNoise:
             # Rounding to float32 may reach 1, which is outside [0, 1).
             stacked = np.minimum(stacked, np.float64(np.nextafter(np.float32(1), np.float32(0))))
         return torch.from_numpy(stacked).to(dtype)
+
+    def draw_for(
+        self, distribution: Distribution, num_samples: int, *, dtype: torch.dtype = torch.float32
+    ) -> Tensor:
+        """What the distribution's `from_noise` takes for the next `num_samples` draws.
+
+        Its batch shape is that of the items, or none.
+        """
+        takes: Any = distribution
+        event_shape = takes.noise_shape()[len(distribution.batch_shape) :]
+        return self.draw(num_samples, event_shape, kind=takes.noise_kind, dtype=dtype)
 
 
 def pixel_seed(pixels: np.ndarray) -> int:

@@ -4,27 +4,42 @@ It chooses no bound (`bounds.py`), draws no noise (`noise.py`) and trains nothin
 
     p(x, z) = p(x|z) p(z),    log_w = log p(x|z) + log p(z) - log q(z|x)
 
-Source: Kingma and Welling 2014, arXiv:1312.6114; Rezende et al. 2014, arXiv:1401.4082.
+With labels, all three are given y, and log_w without one sums over them: log sum_y p(y) w_y.
+
+Source: Kingma and Welling 2014, arXiv:1312.6114; Rezende et al. 2014, arXiv:1401.4082; with labels:
+    Kingma et al. 2014, arXiv:1406.5298; Sohn, Lee and Yan 2015.
 """
 
 from copy import deepcopy
+from math import prod
 from typing import Any, cast
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.distributions import Distribution
+from torch.nn import functional as F
 
+from models.categorical import OneHot
 from models.config import VAEConfig
 from models.errors import ShapeMismatch, UnsupportedOperation
+from models.hierarchy import GroupedNormal
 from models.likelihoods import LIKELIHOODS
 from models.networks import MIN_ROWS, NETWORKS
-from models.posteriors import POSTERIORS, DiagonalNormal
+from models.normals import DiagonalNormal, FullNormal, MixtureOfNormals
+from models.point import Point
+from models.posteriors import POSTERIORS
 from models.priors import PRIORS
+
+Prior = DiagonalNormal | MixtureOfNormals | GroupedNormal | OneHot
+Posterior = DiagonalNormal | FullNormal | GroupedNormal | OneHot | Point
+Label = Int64[Tensor, " batch"]
 
 
 class VAE(nn.Module):
     """`prior`, `posterior` and `likelihood` return distributions; `log_weights` combines them."""
+
+    log_label_prior: Tensor
 
     def __init__(self, config: VAEConfig) -> None:
         """Build the parts that the config names, with torch's initial weights."""
@@ -32,43 +47,79 @@ class VAE(nn.Module):
         self.config = config
         self.image_shape: tuple[int, int, int] = config.image_shape
         self.latent_shape = config.latent_shape
+        self.num_labels = config.num_labels
+        self._frozen_prior: Prior | None = None
         self._likelihood = LIKELIHOODS[config.likelihood.kind](config.likelihood, self.image_shape)
-        self._prior = PRIORS[config.prior.kind](config.prior, self.latent_shape)
-        self._posterior = POSTERIORS[config.posterior.kind](config.posterior, self.latent_shape)
-        encoder, _ = NETWORKS[config.encoder.kind]
+        self._prior = PRIORS[config.prior.kind](config)
+        self._posterior = POSTERIORS[config.posterior.kind](config)
+        if config.encoder is not None:
+            encoder, _ = NETWORKS[config.encoder.kind]
+            self.encoder = encoder(config.encoder, self.image_shape, self._posterior.params_shape)
         _, decoder = NETWORKS[config.decoder.kind]
-        posterior_shape = (self._posterior.num_params, *self.latent_shape)
+        self._decoded_shape = config.latent_groups[0] if config.latent_groups else self.latent_shape
+        decoded = (prod(self._decoded_shape) + self.num_labels,)
         likelihood_shape = (self._likelihood.num_params, *self.image_shape[1:])
-        self.encoder = encoder(config.encoder, self.image_shape, posterior_shape)
-        self.decoder = decoder(config.decoder, self.latent_shape, likelihood_shape)
+        self.decoder = decoder(
+            config.decoder,
+            decoded if self.num_labels else self._decoded_shape,
+            likelihood_shape,
+        )
+        if self.num_labels:
+            # A picture that the label adds to x: for an encoder that begins with a linear map the
+            # same as the label beside x.
+            self.label_pictures = nn.Parameter(torch.zeros(self.num_labels, *self.image_shape))
+            uniform = (1 / self.num_labels,) * self.num_labels
+            given = torch.tensor(config.label_probabilities or uniform, dtype=torch.float64)
+            self.register_buffer("log_label_prior", given.log().float(), persistent=False)
+        if config.classifier is not None:
+            classifier, _ = NETWORKS[config.classifier.kind]
+            self.classifier = classifier(config.classifier, self.image_shape, (self.num_labels,))
         # Convolutions are 1.4 times as fast so, on CPU.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def prior(self, y: Tensor | None = None) -> DiagonalNormal:
-        """p(z), batch shape ()."""
-        self._refuse_label(y)
-        return cast(DiagonalNormal, self._prior())
+    def prior(self, y: Label | None = None) -> Prior:
+        """p(z), batch shape (); p(z|y), batch shape (batch,)."""
+        self._check_label(y)
+        if self._frozen_prior is not None:
+            return self._frozen_prior
+        return cast(Prior, self._prior(y, self._encode_unit))
 
     def posterior(
-        self, x: Float[Tensor, "batch channel height width"], y: Tensor | None = None
-    ) -> DiagonalNormal:
-        """q(z|x), batch shape (batch,). An approximation of p(z|x), made by the encoder."""
-        self._refuse_label(y)
-        params = self.encoder(x * (2 / self.unit_scale) - 1)
-        return cast(DiagonalNormal, self._posterior(params.to(x.dtype)))
+        self, x: Float[Tensor, "batch channel height width"], y: Label | None = None
+    ) -> Posterior:
+        """q(z|x) or q(z|x,y), batch shape (batch,): an approximation made by the encoder."""
+        self._check_label(y)
+        if self.config.encoder is None:
+            return cast(Posterior, self._posterior(self._log_joint_of_components(x), self._prior))
+        return self._encode_unit(x / self.unit_scale, y)
 
-    def likelihood(self, z: Float[Tensor, "*lead"], y: Tensor | None = None) -> Distribution:
-        """p(x|z); its batch shape is z's leading axes."""
-        self._refuse_label(y)
+    def likelihood(self, z: Float[Tensor, "*lead"], y: Label | None = None) -> Distribution:
+        """p(x|z) or p(x|z,y); its batch shape is z's leading axes."""
+        self._check_label(y)
+        if self.config.latent_groups:
+            z = z[..., : prod(self._decoded_shape)].unflatten(-1, self._decoded_shape)
+        if y is not None:
+            flat = z.flatten(-len(self._decoded_shape))
+            given = F.one_hot(y, self.num_labels).to(z.dtype)
+            z = torch.cat([flat, given.expand(*flat.shape[:-1], -1)], -1)
         return cast(Distribution, self._likelihood(self.decoder(z).to(z.dtype)))
+
+    def label_logits(
+        self, x: Float[Tensor, "batch channel height width"]
+    ) -> Float[Tensor, "batch label"]:
+        """The classifier's unnormalised log q(y|x)."""
+        return cast(Tensor, self.classifier(x * (2 / self.unit_scale) - 1).to(x.dtype))
 
     def log_joint(
         self,
         x: Float[Tensor, "batch channel height width"],
         z: Float[Tensor, "..."],
-        y: Tensor | None = None,
+        y: Label | None = None,
     ) -> Tensor:
-        """log p(x, z) in nats, shape of z's leading axes, (batch,) or (sample, batch)."""
+        """log p(x, z) in nats, shape of z's leading axes, (batch,) or (sample, batch).
+
+        With a label log p(x, z|y).
+        """
         likelihood, prior = self.likelihood(z, y), self.prior(y)
         return likelihood.log_prob(x) + prior.log_prob(z)
 
@@ -76,31 +127,63 @@ class VAE(nn.Module):
         self,
         x: Float[Tensor, "batch channel height width"],
         noise: Float[Tensor, "sample batch ..."],
-        y: Tensor | None = None,
+        y: Label | None = None,
         *,
-        posterior: DiagonalNormal | None = None,
+        posterior: Posterior | None = None,
     ) -> Float[Tensor, "sample batch"]:
         """Importance log-weights log p(x, z) - log q(z|x) at the draws that the noise stands for.
 
         Args:
             x: Observations in the likelihood's support.
-            noise: Standard normals, (sample, batch, *latent_shape).
-            y: Labels; this model has none.
-            posterior: q(z|x) when it is known already, so that the encoder runs once whatever K.
+            noise: What the posterior's `from_noise` takes, (sample, batch, ...).
+            y: Labels: the weights then estimate p(x|y). A model with labels that is given none
+                sums over them, at the same noise for each: log sum_y p(y) w_y, for p(x).
+            posterior: q(z|x) when it is known already, so that the encoder runs once whatever K;
+                of `every_label(x)` where it is to be summed over.
 
         Returns:
             Nats, (sample, batch).
 
         Source: Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519, equation 8.
         """
+        if self.num_labels and y is None:
+            rows, labels = self.every_label(x)
+            noise = noise.repeat(1, self.num_labels, *[1] * (noise.ndim - 2))
+            return self.sum_over_labels(self.log_weights(rows, noise, labels, posterior=posterior))
         q = posterior if posterior is not None else self.posterior(x, y)
         z = q.from_noise(noise)
         return self.log_joint(x, z, y) - q.log_prob(z)
+
+    def every_label(
+        self, x: Float[Tensor, "batch channel height width"]
+    ) -> tuple[Float[Tensor, "row channel height width"], Int64[Tensor, " row"]]:
+        """x once with each label: rows of the first label, then of the second, and so on."""
+        labels = torch.arange(self.num_labels, device=x.device).repeat_interleave(len(x))
+        return x.repeat(self.num_labels, 1, 1, 1), labels
+
+    def sum_over_labels(self, log_px_given_y: Float[Tensor, "sample row"]) -> Tensor:
+        """log sum_y p(y) p(x|y), (sample, batch), from the rows of `every_label`."""
+        by_label = log_px_given_y.unflatten(1, (self.num_labels, -1))
+        return (by_label + self.log_label_prior.unsqueeze(-1)).logsumexp(1)
+
+    @torch.no_grad()
+    def freeze(self) -> "VAE":
+        """Eval mode without gradients, and the prior computed once; not to be trained again."""
+        self.eval().requires_grad_(False)
+        self._frozen_prior = None
+        if self.config.prior.kind == "vamp":
+            self._frozen_prior = self.prior()
+        return self
 
     @property
     def is_mass(self) -> bool:
         """Whether p(x|z) is a mass, so that bits per dim exist."""
         return self._likelihood.is_mass
+
+    @property
+    def has_density(self) -> bool:
+        """Whether there is anything to score: false of an autoencoder."""
+        return self.config.likelihood.kind != "point"
 
     @property
     def unit_scale(self) -> float:
@@ -140,11 +223,29 @@ class VAE(nn.Module):
             if isinstance(layer, nn.Linear | nn.Conv2d):
                 layer.register_forward_hook(count)
         with torch.no_grad():
-            decoder(next(self.parameters()).new_zeros(MIN_ROWS, *self.latent_shape))
+            decoder(next(self.parameters()).new_zeros(MIN_ROWS, *decoder.in_shape))
         return sum(counts) // MIN_ROWS
 
-    def _refuse_label(self, y: Any) -> None:
+    def _encode_unit(self, unit: Tensor, y: Label | None = None) -> Any:
+        """q(z|x) of pictures in [0, 1]."""
+        pictures = unit * 2 - 1
         if y is not None:
+            pictures = pictures + self.label_pictures[y]
+        return self._posterior(self.encoder(pictures).to(unit.dtype), self._prior)
+
+    def _log_joint_of_components(self, x: Tensor) -> Tensor:
+        """log p(x, e_k) of every unit vector, (batch, K)."""
+        (count,) = self.latent_shape
+        components = torch.eye(count, dtype=x.dtype, device=x.device).unsqueeze(1)
+        return (self.likelihood(components).log_prob(x) + self.prior().log_prob(components)).T
+
+    def _check_label(self, y: Any) -> None:
+        if y is not None and not self.num_labels:
             raise UnsupportedOperation(
                 "A label needs a model with labels; this one has none. Leave the label out."
+            )
+        if y is None and self.num_labels:
+            raise UnsupportedOperation(
+                f"This model's distributions are given one of {self.num_labels} labels; received "
+                "none. Name one."
             )
