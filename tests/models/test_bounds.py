@@ -26,7 +26,7 @@ from models.bounds import (
 )
 from models.errors import InputError, OutOfSupport, ShapeMismatch, UnsupportedOperation
 from models.noise import BatchNoise
-from models.posteriors import DiagonalNormal
+from models.normals import DiagonalNormal
 from tests.oracle import instance
 
 NAMES = ["easy", "medium", "hard"]
