@@ -161,7 +161,7 @@ class RunningMoments:
     mean: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
     squares: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
 
-    def add(self, values: Float[Tensor, "sample batch"]) -> None:
+    def add(self, values: Float[Tensor, "sample batch *group"]) -> None:
         """Take in the next samples, one after the other so that chunk sizes do not matter."""
         for row in values.double().cpu():
             self.count += 1

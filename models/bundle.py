@@ -24,9 +24,11 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from models.categorical import OneHot
 from models.config import Config, ImageSpec, Name, VAEConfig, check_fit
 from models.errors import BundleCorrupt, BundleNotFound, BundleVersionUnsupported
 from models.noise import BatchNoise
+from models.point import Point
 from models.vae import VAE
 
 FORMAT_VERSION = 1
@@ -247,7 +249,7 @@ def load_bundle(path: Path, *, device: torch.device | str = "cpu") -> Bundle:
     _check_weights(path, weights, _expected_tensors(path, config.vae))
     vae = VAE(config.vae)
     vae.load_state_dict(weights)
-    vae.to(device).eval().requires_grad_(False)
+    vae.to(device).freeze()
     _check_parity(path, vae, _read_tensors(path, PARITY, files[PARITY]))
     return Bundle(path=path, config=config, evaluation=evaluation, vae=vae, digest=digest)
 
@@ -255,16 +257,18 @@ def load_bundle(path: Path, *, device: torch.device | str = "cpu") -> Bundle:
 @torch.no_grad()
 def parity_tensors(vae: VAE, x: Tensor) -> dict[str, Tensor]:
     """Inputs with their outputs: what the model must compute wherever it is loaded."""
-    noise = BatchNoise(0, len(x), "posterior").draw(1, vae.latent_shape, dtype=x.dtype).to(x.device)
-    q = vae.posterior(x)
-    outputs = {
-        "x": x,
-        "noise": noise,
-        "posterior_loc": q.loc,
-        "posterior_scale": q.scale,
-        "likelihood_mean": vae.likelihood(q.loc).mean,
-        "log_w": vae.log_weights(x, noise, posterior=q),
-    }
+    y = torch.arange(len(x), device=x.device) % vae.num_labels if vae.num_labels else None
+    q = vae.posterior(x, y)
+    noise = BatchNoise(0, len(x), "posterior").draw_for(q, 1, dtype=x.dtype).to(x.device)
+    outputs = {"x": x, "noise": noise, "likelihood_mean": vae.likelihood(q.mean, y).mean}
+    if not isinstance(q, OneHot):
+        outputs["posterior_loc"] = q.loc
+    if not isinstance(q, OneHot | Point):
+        outputs["posterior_scale"] = q.scale
+    if vae.has_density:
+        outputs["log_w"] = vae.log_weights(x, noise, y, posterior=q)
+    if vae.config.classifier is not None:
+        outputs["label_logits"] = vae.label_logits(x)
     return {name: value.cpu().contiguous() for name, value in outputs.items()}
 
 

@@ -79,6 +79,6 @@ class EnumeratedPosterior(nn.Module):
         """There is nothing to learn here."""
         super().__init__()
 
-    def forward(self, params: Tensor, prior: nn.Module) -> OneHot:
+    def forward(self, params: Tensor, prior: nn.Module | None) -> OneHot:
         """From log p(x, e_k), (batch, K)."""
         return OneHot(params)

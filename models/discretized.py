@@ -18,8 +18,8 @@ from torch.distributions import constraints
 from torch.nn import functional as F
 
 from models.config import DiscretizedLogisticConfig, DiscretizedNormalConfig
-from models.pixels import EVENT_DIM, Likelihood, PixelDistribution, sigmoid, sum_event
 from models.normals import positive
+from models.pixels import EVENT_DIM, Likelihood, PixelDistribution, sigmoid, sum_event
 
 
 class DiscretizedLogistic(PixelDistribution):

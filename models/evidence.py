@@ -288,12 +288,13 @@ def _exact(vae: VAE, x: Tensor, seed: int) -> EvidenceEstimate:
     noise = torch.zeros(q.noise_shape((1,)), dtype=x.dtype, device=x.device)
     log_px = vae.log_weights(x, noise, posterior=q)[0].double().cpu()
     zero, count = torch.zeros_like(log_px), len(log_px)
+    covers: Covers = "log_px"
     return EvidenceEstimate(
         estimator="exact",
         estimate_nats=log_px,
         standard_error_nats=zero,
         confidence_interval_nats=torch.stack([log_px, log_px], dim=-1),
-        interval_covers=("log_px",) * count,
+        interval_covers=(covers,) * count,
         effective_sample_size=torch.ones_like(log_px),
         pareto_k=torch.full_like(log_px, math.nan),
         elbo_nats=log_px,

@@ -57,7 +57,7 @@ class GroupedNormal(Distribution):
     @property
     def loc(self) -> Tensor:
         """The ancestral mean: each group's mean given the mean of the one drawn before it."""
-        return self._along(lambda group, _: group.loc)[0]
+        return self._ancestral(lambda group, _: group.loc)
 
     @property
     def mean(self) -> Tensor:
@@ -67,7 +67,7 @@ class GroupedNormal(Distribution):
     @property
     def scale(self) -> Tensor:
         """Of each group given the mean of the one drawn before it."""
-        return self._along(lambda group, _: group.loc)[1]
+        return self._ancestral(lambda group, _: group.loc, then=lambda group: group.scale)
 
     def log_prob_per_group(self, value: Tensor) -> Tensor:
         """Log-density of each group given the one drawn before it, nats, (*lead, group)."""
@@ -90,19 +90,22 @@ class GroupedNormal(Distribution):
     def from_noise(self, noise: Tensor, *, temperature: float = 1.0) -> Tensor:
         """An ancestral draw, differentiable; the temperature scales every group's normals."""
         parts = noise.split(self.sizes, -1)
-        return self._along(lambda group, i: group.from_noise(parts[i], temperature=temperature))[0]
+        return self._ancestral(lambda group, i: group.from_noise(parts[i], temperature=temperature))
 
-    def _along(self, value_of: Callable[[DiagonalNormal, int], Tensor]) -> tuple[Tensor, Tensor]:
-        """Values that are chosen group by group, and the scales that each group then has."""
-        values: dict[int, Tensor] = {}
-        scales: dict[int, Tensor] = {}
+    def _ancestral(
+        self,
+        value_of: Callable[[DiagonalNormal, int], Tensor],
+        *,
+        then: Callable[[DiagonalNormal], Tensor] | None = None,
+    ) -> Tensor:
+        """Choose each group's value given the last one's; join the values, or what `then` says."""
+        parts: dict[int, Tensor] = {}
         above: Tensor | None = None
         for i in self.order:
             group = self.conditional(i, above)
-            above = values[i] = value_of(group, i)
-            scales[i] = group.scale
-        joined = [torch.cat([parts[i] for i in sorted(parts)], -1) for parts in (values, scales)]
-        return joined[0], joined[1]
+            above = value_of(group, i)
+            parts[i] = above if then is None else then(group)
+        return torch.cat([parts[i] for i in range(len(parts))], -1)
 
 
 class _Groups(nn.Module):
@@ -166,7 +169,7 @@ class BottomUpPosterior(_Groups):
             encoder(config.posterior.network, below, (2, *above)) for below, above in pairs
         )
 
-    def forward(self, params: Tensor, prior: nn.Module) -> GroupedNormal:
+    def forward(self, params: Tensor, prior: nn.Module | None) -> GroupedNormal:
         """From the first group's (batch, 2, *group)."""
 
         def conditional(i: int, below: Tensor | None) -> DiagonalNormal:

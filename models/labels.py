@@ -48,7 +48,7 @@ class Rows:
         """Means over q(y|x) of terms whose rows lie along that axis."""
         if self.log_q is None:
             return terms
-        by_label = terms.unflatten(axis, tuple(self.log_q.shape))
+        by_label: Tensor = terms.unflatten(axis, tuple(self.log_q.shape))
         trailing = [1] * (terms.ndim - axis - 1)
         weights = self.log_q.to(terms.dtype).exp().reshape(*self.log_q.shape, *trailing)
         return (by_label * weights).sum(axis)
@@ -137,6 +137,6 @@ def bayes_steps(
         for row in log_w:  # one after the other, so that chunk sizes do not matter
             log_sum = torch.logaddexp(log_sum, row)
         yield
-    by_label = log_sum.unflatten(0, (vae.num_labels, len(x))).T
+    by_label: Tensor = log_sum.unflatten(0, (vae.num_labels, len(x))).T
     prior = vae.log_label_prior.double().cpu()
     return (by_label + prior).log_softmax(-1).to(x)

@@ -167,7 +167,7 @@ class ConvEncoder(Network):
         """Build from (*channel, height, width)."""
         super().__init__(in_shape, out_shape)
         channels, size = _planes(in_shape)
-        layers: list[nn.Module] = [nn.Flatten(1, -3)]
+        layers: list[nn.Module] = [nn.Flatten(1, -3)] if len(in_shape) > 3 else []
         for i, (width, blocks) in enumerate(zip(config.channels, config.blocks, strict=True)):
             kernel = 5 if i == 0 else 3
             layers.append(nn.Conv2d(channels, width, kernel, stride=2, padding=kernel // 2))

@@ -188,7 +188,7 @@ class MixtureOfNormals(Distribution):
         # Normals of rank 0.3 are below 0.3's quantile: the same as uniforms below 0.3.
         edges = torch.special.ndtri(self.logits.double().exp().cumsum(0)[:-1]).to(noise.dtype)
         chosen = (noise[..., :1] >= edges).sum(-1)
-        normals = noise[..., 1:].unflatten(-1, self.event_shape)
+        normals: Tensor = noise[..., 1:].unflatten(-1, self.event_shape)
         return self.components.loc[chosen] + self.components.scale[chosen] * (normals * temperature)
 
 

@@ -62,6 +62,6 @@ class PointPosterior(nn.Module):
         self.params_shape = (1, *config.latent_shape)
         self.event_dim = len(config.latent_shape)
 
-    def forward(self, params: Tensor, prior: nn.Module) -> Point:
+    def forward(self, params: Tensor, prior: nn.Module | None) -> Point:
         """From (batch, 1, *latent_shape)."""
         return Point(params.squeeze(1), event_dim=self.event_dim)

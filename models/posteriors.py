@@ -30,7 +30,7 @@ class DiagonalNormalPosterior(nn.Module):
         self.event_dim = len(config.latent_shape)
         self.params_shape: Shape = (2, *config.latent_shape)
 
-    def forward(self, params: Tensor, prior: nn.Module) -> DiagonalNormal:
+    def forward(self, params: Tensor, prior: nn.Module | None) -> DiagonalNormal:
         """From (batch, 2, *latent_shape): locations, and scales before the softplus."""
         loc, raw_scale = params.unbind(1)
         return DiagonalNormal(loc, positive(raw_scale), event_dim=self.event_dim)
@@ -45,7 +45,7 @@ class FullNormalPosterior(nn.Module):
         (length,) = config.latent_shape
         self.params_shape: Shape = (2 + length, length)
 
-    def forward(self, params: Tensor, prior: nn.Module) -> FullNormal:
+    def forward(self, params: Tensor, prior: nn.Module | None) -> FullNormal:
         """From (batch, 2 + latent, latent): locations, the factor's diagonal, and below it."""
         return FullNormal(params[:, 0], positive(params[:, 1]), params[:, 2:])
 

@@ -36,7 +36,7 @@ class StandardNormalPrior(nn.Module):
         self.latent_shape = config.latent_shape
         self.register_buffer("zero", torch.zeros(()), persistent=False)
 
-    def forward(self, y: Tensor | None, encode: Encode) -> DiagonalNormal:
+    def forward(self, y: Tensor | None, encode: Encode | None) -> DiagonalNormal:
         """The prior, batch shape ()."""
         loc = self.zero.expand(self.latent_shape)
         return DiagonalNormal(loc, torch.ones_like(loc), event_dim=len(self.latent_shape))
@@ -54,7 +54,7 @@ class MixturePrior(nn.Module):
         self.loc = nn.Parameter(torch.randn(shape))
         self.raw_scale = nn.Parameter(torch.full(shape, _UNIT_SCALE_RAW))
 
-    def forward(self, y: Tensor | None, encode: Encode) -> MixtureOfNormals:
+    def forward(self, y: Tensor | None, encode: Encode | None) -> MixtureOfNormals:
         """The prior, batch shape ()."""
         event_dim = self.loc.ndim - 1
         components = DiagonalNormal(self.loc, positive(self.raw_scale), event_dim=event_dim)
@@ -75,8 +75,9 @@ class VampPrior(nn.Module):
         shape = (config.prior.num_components, *config.image_shape)
         self.pseudo_inputs = nn.Parameter(0.5 + 0.1 * torch.randn(shape))
 
-    def forward(self, y: Tensor | None, encode: Encode) -> MixtureOfNormals:
+    def forward(self, y: Tensor | None, encode: Encode | None) -> MixtureOfNormals:
         """The prior, batch shape ()."""
+        assert encode is not None
         components = encode(self.pseudo_inputs.clamp(0, 1))
         return MixtureOfNormals(components.loc.new_zeros(len(components.loc)), components)
 
@@ -91,7 +92,7 @@ class LabelNormalPrior(nn.Module):
         self.loc = nn.Parameter(0.1 * torch.randn(shape))
         self.raw_scale = nn.Parameter(torch.full(shape, _UNIT_SCALE_RAW))
 
-    def forward(self, y: Tensor | None, encode: Encode) -> DiagonalNormal:
+    def forward(self, y: Tensor | None, encode: Encode | None) -> DiagonalNormal:
         """The prior of labels, batch shape (batch,)."""
         assert y is not None  # the VAE refuses a missing label
         event_dim = self.loc.ndim - 1
@@ -105,7 +106,7 @@ class NoPrior(nn.Module):
         """There is nothing to learn here."""
         super().__init__()
 
-    def forward(self, y: Tensor | None, encode: Encode) -> DiagonalNormal:
+    def forward(self, y: Tensor | None, encode: Encode | None) -> DiagonalNormal:
         """Refused.
 
         Raises:

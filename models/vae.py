@@ -91,7 +91,7 @@ class VAE(nn.Module):
         self._check_label(y)
         if self.config.encoder is None:
             return cast(Posterior, self._posterior(self._log_joint_of_components(x), self._prior))
-        return self._encode_unit(x / self.unit_scale, y)
+        return cast(Posterior, self._encode_unit(x / self.unit_scale, y))
 
     def likelihood(self, z: Float[Tensor, "*lead"], y: Label | None = None) -> Distribution:
         """p(x|z) or p(x|z,y); its batch shape is z's leading axes."""
@@ -163,7 +163,7 @@ class VAE(nn.Module):
 
     def sum_over_labels(self, log_px_given_y: Float[Tensor, "sample row"]) -> Tensor:
         """log sum_y p(y) p(x|y), (sample, batch), from the rows of `every_label`."""
-        by_label = log_px_given_y.unflatten(1, (self.num_labels, -1))
+        by_label: Tensor = log_px_given_y.unflatten(1, (self.num_labels, -1))
         return (by_label + self.log_label_prior.unsqueeze(-1)).logsumexp(1)
 
     @torch.no_grad()

@@ -79,7 +79,7 @@ def test_an_unknown_field_is_refused(cls):
     ("part", "value"),
     [
         ("likelihood", {"kind": "poisson"}),
-        ("prior", {"kind": "vamp"}),
+        ("prior", {"kind": "horseshoe"}),
         ("posterior", {"kind": "flow"}),
         ("encoder", {"kind": "transformer"}),
         ("image_shape", (2, 4, 3)),
