@@ -6,15 +6,13 @@
 l is a logit. Nothing is clamped, and every constant is there.
 """
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 from torch.distributions import constraints
 from torch.nn import functional as F
 
 from models.config import BernoulliConfig, ContinuousBernoulliConfig
-from models.pixels import EVENT_DIM, Likelihood, PixelDistribution, sigmoid, sum_event
+from models.pixels import EVENT_DIM, Likelihood, PixelDistribution, polynomial, sigmoid, sum_event
 
 
 class Bernoulli(PixelDistribution):
@@ -65,7 +63,7 @@ class ContinuousBernoulli(PixelDistribution):
         safe = torch.where(far, a, torch.ones_like(a))
         exact = 0.5 / torch.tanh(safe / 2) - 1 / safe
         near = torch.where(far, torch.zeros_like(a), a)
-        series = _polynomial(near.square(), _LOG_SINHC_SLOPE) * near
+        series = polynomial(near.square(), _LOG_SINHC_SLOPE) * near
         return 0.5 + torch.sign(self.logits) * torch.where(far, exact, series)
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -97,20 +95,13 @@ _LOG_SINHC_SLOPE = tuple(2 * k * c for k, c in enumerate(_LOG_SINHC))[1:]
 _SERIES_BELOW = 0.5
 
 
-def _polynomial(x: Tensor, coefficients: Sequence[float]) -> Tensor:
-    total = torch.full_like(x, coefficients[-1])
-    for coefficient in reversed(coefficients[:-1]):
-        total = total * x + coefficient
-    return total
-
-
 def _log_sinhc(a: Tensor) -> Tensor:
     """log(sinh(a/2) / (a/2)) for a >= 0, with an exact gradient everywhere."""
     far = a >= _SERIES_BELOW
     safe = torch.where(far, a, torch.ones_like(a))
     exact = safe / 2 + torch.log(-torch.expm1(-safe)) - safe.log()
     near = torch.where(far, torch.zeros_like(a), a)
-    return torch.where(far, exact, _polynomial(near.square(), _LOG_SINHC))
+    return torch.where(far, exact, polynomial(near.square(), _LOG_SINHC))
 
 
 class BernoulliLikelihood(Likelihood):

@@ -18,8 +18,9 @@ from torch.distributions import constraints
 from torch.nn import functional as F
 
 from models.config import DiscretizedLogisticConfig, DiscretizedNormalConfig
+from models.expected_level import expected_level
 from models.normals import positive
-from models.pixels import EVENT_DIM, Likelihood, PixelDistribution, sigmoid, sum_event
+from models.pixels import EVENT_DIM, Likelihood, PixelDistribution, sum_event
 
 
 class DiscretizedLogistic(PixelDistribution):
@@ -91,7 +92,8 @@ class DiscretizedLogistic(PixelDistribution):
         means: list[Tensor] = []
         for channel in range(channels):
             known = [self._scaled(m) for m in means]
-            means.append(self._expected_level(self._loc_of(channel, known), channel))
+            loc, scale = self._loc_of(channel, known), self.scale[..., channel, :, :]
+            means.append(expected_level(loc, scale, self.levels))
         stacked = torch.stack(means, dim=-3)
         return (stacked * self.logits.softmax(-3).unsqueeze(-3)).sum(-4)
 
@@ -143,15 +145,6 @@ class DiscretizedLogistic(PixelDistribution):
             for channel in range(self.event_shape[0])
         ]
         return torch.stack(torch.broadcast_tensors(*by_channel), dim=-3)
-
-    def _expected_level(self, loc: Tensor, channel: int) -> Tensor:
-        """E[k] = sum over j >= 1 of P(k >= j), level by level to keep memory flat."""
-        scale = self.scale[..., channel, :, :]
-        total = torch.zeros_like(loc)
-        for j in range(1, self.levels):
-            edge = (2 * j - 1) / (self.levels - 1) - 1
-            total = total + sigmoid((loc - edge) / scale)
-        return total
 
 
 class DiscretizedNormal(PixelDistribution):

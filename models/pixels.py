@@ -46,13 +46,21 @@ class PixelDistribution(Distribution):
 
 
 def sigmoid(logits: Tensor) -> Tensor:
-    """1 / (1 + exp(-logits)), the same bits anywhere in a tensor; `normals.positive` says why."""
+    """1 / (1 + exp(-logits)); the same bits anywhere in a tensor, see `normals.positive`."""
     return F.logsigmoid(logits).exp()
 
 
 def sum_event(terms: Tensor) -> Tensor:
     """Over channel, height and width."""
     return terms.flatten(-EVENT_DIM).sum(-1)
+
+
+def polynomial(x: Tensor, coefficients: Sequence[float]) -> Tensor:
+    """Sum of coefficients[i] x^i, by Horner's rule."""
+    total = torch.full_like(x, coefficients[-1])
+    for coefficient in reversed(coefficients[:-1]):
+        total = total * x + coefficient
+    return total
 
 
 class Likelihood(nn.Module, ABC):

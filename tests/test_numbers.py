@@ -11,7 +11,7 @@ import torch
 from app.main import create_app
 from app.settings import Settings
 from models.bundle import Bundle, Estimate, Repository, load_bundle
-from training.datasets import load, to_grey
+from training.datasets import load
 from training.evaluate import choose_subset
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -100,7 +100,7 @@ async def test_the_service_gives_the_published_mean_of_digits(estimator: str):
     bundle = load_bundle(Repository(REPOSITORY).path_of("digits"))
     dataset = load("digits")
     estimate = find(bundle, estimator, 100)
-    answered = await scores(bundle, to_grey(dataset.test, dataset.levels), estimate)
+    answered = await scores(bundle, dataset.test.grey(), estimate)
     assert len(answered) == estimate.n == 300
     assert answered.mean() == pytest.approx(estimate.mean_nats, rel=1e-6)
     error = answered.std(ddof=1) / len(answered) ** 0.5
@@ -117,7 +117,7 @@ async def test_the_service_gives_the_published_scores_of_mnist(
     bundle = load_bundle(Repository(REPOSITORY).path_of("mnist"))
     dataset = load("mnist-static", data_dir=data_dir("static_binarized_mnist").parent)
     estimate = find(bundle, estimator, num_samples)
-    images = to_grey(dataset.test, dataset.levels)
+    images = dataset.test.grey()
     if estimate.n < len(images):
         images = images[choose_subset(len(images), estimate.n, seed=estimate.seed).numpy()]
     answered = await scores(bundle, images[:4], estimate)

@@ -8,7 +8,7 @@ import tomllib
 from models.bundle import BundleConfig, Estimate, Evaluation, Provenance
 from models.config import VAEConfig
 from models.vae import VAE
-from training.datasets import DATASETS, Dataset
+from training.datasets import Dataset
 from training.evaluate import describe_estimator, format_optional
 
 _ERRORS = ("error, images", "error, draws")
@@ -166,7 +166,7 @@ def _subset_note(evaluation: Evaluation) -> str:
 
 def _data(provenance: Provenance, dataset: Dataset) -> str:
     return (
-        f"`{dataset.name}`: {DATASETS[dataset.name].about}. {len(dataset.train):,} images for "
+        f"`{dataset.name}`: {dataset.about}. {len(dataset.train):,} images for "
         f"training, {len(dataset.validation):,} for choosing the weights, {len(dataset.test):,} "
         f"held out. Licence of the data, as their source states it: {dataset.licence}. The weights "
         f"are under this project's licence, MIT. sha256 of the data's content: "

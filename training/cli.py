@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from models.errors import ConfigError, VAEError
-from training.datasets import DATASETS, at_hand, resolve_data_dir
+from training.datasets import at_hand, resolve_data_dir
+from training.known import DATASETS
 
 if TYPE_CHECKING:
     from training.evaluate import EvaluationSettings
@@ -256,7 +257,7 @@ def show(
     path = output or Path(f"{name}.png")
     path.write_bytes(picture_of_dataset(dataset))
     console = Console()
-    console.print(f"{name}: {DATASETS[name].about}. Licence: {dataset.licence}.")
+    console.print(f"{name}: {dataset.about}. Licence: {dataset.licence}.")
     console.print(statistics(dataset))
     if counts := class_counts(dataset):
         console.print(f"Training images by class: {counts}")

@@ -3,6 +3,8 @@
 It decides nothing: no split, no recipe, no score.
 """
 
+from typing import Literal
+
 import numpy as np
 from jaxtyping import UInt8
 from rich import box
@@ -11,9 +13,8 @@ from torch import Tensor
 
 from models.config import ImageSpec
 from models.images import grid, to_png, to_uint8, to_unit
-from training.datasets import Dataset, to_grey
+from training.datasets import Dataset
 from training.evaluate import choose_subset
-from training.splits import Split
 
 COLUMNS = 8
 _NUM_SHOWN = 64
@@ -26,10 +27,25 @@ def picture_of(x: Tensor, spec: ImageSpec) -> bytes:
 
 
 def picture_of_dataset(dataset: Dataset) -> bytes:
-    """A PNG grid of 64 random training images, always the same ones."""
-    chosen = choose_subset(len(dataset.train), _NUM_SHOWN, seed=0).numpy()
-    images = to_grey(Split(dataset.train.images[chosen]), dataset.levels)
-    return to_png(grid(enlarge(images), COLUMNS))
+    """A PNG grid of 64 random training images, always the same ones.
+
+    Images of different sizes are fitted into squares of 64 pixels on grey.
+    """
+    facts = dataset.facts
+    chosen = choose_subset(facts.count, _NUM_SHOWN, seed=0).numpy()
+    channels: Literal[1, 3] = 3 if facts.num_colour else 1
+    (height, width), *others = facts.sizes
+    if others or max(height, width) > _PICTURE_SIDE:
+        spec = ImageSpec(
+            channels=channels,
+            height=_PICTURE_SIDE,
+            width=_PICTURE_SIDE,
+            fit="pad",
+            background=128,
+        )
+    else:
+        spec = ImageSpec(channels=channels, height=height, width=width)
+    return to_png(grid(enlarge(dataset.train.take(chosen).read_levels(spec)), COLUMNS))
 
 
 def enlarge(
@@ -44,16 +60,18 @@ def statistics(dataset: Dataset) -> Table:
     """Counts, repeats, grey levels and number of classes of each split."""
     names = ("images", "distinct", "lowest", "highest", "mean", "sd", "classes")
     table = Table("split", *(Column(name, justify="right") for name in names), box=box.SIMPLE)
-    for name in ("train", "validation", "test"):
-        split: Split = getattr(dataset, name)
+    for name, split in dataset.splits.items():
+        counts = split.facts.histogram
+        used = np.flatnonzero(counts)
+        mean = np.average(used, weights=counts[used])
         table.add_row(
             name,
             f"{len(split):,}",
-            f"{len({image.tobytes() for image in split.images}):,}",
-            str(split.images.min()),
-            str(split.images.max()),
-            f"{split.images.mean():.2f}",
-            f"{split.images.std():.2f}",
+            f"{len(set(split.digests)):,}",
+            str(used[0]),
+            str(used[-1]),
+            f"{mean:.2f}",
+            f"{np.sqrt(np.average((used - mean) ** 2, weights=counts[used])):.2f}",
             "-" if split.labels is None else str(len(np.unique(split.labels))),
         )
     return table

@@ -1,19 +1,19 @@
 """From the files of each known data set to its three splits, always the same.
 
-It looks for no files and checks no digests (`datasets.py`).
+It looks for no files and checks no digests (`known.py`, `datasets.py`).
 """
 
 import hashlib
 import io
 import tarfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int64, UInt8
+from jaxtyping import UInt8
 
 from training.formats import read_amat, read_content, read_idx, read_npz, reading
+from training.reading import ArraySplit
 
 NUM_VALIDATION = 5_000
 IDX_FILES = (
@@ -23,22 +23,8 @@ IDX_FILES = (
     "t10k-labels-idx1-ubyte",
 )
 
-Images = UInt8[np.ndarray, "batch height width *channel"]
-Labels = Int64[np.ndarray, " batch"]
 
-
-@dataclass(frozen=True)
-class Split:
-    """Images with levels 0..max_value, colour last, and their labels if they have any."""
-
-    images: Images
-    labels: Labels | None = None
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-
-Splits = tuple[Split, Split, Split]
+Splits = tuple[ArraySplit, ArraySplit, ArraySplit]
 """Train, validation, test."""
 
 
@@ -52,9 +38,9 @@ def split_digits(_: Sequence[Path]) -> Splits:
     ranks = np.argsort([hashlib.sha256(image.tobytes()).hexdigest() for image in images])
     train, validation, test = np.split(ranks, (1197, 1497))
     return (
-        Split(images[train], labels[train]),
-        Split(images[validation], labels[validation]),
-        Split(images[test], labels[test]),
+        ArraySplit(images[train], labels[train]),
+        ArraySplit(images[validation], labels[validation]),
+        ArraySplit(images[test], labels[test]),
     )
 
 
@@ -64,16 +50,17 @@ def split_idx(paths: Sequence[Path]) -> Splits:
     labels, test_labels = labels.astype(np.int64), test_labels.astype(np.int64)
     end = len(images) - NUM_VALIDATION
     return (
-        Split(images[:end], labels[:end]),
-        Split(images[end:], labels[end:]),
-        Split(test_images, test_labels),
+        ArraySplit(images[:end], labels[:end]),
+        ArraySplit(images[end:], labels[end:]),
+        ArraySplit(test_images, test_labels),
     )
 
 
 def split_static_npz(paths: Sequence[Path]) -> Splits:
     """Larochelle's binarisation, all three parts in one file."""
     train, validation, test = (
-        Split(rows.reshape(-1, 28, 28)) for rows in read_npz(paths[0], "train", "valid", "test")
+        ArraySplit(rows.reshape(-1, 28, 28))
+        for rows in read_npz(paths[0], "train", "valid", "test")
     )
     return train, validation, test
 
@@ -81,7 +68,7 @@ def split_static_npz(paths: Sequence[Path]) -> Splits:
 def split_static_amat(paths: Sequence[Path]) -> Splits:
     """Larochelle's binarisation as published, one text file a part."""
     train, validation, test = (
-        Split(read_amat(path, columns=784).reshape(-1, 28, 28)) for path in paths
+        ArraySplit(read_amat(path, columns=784).reshape(-1, 28, 28)) for path in paths
     )
     return train, validation, test
 
@@ -98,9 +85,9 @@ def split_cifar10(paths: Sequence[Path]) -> Splits:
     return _cifar_records(train), _cifar_records(validation), _cifar_records(parts[-1])
 
 
-def _cifar_records(records: UInt8[np.ndarray, "record byte"]) -> Split:
+def _cifar_records(records: UInt8[np.ndarray, "record byte"]) -> ArraySplit:
     images = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-    return Split(np.ascontiguousarray(images), records[:, 0].astype(np.int64))
+    return ArraySplit(np.ascontiguousarray(images), records[:, 0].astype(np.int64))
 
 
 def split_cifar10_sample(paths: Sequence[Path]) -> Splits:
@@ -143,7 +130,7 @@ def split_frey_faces(paths: Sequence[Path]) -> Splits:
     """
     (images,) = read_npz(paths[0], "images")
     train, validation, test = np.split(images, (-400, -200))
-    return Split(train), Split(validation), Split(test)
+    return ArraySplit(train), ArraySplit(validation), ArraySplit(test)
 
 
 def split_omniglot(paths: Sequence[Path]) -> Splits:
@@ -158,5 +145,5 @@ def split_omniglot(paths: Sequence[Path]) -> Splits:
     return train, validation, test
 
 
-def _labelled(images: np.ndarray, labels: np.ndarray) -> Split:
-    return Split(images, labels.reshape(-1).astype(np.int64))
+def _labelled(images: np.ndarray, labels: np.ndarray) -> ArraySplit:
+    return ArraySplit(images, labels.reshape(-1).astype(np.int64))

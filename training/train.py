@@ -24,11 +24,10 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from models.bounds import estimate_elbo
 from models.evidence import estimate_log_px
-from models.images import ReadOptions, read_levels
 from models.vae import VAE
 from training.augmentation import augment
 from training.config import ObjectiveConfig, Recipe, ScheduleConfig
-from training.datasets import load, observations, to_grey
+from training.datasets import load
 from training.objectives import OBJECTIVES
 from training.run import (
     Progressed,
@@ -158,11 +157,9 @@ def load_data(recipe: Recipe, data_dir: Path | None) -> Data:
         DatasetError: It is not at hand.
     """
     dataset = load(recipe.dataset.name, data_dir=data_dir)
-    grey, options = to_grey(dataset.train, dataset.levels), ReadOptions(pixel_max=255)
-    held_out = observations(dataset.validation, levels=dataset.levels, spec=recipe.image)
     return Data(
-        cache=torch.from_numpy(read_levels(grey, recipe.image, options=options)),
-        validation=torch.from_numpy(held_out),
+        cache=torch.from_numpy(dataset.train.read_levels(recipe.image)),
+        validation=torch.from_numpy(dataset.validation.observations(recipe.image)),
         sha256=dataset.sha256,
     )
 

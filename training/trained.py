@@ -22,7 +22,7 @@ from models.config import Config, ImageSpec
 from models.errors import ConfigError
 from models.vae import VAE
 from training.config import Recipe, load_recipe
-from training.datasets import Dataset, load, observations
+from training.datasets import Dataset, load
 from training.evaluate import EvaluationSettings, evaluate
 from training.run import BEST, RECIPE, STATE
 
@@ -181,5 +181,4 @@ def load_test_images(
             f"{provenance.dataset_sha256}; received {dataset.sha256}. Name the right folder with "
             "--data-dir."
         )
-    x = observations(dataset.test, levels=dataset.levels, spec=spec)
-    return dataset, torch.from_numpy(x)
+    return dataset, torch.from_numpy(dataset.test.observations(spec))

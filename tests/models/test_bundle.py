@@ -82,6 +82,9 @@ GOLDEN_CONFIG = r"""{
     "latent_shape": [
       1
     ],
+    "latent_groups": [],
+    "num_labels": 0,
+    "label_probabilities": [],
     "likelihood": {
       "kind": "normal",
       "scale": "fixed",
@@ -104,7 +107,8 @@ GOLDEN_CONFIG = r"""{
       "hidden": [],
       "activation": "relu",
       "dropout": 0.0
-    }
+    },
+    "classifier": null
   },
   "image": {
     "channels": 1,

@@ -1,5 +1,7 @@
 """Encoder and decoder bodies: any size, rows that do not see each other, nothing left unused."""
 
+from typing import get_args
+
 import pytest
 import torch
 from torch import nn

@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 from training import splits
-from training.datasets import DATASETS, Dataset, Split, at_hand, load
+from training.datasets import Dataset, at_hand, load
 from training.formats import DatasetError
+from training.known import DATASETS
+from training.reading import ArraySplit
 
 DATA_DIR = os.environ.get("VAE_DATA_DIR")
 
@@ -61,7 +63,8 @@ def test_digits_are_levels_0_to_16() -> None:
     digits = load("digits")
     assert digits.train.images.dtype == np.uint8
     assert (digits.train.images.min(), digits.train.images.max()) == (0, 16)
-    assert (digits.max_value, digits.levels, digits.image_shape) == (16, 17, (1, 8, 8))
+    assert digits.facts.levels == digits.facts.num_used_levels == 17
+    assert set(digits.facts.sizes) == {(8, 8)}
 
 
 def test_splits_of_digits_share_no_image() -> None:
@@ -86,20 +89,25 @@ def test_digest_changes_with_one_pixel_and_with_the_labels() -> None:
     other = images.copy()
     other[1, 2, 2] = 1
     labels = np.zeros(2, dtype=np.int64)
-    blank = Split(images)
+    blank = ArraySplit(images)
     digests = {
-        Dataset("a", train, blank, blank, levels=2, licence="").sha256
-        for train in (blank, Split(other), Split(images, labels), Split(images, labels + 1))
+        Dataset("a", train, blank, blank, licence="").sha256
+        for train in (
+            blank,
+            ArraySplit(other),
+            ArraySplit(images, labels),
+            ArraySplit(images, labels + 1),
+        )
     }
     assert len(digests) == 4
 
 
 def test_digest_does_not_depend_on_the_memory_layout() -> None:
     images = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
-    blank = Split(images[:1])
-    turned = Split(np.asfortranarray(images))
-    first = Dataset("a", Split(images), blank, blank, levels=256, licence="").sha256
-    assert Dataset("a", turned, blank, blank, levels=256, licence="").sha256 == first
+    blank = ArraySplit(images[:1])
+    turned = ArraySplit(np.asfortranarray(images))
+    first = Dataset("a", ArraySplit(images), blank, blank, licence="").sha256
+    assert Dataset("a", turned, blank, blank, licence="").sha256 == first
 
 
 def test_idx_sets_keep_the_last_training_images_for_validation(small_mnist: Path) -> None:
@@ -120,11 +128,6 @@ def test_data_dir_comes_from_the_environment(
     monkeypatch.setenv("VAE_DATA_DIR", str(small_mnist))
     assert at_hand("mnist")
     assert len(load("mnist").test) == 10
-
-
-def test_colour_images_have_three_channels() -> None:
-    split = Split(np.zeros((2, 4, 5, 3), dtype=np.uint8))
-    assert Dataset("a", split, split, split, levels=256, licence="").image_shape == (3, 4, 5)
 
 
 def test_npz_and_amat_give_the_same_static_mnist(
@@ -264,7 +267,8 @@ def test_cifar10_is_read_from_its_binary_version(
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
     cifar = load("cifar10", data_dir=tmp_path)
-    assert cifar.image_shape == (3, 32, 32)
+    assert set(cifar.facts.sizes) == {(32, 32)}
+    assert cifar.facts.colour_share == 1
     assert cifar.test.images[0, 0, 0].tolist() == [255, 0, 0]
     assert [part.labels.tolist() for part in (cifar.train, cifar.validation, cifar.test)] == [
         [0, 1, 2],
@@ -319,6 +323,8 @@ def test_real_data_have_their_published_content(name: str) -> None:
     entry = DATASETS[name]
     dataset = load(name)
     assert dataset.sha256 == entry.sha256
-    assert dataset.image_shape == entry.image_shape
+    channels, height, width = entry.image_shape
+    assert set(dataset.facts.sizes) == {(height, width)}
+    assert (channels == 3) == (dataset.facts.num_colour > 0)
     assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == entry.counts
-    assert dataset.train.images.max() <= dataset.max_value
+    assert dataset.train.images.max() < dataset.facts.levels

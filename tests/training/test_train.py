@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -20,7 +21,6 @@ from training import run as run_module
 from training import train as loop
 from training.cli import RECIPES
 from training.config import Recipe, ScheduleConfig, load_recipe
-from training.datasets import Split
 from training.run import BEST, CHECKPOINT, LOG, RECIPE, STATE
 
 SMALL = [
@@ -97,9 +97,7 @@ def test_the_best_weights_are_the_averaged_ones_that_validated_best(uninterrupte
     vae = VAE(recipe().vae).eval()
     vae.load_state_dict(load_file(uninterrupted / BEST))
     dataset = loop.load("digits")
-    x = torch.from_numpy(
-        loop.observations(dataset.validation, levels=dataset.levels, spec=recipe().image)
-    )
+    x = torch.from_numpy(dataset.validation.observations(recipe().image))
     bound_nats = loop.validate(vae, x, recipe().objective)
     assert bound_nats == pytest.approx(state["best_validation_bound_nats"], rel=1e-6)
 
@@ -174,8 +172,8 @@ def test_a_step_whose_gradient_is_not_finite_changes_nothing_and_is_counted(
 @pytest.fixture
 def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = loop.load("digits")
-    first = Split(whole.train.images[:128])
-    few = replace(whole, train=first, validation=Split(whole.validation.images[:20]))
+    train, validation = whole.train.take(np.arange(128)), whole.validation.take(np.arange(20))
+    few = replace(whole, train=train, validation=validation)
     monkeypatch.setattr(loop, "load", lambda name, data_dir: few)
 
 
