@@ -28,10 +28,12 @@ from app.operations import (
 from app.registry import ServedModel
 from app.standing import standing
 from models.bounds import elbo_steps, has_analytic_kl, kl_divergence
+from models.categorical import OneHot
 from models.errors import OutOfSupport, ShapeMismatch
 from models.evidence import log_px_steps
 from models.images import to_unit
 from models.noise import BatchNoise
+from models.point import Point
 
 GROUP_ITEMS = 64
 """Items that go through a network at once: the most that a chunk of a cheap operation holds."""
@@ -89,21 +91,23 @@ def encode(
 ) -> Steps[Answer]:
     """q(z|x) of each image, its KL to the prior, and draws from it if asked for."""
     vae = served.vae
-    prior = vae.prior()
+    prior = vae.prior() if vae.has_density else None
     rows: dict[str, list[Tensor]] = {"mean": [], "std": [], "kl_nats": [], "samples": []}
     for part in _groups(inputs.num_items, draws_per_item=parameters.num_samples):
         q = vae.posterior(_x(served, inputs, part))
-        rows["mean"].append(q.loc)
-        rows["std"].append(q.scale)
-        if has_analytic_kl(q, prior):
+        rows["mean"].append(q.mean)
+        if not isinstance(q, OneHot | Point):
+            rows["std"].append(q.scale)
+        if prior is not None and has_analytic_kl(q, prior):
             rows["kl_nats"].append(kl_divergence(q, prior).double())
         if parameters.num_samples:
             noise = _noise(seed, part, "posterior", parameters.first_item)
-            draws = noise.draw(parameters.num_samples, vae.latent_shape, dtype=q.loc.dtype)
+            draws = noise.draw_for(q, parameters.num_samples, dtype=q.mean.dtype)
             rows["samples"].append(q.from_noise(draws.to(served.device)).transpose(0, 1))
         yield
     columns = {name: _numpy(torch.cat(tensors)) for name, tensors in rows.items() if tensors}
-    columns.setdefault("kl_nats", cast(Any, None))
+    for name in ("std", "kl_nats"):
+        columns.setdefault(name, cast(Any, None))
     return Answer(columns)
 
 
@@ -129,7 +133,7 @@ def reconstruct(
     """p(x|z) at the posterior mean of each image."""
     images, latents = [], []
     for part in _groups(inputs.num_items):
-        z = served.vae.posterior(_x(served, inputs, part)).loc
+        z = served.vae.posterior(_x(served, inputs, part)).mean
         latents.append(_numpy(z))
         images.append(_decode(served, z, part, parameters.output, seed, parameters.first_item))
         yield
@@ -166,7 +170,7 @@ def interpolate(
 ) -> Steps[Answer]:
     """p(x|z)'s mean along a path between two latents, or two images' posterior means."""
     if inputs.x is not None:
-        ends = _numpy(served.vae.posterior(_x(served, inputs, slice(0, 2))).loc)
+        ends = _numpy(served.vae.posterior(_x(served, inputs, slice(0, 2))).mean)
         yield
     else:
         ends = cast(np.ndarray, inputs.latents)

@@ -114,8 +114,8 @@ def _likelihood_words(vae: VAEConfig) -> str:
 
 def _network_words(vae: VAEConfig) -> str:
     words = {"mlp": "dense", "gated_mlp": "gated dense", "conv": "residual convolutional"}
-    encoder, decoder = words[vae.encoder.kind], words[vae.decoder.kind]
-    return f"a {encoder} encoder and a {decoder} decoder"
+    encoder = f"a {words[vae.encoder.kind]}" if vae.encoder is not None else "no"
+    return f"{encoder} encoder and a {words[vae.decoder.kind]} decoder"
 
 
 def _what_goes_in(config: BundleConfig) -> str:

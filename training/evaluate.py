@@ -208,7 +208,7 @@ def _score_iwae(
 
 @torch.no_grad()
 def _posterior_means(vae: VAE, x: Images) -> Float[Tensor, "batch ..."]:
-    return torch.cat([vae.posterior(batch).loc.cpu() for _, batch in _batches(vae, x, _BATCH)])
+    return torch.cat([vae.posterior(batch).mean.cpu() for _, batch in _batches(vae, x, _BATCH)])
 
 
 def _batches(vae: VAE, x: Images, size: int) -> Iterator[tuple[int, Images]]:

@@ -105,7 +105,7 @@ def draw_samples(vae: VAE, count: int, *, seed: int = PICTURE_SEED) -> Tensor:
 def reconstruct_some(vae: VAE, x: Tensor) -> Tensor:
     """A row of random test images, a row of reconstructions (means at the means), and so on."""
     chosen = x[choose_subset(len(x), _NUM_RECONSTRUCTIONS, seed=PICTURE_SEED)]
-    means = vae.likelihood(vae.posterior(chosen).loc).mean
+    means = vae.likelihood(vae.posterior(chosen).mean).mean
     rows = zip(chosen.split(COLUMNS), means.split(COLUMNS), strict=True)
     return torch.cat([row for pair in rows for row in pair])
 
