@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     Field,
     NonNegativeFloat,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     ValidationError,
@@ -74,17 +75,34 @@ class ScheduleConfig(Config):
 
 
 class AugmentationConfig(Config):
-    """Random affine maps of the training images, nearest neighbour, so that levels stay levels."""
+    """Random flips, crops and affine maps of the training images; levels stay levels."""
 
+    flip: Literal["none", "horizontal", "both"] = "none"
+    """Mirror every second image along that axis, or along each, for data whose law knows no side:
+    to the run's end."""
     probability: Fraction = 0.0
     """Chance at the start of the run that an image is moved; it falls linearly to 0."""
     until: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Part of the run where it reaches 0, so that the data's own law is fitted last."""
+    crop_pixels: NonNegativeInt = 0
+    """A moved image is framed by that many mirrored pixels on each side, and cut out of this at a
+    random place: a shift by up to as many whole pixels."""
     rotation_degrees: NonNegativeFloat = 0.0
     """Standard deviation, as below."""
     shift_pixels: NonNegativeFloat = 0.0
     scale: NonNegativeFloat = 0.0
     shear: NonNegativeFloat = 0.0
+
+    @model_validator(mode="after")
+    def _moves_are_made(self) -> "AugmentationConfig":
+        moves = ("crop_pixels", "rotation_degrees", "shift_pixels", "scale", "shear")
+        asked = [f"{name} = {getattr(self, name)}" for name in moves if getattr(self, name) > 0]
+        if asked and self.probability == 0:
+            raise ValueError(
+                f"A move is made with a probability; received {', '.join(asked)} with "
+                "augmentation.probability = 0. Set it, to 1 for all images."
+            )
+        return self
 
 
 class TrainingConfig(Config):
@@ -134,6 +152,12 @@ class Recipe(Config):
     @model_validator(mode="after")
     def _parts_fit(self) -> "Recipe":
         check_fit(self.vae, self.image)
+        if self.augmentation.crop_pixels >= min(self.image.height, self.image.width):
+            raise ValueError(
+                "A random crop mirrors fewer pixels than the image has on a side; received "
+                f"augmentation.crop_pixels = {self.augmentation.crop_pixels} for "
+                f"{self.image.width}x{self.image.height}. Take fewer."
+            )
         if self.objective.kind == "iwae" and self.training.kl_warmup_epochs > 0:
             raise ValueError(
                 "An importance-weighted bound has no KL term to warm up; received "
