@@ -13,8 +13,9 @@ import torch
 
 from app.errors import ModelNotReady, UnknownModel
 from app.operations import OPERATIONS, Need, Operation, Parameters
-from models.bundle import Bundle, Repository, load_bundle
+from models.bundle import Bundle, load_bundle
 from models.errors import UnsupportedOperation, VAEError
+from models.repository import Repository
 from models.vae import VAE
 
 log = logging.getLogger("app")

@@ -22,7 +22,8 @@ from app.settings import PRETRAINED, Settings
 from benchmarks.media import npy, png
 from benchmarks.servers import Exchange
 from models.bounds import run_steps
-from models.bundle import Repository, load_bundle
+from models.bundle import load_bundle
+from models.repository import Repository
 
 SEED = 1
 

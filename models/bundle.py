@@ -4,34 +4,48 @@
         config.json  model.safetensors  parity.safetensors  evaluation.json  README.md  *.png
         manifest.json                     sha256 and size of every other file
 
-docs/bundle-format.md is normative. Loading verifies everything and never unpickles; this module
-trains nothing, serves nothing and downloads nothing.
+docs/bundle-format.md is normative, `bundle_schema.py` says what the JSON files hold. Loading
+verifies everything and never unpickles; this module trains, serves and downloads nothing.
 """
 
 import hashlib
 import os
+import re
 import shutil
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import TypeVar
 
 import torch
-from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
+from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from models.bundle_schema import (
+    FILE_NAME,
+    FORMAT_VERSION,
+    BundleConfig,
+    Evaluation,
+    Manifest,
+    ManifestEntry,
+)
 from models.categorical import OneHot
-from models.config import Config, ImageSpec, Name, VAEConfig, check_fit
-from models.errors import BundleCorrupt, BundleNotFound, BundleVersionUnsupported
+from models.config import Config, VAEConfig
+from models.errors import (
+    BundleCorrupt,
+    BundleNotFound,
+    BundleVersionUnsupported,
+    ConfigError,
+    ShapeMismatch,
+)
 from models.noise import BatchNoise
 from models.point import Point
 from models.vae import VAE
 
-FORMAT_VERSION = 1
 PARITY_ITEMS = 8
 PARITY_TOLERANCE = 1e-4
 """Largest |stored - computed| relative to 1 + the tensor's largest stored magnitude."""
@@ -45,106 +59,6 @@ MANIFEST = "manifest.json"
 _REQUIRED = (CONFIG, WEIGHTS, PARITY, EVALUATION, CARD)
 
 T = TypeVar("T", bound=BaseModel)
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=128)]
-
-
-class Provenance(Config):
-    """Where the weights come from: enough to train them again."""
-
-    recipe: str
-    """The resolved recipe, TOML."""
-    seed: NonNegativeInt
-    code_version: str
-    dataset: str
-    dataset_sha256: Sha256
-    """Of the data set's content, as `training/datasets.py` hashes it."""
-    created_at: str
-    """UTC, ISO 8601."""
-    training_seconds: Annotated[float, Field(ge=0)]
-    epochs: Annotated[float, Field(ge=0)]
-    """Passes over the training set behind the exported weights."""
-    hardware: str
-    torch_version: str
-
-
-class BundleConfig(Config):
-    """config.json."""
-
-    format_version: Literal[1] = 1
-    name: Name
-    version: PositiveInt
-    vae: VAEConfig
-    image: ImageSpec
-    labels: tuple[str, ...] = ()
-    """Names of the data set's classes, in the order of their indices; empty when it has none."""
-    provenance: Provenance
-
-    @model_validator(mode="after")
-    def _parts_fit(self) -> "BundleConfig":
-        check_fit(self.vae, self.image)
-        return self
-
-
-class Estimate(Config):
-    """One number about the test set, and all that is needed to get it again."""
-
-    estimator: Literal["elbo", "iwae", "prior"]
-    num_samples: PositiveInt
-    """Draws per image, K."""
-    n: PositiveInt
-    """Images: all of the split, or a seeded random subset when fewer."""
-    seed: NonNegativeInt
-    mean_nats: float
-    standard_error_nats: float
-    """Over images: sd / sqrt(n)."""
-    monte_carlo_error_nats: float | None = None
-    """Standard error of the mean that comes from the draws alone."""
-    bits_per_dim: float | None = None
-    """None for a density."""
-
-
-class Reference(Config):
-    """Per-image scores of held-out data, ascending: what percentiles are taken among."""
-
-    estimator: Literal["elbo", "iwae", "prior"]
-    num_samples: PositiveInt
-    values_nats: tuple[float, ...]
-
-    @model_validator(mode="after")
-    def _ascending(self) -> "Reference":
-        if list(self.values_nats) != sorted(self.values_nats):
-            raise ValueError("Reference values ascend; received them unsorted. Sort them.")
-        return self
-
-
-class Evaluation(Config):
-    """evaluation.json: the model on held-out data."""
-
-    dataset: str
-    split: str
-    num_images: NonNegativeInt
-    estimates: tuple[Estimate, ...]
-    rate_nats: float
-    distortion_nats: float
-    active_units: NonNegativeInt
-    kl_per_dimension_nats: tuple[float, ...] = ()
-    """Data mean of each latent dimension's KL, in the latent's C order."""
-    references: tuple[Reference, ...] = ()
-
-
-class ManifestEntry(Config):
-    """Checksum and size of one file."""
-
-    sha256: Sha256
-    size_bytes: NonNegativeInt
-
-
-class Manifest(Config):
-    """manifest.json: every other file of the folder, by name."""
-
-    format_version: int
-    files: dict[FileName, ManifestEntry]
 
 
 class _Head(BaseModel):
@@ -198,11 +112,18 @@ def save_bundle(
 
     Raises:
         FileExistsError: A released version is never overwritten.
+        ConfigError: The config is another model's or another folder's, or a picture has a name that
+            loading would refuse or that is another file's.
+        ShapeMismatch: The parity inputs have another shape or type.
+        OutOfSupport: The parity inputs have probability zero.
     """
     if path.exists():
         raise FileExistsError(
             f"A released bundle is never overwritten; {path} exists. Take the next version."
         )
+    _check_config(path, vae, config)
+    _check_pictures(pictures)
+    _check_parity_inputs(vae, parity_inputs)
     vae = vae.cpu().float().eval()
     files = {
         CONFIG: _json(config),
@@ -272,55 +193,36 @@ def parity_tensors(vae: VAE, x: Tensor) -> dict[str, Tensor]:
     return {name: value.cpu().contiguous() for name, value in outputs.items()}
 
 
-class Repository:
-    """A folder of `<model>/<version>` folders."""
+def _check_config(path: Path, vae: VAE, config: BundleConfig) -> None:
+    if config.vae != vae.config:
+        raise ConfigError(
+            f"A bundle's config is its model's; received one of {config.vae} for {vae.config}. "
+            "Take the model's own."
+        )
+    if (config.name, str(config.version)) != (path.parent.name, path.name):
+        raise ConfigError(
+            f"A bundle is written to <model>/<version> as its config says; received {path} for "
+            f"{config.name}/{config.version}. Change one of them."
+        )
 
-    def __init__(self, path: Path) -> None:
-        """Nothing is read until it is asked for."""
-        self.path = path
 
-    def names(self) -> list[str]:
-        """Models that have at least one version, sorted."""
-        return [name for name in _folders(self.path) if self.versions(name)]
-
-    def versions(self, name: str) -> list[int]:
-        """Versions of a model, ascending; empty when there is none."""
-        found = (folder for folder in _folders(self.path / name) if _is_version(folder))
-        return sorted(int(folder) for folder in found)
-
-    def path_of(self, name: str, version: int | None = None) -> Path:
-        """Folder of a model's version, the highest unless one is asked for.
-
-        Raises:
-            BundleNotFound: Says which models or versions there are.
-        """
-        if name not in self.names():
-            raise BundleNotFound(
-                f"A model is a folder of {self.path} with a version in it; received {name!r}, "
-                f"there are {self.names()}. Ask for one of them."
+def _check_pictures(pictures: Mapping[str, bytes]) -> None:
+    for name in pictures:
+        if not re.fullmatch(FILE_NAME, name) or len(name) > 128 or not name.endswith(".png"):
+            raise ConfigError(
+                f"A picture's name matches {FILE_NAME} and ends in .png, at most 128 characters; "
+                f"received {name!r}. Rename it."
             )
-        versions = self.versions(name)
-        chosen = versions[-1] if version is None else version
-        if chosen not in versions:
-            raise BundleNotFound(
-                f"A version is a folder of {self.path / name}; received {chosen}, there are "
-                f"{versions}. Ask for one of them."
-            )
-        return self.path / name / str(chosen)
-
-    def next_version(self, name: str) -> int:
-        """One more than the highest version, or 1."""
-        return max(self.versions(name), default=0) + 1
 
 
-def _folders(path: Path) -> list[str]:
-    if not path.is_dir():
-        return []
-    return sorted(p.name for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
-
-
-def _is_version(name: str) -> bool:
-    return name.isascii() and name.isdigit() and not name.startswith("0")
+def _check_parity_inputs(vae: VAE, x: Tensor) -> None:
+    shape = (PARITY_ITEMS, *vae.image_shape)
+    if x.dtype != torch.float32 or tuple(x.shape) != shape:
+        raise ShapeMismatch(
+            f"Parity inputs are float32 {shape}; received {x.dtype} {tuple(x.shape)}. Pass "
+            f"{PARITY_ITEMS} observations of the model."
+        )
+    vae.check_support(x)
 
 
 def _json(model: Config) -> bytes:

@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 from pydantic import BaseModel
 
-from models import bounds, bundle, evidence
+from models import bounds, bundle, bundle_schema, evidence
 from models.likelihoods import LIKELIHOODS
 from models.networks import NETWORKS
 from models.posteriors import POSTERIORS
@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MATH = (ROOT / "docs" / "math.md").read_text(encoding="utf-8")
 FORMAT = (ROOT / "docs" / "bundle-format.md").read_text(encoding="utf-8")
 NAMED = sorted(set(re.findall(r"`((?:\w+\.)+(?!py`)\w+)`", MATH)))
+SCHEMAS = [bundle_schema.BundleConfig, bundle_schema.Evaluation, bundle_schema.Manifest]
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
 
 
@@ -85,7 +86,7 @@ def test_math_and_bundle_format_name_every_kind(kind: str) -> None:
     assert f'"kind": "{kind}"' in FORMAT
 
 
-@pytest.mark.parametrize("model", [bundle.BundleConfig, bundle.Evaluation, bundle.Manifest])
+@pytest.mark.parametrize("model", SCHEMAS)
 def test_bundle_format_names_every_field(model: type[BaseModel]) -> None:
     missing = [
         name for name in fields_of(model, set()) if not re.search(rf"[`\"]{name}[`\"]", FORMAT)
@@ -94,7 +95,7 @@ def test_bundle_format_names_every_field(model: type[BaseModel]) -> None:
 
 
 def test_bundle_format_states_the_constants_of_the_code() -> None:
-    assert f"version {bundle.FORMAT_VERSION}\n" in FORMAT
+    assert f"version {bundle_schema.FORMAT_VERSION}\n" in FORMAT
     assert f"{bundle.PARITY_ITEMS} inputs with their outputs" in FORMAT
     assert f"more than {bundle.PARITY_TOLERANCE:.4f} x (1 + " in FORMAT
 

@@ -10,7 +10,9 @@ import torch
 
 from app.main import create_app
 from app.settings import Settings
-from models.bundle import Bundle, Estimate, Repository, load_bundle
+from models.bundle import Bundle, load_bundle
+from models.bundle_schema import Estimate
+from models.repository import Repository
 from training.datasets import load
 from training.evaluate import choose_subset
 

@@ -5,7 +5,7 @@ It computes no number; every one comes from the bundle's own config and evaluati
 
 import tomllib
 
-from models.bundle import BundleConfig, Estimate, Evaluation, Provenance
+from models.bundle_schema import BundleConfig, Estimate, Evaluation, Provenance
 from models.config import VAEConfig
 from models.vae import VAE
 from training.datasets import Dataset

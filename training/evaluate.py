@@ -37,7 +37,7 @@ from models.bounds import (
     rate,
     run_steps,
 )
-from models.bundle import Estimate, Evaluation, Reference
+from models.bundle_schema import Estimate, Evaluation, Reference
 from models.config import Config
 from models.errors import InputError
 from models.evidence import EvidenceEstimate, log_px_steps

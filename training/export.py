@@ -9,9 +9,11 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from models.bundle import BundleConfig, Evaluation, Repository, save_bundle
+from models.bundle import save_bundle
+from models.bundle_schema import BundleConfig, Evaluation
 from models.errors import ConfigError
 from models.noise import BatchNoise
+from models.repository import Repository
 from models.vae import VAE
 from training.card import write_card
 from training.evaluate import EvaluationSettings, choose_subset

@@ -17,7 +17,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from torch import Tensor
 
-from models.bundle import Evaluation, Provenance, load_bundle
+from models.bundle import load_bundle
+from models.bundle_schema import Evaluation, Provenance
 from models.config import Config, ImageSpec
 from models.errors import ConfigError
 from models.vae import VAE

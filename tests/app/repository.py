@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from models.bundle import BundleConfig, Evaluation, Provenance, Reference, save_bundle
+from models.bundle import save_bundle
+from models.bundle_schema import BundleConfig, Evaluation, Provenance, Reference
 from models.config import (
     BernoulliConfig,
     DiscretizedLogisticConfig,

@@ -7,7 +7,7 @@ import torch
 from rich.console import Console
 
 from models.bounds import estimate_elbo
-from models.bundle import Evaluation
+from models.bundle_schema import Evaluation
 from models.errors import InputError, OutOfSupport
 from models.evidence import estimate_log_px
 from tests.oracle import Oracle, instance
