@@ -43,6 +43,7 @@ from models.errors import InputError
 from models.evidence import EvidenceEstimate, log_px_steps
 from models.noise import MAX_SEED
 from models.vae import VAE
+from training.baselines import DESCRIPTIONS
 
 _BATCH = 100
 _MAX_BATCH_SAMPLES = 125_000
@@ -281,6 +282,9 @@ def format_evaluation(evaluation: Evaluation) -> Table:
             format_optional(estimate.bits_per_dim, ".4f"),
         )
     images = f"{evaluation.num_images:,}"
+    for baseline in evaluation.baselines:
+        bits = f"{baseline.bits_per_dim:.4f}"
+        table.add_row(DESCRIPTIONS[baseline.kind], f"{baseline.n:,}", "", "", "", bits)
     table.add_row("rate (mean KL)", images, f"{evaluation.rate_nats:.2f}")
     table.add_row("distortion", images, f"{evaluation.distortion_nats:.2f}")
     num_latents = len(evaluation.kl_per_dimension_nats)
