@@ -239,7 +239,9 @@ def datasets(context: typer.Context, data_dir: DataDir = None) -> None:
 
 @datasets_app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="A data set's name.")],
+    name: Annotated[
+        str, typer.Argument(help="A data set's name, or the path of a folder, .npz or .npy.")
+    ],
     data_dir: DataDir = None,
     output: Annotated[
         Path | None, typer.Option(help="The picture's file; <name>.png otherwise.")
@@ -250,19 +252,24 @@ def show(
 
     Example: vae-lab datasets show digits
     """
+    from training import gallery
     from training.datasets import load
-    from training.gallery import class_counts, picture_of_dataset, statistics
 
-    dataset = load(name, data_dir=data_dir, download=download)
-    path = output or Path(f"{name}.png")
-    path.write_bytes(picture_of_dataset(dataset))
     console = Console()
-    console.print(f"{name}: {dataset.about}. Licence: {dataset.licence}.")
-    console.print(statistics(dataset))
-    if counts := class_counts(dataset):
-        console.print(f"Training images by class: {counts}")
-    console.print(f"sha256 of the content: {dataset.sha256}", soft_wrap=True)
-    console.print(f"64 training images: {path}", soft_wrap=True)
+    dataset = load(name, data_dir=data_dir, download=download, console=console)
+    path = output or Path(f"{Path(dataset.name).stem}.png")
+    path.write_bytes(gallery.picture_of_dataset(dataset))
+    lines = (
+        f"{dataset.name}: {dataset.about}. Licence: {dataset.licence}.",
+        gallery.native_forms(dataset),
+        gallery.class_counts(dataset),
+        gallery.shared_images(dataset),
+        f"sha256 of the content: {dataset.sha256}",
+        f"{min(64, len(dataset.train))} training images: {path}",
+    )
+    console.print(gallery.statistics(dataset))
+    for line in filter(None, lines):
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -118,7 +118,7 @@ def test_evaluating_what_is_neither_run_nor_bundle_says_so(
 
 def test_shipped_recipes_are_found_by_name() -> None:
     assert find_recipe("digits").name == "digits.toml"
-    with pytest.raises(ConfigError, match=r"shipped one \(digits, .*received 'nope'"):
+    with pytest.raises(ConfigError, match=r"shipped one \(.*digits, .*received 'nope'"):
         find_recipe("nope")
 
 
@@ -143,6 +143,24 @@ def test_dataset_is_shown_as_a_picture_and_numbers(
     assert "Training images by class: 0 " in printed
     with Image.open(io.BytesIO((tmp_path / "digits.png").read_bytes())) as picture:
         assert picture.size == (530, 530)
+
+
+def test_a_folder_of_images_is_shown_with_what_was_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "my [photos]"
+    folder.mkdir()
+    for number in range(20):
+        Image.new("RGB", (40 + number, 30), (9 * number, 0, 90)).save(folder / f"{number}.png")
+    (folder / "notes.txt").write_text("hello")
+    assert exit_code("datasets", "show", str(folder), "--output", str(tmp_path / "grid.png")) == 0
+    printed = capsys.readouterr().out
+    assert "notes.txt" in printed
+    assert "my [photos]: the pictures of a folder. Licence: not stated." in printed
+    assert "20 sizes from 40 to 59 wide, 30 to 30 high" in printed
+    assert "Modes: RGB, 8 bits 20" in printed
+    with Image.open(tmp_path / "grid.png") as picture:
+        assert picture.mode == "RGB"
 
 
 def test_showing_absent_data_says_where_to_put_them(
