@@ -25,7 +25,7 @@ from models.errors import ConfigError
 from models.noise import MAX_SEED
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Precision = Literal["32-true", "bf16-mixed", "16-mixed", "64-true"]
+Precision = Literal["32-true", "bf16-mixed", "64-true"]
 
 
 class DatasetConfig(Config):
@@ -115,6 +115,10 @@ class TrainingConfig(Config):
     ema_decay: Fraction = 0.999
     """Decay per step of the averaged weights, which are validated and exported; 0 keeps none."""
     validate_every_epochs: PositiveInt = 1
+    patience: NonNegativeInt = 0
+    """Validations in a row without a better bound after which the run is over; 0 for never."""
+    max_skipped_in_a_row: PositiveInt = 100
+    """Steps whose gradient is not finite are skipped; so many in a row end the run."""
     checkpoint_seconds: PositiveFloat = 60.0
     """A checkpoint is written at every validation, and when this time has passed."""
     precision: Precision = "32-true"

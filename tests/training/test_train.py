@@ -17,11 +17,13 @@ from safetensors.torch import load_file
 
 from models.errors import ConfigError
 from models.vae import VAE
-from training import run as run_module
+from training import batches
 from training import train as loop
+from training.checkpoint import CHECKPOINT
 from training.cli import RECIPES
-from training.config import Recipe, ScheduleConfig, load_recipe
-from training.run import BEST, CHECKPOINT, LOG, RECIPE, STATE
+from training.config import Recipe, load_recipe
+from training.datasets import load
+from training.run import BEST, LOG, RECIPE, STATE
 
 SMALL = [
     "vae.encoder.hidden=[16]",
@@ -96,10 +98,11 @@ def test_the_best_weights_are_the_averaged_ones_that_validated_best(uninterrupte
     state = json.loads((uninterrupted / STATE).read_text())
     vae = VAE(recipe().vae).eval()
     vae.load_state_dict(load_file(uninterrupted / BEST))
-    dataset = loop.load("digits")
+    dataset = load("digits")
     x = torch.from_numpy(dataset.validation.observations(recipe().image))
-    bound_nats = loop.validate(vae, x, recipe().objective)
+    bound_nats, error_nats = loop.validate(vae, x, recipe().objective)
     assert bound_nats == pytest.approx(state["best_validation_bound_nats"], rel=1e-6)
+    assert error_nats == pytest.approx(state["best_validation_standard_error_nats"], rel=1e-6)
 
 
 @pytest.mark.parametrize("stops", [(1,), (5, 20), (9, 1, 25)])
@@ -171,10 +174,10 @@ def test_a_step_whose_gradient_is_not_finite_changes_nothing_and_is_counted(
 
 @pytest.fixture
 def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = loop.load("digits")
+    whole = load("digits")
     train, validation = whole.train.take(np.arange(128)), whole.validation.take(np.arange(20))
     few = replace(whole, train=train, validation=validation)
-    monkeypatch.setattr(loop, "load", lambda name, data_dir: few)
+    monkeypatch.setattr(batches, "load", lambda name, data_dir, console: few)
 
 
 @pytest.mark.usefixtures("few_digits")
@@ -215,48 +218,6 @@ def test_one_epoch_trains_every_likelihood_with_every_network(
 def test_other_precisions_train(precision: str, tmp_path: Path):
     chosen = recipe(f"training.precision={precision}", "training.epochs=1")
     assert loop.train(chosen, run_dir=tmp_path / "run", device="cpu").step == 9
-
-
-def test_the_schedule_warms_up_and_falls_to_zero():
-    config = ScheduleConfig(warmup=0.1)
-    assert loop.schedule(0.0, config) > 0
-    assert loop.schedule(0.05, config) == pytest.approx(0.5)
-    assert loop.schedule(0.1, config) == 1.0
-    assert loop.schedule(0.55, config) == pytest.approx(0.5)
-    assert loop.schedule(1.0, config) == pytest.approx(0.0)
-    assert loop.schedule(0.9, ScheduleConfig(kind="constant", warmup=0.0)) == 1.0
-
-
-def test_the_kl_weight_rises_to_one():
-    assert [loop.ramp(epoch, 4.0) for epoch in (0.0, 1.0, 4.0, 9.0)] == [0.0, 0.25, 1.0, 1.0]
-    assert loop.ramp(0.0, 0.0) == 1.0
-
-
-def test_an_epoch_shows_each_image_once_and_in_an_order_of_its_own():
-    steps = list(loop.batches(100, 10, start=0, total=20, seed=3))
-    first, second = (torch.cat([i for _, i in steps[e : e + 10]]) for e in (0, 10))
-    assert sorted(first.tolist()) == sorted(second.tolist()) == list(range(100))
-    assert first.tolist() != second.tolist()
-    later = list(loop.batches(100, 10, start=13, total=20, seed=3))
-    assert torch.equal(later[0][1], steps[13][1])
-
-
-def test_the_mixed_seeds_of_neighbouring_steps_are_far_apart():
-    seeds = {loop.mix(seed, step) for seed in range(20) for step in range(-50, 50)}
-    assert len(seeds) == 2000
-    assert all(0 <= seed < 2**63 for seed in seeds)
-
-
-def test_binary_levels_are_unchanged_by_stochastic_binarisation():
-    chosen = recipe(
-        "vae.likelihood={ kind = 'bernoulli' }", "image.levels=2", "image.binarization=stochastic"
-    )
-    levels = torch.randint(0, 2, (50, 1, 8, 8), dtype=torch.uint8)
-    assert torch.equal(loop.observe(levels * 255, chosen, 0.0), levels.float())
-
-
-def test_the_hardware_is_named():
-    assert "CPU thread" in run_module.hardware(torch.device("cpu"))
 
 
 def test_a_run_starts_from_the_best_weights_of_a_finished_one(uninterrupted: Path):
