@@ -14,7 +14,7 @@ from rich.console import Console
 
 from training.arrays import read_arrays
 from training.division import complete
-from training.folders import read_folder, skipped_table
+from training.folders import printable, read_folder, skipped_table
 from training.formats import DatasetError
 from training.known import DATASETS, Entry, Source
 from training.reading import Facts, Skipped, Split
@@ -141,7 +141,7 @@ def _load_folder(path: Path, console: Console | None) -> Dataset:
         console.print(skipped_table(folder.skipped))
     train, validation, test = complete(folder.parts)
     return Dataset(
-        name=path.resolve().name,
+        name=printable(path.resolve().name),
         train=train,
         validation=validation,
         test=test,
@@ -156,7 +156,7 @@ def _load_arrays(path: Path) -> Dataset:
     arrays = read_arrays(path)
     train, validation, test = complete(arrays.parts)
     return Dataset(
-        name=path.name,
+        name=printable(path.name),
         train=train,
         validation=validation,
         test=test,

@@ -119,8 +119,12 @@ def _passed_by(folder: Path) -> str:
 
 
 def _skipped(path: Path, root: Path, reason: str) -> Skipped:
-    relative = os.path.relpath(path, root)
-    return Skipped(os.fsencode(relative).decode("utf-8", "replace"), reason)
+    return Skipped(printable(os.path.relpath(path, root)), reason)
+
+
+def printable(name: str) -> str:
+    """A file's name, whose bytes need not be text, with a mark for those that are not."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 # One file
@@ -214,4 +218,4 @@ def _arrange(
             tuple(files[position] for position in chosen), labels if class_names else None
         )
     outside = [file.path for file, part in zip(files, parts, strict=True) if not part]
-    return splits, tuple(class_names), outside
+    return splits, tuple(map(printable, class_names)), outside

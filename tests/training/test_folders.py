@@ -256,13 +256,15 @@ def test_what_a_decoder_has_no_memory_for_is_listed(
     assert reasons(tmp_path) == {"1.png": "more memory than there is"}
 
 
-def test_names_that_are_not_unicode_can_be_listed(tmp_path: Path) -> None:
-    fill(tmp_path, 2)
+def test_names_that_are_not_unicode_can_be_written(tmp_path: Path) -> None:
+    fill(tmp_path / "cats", 2)
     try:
+        fill(tmp_path / os.fsdecode(b"dogs\xff"), 2, start=2)
         (tmp_path / os.fsdecode(b"\xff[bold].txt")).write_text("hello")
     except OSError:
         pytest.skip("the file system takes no such names")
     folder = read_folder(tmp_path)
+    assert folder.class_names == ("cats", "dogs\ufffd")
     shown = io.StringIO()
     Console(file=shown, width=120).print(skipped_table(folder.skipped))
     assert "\ufffd[bold].txt" in shown.getvalue()
