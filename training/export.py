@@ -91,7 +91,7 @@ def export_run(
         evaluation=evaluation,
         card=write_card(config, evaluation, dataset, vae),
         pictures=pictures,
-        parity_inputs=x[:8],
+        parity_inputs=x[torch.arange(8) % len(x)],  # of a small test split, some again
     )
     return target
 

@@ -1,6 +1,8 @@
 """From a run to a bundle that loads, serves the same numbers, and says what it is."""
 
+import dataclasses
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +15,11 @@ from models.bundle import load_bundle
 from models.errors import ConfigError
 from models.noise import BatchNoise
 from tests.training.conftest import RECIPE
-from training import export
+from training import export, trained
+from training.datasets import load
 from training.evaluate import EvaluationSettings
 from training.export import draw_samples, export_run, reconstruct_some
+from training.run import STATE
 from training.trained import evaluate_bundle, load_run, load_test_images
 
 QUICK = EvaluationSettings(
@@ -39,6 +43,18 @@ def test_bundle_loads_and_says_where_it_comes_from(bundle_path: Path) -> None:
     assert bundle.config.image == RECIPE.image
     assert bundle.config.labels == tuple("0123456789")
     assert bundle.config.provenance.dataset == "digits"
+
+
+def test_a_test_split_of_less_than_eight_images_can_be_exported(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = dataclasses.replace(load("digits"), test=load("digits").test.take(np.arange(3)))
+    monkeypatch.setattr(trained, "load", lambda name, **_: few)
+    changed = {**json.loads((run_dir / STATE).read_text()), "dataset_sha256": few.sha256}
+    (run_dir / STATE).write_text(json.dumps(changed))
+    settings = QUICK.model_copy(update={"subset_num_images": 0})
+    path = export_run(run_dir, repository=tmp_path / "models", settings=settings)
+    assert load_bundle(path).evaluation.num_images == 3
 
 
 def test_next_version_is_one_more(bundle_path: Path, run_dir: Path) -> None:
