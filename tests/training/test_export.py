@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,12 +13,14 @@ from PIL import Image
 
 from models.bounds import estimate_elbo
 from models.bundle import load_bundle
+from models.config import VAEConfig
 from models.errors import ConfigError
 from models.noise import BatchNoise
+from models.vae import VAE
 from tests.training.conftest import RECIPE
 from training import export, trained
 from training.datasets import load
-from training.evaluate import EvaluationSettings
+from training.evaluate import EvaluationSettings, evaluate
 from training.export import draw_samples, export_run, reconstruct_some
 from training.run import STATE
 from training.trained import evaluate_bundle, load_run, load_test_images
@@ -123,6 +126,44 @@ def test_reconstructions_follow_their_originals_row_by_row(run_dir: Path) -> Non
     known = {image.numpy().tobytes() for image in x}
     is_original = [image.numpy().tobytes() in known for image in rows]
     assert is_original == ([True] * 8 + [False] * 8) * 4
+
+
+FAMILIES: dict[str, dict[str, Any]] = {
+    "labels": {"num_labels": 3},
+    "labels and their prior": {"num_labels": 3, "prior": {"kind": "label_normal"}},
+    "mixture": {"prior": {"kind": "mixture", "num_components": 4}},
+    "vamp": {"prior": {"kind": "vamp", "num_components": 4}},
+    "full": {"posterior": {"kind": "full_normal"}},
+    "categorical": {
+        "prior": {"kind": "categorical"},
+        "posterior": {"kind": "enumerated"},
+        "encoder": None,
+    },
+    "hierarchy": {
+        "latent_shape": (5,),
+        "latent_groups": ((3,), (2,)),
+        "prior": {"kind": "top_down"},
+        "posterior": {"kind": "bottom_up"},
+    },
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_of_models_is_scored_and_pictured(family: str) -> None:
+    config = VAEConfig.model_validate({**RECIPE.vae.model_dump(), **FAMILIES[family]})
+    vae = VAE(config).freeze()
+    x = torch.from_numpy(load("digits").test.observations(RECIPE.image))[:40]
+    evaluation = evaluate(vae, x, dataset="digits", settings=QUICK)
+    assert 0 <= evaluation.active_units <= vae.num_latents
+    assert draw_samples(vae, 8).shape == (8, 1, 8, 8)
+    assert reconstruct_some(vae, x).shape == (64, 1, 8, 8)
+
+
+def test_a_model_with_labels_draws_them_in_turn() -> None:
+    vae = VAE(RECIPE.vae.model_copy(update={"num_labels": 3})).freeze()
+    noise = BatchNoise(0, 4, "prior").draw(1, (2,))[0]
+    expected = vae.likelihood(noise, torch.tensor([0, 1, 2, 0])).mean
+    assert torch.equal(draw_samples(vae, 4), expected)
 
 
 def test_card_has_the_numbers_the_recipe_and_the_licence(bundle_path: Path) -> None:
