@@ -32,7 +32,7 @@ class DatasetConfig(Config):
     """What is trained on."""
 
     name: str
-    """A key of `training.datasets.DATASETS`."""
+    """A key of `training.known.DATASETS`, or the path of a folder of pictures, `.npz` or `.npy`."""
 
 
 class ELBOConfig(Config):
@@ -217,7 +217,11 @@ def to_toml(config: Config) -> str:
 def _toml_lines(table: Mapping[str, Any], prefix: tuple[str, ...]) -> list[str]:
     # JSON's text for strings, numbers, booleans and flat lists is TOML's too.
     values = {key: value for key, value in table.items() if value is not None}
-    plain = [f"{key} = {json.dumps(v)}" for key, v in values.items() if not isinstance(v, dict)]
+    plain = [
+        f"{key} = {json.dumps(v, ensure_ascii=False)}"
+        for key, v in values.items()
+        if not isinstance(v, dict)
+    ]
     nested = [(key, value) for key, value in table.items() if isinstance(value, dict)]
     lines = ["", f"[{'.'.join(prefix)}]", *plain] if prefix and plain else plain
     for key, value in nested:
