@@ -10,7 +10,7 @@ from torch import Tensor
 
 from training.augmentation import augment
 from training.config import Recipe
-from training.datasets import load
+from training.datasets import Dataset, load
 from training.objectives import Batch
 
 
@@ -32,13 +32,16 @@ class Data:
         return Batch(observe(self.cache[chosen], recipe, progress), labels)
 
 
-def load_data(recipe: Recipe, data_dir: Path | None, console: Console) -> Data:
-    """The training and validation splits of the recipe's data set.
+def load_data(
+    recipe: Recipe, data_dir: Path | None, console: Console, *, dataset: Dataset | None = None
+) -> Data:
+    """The training and validation splits of the recipe's data set, which may be loaded already.
 
     Raises:
         DatasetError: It is not at hand.
     """
-    dataset = load(recipe.dataset.name, data_dir=data_dir, console=console)
+    if dataset is None:
+        dataset = load(recipe.dataset.name, data_dir=data_dir, console=console)
     labels = dataset.train.labels
     return Data(
         cache=torch.from_numpy(dataset.train.read_levels(recipe.image, console=console)),

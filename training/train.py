@@ -30,6 +30,7 @@ from training.batches import Data, load_data
 from training.checkpoint import restore_checkpoint, save_checkpoint
 from training.config import ObjectiveConfig, Recipe
 from training.curves import Curves
+from training.datasets import Dataset
 from training.interruption import Interrupted, Interruption
 from training.marginal import num_needed, start_from_marginal
 from training.objectives import OBJECTIVES
@@ -64,6 +65,7 @@ def train(
     limit_seconds: float = math.inf,
     tensorboard: bool = True,
     comments: Mapping[str, Sequence[str]] | None = None,
+    dataset: Dataset | None = None,
 ) -> Progressed:
     """Train a recipe's model and keep the averaged weights that validate best.
 
@@ -77,6 +79,7 @@ def train(
         limit_seconds: Write a checkpoint and return after this time, counted from the call.
         tensorboard: Write its files into the run's folder too.
         comments: Lines for the stored recipe's tables, as `config.to_toml` takes them.
+        dataset: The recipe's, if it is loaded already.
 
     Returns:
         How far it came; `stopped_because` is empty when it was the limit that ended it.
@@ -90,7 +93,7 @@ def train(
     deadline = time.monotonic() + limit_seconds
     console = console or Console()
     claim(run_dir, recipe, resume=resume, comments=comments)
-    data = load_data(recipe, data_dir, console)
+    data = load_data(recipe, data_dir, console, dataset=dataset)
     training = begin(recipe, data, run_dir=run_dir, device=device)
     if resume:
         restore(training, console)
@@ -220,6 +223,7 @@ def restore(training: Training, console: Console) -> None:
         training.average.load_state_dict(state["average"])
         training.optimizer.load_state_dict(state["optimizer"])
         training.done = Progressed(**state["done"])
+        training.done.stopped_because = training.done.stopped_because or why_over(training)
         training.window = Window(**state.get("window", {}))
     trim_log(training.run_dir, step=training.done.step)
 
