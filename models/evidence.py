@@ -37,8 +37,8 @@ MAX_PARETO_K = 0.7
 CONSTANT_WEIGHTS = 1e-4
 """Relative spread of the tail below which all its weights count as one."""
 EXACT_SPREAD_NATS = 0.01
-"""Largest difference between log-weights of one picture with which a linear-Gaussian posterior counts
-as exact; weights rounded to float32 make one below 1e-4."""
+"""Largest difference between log-weights of one picture with which a linear-Gaussian posterior
+counts as exact; weights rounded to float32 make one below 1e-4."""
 _NORMAL_975 = 1.959963984540054
 _PLACES = 32
 """At least what a processor takes at once."""

@@ -155,8 +155,8 @@ class TwoLayers:
     """z_2 ~ N(0, I), z_1 | z_2 ~ N(A z_2 + a, t^2 I), x | z_1 ~ N(W z_1 + b, s^2 I).
 
     p(x) = N(W a + b, W (A A' + t^2 I) W' + s^2 I). W has orthogonal columns and A is diagonal, so
-    that p(z_1|x), p(z_2|z_1), p(z_2|x) and p(z_1|z_2, x) all are diagonal normals, and both kinds of
-    posterior can be exact.
+    that p(z_1|x), p(z_2|z_1), p(z_2|x) and p(z_1|z_2, x) all are diagonal normals, and both kinds
+    of posterior can be exact.
     """
 
     vae: VAE
@@ -191,7 +191,7 @@ class TwoLayers:
 
 
 def two_layers(posterior: str, *, posterior_scale: float = 1.0) -> TwoLayers:
-    """With a "bottom_up" or a "ladder" posterior, whose scales are that multiple of the exact ones."""
+    """With a "bottom_up" or a "ladder" posterior, its scales that multiple of the exact ones."""
     shape, sizes, noise_scale, top_scale = (1, 3, 2), (3, 2), 0.5, 0.7
     generator = torch.Generator().manual_seed(7)
     basis, _ = torch.linalg.qr(torch.randn(6, 3, generator=generator, dtype=torch.float64))
@@ -257,7 +257,7 @@ def two_layers(posterior: str, *, posterior_scale: float = 1.0) -> TwoLayers:
 
 @dataclass(frozen=True)
 class Labelled:
-    """p(x|z, y) = N(W z + u_y + b, s^2 I), z ~ N(0, I), so that p(x|y) = N(b + u_y, W W' + s^2 I)."""
+    """p(x|z, y) = N(W z + u_y + b, s^2 I), z ~ N(0, I): p(x|y) = N(b + u_y, W W' + s^2 I)."""
 
     plain: Oracle
     vae: VAE
@@ -282,7 +282,7 @@ class Labelled:
 
 
 def labelled(*, posterior_scale: float, classifier: bool = False) -> Labelled:
-    """Three labels over the oracle of two latents; q(z|x,y)'s scale as a multiple of the exact one."""
+    """Three labels over the easy oracle; q(z|x,y)'s scale is that multiple of the exact one."""
     plain = make(
         latents=2,
         shape=(1, 3, 3),
