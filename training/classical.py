@@ -1,0 +1,132 @@
+"""The classical models, fitted in closed form or by EM: VAEs with linear networks, and baselines.
+
+    ppca              p(x) = N(m, W W' + s^2 I), its maximum of likelihood; posterior exact
+    pca               the same subspace without a distribution: an autoencoder
+    gaussian_mixture  sum_k pi_k N(m_k, diag(s_k)^2) by EM; a VAE with a categorical latent
+
+Nothing is trained by gradients. Each writes its answer into the weights of a VAE, which is then
+evaluated, exported and served like any other.
+
+Source: Tipping and Bishop 1999, Journal of the Royal Statistical Society B 61(3), section 3.2;
+    Dempster, Laird and Rubin 1977, Journal of the Royal Statistical Society B 39(1).
+"""
+
+import math
+from collections.abc import Callable
+from typing import cast
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+from sklearn.decomposition import PCA
+from sklearn.mixture import GaussianMixture
+from torch import nn
+
+from models.config import NormalConfig
+from models.vae import VAE
+
+Rows = Float64[np.ndarray, "datum pixel"]
+
+MIN_SCALE = 0.01
+"""Least standard deviation of a mixture's pixel, on the unit scale: one that never changes has none
+and its density no limit."""
+MAX_STEPS = 200
+"""Of EM."""
+
+
+def fit_ppca(vae: VAE, x: Rows, *, seed: int) -> dict[str, float]:
+    """Probabilistic PCA's maximum of likelihood, with the exact posterior for an encoder.
+
+    W = U (L - s^2)^(1/2), s^2 the mean of the left-out eigenvalues, q(z|x) = N(L^-1 W'(x - m),
+    s^2 L^-1) = p(z|x). The eigenvalues are the unbiased covariance's, as scikit-learn's are: N/(N-1)
+    times those of the maximum.
+
+    Args:
+        vae: Affine networks, a `normal` likelihood with a `learned` scale, a standard normal prior.
+        x: Training pixels on the unit scale.
+        seed: Not used.
+
+    Returns:
+        The noise's standard deviation.
+    """
+    components = PCA(vae.num_latents, svd_solver="covariance_eigh").fit(x)
+    mean, kept = components.mean_, components.explained_variance_
+    noise = float(components.noise_variance_)
+    loading = components.components_.T * np.sqrt(kept - noise)
+    _set_affine(vae.decoder, loading, mean)
+    likelihood = cast(NormalConfig, vae.config.likelihood)
+    start = _softplus_inverse(np.array(likelihood.fixed_scale))
+    raw_scale = vae.get_parameter("_likelihood.raw_scale")
+    raw_scale.data.fill_(float(_softplus_inverse(np.sqrt(noise)) - start))
+    project = (loading / kept).T
+    # The encoder sees 2 x - 1; below the locations come the scales, which do not depend on x.
+    _set_affine(
+        vae.encoder,
+        np.concatenate([project / 2, np.zeros_like(project)]),
+        np.concatenate([project @ (0.5 - mean), _softplus_inverse(np.sqrt(noise / kept))]),
+    )
+    return {"noise_scale": math.sqrt(noise)}
+
+
+def fit_pca(vae: VAE, x: Rows, *, seed: int) -> dict[str, float]:
+    """Principal components: orthogonal projections, and the pictures that they belong to.
+
+    Args:
+        vae: An autoencoder of affine networks.
+        x: Training pixels on the unit scale.
+        seed: Not used.
+
+    Returns:
+        The part of the variance that the components keep.
+    """
+    fitted = PCA(vae.num_latents, svd_solver="covariance_eigh").fit(x)
+    _set_affine(vae.decoder, fitted.components_.T, fitted.mean_)
+    _set_affine(vae.encoder, fitted.components_ / 2, fitted.components_ @ (0.5 - fitted.mean_))
+    return {"explained_variance": float(fitted.explained_variance_ratio_.sum())}
+
+
+def fit_gaussian_mixture(vae: VAE, x: Rows, *, seed: int) -> dict[str, float]:
+    """A mixture of diagonal normals, by expectation-maximisation.
+
+    Args:
+        vae: A categorical prior with an enumerated posterior, an affine decoder and a `normal`
+            likelihood with a scale per pixel.
+        x: Training pixels on the unit scale.
+        seed: Of the k-means that EM starts from.
+
+    Returns:
+        EM's steps, and the mean log-likelihood of the training set in nats.
+    """
+    mixture = GaussianMixture(
+        vae.num_latents,
+        covariance_type="diag",
+        reg_covar=MIN_SCALE**2,
+        max_iter=MAX_STEPS,
+        random_state=seed,
+    ).fit(x)
+    likelihood = cast(NormalConfig, vae.config.likelihood)
+    start = _softplus_inverse(np.array(likelihood.fixed_scale))
+    raw_scales = _softplus_inverse(np.sqrt(mixture.covariances_)) - start
+    rows = np.concatenate([mixture.means_, raw_scales], axis=1)
+    _set_affine(vae.decoder, rows.T, np.zeros(rows.shape[1]))
+    vae.get_parameter("_prior.logits").data.copy_(torch.from_numpy(np.log(mixture.weights_)))
+    return {"em_steps": float(mixture.n_iter_), "train_log_px_nats": float(mixture.score(x))}
+
+
+def _set_affine(network: nn.Module, weight: np.ndarray, bias: np.ndarray) -> None:
+    """A network without hidden layers: y = weight x + bias."""
+    layer = cast(nn.Linear, cast(nn.Sequential, network.body)[-1])
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(np.ascontiguousarray(weight)))
+        layer.bias.copy_(torch.from_numpy(bias))
+
+
+def _softplus_inverse(scale: np.ndarray) -> np.ndarray:
+    return scale + np.log(-np.expm1(-scale))
+
+
+CLASSICAL: dict[str, Callable[..., dict[str, float]]] = {
+    "ppca": fit_ppca,
+    "pca": fit_pca,
+    "gaussian_mixture": fit_gaussian_mixture,
+}
