@@ -88,7 +88,8 @@ class NormalConfig(Config):
     """Real pixels on the unit scale: a density per unit of that scale."""
 
     kind: Literal["normal"] = "normal"
-    scale: Literal["fixed", "per_image", "per_pixel"] = "per_image"
+    scale: Literal["fixed", "learned", "per_image", "per_pixel"] = "per_image"
+    """Given by the config; one number that is learned; or made by the decoder."""
     fixed_scale: PositiveFloat = 1.0
     """The scale itself when `scale` is "fixed"; its starting point otherwise."""
 

@@ -10,7 +10,8 @@ m is a location, t a scale. What they share is in `pixels.py`.
 
 import math
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from models.bernoulli import BernoulliLikelihood, ContinuousBernoulliLikelihood
 from models.config import NormalConfig, PointConfig
@@ -21,19 +22,21 @@ from models.point import Point
 
 
 class NormalLikelihood(Likelihood):
-    """p(x|z) of real pixels on the unit scale, with a fixed, per-image or per-pixel scale."""
+    """p(x|z) of real pixels on the unit scale, whose own scale `NormalConfig.scale` says."""
 
     is_mass = False
     support_words = "the finite real numbers"
 
     def __init__(self, config: NormalConfig, image_shape: tuple[int, int, int]) -> None:
-        """A location per element, and what the scale needs."""
+        """A location per element, and what the scale needs of the decoder."""
         super().__init__()
         self.channels = image_shape[0]
         self.scale = config.scale
         self.num_params = (
-            self.channels + {"fixed": 0, "per_image": 1, "per_pixel": self.channels}[config.scale]
+            self.channels + {"fixed": 0, "learned": 0, "per_image": 1, "per_pixel": self.channels}[config.scale]
         )
+        if config.scale == "learned":
+            self.raw_scale = nn.Parameter(torch.zeros(()))
         self.fixed_scale = config.fixed_scale
         # softplus(raw + start) begins at fixed_scale when the network's output begins at 0.
         self._start = config.fixed_scale + math.log(-math.expm1(-config.fixed_scale))
@@ -43,6 +46,8 @@ class NormalLikelihood(Likelihood):
         loc, raw = params.split([self.channels, self.num_params - self.channels], dim=-3)
         if self.scale == "fixed":
             return DiagonalNormal(loc, loc.new_tensor(self.fixed_scale), event_dim=EVENT_DIM)
+        if self.scale == "learned":
+            raw = self.raw_scale
         if self.scale == "per_image":
             raw = raw.flatten(-EVENT_DIM).mean(-1)[..., None, None, None]
         return DiagonalNormal(loc, positive(raw + self._start), event_dim=EVENT_DIM)
