@@ -117,9 +117,10 @@ def test_card_has_the_numbers_the_recipe_and_the_licence(bundle_path: Path) -> N
     assert "IWAE, K = 8 | 5 |" in card
     assert "CC BY 4.0" in card
     assert "[vae.encoder]" in card
-    assert "/v1/models/tiny/elbo" in card
+    assert "/v1/models/tiny\n" in card
+    assert f"| {evaluation.baselines[0].bits_per_dim:.4f} |" in card
     assert "discretised mixture of 1 logistics over 17 levels" in card
-    assert f"{evaluation.rate_nats:.2f} nats, distortion" in card
+    assert f"{evaluation.rate_nats:.2f} nats (rate" in card
 
 
 def test_model_over_the_size_limit_is_refused_before_anything_is_written(
