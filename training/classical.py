@@ -38,8 +38,8 @@ def fit_ppca(vae: VAE, x: Rows, *, seed: int) -> dict[str, float]:
     """Probabilistic PCA's maximum of likelihood, with the exact posterior for an encoder.
 
     W = U (L - s^2)^(1/2), s^2 the mean of the left-out eigenvalues, q(z|x) = N(L^-1 W'(x - m),
-    s^2 L^-1) = p(z|x). The eigenvalues are the unbiased covariance's, as scikit-learn's are: N/(N-1)
-    times those of the maximum.
+    s^2 L^-1) = p(z|x). The eigenvalues L are those of the unbiased covariance, as scikit-learn's
+    are: N/(N-1) times those of the maximum.
 
     Args:
         vae: Affine networks, a `normal` likelihood with a `learned` scale, a standard normal prior.
@@ -122,7 +122,8 @@ def _set_affine(network: nn.Module, weight: np.ndarray, bias: np.ndarray) -> Non
 
 
 def _softplus_inverse(scale: np.ndarray) -> np.ndarray:
-    return scale + np.log(-np.expm1(-scale))
+    raw: np.ndarray = scale + np.log(-np.expm1(-scale))
+    return raw
 
 
 CLASSICAL: dict[str, Callable[..., dict[str, float]]] = {

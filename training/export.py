@@ -16,7 +16,7 @@ from models.noise import BatchNoise
 from models.repository import Repository
 from models.vae import VAE
 from training.card import write_card
-from training.evaluate import EvaluationSettings, choose_subset
+from training.evaluate import EvaluationSettings, choose_subset, most_probable_labels
 from training.gallery import COLUMNS, picture_of
 from training.trained import load_run, load_test_images
 
@@ -79,10 +79,9 @@ def export_run(
         provenance=run.provenance(),
     )
     vae = run.vae.cpu()  # where the evaluation left it, it may be elsewhere
-    pictures = {
-        "samples.png": picture_of(draw_samples(vae, _NUM_SAMPLES), config.image),
-        "reconstructions.png": picture_of(reconstruct_some(vae, x), config.image),
-    }
+    pictures = {"reconstructions.png": picture_of(reconstruct_some(vae, x), config.image)}
+    if vae.has_density:
+        pictures["samples.png"] = picture_of(draw_samples(vae, _NUM_SAMPLES), config.image)
     _check_size(vae, evaluation, pictures)
     save_bundle(
         target,
@@ -98,16 +97,25 @@ def export_run(
 
 @torch.no_grad()
 def draw_samples(vae: VAE, count: int, *, seed: int = PICTURE_SEED) -> Tensor:
-    """Means of p(x|z) at draws z ~ p(z): what the service gives for the same seed."""
-    noise = BatchNoise(seed, count, "prior").draw(1, vae.latent_shape)[0]
-    return vae.likelihood(vae.prior().from_noise(noise)).mean
+    """Means of p(x|z) at draws z ~ p(z): what the service gives for the same seed.
+
+    Of a model with labels each of them in turn, at draws from p(z|y).
+    """
+    y = torch.arange(count) % vae.num_labels if vae.num_labels else None
+    prior = vae.prior(y)
+    noise = BatchNoise(seed, count, "prior").draw_for(prior, 1)[0]
+    return vae.likelihood(prior.from_noise(noise), y).mean
 
 
 @torch.no_grad()
 def reconstruct_some(vae: VAE, x: Tensor) -> Tensor:
-    """A row of random test images, a row of reconstructions (means at the means), and so on."""
+    """A row of random test images, a row of reconstructions (means at the means), and so on.
+
+    A model with labels is given the most probable ones.
+    """
     chosen = x[choose_subset(len(x), _NUM_RECONSTRUCTIONS, seed=PICTURE_SEED)]
-    means = vae.likelihood(vae.posterior(chosen).mean).mean
+    y = most_probable_labels(vae, chosen)
+    means = vae.likelihood(vae.posterior(chosen, y).mean, y).mean
     rows = zip(chosen.split(COLUMNS), means.split(COLUMNS), strict=True)
     return torch.cat([row for pair in rows for row in pair])
 

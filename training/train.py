@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 from lightning_fabric import Fabric
 from rich.console import Console
 from torch import Tensor
@@ -28,11 +28,12 @@ from models.evidence import estimate_log_px
 from models.vae import VAE
 from training.batches import Data, load_data
 from training.checkpoint import restore_checkpoint, save_checkpoint
+from training.classical import CLASSICAL
 from training.config import ObjectiveConfig, Recipe
 from training.curves import Curves
 from training.interruption import Interrupted, Interruption
 from training.marginal import num_needed, start_from_marginal
-from training.objectives import OBJECTIVES
+from training.objectives import OBJECTIVES, Annealing, squared_error
 from training.optimizer import clip_gradient, follow, make_optimizer, set_learning_rate
 from training.order import Plan, mix
 from training.progress import Bar, Window
@@ -91,6 +92,8 @@ def train(
     console = console or Console()
     claim(run_dir, recipe, resume=resume, comments=comments)
     data = load_data(recipe, data_dir, console)
+    if recipe.objective.kind in CLASSICAL:
+        return fit(recipe, data, run_dir=run_dir)
     training = begin(recipe, data, run_dir=run_dir, device=device)
     if resume:
         restore(training, console)
@@ -162,9 +165,12 @@ def begin(recipe: Recipe, data: Data, *, run_dir: Path, device: str) -> Training
     if recipe.start is not None:
         done.seconds = start_from(run_dir.parent / recipe.start, vae)
     elif settings.start_from_marginal:
-        some = torch.randperm(len(data.cache))[:num_needed(vae)]
+        some = torch.randperm(len(data.cache))[: num_needed(vae)]
         start_from_marginal(vae, data.batch(some, recipe, progress=1.0).x)
-    maximised = OBJECTIVES[recipe.objective.kind](vae, kl_warmup_epochs=settings.kl_warmup_epochs)
+    elif recipe.vae.prior.kind == "vamp":
+        start_pseudo_inputs(vae, data, recipe)
+    annealing = Annealing(settings.kl_warmup_epochs, settings.epochs / settings.kl_cycles)
+    maximised = OBJECTIVES[recipe.objective.kind](vae, recipe.objective, annealing=annealing)
     objective, optimizer = fabric.setup(maximised, make_optimizer(vae, recipe.optimizer))
     count = len(data.cache)
     return Training(
@@ -180,6 +186,31 @@ def begin(recipe: Recipe, data: Data, *, run_dir: Path, device: str) -> Training
         done=done,
         next_checkpoint=time.monotonic() + settings.checkpoint_seconds,
     )
+
+
+def start_pseudo_inputs(vae: VAE, data: Data, recipe: Recipe) -> None:
+    """Put random training images, in turn where they are few, into a VampPrior's pseudo-inputs."""
+    pseudo_inputs = vae.get_parameter("_prior.pseudo_inputs").data
+    generator = torch.Generator().manual_seed(recipe.seed)
+    order = torch.randperm(len(data.cache), generator=generator)
+    chosen = order.repeat(math.ceil(len(pseudo_inputs) / len(order)))[: len(pseudo_inputs)]
+    batch = data.batch(chosen, recipe, progress=1.0)
+    pseudo_inputs.copy_(batch.x / vae.unit_scale)
+
+
+def fit(recipe: Recipe, data: Data, *, run_dir: Path) -> Progressed:
+    """A classical model at once, in the files that a finished run has."""
+    started, vae = time.monotonic(), VAE(recipe.vae)
+    everything = torch.arange(len(data.cache))
+    x = data.batch(everything, recipe, progress=1.0).x.flatten(1).double().numpy()
+    found = CLASSICAL[recipe.objective.kind](vae, x, seed=recipe.seed)
+    save_best(run_dir, vae)
+    done = Progressed(step=1, best_epoch=1, stopped_because="it was fitted at once")
+    done.seconds = time.monotonic() - started
+    append_line(run_dir / LOG, {"epoch": 1, "step": 1, "seconds": done.seconds, **found})
+    device = torch.device("cpu")
+    write_state(run_dir, recipe, done, dataset_sha256=data.sha256, device=device)
+    return done
 
 
 def save(training: Training) -> None:
@@ -290,7 +321,7 @@ def assess(training: Training) -> dict[str, Any]:
         RunError: The disk is full or cannot be written to.
     """
     recipe, done = training.recipe, training.done
-    bound_nats, error_nats = validate(training.average, training.data.validation, recipe.objective)
+    bound_nats, error_nats = validate(training.average, training.data, recipe.objective)
     keep_best(training, bound_nats, error_nats)
     done.stopped_because = why_over(training)
     line = log_line(training)
@@ -307,27 +338,30 @@ def assess(training: Training) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def validate(
-    vae: VAE, x: Float[Tensor, "batch channel height width"], objective: ObjectiveConfig
-) -> tuple[float, float]:
-    """Mean of the bound that the objective maximises, and its standard error over the images.
+def validate(vae: VAE, data: Data, objective: ObjectiveConfig) -> tuple[float, float]:
+    """Mean of the unmodified bound of the held-out images, and its standard error over them.
 
-    Nats; the same draws every time.
+    Nats, the same draws every time: the importance-weighted bound for `iwae`, the ELBO otherwise,
+    given the label where there is no classifier to do without. Of an autoencoder minus the squared
+    error, in place of nats.
     """
     weight, bounds = next(vae.parameters()), []
-    for first in range(0, len(x), _VALIDATION_BATCH):
-        part = x[first : first + _VALIDATION_BATCH].to(weight)
-        k, seed = objective.num_samples, _VALIDATION_SEED
-        if objective.kind == "iwae":
-            scored = estimate_log_px(vae, part, num_samples=k, seed=seed, first_item=first)
+    labels = None if vae.config.classifier is not None else data.validation_labels
+    k, seed = objective.num_samples, _VALIDATION_SEED
+    for first in range(0, len(data.validation), _VALIDATION_BATCH):
+        x = data.validation[first : first + _VALIDATION_BATCH].to(weight)
+        y = None if labels is None else labels[first : first + len(x)].to(x.device)
+        if not vae.has_density:
+            bounds.append(-squared_error(vae, x).double().cpu())
+        elif objective.kind == "iwae":
+            scored = estimate_log_px(vae, x, num_samples=k, seed=seed, first_item=first, y=y)
             bounds.append(scored.estimate_nats)
         else:
-            bounds.append(
-                estimate_elbo(vae, part, num_samples=k, seed=seed, first_item=first).elbo_nats
-            )
-    total = sum(float(bound.sum()) for bound in bounds)
-    error = torch.cat(bounds).std() / math.sqrt(len(x)) if len(x) > 1 else math.inf
-    return total / len(x), float(error)
+            scored_elbo = estimate_elbo(vae, x, num_samples=k, seed=seed, first_item=first, y=y)
+            bounds.append(scored_elbo.elbo_nats)
+    total, count = sum(float(bound.sum()) for bound in bounds), len(data.validation)
+    error = torch.cat(bounds).std() / math.sqrt(count) if count > 1 else math.inf
+    return total / count, float(error)
 
 
 def keep_best(training: Training, bound_nats: float, error_nats: float) -> None:
