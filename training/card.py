@@ -29,7 +29,7 @@ def write_card(config: BundleConfig, evaluation: Evaluation, dataset: Dataset, v
 ![samples](samples.png)
 
 New images that the model draws: the mean of p(x|z), the picture that a latent z stands for, at \
-random z. `GET /v1/models/{config.name}/sample?n=64&seed=0` gives the same ones in their own size.
+random z. {_about_samples(config)}
 
 ![reconstructions](reconstructions.png)
 
@@ -92,6 +92,13 @@ def _what_it_is(config: BundleConfig, dataset: Dataset) -> str:
         f"{prod(config.vae.latent_shape):,} numbers and a latent into a picture, draws new "
         "pictures, and says how probable a picture is under the model."
     )
+
+
+def _about_samples(config: BundleConfig) -> str:
+    if config.vae.num_labels:
+        return "The classes take turns."
+    path = f"/v1/models/{config.name}/sample?n=64&seed=0"
+    return f"`GET {path}` gives the same ones in their own size."
 
 
 def _image_words(config: BundleConfig) -> str:

@@ -3,8 +3,8 @@
 The digests, seen as numbers in [0, 1), are uniform: below 0.1 is the test split, below 0.2 the
 validation split, the rest trains. So exact copies, whose digests are one, never straddle, the order
 and names of files mean nothing, and a picture that is added moves no other. Only where that gives a
-held-out split fewer than four distinct pictures, it takes those with the next digests too, and
-never more than a quarter of all: below about a hundred pictures, an added one may move another.
+held-out split fewer than eight distinct pictures, it takes those with the next digests too, and
+never more than a quarter of all: below about 150 pictures, an added one may move another.
 """
 
 from bisect import bisect_left
@@ -24,7 +24,7 @@ PARTS = {
 }
 """What a split is called in the names of folders and arrays, and what it is."""
 
-_FEWEST = 4
+_FEWEST = 8
 _TENTH = 2**256 // 10
 
 

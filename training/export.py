@@ -9,14 +9,16 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
+from models.bounds import CHUNK_ROWS, run_steps
 from models.bundle import save_bundle
 from models.bundle_schema import BundleConfig, Evaluation
 from models.errors import ConfigError
+from models.labels import guess_steps
 from models.noise import BatchNoise
 from models.repository import Repository
 from models.vae import VAE
 from training.card import write_card
-from training.evaluate import EvaluationSettings, choose_subset, most_probable_labels
+from training.evaluate import EvaluationSettings, choose_subset
 from training.gallery import COLUMNS, picture_of
 from training.trained import load_run, load_test_images
 
@@ -90,7 +92,7 @@ def export_run(
         evaluation=evaluation,
         card=write_card(config, evaluation, dataset, vae),
         pictures=pictures,
-        parity_inputs=x[:8],
+        parity_inputs=x[torch.arange(8) % len(x)],  # of a small test split, some again
     )
     return target
 
@@ -99,7 +101,7 @@ def export_run(
 def draw_samples(vae: VAE, count: int, *, seed: int = PICTURE_SEED) -> Tensor:
     """Means of p(x|z) at draws z ~ p(z): what the service gives for the same seed.
 
-    Of a model with labels each of them in turn, at draws from p(z|y).
+    A model with labels draws the labels in turn.
     """
     y = torch.arange(count) % vae.num_labels if vae.num_labels else None
     prior = vae.prior(y)
@@ -111,10 +113,12 @@ def draw_samples(vae: VAE, count: int, *, seed: int = PICTURE_SEED) -> Tensor:
 def reconstruct_some(vae: VAE, x: Tensor) -> Tensor:
     """A row of random test images, a row of reconstructions (means at the means), and so on.
 
-    A model with labels is given the most probable ones.
+    A model with labels takes the one that it finds most probable.
     """
     chosen = x[choose_subset(len(x), _NUM_RECONSTRUCTIONS, seed=PICTURE_SEED)]
-    y = most_probable_labels(vae, chosen)
+    y = None
+    if vae.num_labels:
+        y = run_steps(guess_steps(vae, chosen, chunk_rows=CHUNK_ROWS)).argmax(-1)
     means = vae.likelihood(vae.posterior(chosen, y).mean, y).mean
     rows = zip(chosen.split(COLUMNS), means.split(COLUMNS), strict=True)
     return torch.cat([row for pair in rows for row in pair])

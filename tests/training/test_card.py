@@ -87,6 +87,7 @@ def test_it_names_the_labels_and_whether_the_model_takes_them() -> None:
     assert "of 2 classes, `zero`, `one`; the model was trained without them." in card_of()
     given = RECIPE.vae.model_copy(update={"num_labels": 2})
     assert "`one`; every operation takes one as `label`." in card_of(vae=given)
+    assert "The classes take turns." in card_of(vae=given)
     assert "classes" not in card_of(labels=())
 
 

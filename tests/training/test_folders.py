@@ -57,7 +57,7 @@ def test_a_plain_folder_has_no_labels_and_three_splits(tmp_path: Path) -> None:
 
 
 def test_added_files_move_no_others_and_other_names_change_nothing(tmp_path: Path) -> None:
-    fill(tmp_path, 150)
+    fill(tmp_path, 250)
     before = load(str(tmp_path))
     for path in list(tmp_path.iterdir()):
         path.rename(tmp_path / f"renamed-{path.name}")
