@@ -7,6 +7,7 @@ the bundle, so that the same file trains the same model again.
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -51,7 +52,8 @@ class ELBOConfig(Config):
     kl: Literal["analytic", "sampled"] = "analytic"
     """Closed form where there is one, or a mean over the draws."""
     free_bits_nats: NonNegativeFloat = 0.0
-    """Least batch-mean KL of each dimension, or group, that is asked for (Kingma et al. 2016)."""
+    """Least batch-mean KL that costs nothing (Kingma et al. 2016): of each dimension where the KL is
+    analytic and q and p factorise, of each group of a ladder, otherwise of the whole latent."""
 
 
 class CapacityConfig(Config):
@@ -260,17 +262,23 @@ def _refusals(r: Recipe) -> list[tuple[bool, str, str]]:
             "Set training.kl_warmup_epochs = 0 and training.kl_cycles = 1.",
         ),
         (
-            training.kl_cycles == 1 or training.kl_warmup_epochs > 0,
-            "A cycle repeats the KL's warm-up",
-            "Set training.kl_warmup_epochs.",
+            training.kl_cycles == 1
+            or 0 < training.kl_warmup_epochs <= training.epochs / training.kl_cycles,
+            "A cycle repeats the KL's warm-up, and is at least as long",
+            "Set training.kl_warmup_epochs, to training.epochs / training.kl_cycles at most.",
         ),
         (
             kind != "iwae"
             or getattr(objective, "gradient", "plain") == "plain"
-            or (posterior in ("diagonal_normal", "full_normal") and vae.prior.kind != "vamp"),
-            "The gradients stl and dreg stop at a posterior of one layer, which the prior must not "
-            "hold too",
+            or posterior in ("diagonal_normal", "full_normal"),
+            "The gradients stl and dreg need a posterior of one layer",
             "Set objective.gradient = 'plain'.",
+        ),
+        (
+            posterior != "bottom_up" or getattr(objective, "free_bits_nats", 0.0) == 0,
+            "Free bits are of KLs, which may not be negative; a bottom_up posterior has none for "
+            "its groups",
+            "Set objective.free_bits_nats = 0, or take a ladder.",
         ),
         (
             getattr(objective, "baseline", "none") == "none" or objective.num_samples > 1,
@@ -286,6 +294,11 @@ def _refusals(r: Recipe) -> list[tuple[bool, str, str]]:
             kind == "m2" or r.dataset.labels_per_class == 0,
             "Only m2 learns where labels are missing",
             "Set dataset.labels_per_class = 0, or objective.kind = 'm2'.",
+        ),
+        (
+            kind not in ("ppca", "pca") or prod(vae.latent_shape) < vae.num_dimensions,
+            "Principal components are fewer than pixels",
+            "Set vae.latent_shape lower.",
         ),
         (
             (kind in ("autoencoder", "pca")) == (posterior == "point"),

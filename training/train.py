@@ -33,8 +33,8 @@ from training.config import ObjectiveConfig, Recipe
 from training.curves import Curves
 from training.interruption import Interrupted, Interruption
 from training.marginal import num_needed, start_from_marginal
-from training.objectives import OBJECTIVES, Annealing, squared_error
-from training.optimizer import clip_gradient, follow, make_optimizer, set_learning_rate
+from training.objectives import OBJECTIVES, Annealing, final_bound, squared_error
+from training.optimizer import clip_gradient, follow, make_optimizer, project, set_learning_rate
 from training.order import Plan, mix
 from training.progress import Bar, Window
 from training.provenance import record_start
@@ -164,11 +164,12 @@ def begin(recipe: Recipe, data: Data, *, run_dir: Path, device: str) -> Training
     done = Progressed()
     if recipe.start is not None:
         done.seconds = start_from(run_dir.parent / recipe.start, vae)
-    elif settings.start_from_marginal:
-        some = torch.randperm(len(data.cache))[: num_needed(vae)]
-        start_from_marginal(vae, data.batch(some, recipe, progress=1.0).x)
-    elif recipe.vae.prior.kind == "vamp":
-        start_pseudo_inputs(vae, data, recipe)
+    else:
+        if settings.start_from_marginal:
+            some = torch.randperm(len(data.cache))[: num_needed(vae)]
+            start_from_marginal(vae, data.batch(some, recipe, progress=1.0).x)
+        if recipe.vae.prior.kind == "vamp":
+            start_pseudo_inputs(vae, data, recipe)
     annealing = Annealing(settings.kl_warmup_epochs, settings.epochs / settings.kl_cycles)
     maximised = OBJECTIVES[recipe.objective.kind](vae, recipe.objective, annealing=annealing)
     objective, optimizer = fabric.setup(maximised, make_optimizer(vae, recipe.optimizer))
@@ -200,14 +201,36 @@ def start_pseudo_inputs(vae: VAE, data: Data, recipe: Recipe) -> None:
 
 def fit(recipe: Recipe, data: Data, *, run_dir: Path) -> Progressed:
     """A classical model at once, in the files that a finished run has."""
-    started, vae = time.monotonic(), VAE(recipe.vae)
+    started = time.monotonic()
+    torch.manual_seed(recipe.seed)
+    vae = VAE(recipe.vae).eval()
     everything = torch.arange(len(data.cache))
     x = data.batch(everything, recipe, progress=1.0).x.flatten(1).double().numpy()
     found = CLASSICAL[recipe.objective.kind](vae, x, seed=recipe.seed)
     save_best(run_dir, vae)
-    done = Progressed(step=1, best_epoch=1, stopped_because="it was fitted at once")
-    done.seconds = time.monotonic() - started
-    append_line(run_dir / LOG, {"epoch": 1, "step": 1, "seconds": done.seconds, **found})
+    bound_nats, error_nats = validate(vae, data, recipe.objective)
+    done = Progressed(
+        step=1,
+        bound_nats=bound_nats,
+        bound_error_nats=error_nats,
+        best_bound_nats=bound_nats,
+        best_error_nats=error_nats,
+        best_epoch=1,
+        stopped_because="it was fitted at once",
+        seconds=time.monotonic() - started,
+    )
+    trim_log(run_dir, step=0)
+    append_line(
+        run_dir / LOG,
+        {
+            "epoch": 1,
+            "step": 1,
+            "seconds": round(done.seconds, 1),
+            "validation_bound_nats": bound_nats,
+            "validation_standard_error_nats": error_nats,
+            **found,
+        },
+    )
     device = torch.device("cpu")
     write_state(run_dir, recipe, done, dataset_sha256=data.sha256, device=device)
     return done
@@ -277,6 +300,7 @@ def take_step(training: Training, chosen: Int64[Tensor, " batch"]) -> None:
     is_finite = bool(norm.isfinite())
     if is_finite:
         training.optimizer.step()
+        project(training.vae)
         decay = min(recipe.training.ema_decay, (1 + at.step) / (10 + at.step))
         follow(training.average, training.vae, decay=decay)
     done.step += 1
@@ -339,13 +363,16 @@ def assess(training: Training) -> dict[str, Any]:
 
 @torch.no_grad()
 def validate(vae: VAE, data: Data, objective: ObjectiveConfig) -> tuple[float, float]:
-    """Mean of the unmodified bound of the held-out images, and its standard error over them.
+    """Mean of the held-out images' bound, and its standard error over them.
 
-    Nats, the same draws every time: the importance-weighted bound for `iwae`, the ELBO otherwise,
-    given the label where there is no classifier to do without. Of an autoencoder minus the squared
-    error, in place of nats.
+    Nats, the same draws every time: the importance-weighted bound for `iwae`, otherwise the ELBO
+    with its KL weighed as the objective does (`final_bound`); given the label where there is no
+    classifier to do without. Of an autoencoder minus the squared error, in place of nats.
     """
-    weight, bounds = next(vae.parameters()), []
+    weight = next(vae.parameters())
+    bounds: list[Tensor] = []
+    log_likelihoods: list[Tensor] = []
+    kls: list[Tensor] = []
     labels = None if vae.config.classifier is not None else data.validation_labels
     k, seed = objective.num_samples, _VALIDATION_SEED
     for first in range(0, len(data.validation), _VALIDATION_BATCH):
@@ -357,11 +384,14 @@ def validate(vae: VAE, data: Data, objective: ObjectiveConfig) -> tuple[float, f
             scored = estimate_log_px(vae, x, num_samples=k, seed=seed, first_item=first, y=y)
             bounds.append(scored.estimate_nats)
         else:
-            scored_elbo = estimate_elbo(vae, x, num_samples=k, seed=seed, first_item=first, y=y)
-            bounds.append(scored_elbo.elbo_nats)
-    total, count = sum(float(bound.sum()) for bound in bounds), len(data.validation)
-    error = torch.cat(bounds).std() / math.sqrt(count) if count > 1 else math.inf
-    return total / count, float(error)
+            parts = estimate_elbo(vae, x, num_samples=k, seed=seed, first_item=first, y=y)
+            log_likelihoods.append(parts.expected_log_likelihood_nats)
+            kls.append(parts.kl_nats)
+    if log_likelihoods:
+        bounds = [final_bound(objective, torch.cat(log_likelihoods), torch.cat(kls))]
+    bound = torch.cat(bounds)
+    error = bound.std() / math.sqrt(len(bound)) if len(bound) > 1 else math.inf
+    return float(bound.mean()), float(error)
 
 
 def keep_best(training: Training, bound_nats: float, error_nats: float) -> None:
