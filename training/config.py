@@ -52,7 +52,7 @@ class ELBOConfig(Config):
     kl: Literal["analytic", "sampled"] = "analytic"
     """Closed form where there is one, or a mean over the draws."""
     free_bits_nats: NonNegativeFloat = 0.0
-    """Least batch-mean KL that costs nothing (Kingma et al. 2016): of each dimension where the KL is
+    """Batch-mean KL that costs nothing (Kingma et al. 2016): of each dimension where the KL is
     analytic and q and p factorise, of each group of a ladder, otherwise of the whole latent."""
 
 

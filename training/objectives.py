@@ -118,8 +118,8 @@ def elbo_terms(loss: Tensor, log_likelihood: Tensor, kl: Tensor, **more: Tensor 
 def kl_groups(q: Posterior, p: Prior, z: Tensor, *, sampled: bool) -> Float[Tensor, " group"]:
     """Batch means of the KL of each part that has one of its own, nats; their sum is the KL.
 
-    Parts are latent dimensions where the KL is analytic and q and p factorise, a hierarchy's groups,
-    or the whole latent.
+    Parts are latent dimensions where the KL is analytic and q and p factorise, the groups of a
+    hierarchy, or the whole latent.
     """
     if sampled or not has_analytic_kl(q, p):
         return log_ratios(q, p, z).mean((0, 1))
