@@ -31,6 +31,7 @@ from training.checkpoint import restore_checkpoint, save_checkpoint
 from training.classical import CLASSICAL
 from training.config import ObjectiveConfig, Recipe
 from training.curves import Curves
+from training.datasets import Dataset
 from training.interruption import Interrupted, Interruption
 from training.marginal import num_needed, start_from_marginal
 from training.objectives import OBJECTIVES, Annealing, final_bound, squared_error
@@ -65,6 +66,7 @@ def train(
     limit_seconds: float = math.inf,
     tensorboard: bool = True,
     comments: Mapping[str, Sequence[str]] | None = None,
+    dataset: Dataset | None = None,
 ) -> Progressed:
     """Train a recipe's model and keep the averaged weights that validate best.
 
@@ -78,6 +80,7 @@ def train(
         limit_seconds: Write a checkpoint and return after this time, counted from the call.
         tensorboard: Write its files into the run's folder too.
         comments: Lines for the stored recipe's tables, as `config.to_toml` takes them.
+        dataset: The recipe's, if it is loaded already.
 
     Returns:
         How far it came; `stopped_because` is empty when it was the limit that ended it.
@@ -91,7 +94,7 @@ def train(
     deadline = time.monotonic() + limit_seconds
     console = console or Console()
     claim(run_dir, recipe, resume=resume, comments=comments)
-    data = load_data(recipe, data_dir, console)
+    data = load_data(recipe, data_dir, console, dataset=dataset)
     if recipe.objective.kind in CLASSICAL:
         return fit(recipe, data, run_dir=run_dir)
     training = begin(recipe, data, run_dir=run_dir, device=device)
@@ -274,6 +277,7 @@ def restore(training: Training, console: Console) -> None:
         training.average.load_state_dict(state["average"])
         training.optimizer.load_state_dict(state["optimizer"])
         training.done = Progressed(**state["done"])
+        training.done.stopped_because = training.done.stopped_because or why_over(training)
         training.window = Window(**state.get("window", {}))
     trim_log(training.run_dir, step=training.done.step)
 
