@@ -57,7 +57,7 @@ class BundleConfig(Config):
 class Estimate(Config):
     """One number about the test set, and all that is needed to get it again."""
 
-    estimator: Literal["elbo", "iwae", "prior"]
+    estimator: Literal["elbo", "iwae", "prior", "exact"]
     num_samples: PositiveInt
     """Draws per image, K."""
     n: PositiveInt
@@ -75,7 +75,7 @@ class Estimate(Config):
 class Reference(Config):
     """Per-image scores of held-out data, ascending: what percentiles are taken among."""
 
-    estimator: Literal["elbo", "iwae", "prior"]
+    estimator: Literal["elbo", "iwae", "prior", "exact"]
     num_samples: PositiveInt
     values_nats: tuple[float, ...]
 
@@ -100,6 +100,18 @@ class Baseline(Config):
     """Over images: sd / sqrt(n); None where files hold many images."""
 
 
+class Classification(Config):
+    """How often the most probable label is an image's own."""
+
+    method: Literal["classifier", "bayes"]
+    num_samples: NonNegativeInt
+    """Draws for each label; 0 for a classifier."""
+    n: PositiveInt
+    accuracy: Annotated[float, Field(ge=0, le=1)]
+    standard_error: float
+    """Over images: of a proportion."""
+
+
 class Evaluation(Config):
     """evaluation.json: the model on held-out data."""
 
@@ -107,11 +119,18 @@ class Evaluation(Config):
     split: str
     num_images: NonNegativeInt
     estimates: tuple[Estimate, ...]
-    rate_nats: float
-    distortion_nats: float
+    rate_nats: float | None = None
+    distortion_nats: float | None = None
+    """Both None where there is no likelihood: of an autoencoder."""
     active_units: NonNegativeInt
     kl_per_dimension_nats: tuple[float, ...] = ()
-    """Data mean of each latent dimension's KL, in the latent's C order."""
+    """Data mean of each latent dimension's KL, in the latent's C order, where it factorises."""
+    kl_per_group_nats: tuple[float, ...] = ()
+    """Data mean of the KL of each group of a hierarchy."""
+    squared_error: float | None = None
+    """Of an autoencoder: data mean of |x - picture|^2, summed over the elements."""
+    classification: Classification | None = None
+    """Of a model with labels, where the test images have them too."""
     references: tuple[Reference, ...] = ()
     baselines: tuple[Baseline, ...] = ()
     """Empty for a density, which has no bits per dim."""

@@ -8,10 +8,11 @@ from jaxtyping import Float, Int64, UInt8
 from rich.console import Console
 from torch import Tensor
 
+from models.errors import ConfigError
 from training.augmentation import augment
 from training.config import Recipe
 from training.datasets import Dataset, load
-from training.objectives import Batch
+from training.objectives import UNLABELLED, Batch
 
 
 @dataclass(frozen=True)
@@ -21,15 +22,26 @@ class Data:
     cache: UInt8[Tensor, "batch channel height width"]
     """Training images as levels, or as grey values where each step binarises anew."""
     labels: Int64[Tensor, " batch"] | None
-    """Of the training images, where the data set has them."""
+    """Of the training images, for a model with labels; `UNLABELLED` where they are not known."""
     validation: Float[Tensor, "held_out channel height width"]
     """Observations, binarised once."""
+    validation_labels: Int64[Tensor, " held_out"] | None
     sha256: str
 
     def batch(self, chosen: Int64[Tensor, " batch"], recipe: Recipe, *, progress: float) -> Batch:
-        """The images at these positions as observations, on the CPU; moved and binarised anew."""
-        labels = None if self.labels is None else self.labels[chosen]
-        return Batch(observe(self.cache[chosen], recipe, progress), labels)
+        """The images at these positions as observations, on the CPU; moved and binarised anew.
+
+        Where few labels are known, as many images that have one come along, drawn by torch.
+        """
+        x = observe(self.cache[chosen], recipe, progress)
+        if self.labels is None:
+            return Batch(x)
+        if recipe.dataset.labels_per_class == 0:
+            return Batch(x, self.labels[chosen])
+        (known,) = torch.where(self.labels != UNLABELLED)
+        taught = known[torch.randint(len(known), (len(chosen),))]
+        labelled = Batch(observe(self.cache[taught], recipe, progress), self.labels[taught])
+        return Batch(x, self.labels[chosen], labelled)
 
 
 def load_data(
@@ -38,17 +50,56 @@ def load_data(
     """The training and validation splits of the recipe's data set, which may be loaded already.
 
     Raises:
+        ConfigError: The model has other labels than the data set.
         DatasetError: It is not at hand.
     """
     if dataset is None:
         dataset = load(recipe.dataset.name, data_dir=data_dir, console=console)
-    labels = dataset.train.labels
+    labels, held_out = _labels(dataset, recipe)
     return Data(
         cache=torch.from_numpy(dataset.train.read_levels(recipe.image, console=console)),
-        labels=None if labels is None else torch.from_numpy(labels),
+        labels=labels,
         validation=torch.from_numpy(dataset.validation.observations(recipe.image, console=console)),
+        validation_labels=held_out,
         sha256=dataset.sha256,
     )
+
+
+def _labels(dataset: Dataset, recipe: Recipe) -> tuple[Tensor | None, Tensor | None]:
+    """Of the training images, as far as they are to be known, and of those held out."""
+    if recipe.vae.num_labels == 0:
+        return None, None
+    train, held_out = dataset.train.labels, dataset.validation.labels
+    if train is None or held_out is None or train.max() >= recipe.vae.num_labels:
+        found = "none" if train is None else f"labels up to {train.max()}"
+        raise ConfigError(
+            f"A model with labels is trained on as many; received {found} in {dataset.name} for "
+            f"vae.num_labels = {recipe.vae.num_labels}. Make them equal."
+        )
+    labels = torch.from_numpy(train)
+    if recipe.dataset.labels_per_class > 0:
+        labels = keep_some(labels, recipe.dataset.labels_per_class, seed=recipe.seed)
+    return labels, torch.from_numpy(held_out)
+
+
+def keep_some(labels: Int64[Tensor, " batch"], per_class: int, *, seed: int) -> Tensor:
+    """The labels of a few random images of each class; `UNLABELLED` elsewhere.
+
+    Raises:
+        ConfigError: A class has fewer.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    kept = torch.full_like(labels, UNLABELLED)
+    for label in labels.unique().tolist():
+        (of_class,) = torch.where(labels == label)
+        if len(of_class) < per_class:
+            raise ConfigError(
+                f"Every class has the labels that are to be known; received {len(of_class)} of "
+                f"class {label} for dataset.labels_per_class = {per_class}. Ask for fewer."
+            )
+        order = torch.randperm(len(of_class), generator=generator)[:per_class]
+        kept[of_class[order]] = label
+    return kept
 
 
 def observe(

@@ -13,7 +13,7 @@ Source: Tipping and Bishop 1999, Journal of the Royal Statistical Society B 61(3
 
 import math
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from sklearn.mixture import GaussianMixture
 from torch import nn
 
 from models.config import NormalConfig
+from models.errors import ConfigError
 from models.vae import VAE
 
 Rows = Float64[np.ndarray, "datum pixel"]
@@ -38,8 +39,8 @@ def fit_ppca(vae: VAE, x: Rows, *, seed: int) -> dict[str, float]:
     """Probabilistic PCA's maximum of likelihood, with the exact posterior for an encoder.
 
     W = U (L - s^2)^(1/2), s^2 the mean of the left-out eigenvalues, q(z|x) = N(L^-1 W'(x - m),
-    s^2 L^-1) = p(z|x). The eigenvalues are the unbiased covariance's, as scikit-learn's are: N/(N-1)
-    times those of the maximum.
+    s^2 L^-1) = p(z|x). The eigenvalues L are those of the unbiased covariance, as scikit-learn's
+    are: N/(N-1) times those of the maximum.
 
     Args:
         vae: Affine networks, a `normal` likelihood with a `learned` scale, a standard normal prior.
@@ -48,10 +49,18 @@ def fit_ppca(vae: VAE, x: Rows, *, seed: int) -> dict[str, float]:
 
     Returns:
         The noise's standard deviation.
+
+    Raises:
+        ConfigError: There are fewer images than components, or these leave nothing over.
     """
-    components = PCA(vae.num_latents, svd_solver="covariance_eigh").fit(x)
+    components = _principal_components(vae.num_latents, x)
     mean, kept = components.mean_, components.explained_variance_
     noise = float(components.noise_variance_)
+    if noise < np.finfo(np.float32).eps * kept[0]:
+        raise ConfigError(
+            "Probabilistic PCA has some variance left for its noise; received none beyond "
+            f"{vae.num_latents} components. Set vae.latent_shape lower."
+        )
     loading = components.components_.T * np.sqrt(kept - noise)
     _set_affine(vae.decoder, loading, mean)
     likelihood = cast(NormalConfig, vae.config.likelihood)
@@ -78,8 +87,11 @@ def fit_pca(vae: VAE, x: Rows, *, seed: int) -> dict[str, float]:
 
     Returns:
         The part of the variance that the components keep.
+
+    Raises:
+        ConfigError: There are fewer images than components.
     """
-    fitted = PCA(vae.num_latents, svd_solver="covariance_eigh").fit(x)
+    fitted = _principal_components(vae.num_latents, x)
     _set_affine(vae.decoder, fitted.components_.T, fitted.mean_)
     _set_affine(vae.encoder, fitted.components_ / 2, fitted.components_ @ (0.5 - fitted.mean_))
     return {"explained_variance": float(fitted.explained_variance_ratio_.sum())}
@@ -96,13 +108,17 @@ def fit_gaussian_mixture(vae: VAE, x: Rows, *, seed: int) -> dict[str, float]:
 
     Returns:
         EM's steps, and the mean log-likelihood of the training set in nats.
+
+    Raises:
+        ConfigError: There are fewer images than components.
     """
-    mixture = GaussianMixture(
+    _need_images(vae.num_latents, x)
+    mixture = BoundedMixture(
         vae.num_latents,
         covariance_type="diag",
         reg_covar=MIN_SCALE**2,
         max_iter=MAX_STEPS,
-        random_state=seed,
+        random_state=seed % 2**32,  # numpy takes no larger one
     ).fit(x)
     likelihood = cast(NormalConfig, vae.config.likelihood)
     start = _softplus_inverse(np.array(likelihood.fixed_scale))
@@ -111,6 +127,31 @@ def fit_gaussian_mixture(vae: VAE, x: Rows, *, seed: int) -> dict[str, float]:
     _set_affine(vae.decoder, rows.T, np.zeros(rows.shape[1]))
     vae.get_parameter("_prior.logits").data.copy_(torch.from_numpy(np.log(mixture.weights_)))
     return {"em_steps": float(mixture.n_iter_), "train_log_px_nats": float(mixture.score(x))}
+
+
+class BoundedMixture(GaussianMixture):  # type: ignore[misc]
+    """Diagonal normals whose variances are `reg_covar` at least; EM never lowers the likelihood.
+
+    scikit-learn adds `reg_covar` to every variance instead, which is not the maximum of an M step.
+    """
+
+    def _m_step(self, *arguments: Any, **keywords: Any) -> None:
+        super()._m_step(*arguments, **keywords)
+        self.covariances_ = np.maximum(self.covariances_ - self.reg_covar, self.reg_covar)
+        self.precisions_cholesky_ = 1 / np.sqrt(self.covariances_)
+
+
+def _principal_components(count: int, x: Rows) -> PCA:
+    _need_images(count, x)
+    return PCA(count, svd_solver="covariance_eigh").fit(x)
+
+
+def _need_images(count: int, x: Rows) -> None:
+    if len(x) <= count:
+        raise ConfigError(
+            f"A classical model has fewer components than training images; received {count} and "
+            f"{len(x)}. Set vae.latent_shape lower."
+        )
 
 
 def _set_affine(network: nn.Module, weight: np.ndarray, bias: np.ndarray) -> None:
@@ -122,7 +163,8 @@ def _set_affine(network: nn.Module, weight: np.ndarray, bias: np.ndarray) -> Non
 
 
 def _softplus_inverse(scale: np.ndarray) -> np.ndarray:
-    return scale + np.log(-np.expm1(-scale))
+    raw: np.ndarray = scale + np.log(-np.expm1(-scale))
+    return raw
 
 
 CLASSICAL: dict[str, Callable[..., dict[str, float]]] = {

@@ -7,8 +7,9 @@ the bundle, so that the same file trains the same model again.
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
+from math import prod
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     Field,
@@ -28,30 +29,97 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Precision = Literal["32-true", "bf16-mixed", "64-true"]
 
 
+ClassicalKind = Literal["ppca", "pca", "gaussian_mixture"]
+
+
 class DatasetConfig(Config):
     """What is trained on."""
 
     name: str
     """A key of `training.known.DATASETS`, or the path of a folder of pictures, `.npz` or `.npy`."""
+    labels_per_class: NonNegativeInt = 0
+    """Training labels that are known of each class, chosen by the seed; 0 for all."""
 
 
 class ELBOConfig(Config):
-    """Maximise the ELBO."""
+    """Maximise the ELBO, or a variation of it."""
 
     kind: Literal["elbo"] = "elbo"
     num_samples: PositiveInt = 1
     """Draws per datum and step."""
+    beta: NonNegativeFloat = 1.0
+    """Weight of the KL (Higgins et al. 2017); 1 is the ELBO itself."""
+    kl: Literal["analytic", "sampled"] = "analytic"
+    """Closed form where there is one, or a mean over the draws."""
+    free_bits_nats: NonNegativeFloat = 0.0
+    """Batch-mean KL that costs nothing (Kingma et al. 2016): of each dimension where the KL is
+    analytic and q and p factorise, of each group of a ladder, otherwise of the whole latent."""
+
+
+class CapacityConfig(Config):
+    """Hold the KL at a capacity that rises (Burgess et al. 2018)."""
+
+    kind: Literal["capacity"] = "capacity"
+    num_samples: PositiveInt = 1
+    gamma: NonNegativeFloat = 100.0
+    capacity_nats: NonNegativeFloat = 25.0
+    """C at the end of its rise from 0."""
+    until: Annotated[float, Field(gt=0, le=1)] = 0.8
+    """Part of the run where it is reached."""
 
 
 class IWAEConfig(Config):
     """Maximise the importance-weighted bound of K draws."""
 
     kind: Literal["iwae"] = "iwae"
-    num_samples: Annotated[int, Field(ge=2)] = 5
+    num_samples: PositiveInt = 5
     """K."""
+    gradient: Literal["plain", "stl", "dreg"] = "plain"
+    """By reparameterisation; without log q's own derivative, biased for K > 1; or twice
+    reparameterised."""
 
 
-ObjectiveConfig = Annotated[ELBOConfig | IWAEConfig, Field(discriminator="kind")]
+class ScoreFunctionConfig(Config):
+    """Maximise the ELBO without a path through z: far noisier, for comparison."""
+
+    kind: Literal["score_function"] = "score_function"
+    num_samples: PositiveInt = 10
+    baseline: Literal["none", "leave_one_out"] = "leave_one_out"
+
+
+class M2Config(Config):
+    """Semi-supervised: bounds with and without labels, and a classifier (Kingma et al. 2014)."""
+
+    kind: Literal["m2"] = "m2"
+    num_samples: PositiveInt = 1
+    alpha: NonNegativeFloat = 0.1
+    """Weight of the classification term beside the per-datum bound; the paper's is N times this."""
+
+
+class AutoencoderConfig(Config):
+    """Minimise the squared error of a deterministic autoencoder."""
+
+    kind: Literal["autoencoder"] = "autoencoder"
+    num_samples: Literal[1] = 1
+
+
+class ClassicalConfig(Config):
+    """Nothing to maximise step by step: `training/classical.py` fits it at once."""
+
+    kind: ClassicalKind
+    num_samples: Literal[1] = 1
+
+
+ObjectiveConfig = Annotated[
+    ELBOConfig
+    | CapacityConfig
+    | IWAEConfig
+    | ScoreFunctionConfig
+    | M2Config
+    | AutoencoderConfig
+    | ClassicalConfig,
+    Field(discriminator="kind"),
+]
 
 
 class OptimizerConfig(Config):
@@ -112,6 +180,8 @@ class TrainingConfig(Config):
     batch_size: PositiveInt = 128
     kl_warmup_epochs: NonNegativeFloat = 0.0
     """The KL's weight rises linearly from 0 to 1 over these epochs (Bowman et al. 2016)."""
+    kl_cycles: PositiveInt = 1
+    """The warm-up begins anew in each of so many equal parts of the run (Fu et al. 2019)."""
     ema_decay: Fraction = 0.999
     """Decay per step of the averaged weights, which are validated and exported; 0 keeps none."""
     validate_every_epochs: PositiveInt = 1
@@ -146,6 +216,15 @@ class Recipe(Config):
 
     @model_validator(mode="before")
     @classmethod
+    def _classical_has_no_epochs(cls, values: Any) -> Any:
+        """A model that is fitted at once needs no `training`."""
+        objective = values.get("objective") if isinstance(values, dict) else None
+        if isinstance(objective, dict) and objective.get("kind") in get_args(ClassicalKind):
+            return {"training": {"epochs": 1}, **values}
+        return values
+
+    @model_validator(mode="before")
+    @classmethod
     def _shape_from_image(cls, values: Any) -> Any:
         """`vae.image_shape` need not be repeated in the file."""
         if not isinstance(values, dict) or not isinstance(values.get("vae"), dict):
@@ -159,18 +238,106 @@ class Recipe(Config):
     @model_validator(mode="after")
     def _parts_fit(self) -> "Recipe":
         check_fit(self.vae, self.image)
-        if self.augmentation.crop_pixels >= min(self.image.height, self.image.width):
-            raise ValueError(
-                "A random crop mirrors fewer pixels than the image has on a side; received "
-                f"augmentation.crop_pixels = {self.augmentation.crop_pixels} for "
-                f"{self.image.width}x{self.image.height}. Take fewer."
-            )
-        if self.objective.kind == "iwae" and self.training.kl_warmup_epochs > 0:
-            raise ValueError(
-                "An importance-weighted bound has no KL term to warm up; received "
-                f"training.kl_warmup_epochs = {self.training.kl_warmup_epochs}. Set it to 0."
-            )
+        for holds, invariant, remedy in _refusals(self):
+            if not holds:
+                raise ValueError(
+                    f"{invariant}; received objective {self.objective.model_dump()} for prior "
+                    f"{self.vae.prior.kind}, posterior {self.vae.posterior.kind}, num_labels "
+                    f"{self.vae.num_labels}. {remedy}"
+                )
         return self
+
+
+def _refusals(r: Recipe) -> list[tuple[bool, str, str]]:
+    """What must hold of objective and model together, in words, and what to do if it does not."""
+    vae, objective, training = r.vae, r.objective, r.training
+    kind, posterior = objective.kind, vae.posterior.kind
+    anneals = kind in ("elbo", "m2")
+    linear = all(
+        network is None or (network.kind == "mlp" and not network.hidden)
+        for network in (vae.encoder, vae.decoder)
+    )
+    scale = vae.likelihood.scale if vae.likelihood.kind == "normal" else ""
+    return [
+        (
+            anneals or (training.kl_warmup_epochs == 0 and training.kl_cycles == 1),
+            "Only an ELBO has a KL term to warm up",
+            "Set training.kl_warmup_epochs = 0 and training.kl_cycles = 1.",
+        ),
+        (
+            training.kl_cycles == 1
+            or 0 < training.kl_warmup_epochs <= training.epochs / training.kl_cycles,
+            "A cycle repeats the KL's warm-up, and is at least as long",
+            "Set training.kl_warmup_epochs, to training.epochs / training.kl_cycles at most.",
+        ),
+        (
+            kind != "iwae"
+            or getattr(objective, "gradient", "plain") == "plain"
+            or posterior in ("diagonal_normal", "full_normal"),
+            "The gradients stl and dreg need a posterior of one layer",
+            "Set objective.gradient = 'plain'.",
+        ),
+        (
+            posterior != "bottom_up" or getattr(objective, "free_bits_nats", 0.0) == 0,
+            "Free bits are of KLs, which may not be negative; a bottom_up posterior has none for "
+            "its groups",
+            "Set objective.free_bits_nats = 0, or take a ladder.",
+        ),
+        (
+            getattr(objective, "baseline", "none") == "none" or objective.num_samples > 1,
+            "A baseline of the other draws needs others",
+            "Set objective.num_samples = 2 or more, or objective.baseline = 'none'.",
+        ),
+        (
+            (kind == "m2") == (vae.classifier is not None),
+            "A classifier learns by the objective m2, which needs one",
+            "Change vae.classifier or objective.kind.",
+        ),
+        (
+            kind == "m2" or r.dataset.labels_per_class == 0,
+            "Only m2 learns where labels are missing",
+            "Set dataset.labels_per_class = 0, or objective.kind = 'm2'.",
+        ),
+        (
+            kind not in ("ppca", "pca") or prod(vae.latent_shape) < vae.num_dimensions,
+            "Principal components are fewer than pixels",
+            "Set vae.latent_shape lower.",
+        ),
+        (
+            (kind in ("autoencoder", "pca")) == (posterior == "point"),
+            "An autoencoder is trained by the objective autoencoder, or fitted as pca",
+            "Change objective.kind or vae.posterior.",
+        ),
+        (
+            (kind == "gaussian_mixture") == (posterior == "enumerated"),
+            "A categorical latent is fitted as gaussian_mixture",
+            "Change objective.kind or vae.posterior.",
+        ),
+        (
+            not training.start_from_marginal
+            or kind not in ("autoencoder", *get_args(ClassicalKind)),
+            "Training starts from the marginal of a likelihood that is trained step by step",
+            "Set training.start_from_marginal = false.",
+        ),
+        (
+            kind not in get_args(ClassicalKind) or linear,
+            "A classical model has networks without hidden layers",
+            "Set hidden = [] in vae.encoder and vae.decoder.",
+        ),
+        (
+            kind != "gaussian_mixture" or scale == "per_pixel",
+            "A mixture of normals has a normal likelihood with a scale per pixel",
+            "Set vae.likelihood = { kind = 'normal', scale = 'per_pixel' }.",
+        ),
+        (
+            kind != "ppca"
+            or (scale, posterior, vae.prior.kind, vae.num_labels)
+            == ("learned", "diagonal_normal", "standard_normal", 0),
+            "Probabilistic PCA has a normal likelihood with one learned scale, a standard normal "
+            "prior, a diagonal posterior and no labels",
+            "Set them so.",
+        ),
+    ]
 
 
 def load_recipe(path: Path, *, overrides: Sequence[str] = ()) -> Recipe:

@@ -63,7 +63,8 @@ class Curves:
             RunError: The disk is full or cannot be written to.
         """
         step, vae = line["step"], deepcopy(average).cpu().float()
-        kl = estimate_elbo(vae, self._held_out[:_NUM_FOR_KL], num_samples=1, seed=0)
+        held_out = self._held_out[:_NUM_FOR_KL]
+        kl = estimate_elbo(vae, held_out, num_samples=1, seed=0) if vae.has_density else None
         try:
             writer = self._open()
             for name, value in line.items():
@@ -71,7 +72,7 @@ class Curves:
                     writer.add_scalar(name, value, step)
             for name, picture in self._pictures(vae).items():
                 writer.add_image(name, picture, step)
-            if kl.kl_per_dimension_nats is not None:
+            if kl is not None and kl.kl_per_dimension_nats is not None:
                 mean = kl.kl_per_dimension_nats.mean(0).flatten().numpy()
                 writer.add_histogram("kl_per_dimension_nats", mean, step)
                 writer.add_image("kl_per_dimension_nats", bars(mean), step)
@@ -87,10 +88,9 @@ class Curves:
         return self._writer
 
     def _pictures(self, vae: VAE) -> dict[str, UInt8[np.ndarray, "channel height width"]]:
-        observations = {
-            "reconstructions": reconstruct_some(vae, self._held_out),
-            "samples": draw_samples(vae, _NUM_SAMPLES),
-        }
+        observations = {"reconstructions": reconstruct_some(vae, self._held_out)}
+        if vae.has_density:
+            observations["samples"] = draw_samples(vae, _NUM_SAMPLES)
         return {
             name: grid(enlarge(to_uint8(to_unit(x, self._spec))), COLUMNS)
             for name, x in observations.items()

@@ -6,7 +6,7 @@ of the test set (or of the subset) to the service with the same seed gives the s
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from typing import Annotated, Literal
@@ -37,14 +37,15 @@ from models.bounds import (
     rate,
     run_steps,
 )
-from models.bundle_schema import Estimate, Evaluation, Reference
+from models.bundle_schema import Classification, Estimate, Evaluation, Reference
 from models.config import Config
 from models.errors import InputError
-from models.evidence import EvidenceEstimate, log_px_steps
-from models.labels import rows_steps
+from models.evidence import EvidenceEstimate, has_exact_posterior, log_px_steps
+from models.labels import classify_steps, rows_steps
 from models.noise import MAX_SEED
 from models.vae import VAE
 from training.baselines import DESCRIPTIONS
+from training.objectives import squared_error
 
 _BATCH = 100
 _MAX_BATCH_SAMPLES = 125_000
@@ -71,6 +72,7 @@ def evaluate(
     vae: VAE,
     x: Images,
     *,
+    labels: Int64[Tensor, " batch"] | None = None,
     dataset: str,
     split: str = "test",
     settings: EvaluationSettings | None = None,
@@ -82,6 +84,8 @@ def evaluate(
     Args:
         vae: The model; it is moved to the device and put into eval mode.
         x: The images in the likelihood's support, in the order of the split.
+        labels: Of the images, for a model with labels, whose accuracy they tell; its bounds are of
+            log p(x) and do without them.
         dataset: Its name, for the record.
         split: Which part of it, for the record.
         settings: Numbers of samples and images; the published ones by default.
@@ -92,22 +96,24 @@ def evaluate(
         OutOfSupport: An image has probability zero under every latent.
     """
     settings = settings or EvaluationSettings()
-    vae = vae.to(device).eval()
+    vae = vae.to(device).freeze()
     vae.check_support(x)
     _check_settings(len(x), settings)
-    chosen = choose_subset(len(x), settings.subset_num_images, seed=settings.seed)
+    units = active_units(_posterior_means(vae, x)) if vae.config.encoder is not None else 0
+    if not vae.has_density:
+        errors = [squared_error(vae, batch).double().cpu() for _, batch in _batches(vae, x, _BATCH)]
+        error = float(torch.cat(errors).mean())
+        return Evaluation(
+            dataset=dataset,
+            split=split,
+            num_images=len(x),
+            estimates=(),
+            active_units=units,
+            squared_error=error,
+        )
     with _progress(console) as progress:
-        elbos = _score_elbo(vae, x, settings, progress)
-        scores = [
-            _Scores(
-                "elbo",
-                settings.elbo_num_samples,
-                torch.cat([estimate.elbo_nats for estimate in elbos]),
-                torch.cat([estimate.standard_error_nats for estimate in elbos]),
-            ),
-            *_score_iwae(vae, x, (settings.iwae_num_samples,), settings.seed, progress),
-            *_score_iwae(vae, x[chosen], settings.subset_num_samples, settings.seed, progress),
-        ]
+        elbos, scores = _score(vae, x, settings, progress)
+        classification = _classify(vae, x, labels, settings, progress)
     return Evaluation(
         dataset=dataset,
         split=split,
@@ -117,8 +123,9 @@ def evaluate(
         distortion_nats=distortion(
             torch.cat([estimate.expected_log_likelihood_nats for estimate in elbos])
         ),
-        active_units=active_units(_posterior_means(vae, x)),
-        kl_per_dimension_nats=_mean_kl_per_dimension(elbos),
+        active_units=units,
+        kl_per_dimension_nats=_means([e.kl_per_dimension_nats for e in elbos]),
+        kl_per_group_nats=_means([e.kl_per_group_nats for e in elbos]),
         references=tuple(
             Reference(
                 estimator=score.estimator,
@@ -127,6 +134,66 @@ def evaluate(
             )
             for score in scores
         ),
+        classification=classification,
+    )
+
+
+def _score(
+    vae: VAE, x: Images, settings: EvaluationSettings, progress: Progress
+) -> "tuple[list[ElboEstimate], list[_Scores]]":
+    """The ELBOs, and the scores of every estimator."""
+    chosen = choose_subset(len(x), settings.subset_num_images, seed=settings.seed)
+    elbos = _score_elbo(vae, x, settings, progress)
+    scores = [
+        _Scores(
+            "elbo",
+            settings.elbo_num_samples,
+            torch.cat([estimate.elbo_nats for estimate in elbos]),
+            torch.cat([estimate.standard_error_nats for estimate in elbos]),
+        )
+    ]
+    if has_exact_posterior(vae):
+        return elbos, [*scores, *_score_log_px(vae, x, (1,), settings, progress, "exact")]
+    return elbos, [
+        *scores,
+        *_score_log_px(vae, x, (settings.iwae_num_samples,), settings, progress),
+        *_score_log_px(vae, x[chosen], settings.subset_num_samples, settings, progress),
+    ]
+
+
+def _classify(
+    vae: VAE,
+    x: Images,
+    labels: Int64[Tensor, " batch"] | None,
+    settings: EvaluationSettings,
+    progress: Progress,
+) -> Classification | None:
+    if labels is None or not vae.num_labels:
+        return None
+    direct = vae.config.classifier is not None
+    num_samples = 1 if direct else settings.elbo_num_samples
+    task = progress.add_task("labels", total=len(x))
+    right = 0
+    for start, batch in _batches(vae, x, _BATCH):
+        log_q = run_steps(
+            classify_steps(
+                vae,
+                batch,
+                num_samples=num_samples,
+                seed=settings.seed,
+                first_item=start,
+                chunk_rows=_chunk_rows(vae),
+            )
+        )
+        right += int((log_q.argmax(1).cpu() == labels[start : start + len(batch)]).sum())
+        progress.advance(task, len(batch))
+    accuracy = right / len(x)
+    return Classification(
+        method="classifier" if direct else "bayes",
+        num_samples=0 if direct else num_samples,
+        n=len(x),
+        accuracy=accuracy,
+        standard_error=sqrt(accuracy * (1 - accuracy) / len(x)),
     )
 
 
@@ -149,7 +216,7 @@ def choose_subset(num_images: int, size: int, *, seed: int) -> Int64[Tensor, " c
 class _Scores:
     """One estimate of each of n images."""
 
-    estimator: Literal["elbo", "iwae"]
+    estimator: Literal["elbo", "iwae", "exact"]
     num_samples: int
     values_nats: Float[Tensor, " image"]
     errors_nats: Float[Tensor, " image"]
@@ -176,13 +243,19 @@ def _score_elbo(
     return estimates
 
 
-def _score_iwae(
-    vae: VAE, x: Images, num_samples: tuple[int, ...], seed: int, progress: Progress
+def _score_log_px(
+    vae: VAE,
+    x: Images,
+    num_samples: tuple[int, ...],
+    settings: EvaluationSettings,
+    progress: Progress,
+    estimator: Literal["iwae", "exact"] = "iwae",
 ) -> list[_Scores]:
     """One set of scores per K, all from one stream of draws; none when there are no images."""
     if len(x) == 0:
         return []
-    task = progress.add_task(f"IWAE bound, K = {num_samples[-1]}", total=len(x))
+    words = "log p(x), exact" if estimator == "exact" else f"IWAE bound, K = {num_samples[-1]}"
+    task = progress.add_task(words, total=len(x))
     by_batch: list[list[EvidenceEstimate]] = []
     for start, batch in _batches(
         vae, x, min(_BATCH, max(1, _MAX_BATCH_SAMPLES // num_samples[-1]))
@@ -191,7 +264,8 @@ def _score_iwae(
             vae,
             batch,
             num_samples=num_samples,
-            seed=seed,
+            seed=settings.seed,
+            estimator=estimator,
             first_item=start,
             chunk_rows=_chunk_rows(vae),
         )
@@ -199,7 +273,7 @@ def _score_iwae(
         progress.advance(task, len(batch))
     return [
         _Scores(
-            "iwae",
+            estimator,
             samples,
             torch.cat([estimate.estimate_nats for estimate in estimates]),
             torch.cat([estimate.standard_error_nats for estimate in estimates]),
@@ -248,9 +322,10 @@ def _or_none(value: Tensor) -> float | None:
     return float(value) if value.isfinite() else None
 
 
-def _mean_kl_per_dimension(elbos: list[ElboEstimate]) -> tuple[float, ...]:
-    parts = [e.kl_per_dimension_nats for e in elbos if e.kl_per_dimension_nats is not None]
-    return tuple(torch.cat(parts).mean(0).flatten().tolist()) if parts else ()
+def _means(parts: Sequence[Tensor | None]) -> tuple[float, ...]:
+    """Data means of rows, (batch, ...), in C order; none where there are no rows."""
+    rows = [part for part in parts if part is not None]
+    return tuple(torch.cat(rows).mean(0).flatten().tolist()) if rows else ()
 
 
 def _progress(console: Console | None) -> Progress:
@@ -290,16 +365,26 @@ def format_evaluation(evaluation: Evaluation) -> Table:
     for baseline in evaluation.baselines:
         bits = f"{baseline.bits_per_dim:.4f}"
         table.add_row(DESCRIPTIONS[baseline.kind], f"{baseline.n:,}", "", "", "", bits)
-    table.add_row("rate (mean KL)", images, f"{evaluation.rate_nats:.2f}")
-    table.add_row("distortion", images, f"{evaluation.distortion_nats:.2f}")
+    if evaluation.rate_nats is not None:
+        table.add_row("rate (mean KL)", images, f"{evaluation.rate_nats:.2f}")
+        table.add_row("distortion", images, f"{evaluation.distortion_nats:.2f}")
+    for i, kl in enumerate(evaluation.kl_per_group_nats, 1):
+        table.add_row(f"rate of group {i}", images, f"{kl:.2f}")
     known = len(evaluation.kl_per_dimension_nats)  # 0 where the KL has no closed form
     of_all = f" of {known}" if known else ""
     table.add_row("active units", images, f"{evaluation.active_units}{of_all}")
+    if evaluation.squared_error is not None:
+        table.add_row("squared error (no nats)", images, f"{evaluation.squared_error:.4f}")
+    if (found := evaluation.classification) is not None:
+        share = f"{100 * found.accuracy:.2f} +- {100 * found.standard_error:.2f} %"
+        table.add_row(f"labels right, by {found.method}", f"{found.n:,}", share)
     return table
 
 
 def describe_estimator(estimate: Estimate) -> str:
     """A row's name in tables and model cards."""
+    if estimate.estimator == "exact":
+        return "log p(x), exact"
     if estimate.estimator == "elbo":
         return f"ELBO, {estimate.num_samples} draws"
     return f"IWAE, K = {estimate.num_samples:,}"

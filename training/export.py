@@ -81,10 +81,9 @@ def export_run(
         provenance=run.provenance(),
     )
     vae = run.vae.cpu()  # where the evaluation left it, it may be elsewhere
-    pictures = {
-        "samples.png": picture_of(draw_samples(vae, _NUM_SAMPLES), config.image),
-        "reconstructions.png": picture_of(reconstruct_some(vae, x), config.image),
-    }
+    pictures = {"reconstructions.png": picture_of(reconstruct_some(vae, x), config.image)}
+    if vae.has_density:
+        pictures["samples.png"] = picture_of(draw_samples(vae, _NUM_SAMPLES), config.image)
     _check_size(vae, evaluation, pictures)
     save_bundle(
         target,

@@ -18,34 +18,28 @@ class Window:
     steps: int = 0
     images: int = 0
     seconds: float = 0.0
-    log_likelihood: float = 0.0
-    kl: float = 0.0
     gradient_norm: float = 0.0
     scalars: dict[str, float] = field(default_factory=dict)
-    """What else the objective reports."""
+    """What the objective reports."""
 
     def add(self, terms: Terms, norm: Tensor, *, images: int, seconds: float) -> None:
         """Take in one step; batch means in nats."""
         self.steps += 1
         self.images += images
         self.seconds += seconds
-        self.log_likelihood += float(terms.log_likelihood.detach())
-        self.kl += float(terms.kl.detach())
         self.gradient_norm += float(norm)
         for name, value in terms.scalars.items():
-            self.scalars[name] = self.scalars.get(name, 0.0) + float(value)
+            value = float(value.detach()) if isinstance(value, Tensor) else value
+            self.scalars[name] = self.scalars.get(name, 0.0) + value
 
     def means(self) -> dict[str, float]:
         """Per datum, in nats; empty when nothing was trained."""
         if self.steps == 0:
             return {}
         return {
-            "train_elbo_nats": (self.log_likelihood - self.kl) / self.steps,
-            "train_rate_nats": self.kl / self.steps,
-            "train_distortion_nats": -self.log_likelihood / self.steps,
+            **{f"train_{name}": total / self.steps for name, total in self.scalars.items()},
             "gradient_norm": self.gradient_norm / self.steps,
             "images_per_second": round(self.images / max(self.seconds, 1e-9), 1),
-            **{name: total / self.steps for name, total in self.scalars.items()},
         }
 
 
@@ -72,7 +66,7 @@ class Bar(Progress):
         """Move to a step."""
         means = window.means()
         fields: dict[str, Any] = {
-            name: format(means[key], form) for name, (key, form) in _SHOWN.items() if means
+            name: format(means[key], form) for name, (key, form) in _SHOWN.items() if key in means
         }
         validation = f"{bound_nats:.2f}" if math.isfinite(bound_nats) else "-"
         self.update(self._task, completed=step, validation=validation, **fields)

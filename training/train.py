@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 from lightning_fabric import Fabric
 from rich.console import Console
 from torch import Tensor
@@ -28,13 +28,14 @@ from models.evidence import estimate_log_px
 from models.vae import VAE
 from training.batches import Data, load_data
 from training.checkpoint import restore_checkpoint, save_checkpoint
+from training.classical import CLASSICAL
 from training.config import ObjectiveConfig, Recipe
 from training.curves import Curves
 from training.datasets import Dataset
 from training.interruption import Interrupted, Interruption
 from training.marginal import num_needed, start_from_marginal
-from training.objectives import OBJECTIVES
-from training.optimizer import clip_gradient, follow, make_optimizer, set_learning_rate
+from training.objectives import OBJECTIVES, Annealing, final_bound, squared_error
+from training.optimizer import clip_gradient, follow, make_optimizer, project, set_learning_rate
 from training.order import Plan, mix
 from training.progress import Bar, Window
 from training.provenance import record_start
@@ -94,6 +95,8 @@ def train(
     console = console or Console()
     claim(run_dir, recipe, resume=resume, comments=comments)
     data = load_data(recipe, data_dir, console, dataset=dataset)
+    if recipe.objective.kind in CLASSICAL:
+        return fit(recipe, data, run_dir=run_dir)
     training = begin(recipe, data, run_dir=run_dir, device=device)
     if resume:
         restore(training, console)
@@ -164,10 +167,14 @@ def begin(recipe: Recipe, data: Data, *, run_dir: Path, device: str) -> Training
     done = Progressed()
     if recipe.start is not None:
         done.seconds = start_from(run_dir.parent / recipe.start, vae)
-    elif settings.start_from_marginal:
-        some = torch.randperm(len(data.cache))[:num_needed(vae)]
-        start_from_marginal(vae, data.batch(some, recipe, progress=1.0).x)
-    maximised = OBJECTIVES[recipe.objective.kind](vae, kl_warmup_epochs=settings.kl_warmup_epochs)
+    else:
+        if settings.start_from_marginal:
+            some = torch.randperm(len(data.cache))[: num_needed(vae)]
+            start_from_marginal(vae, data.batch(some, recipe, progress=1.0).x)
+        if recipe.vae.prior.kind == "vamp":
+            start_pseudo_inputs(vae, data, recipe)
+    annealing = Annealing(settings.kl_warmup_epochs, settings.epochs / settings.kl_cycles)
+    maximised = OBJECTIVES[recipe.objective.kind](vae, recipe.objective, annealing=annealing)
     objective, optimizer = fabric.setup(maximised, make_optimizer(vae, recipe.optimizer))
     count = len(data.cache)
     return Training(
@@ -183,6 +190,53 @@ def begin(recipe: Recipe, data: Data, *, run_dir: Path, device: str) -> Training
         done=done,
         next_checkpoint=time.monotonic() + settings.checkpoint_seconds,
     )
+
+
+def start_pseudo_inputs(vae: VAE, data: Data, recipe: Recipe) -> None:
+    """Put random training images, in turn where they are few, into a VampPrior's pseudo-inputs."""
+    pseudo_inputs = vae.get_parameter("_prior.pseudo_inputs").data
+    generator = torch.Generator().manual_seed(recipe.seed)
+    order = torch.randperm(len(data.cache), generator=generator)
+    chosen = order.repeat(math.ceil(len(pseudo_inputs) / len(order)))[: len(pseudo_inputs)]
+    batch = data.batch(chosen, recipe, progress=1.0)
+    pseudo_inputs.copy_(batch.x / vae.unit_scale)
+
+
+def fit(recipe: Recipe, data: Data, *, run_dir: Path) -> Progressed:
+    """A classical model at once, in the files that a finished run has."""
+    started = time.monotonic()
+    torch.manual_seed(recipe.seed)
+    vae = VAE(recipe.vae).eval()
+    everything = torch.arange(len(data.cache))
+    x = data.batch(everything, recipe, progress=1.0).x.flatten(1).double().numpy()
+    found = CLASSICAL[recipe.objective.kind](vae, x, seed=recipe.seed)
+    save_best(run_dir, vae)
+    bound_nats, error_nats = validate(vae, data, recipe.objective)
+    done = Progressed(
+        step=1,
+        bound_nats=bound_nats,
+        bound_error_nats=error_nats,
+        best_bound_nats=bound_nats,
+        best_error_nats=error_nats,
+        best_epoch=1,
+        stopped_because="it was fitted at once",
+        seconds=time.monotonic() - started,
+    )
+    trim_log(run_dir, step=0)
+    append_line(
+        run_dir / LOG,
+        {
+            "epoch": 1,
+            "step": 1,
+            "seconds": round(done.seconds, 1),
+            "validation_bound_nats": bound_nats,
+            "validation_standard_error_nats": error_nats,
+            **found,
+        },
+    )
+    device = torch.device("cpu")
+    write_state(run_dir, recipe, done, dataset_sha256=data.sha256, device=device)
+    return done
 
 
 def save(training: Training) -> None:
@@ -250,6 +304,7 @@ def take_step(training: Training, chosen: Int64[Tensor, " batch"]) -> None:
     is_finite = bool(norm.isfinite())
     if is_finite:
         training.optimizer.step()
+        project(training.vae)
         decay = min(recipe.training.ema_decay, (1 + at.step) / (10 + at.step))
         follow(training.average, training.vae, decay=decay)
     done.step += 1
@@ -294,7 +349,7 @@ def assess(training: Training) -> dict[str, Any]:
         RunError: The disk is full or cannot be written to.
     """
     recipe, done = training.recipe, training.done
-    bound_nats, error_nats = validate(training.average, training.data.validation, recipe.objective)
+    bound_nats, error_nats = validate(training.average, training.data, recipe.objective)
     keep_best(training, bound_nats, error_nats)
     done.stopped_because = why_over(training)
     line = log_line(training)
@@ -311,27 +366,36 @@ def assess(training: Training) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def validate(
-    vae: VAE, x: Float[Tensor, "batch channel height width"], objective: ObjectiveConfig
-) -> tuple[float, float]:
-    """Mean of the bound that the objective maximises, and its standard error over the images.
+def validate(vae: VAE, data: Data, objective: ObjectiveConfig) -> tuple[float, float]:
+    """Mean of the held-out images' bound, and its standard error over them.
 
-    Nats; the same draws every time.
+    Nats, the same draws every time: the importance-weighted bound for `iwae`, otherwise the ELBO
+    with its KL weighed as the objective does (`final_bound`); given the label where there is no
+    classifier to do without. Of an autoencoder minus the squared error, in place of nats.
     """
-    weight, bounds = next(vae.parameters()), []
-    for first in range(0, len(x), _VALIDATION_BATCH):
-        part = x[first : first + _VALIDATION_BATCH].to(weight)
-        k, seed = objective.num_samples, _VALIDATION_SEED
-        if objective.kind == "iwae":
-            scored = estimate_log_px(vae, part, num_samples=k, seed=seed, first_item=first)
+    weight = next(vae.parameters())
+    bounds: list[Tensor] = []
+    log_likelihoods: list[Tensor] = []
+    kls: list[Tensor] = []
+    labels = None if vae.config.classifier is not None else data.validation_labels
+    k, seed = objective.num_samples, _VALIDATION_SEED
+    for first in range(0, len(data.validation), _VALIDATION_BATCH):
+        x = data.validation[first : first + _VALIDATION_BATCH].to(weight)
+        y = None if labels is None else labels[first : first + len(x)].to(x.device)
+        if not vae.has_density:
+            bounds.append(-squared_error(vae, x).double().cpu())
+        elif objective.kind == "iwae":
+            scored = estimate_log_px(vae, x, num_samples=k, seed=seed, first_item=first, y=y)
             bounds.append(scored.estimate_nats)
         else:
-            bounds.append(
-                estimate_elbo(vae, part, num_samples=k, seed=seed, first_item=first).elbo_nats
-            )
-    total = sum(float(bound.sum()) for bound in bounds)
-    error = torch.cat(bounds).std() / math.sqrt(len(x)) if len(x) > 1 else math.inf
-    return total / len(x), float(error)
+            parts = estimate_elbo(vae, x, num_samples=k, seed=seed, first_item=first, y=y)
+            log_likelihoods.append(parts.expected_log_likelihood_nats)
+            kls.append(parts.kl_nats)
+    if log_likelihoods:
+        bounds = [final_bound(objective, torch.cat(log_likelihoods), torch.cat(kls))]
+    bound = torch.cat(bounds)
+    error = bound.std() / math.sqrt(len(bound)) if len(bound) > 1 else math.inf
+    return float(bound.mean()), float(error)
 
 
 def keep_best(training: Training, bound_nats: float, error_nats: float) -> None:

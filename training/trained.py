@@ -181,8 +181,15 @@ def _evaluate(
 ) -> Evaluation:
     """Score the model, and the baselines where they compare, on the test split."""
     dataset, x = load_test_images(provenance, spec, data_dir=data_dir)
+    labels = dataset.test.labels
     evaluation = evaluate(
-        vae, x, dataset=provenance.dataset, settings=settings, device=device, console=console
+        vae,
+        x,
+        labels=None if labels is None else torch.from_numpy(labels),
+        dataset=provenance.dataset,
+        settings=settings,
+        device=device,
+        console=console,
     )
     if not vae.is_mass:
         return evaluation
