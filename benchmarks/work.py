@@ -82,7 +82,8 @@ def in_process(case: Case, served: ServedModel, settings: Settings) -> Callable[
     def work() -> bytes:
         body = Body()
         if operation.takes:
-            body = parse_body(case.body, headers, max_bytes=settings.max_body_bytes)
+            limits = {"max_bytes": settings.max_body_bytes, "max_items": settings.max_items}
+            body = parse_body(case.body, headers, **limits)
         parameters = parse_parameters(operation, case.pairs(), body.members)
         inputs = Inputs()
         if operation.takes:

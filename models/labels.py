@@ -49,7 +49,7 @@ class Rows:
         if self.log_q is None:
             return terms
         batch, labels = self.log_q.shape
-        by_label = terms.unflatten(axis, (labels, batch)).movedim(axis, -1)
+        by_label: Tensor = terms.unflatten(axis, (labels, batch)).movedim(axis, -1)
         trailing = [1] * (terms.ndim - axis - 1)
         weights = self.log_q.to(terms.dtype).exp().reshape(batch, *trailing, labels)
         return (by_label * weights).contiguous().sum(-1)

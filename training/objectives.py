@@ -244,8 +244,9 @@ class M2(Objective[M2Config]):
             cross_entropy = F.cross_entropy(self.vae.label_logits(taught.x), taught.y)
         kl_weight = self.annealing.weight(at.epoch)
         loss = kl_weight * kl - log_likelihood + self.config.alpha * cross_entropy
-        more = {"kl_weight": kl_weight, "classification_nats": cross_entropy}
-        return elbo_terms(loss, log_likelihood, kl, **more)
+        return elbo_terms(
+            loss, log_likelihood, kl, kl_weight=kl_weight, classification_nats=cross_entropy
+        )
 
     def _labelled(self, x: Tensor, y: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """L(x, y) in two parts, E_q[log p(x|z,y)] and KL - log p(y), each (row,)."""
