@@ -122,7 +122,7 @@ def fit_gaussian_mixture(vae: VAE, x: Rows, *, seed: int) -> dict[str, float]:
     ).fit(x)
     likelihood = cast(NormalConfig, vae.config.likelihood)
     start = _softplus_inverse(np.array(likelihood.fixed_scale))
-    raw_scales = _softplus_inverse(np.sqrt(mixture.covariances_)) - start
+    raw_scales = _softplus_inverse(np.sqrt(cast(np.ndarray, mixture.covariances_))) - start
     rows = np.concatenate([mixture.means_, raw_scales], axis=1)
     _set_affine(vae.decoder, rows.T, np.zeros(rows.shape[1]))
     vae.get_parameter("_prior.logits").data.copy_(torch.from_numpy(np.log(mixture.weights_)))
