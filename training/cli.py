@@ -1,4 +1,4 @@
-"""The command `vae-lab`: train, evaluate, export, datasets.
+"""The command `vae-lab`: train, compare-runs, evaluate, export, datasets.
 
 It reads arguments and prints; it computes nothing: each command calls one function of this package.
 """
@@ -169,6 +169,19 @@ def find_recipe(source: str, *, data_dir: Path | None = None) -> Path | None:
             "that exists."
         ) from error
     return None
+
+
+@app.command()
+def compare_runs(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
+) -> None:
+    """Show runs side by side: bounds with errors, sizes, time, and where their recipes differ.
+
+    Example: vae-lab compare-runs runs/digits runs/mnist
+    """
+    from training.compare import compare_runs as compare
+
+    Console().print(compare(runs))
 
 
 @app.command()
