@@ -12,7 +12,9 @@ Source: Tipping and Bishop 1999, Journal of the Royal Statistical Society B 61(3
 """
 
 import math
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -25,6 +27,10 @@ from torch import nn
 from models.config import NormalConfig
 from models.errors import ConfigError
 from models.vae import VAE
+from training.batches import Data
+from training.config import Recipe
+from training.run import LOG, Progressed, append_line, save_best, trim_log, write_state
+from training.validation import validate
 
 Rows = Float64[np.ndarray, "datum pixel"]
 
@@ -64,7 +70,7 @@ def fit_ppca(vae: VAE, x: Rows, *, seed: int) -> dict[str, float]:
     loading = components.components_.T * np.sqrt(kept - noise)
     _set_affine(vae.decoder, loading, mean)
     likelihood = cast(NormalConfig, vae.config.likelihood)
-    start = _softplus_inverse(np.array(likelihood.fixed_scale))
+    start = _softplus_inverse(likelihood.fixed_scale)
     raw_scale = vae.get_parameter("_likelihood.raw_scale")
     raw_scale.data.fill_(float(_softplus_inverse(np.sqrt(noise)) - start))
     project = (loading / kept).T
@@ -121,8 +127,8 @@ def fit_gaussian_mixture(vae: VAE, x: Rows, *, seed: int) -> dict[str, float]:
         random_state=seed % 2**32,  # numpy takes no larger one
     ).fit(x)
     likelihood = cast(NormalConfig, vae.config.likelihood)
-    start = _softplus_inverse(np.array(likelihood.fixed_scale))
-    raw_scales = _softplus_inverse(np.sqrt(cast(np.ndarray, mixture.covariances_))) - start
+    start = _softplus_inverse(likelihood.fixed_scale)
+    raw_scales = _softplus_inverse(np.sqrt(mixture.covariances_)) - start
     rows = np.concatenate([mixture.means_, raw_scales], axis=1)
     _set_affine(vae.decoder, rows.T, np.zeros(rows.shape[1]))
     vae.get_parameter("_prior.logits").data.copy_(torch.from_numpy(np.log(mixture.weights_)))
@@ -134,6 +140,9 @@ class BoundedMixture(GaussianMixture):  # type: ignore[misc]
 
     scikit-learn adds `reg_covar` to every variance instead, which is not the maximum of an M step.
     """
+
+    covariances_: np.ndarray
+    precisions_cholesky_: np.ndarray
 
     def _m_step(self, *arguments: Any, **keywords: Any) -> None:
         super()._m_step(*arguments, **keywords)
@@ -162,9 +171,8 @@ def _set_affine(network: nn.Module, weight: np.ndarray, bias: np.ndarray) -> Non
         layer.bias.copy_(torch.from_numpy(bias))
 
 
-def _softplus_inverse(scale: np.ndarray) -> np.ndarray:
-    raw: np.ndarray = scale + np.log(-np.expm1(-scale))
-    return raw
+def _softplus_inverse(scale: np.ndarray | float) -> np.ndarray:
+    return np.asarray(scale + np.log(-np.expm1(-scale)))
 
 
 CLASSICAL: dict[str, Callable[..., dict[str, float]]] = {
@@ -172,3 +180,40 @@ CLASSICAL: dict[str, Callable[..., dict[str, float]]] = {
     "pca": fit_pca,
     "gaussian_mixture": fit_gaussian_mixture,
 }
+
+
+def fit(recipe: Recipe, data: Data, *, run_dir: Path) -> Progressed:
+    """A classical model at once, in the files that a finished run has."""
+    started = time.monotonic()
+    torch.manual_seed(recipe.seed)
+    vae = VAE(recipe.vae).eval()
+    everything = torch.arange(len(data.cache))
+    x = data.batch(everything, recipe, progress=1.0).x.flatten(1).double().numpy()
+    found = CLASSICAL[recipe.objective.kind](vae, x, seed=recipe.seed)
+    save_best(run_dir, vae)
+    bound_nats, error_nats = validate(vae, data, recipe.objective)
+    done = Progressed(
+        step=1,
+        bound_nats=bound_nats,
+        bound_error_nats=error_nats,
+        best_bound_nats=bound_nats,
+        best_error_nats=error_nats,
+        best_epoch=1,
+        stopped_because="it was fitted at once",
+        seconds=time.monotonic() - started,
+    )
+    trim_log(run_dir, step=0)
+    append_line(
+        run_dir / LOG,
+        {
+            "epoch": 1,
+            "step": 1,
+            "seconds": round(done.seconds, 1),
+            "validation_bound_nats": bound_nats,
+            "validation_standard_error_nats": error_nats,
+            **found,
+        },
+    )
+    device = torch.device("cpu")
+    write_state(run_dir, recipe, done, dataset_sha256=data.sha256, device=device)
+    return done

@@ -22,19 +22,17 @@ from lightning_fabric import Fabric
 from rich.console import Console
 from torch import Tensor
 
-from models.bounds import estimate_elbo
 from models.errors import ConfigError
-from models.evidence import estimate_log_px
 from models.vae import VAE
 from training.batches import Data, load_data
 from training.checkpoint import restore_checkpoint, save_checkpoint
-from training.classical import CLASSICAL
-from training.config import ObjectiveConfig, Recipe
+from training.classical import CLASSICAL, fit
+from training.config import Recipe
 from training.curves import Curves
 from training.datasets import Dataset
 from training.interruption import Interrupted, Interruption
 from training.marginal import num_needed, start_from_marginal
-from training.objectives import OBJECTIVES, Annealing, final_bound, squared_error
+from training.objectives import OBJECTIVES, Annealing
 from training.optimizer import clip_gradient, follow, make_optimizer, project, set_learning_rate
 from training.order import Plan, mix
 from training.progress import Bar, Window
@@ -50,9 +48,7 @@ from training.run import (
     trim_log,
     write_state,
 )
-
-_VALIDATION_BATCH = 500
-_VALIDATION_SEED = 0
+from training.validation import validate
 
 
 def train(
@@ -202,43 +198,6 @@ def start_pseudo_inputs(vae: VAE, data: Data, recipe: Recipe) -> None:
     pseudo_inputs.copy_(batch.x / vae.unit_scale)
 
 
-def fit(recipe: Recipe, data: Data, *, run_dir: Path) -> Progressed:
-    """A classical model at once, in the files that a finished run has."""
-    started = time.monotonic()
-    torch.manual_seed(recipe.seed)
-    vae = VAE(recipe.vae).eval()
-    everything = torch.arange(len(data.cache))
-    x = data.batch(everything, recipe, progress=1.0).x.flatten(1).double().numpy()
-    found = CLASSICAL[recipe.objective.kind](vae, x, seed=recipe.seed)
-    save_best(run_dir, vae)
-    bound_nats, error_nats = validate(vae, data, recipe.objective)
-    done = Progressed(
-        step=1,
-        bound_nats=bound_nats,
-        bound_error_nats=error_nats,
-        best_bound_nats=bound_nats,
-        best_error_nats=error_nats,
-        best_epoch=1,
-        stopped_because="it was fitted at once",
-        seconds=time.monotonic() - started,
-    )
-    trim_log(run_dir, step=0)
-    append_line(
-        run_dir / LOG,
-        {
-            "epoch": 1,
-            "step": 1,
-            "seconds": round(done.seconds, 1),
-            "validation_bound_nats": bound_nats,
-            "validation_standard_error_nats": error_nats,
-            **found,
-        },
-    )
-    device = torch.device("cpu")
-    write_state(run_dir, recipe, done, dataset_sha256=data.sha256, device=device)
-    return done
-
-
 def save(training: Training) -> None:
     """Write a checkpoint: all that the coming steps depend on.
 
@@ -363,39 +322,6 @@ def assess(training: Training) -> dict[str, Any]:
     )
     training.window, training.next_checkpoint = Window(), 0.0
     return line
-
-
-@torch.no_grad()
-def validate(vae: VAE, data: Data, objective: ObjectiveConfig) -> tuple[float, float]:
-    """Mean of the held-out images' bound, and its standard error over them.
-
-    Nats, the same draws every time: the importance-weighted bound for `iwae`, otherwise the ELBO
-    with its KL weighed as the objective does (`final_bound`); given the label where there is no
-    classifier to do without. Of an autoencoder minus the squared error, in place of nats.
-    """
-    weight = next(vae.parameters())
-    bounds: list[Tensor] = []
-    log_likelihoods: list[Tensor] = []
-    kls: list[Tensor] = []
-    labels = None if vae.config.classifier is not None else data.validation_labels
-    k, seed = objective.num_samples, _VALIDATION_SEED
-    for first in range(0, len(data.validation), _VALIDATION_BATCH):
-        x = data.validation[first : first + _VALIDATION_BATCH].to(weight)
-        y = None if labels is None else labels[first : first + len(x)].to(x.device)
-        if not vae.has_density:
-            bounds.append(-squared_error(vae, x).double().cpu())
-        elif objective.kind == "iwae":
-            scored = estimate_log_px(vae, x, num_samples=k, seed=seed, first_item=first, y=y)
-            bounds.append(scored.estimate_nats)
-        else:
-            parts = estimate_elbo(vae, x, num_samples=k, seed=seed, first_item=first, y=y)
-            log_likelihoods.append(parts.expected_log_likelihood_nats)
-            kls.append(parts.kl_nats)
-    if log_likelihoods:
-        bounds = [final_bound(objective, torch.cat(log_likelihoods), torch.cat(kls))]
-    bound = torch.cat(bounds)
-    error = bound.std() / math.sqrt(len(bound)) if len(bound) > 1 else math.inf
-    return float(bound.mean()), float(error)
 
 
 def keep_best(training: Training, bound_nats: float, error_nats: float) -> None:

@@ -13,7 +13,7 @@ from models.noise import BatchNoise
 from models.vae import VAE
 from tests import oracle
 from tests.models.family_cases import family
-from training.config import (
+from training.objective_config import (
     AutoencoderConfig,
     CapacityConfig,
     ELBOConfig,
