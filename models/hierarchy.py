@@ -8,7 +8,7 @@
 Every factor is a diagonal normal. The decoder sees z_1 alone.
 
 Source: Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519, section 2 (bottom_up); Sonderby et
-    al. 2016, arXiv:1602.02282, equations 11-15 (ladder).
+    al. 2016, arXiv:1602.02282, section 2 (ladder).
 """
 
 from collections.abc import Callable, Sequence
@@ -219,8 +219,8 @@ class LadderPosterior(_Groups):
 
     1/s^2 = 1/s_x^2 + 1/s_p^2,    m / s^2 = m_x / s_x^2 + m_p / s_p^2
 
-    Source: Sonderby et al. 2016, arXiv:1602.02282, equations 13-15. There a group's estimate and
-        the next one's both come from hidden units; here the next one's comes from the estimate.
+    Source: Sonderby et al. 2016, arXiv:1602.02282, section 2. There a group's estimate and the
+        next one's both come from hidden units; here the next one's comes from the estimate.
     """
 
     def __init__(self, config: VAEConfig) -> None:

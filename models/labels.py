@@ -52,7 +52,8 @@ class Rows:
         by_label: Tensor = terms.unflatten(axis, (labels, batch)).movedim(axis, -1)
         trailing = [1] * (terms.ndim - axis - 1)
         weights = self.log_q.to(terms.dtype).exp().reshape(batch, *trailing, labels)
-        return (by_label * weights).contiguous().sum(-1)
+        means: Tensor = (by_label * weights).contiguous().sum(-1)
+        return means
 
 
 def rows_steps(

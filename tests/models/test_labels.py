@@ -216,6 +216,14 @@ def test_the_elbo_with_a_label_has_no_kl_of_labels(name):
     assert bool(((e.elbo_nats - sampled.elbo_nats).abs() < 6 * sampled.standard_error_nats).all())
 
 
+@pytest.mark.parametrize("name", LABELLED)
+def test_the_mean_weight_summed_over_labels_is_no_lower_than_the_elbo(name):
+    vae, x = make(name), pictures(4)
+    bound = estimate_elbo(vae, x, num_samples=30, seed=2, kl_method="monte_carlo")
+    weights = estimate_log_px(vae, x, num_samples=30, seed=2)
+    assert bool((weights.elbo_nats > bound.elbo_nats).all())
+
+
 def test_the_parts_of_the_latents_kl_sum_to_it_without_that_of_the_labels():
     vae, x = make("m2"), pictures(4)
     e = estimate_elbo(vae, x, num_samples=3, seed=0)
