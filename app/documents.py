@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import fastapi_offline
+import numpy as np
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
@@ -29,7 +30,7 @@ DESCRIPTION = (
 DOCS_ASSETS = Path(str(files(fastapi_offline))) / "static"
 DOCS_POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data:; frame-ancestors 'none'"
+    "img-src 'self' data: blob:; frame-ancestors 'none'"
 )
 REF = "#/components/schemas/{model}"
 PNG_8X8 = (
@@ -339,8 +340,10 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 # The document ----------------------------------------------------------------------------------
 
 
-def openapi(app: FastAPI, *, with_keys: bool) -> dict[str, Any]:
-    """The whole OpenAPI document."""
+def openapi(
+    app: FastAPI, *, with_keys: bool, latent_shape: tuple[int, ...] | None = None
+) -> dict[str, Any]:
+    """The whole OpenAPI document; `latent_shape` is that of its examples of latents."""
     document = get_openapi(
         title="vae-serve", version=__version__, description=DESCRIPTION, routes=app.routes
     )
@@ -354,6 +357,8 @@ def openapi(app: FastAPI, *, with_keys: bool) -> dict[str, Any]:
     for path, methods in document["paths"].items():
         for described in methods.values():
             _mend(described, path.rpartition("/")[2])
+            if latent_shape is not None:
+                _fit_latents(described, latent_shape)
     return document
 
 
@@ -363,6 +368,13 @@ def _mend(described: dict[str, Any], name: str) -> None:
         del described["responses"]["422"]
     if name in EXAMPLES:
         described["responses"]["200"]["content"][JSON_TYPE]["example"] = EXAMPLES[name]
+
+
+def _fit_latents(described: dict[str, Any], latent_shape: tuple[int, ...]) -> None:
+    """Give an example of latents the shape of a model's, so that it can be tried out."""
+    body = described.get("requestBody", {"content": {}})["content"].get(JSON_TYPE, {})
+    if "latents" in body.get("example", {}):
+        body["example"] = {"latents": np.full((1, *latent_shape), 0.5).tolist()}
 
 
 def _is_fastapis(described: dict[str, Any]) -> bool:

@@ -155,6 +155,12 @@ class Registry:
             return PREFERRED_DEFAULT
         return min(self.models, default=None)
 
+    @property
+    def default_latent_shape(self) -> tuple[int, ...] | None:
+        """Of the model that is served where none is named, once it is loaded."""
+        versions = self.models.get(self.default_name or "", {})
+        return versions[max(versions)].vae.latent_shape if self.loaded and versions else None
+
     def find(self, name: str | None = None, version: int | None = None) -> ServedModel:
         """A model by name and version; by default the default one and its highest version.
 

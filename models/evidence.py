@@ -261,7 +261,8 @@ def has_exact_posterior(vae: VAE) -> bool:
         return True
     networks = (config.encoder, config.decoder)
     linear = all(n is not None and n.kind == "mlp" and not n.hidden for n in networks)
-    normal = config.likelihood.kind == "normal" and config.likelihood.scale == "fixed"
+    likelihood = config.likelihood
+    normal = likelihood.kind == "normal" and likelihood.scale in ("fixed", "learned")
     plain = config.prior.kind == "standard_normal" and not config.num_labels
     if not (linear and normal and plain and config.posterior.kind != "point"):
         return False

@@ -44,14 +44,17 @@ class Data:
         return Batch(x, self.labels[chosen], labelled)
 
 
-def load_data(recipe: Recipe, data_dir: Path | None, console: Console) -> Data:
-    """The training and validation splits of the recipe's data set.
+def load_data(
+    recipe: Recipe, data_dir: Path | None, console: Console, *, dataset: Dataset | None = None
+) -> Data:
+    """The training and validation splits of the recipe's data set, which may be loaded already.
 
     Raises:
         ConfigError: The model has other labels than the data set.
         DatasetError: It is not at hand.
     """
-    dataset = load(recipe.dataset.name, data_dir=data_dir, console=console)
+    if dataset is None:
+        dataset = load(recipe.dataset.name, data_dir=data_dir, console=console)
     labels, held_out = _labels(dataset, recipe)
     return Data(
         cache=torch.from_numpy(dataset.train.read_levels(recipe.image, console=console)),

@@ -12,8 +12,10 @@ Source: Tipping and Bishop 1999, Journal of the Royal Statistical Society B 61(3
 """
 
 import math
+import time
 from collections.abc import Callable
-from typing import cast
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -23,7 +25,12 @@ from sklearn.mixture import GaussianMixture
 from torch import nn
 
 from models.config import NormalConfig
+from models.errors import ConfigError
 from models.vae import VAE
+from training.batches import Data
+from training.config import Recipe
+from training.run import LOG, Progressed, append_line, save_best, trim_log, write_state
+from training.validation import validate
 
 Rows = Float64[np.ndarray, "datum pixel"]
 
@@ -48,14 +55,22 @@ def fit_ppca(vae: VAE, x: Rows, *, seed: int) -> dict[str, float]:
 
     Returns:
         The noise's standard deviation.
+
+    Raises:
+        ConfigError: There are fewer images than components, or these leave nothing over.
     """
-    components = PCA(vae.num_latents, svd_solver="covariance_eigh").fit(x)
+    components = _principal_components(vae.num_latents, x)
     mean, kept = components.mean_, components.explained_variance_
     noise = float(components.noise_variance_)
+    if noise < np.finfo(np.float32).eps * kept[0]:
+        raise ConfigError(
+            "Probabilistic PCA has some variance left for its noise; received none beyond "
+            f"{vae.num_latents} components. Set vae.latent_shape lower."
+        )
     loading = components.components_.T * np.sqrt(kept - noise)
     _set_affine(vae.decoder, loading, mean)
     likelihood = cast(NormalConfig, vae.config.likelihood)
-    start = _softplus_inverse(np.array(likelihood.fixed_scale))
+    start = _softplus_inverse(likelihood.fixed_scale)
     raw_scale = vae.get_parameter("_likelihood.raw_scale")
     raw_scale.data.fill_(float(_softplus_inverse(np.sqrt(noise)) - start))
     project = (loading / kept).T
@@ -78,8 +93,11 @@ def fit_pca(vae: VAE, x: Rows, *, seed: int) -> dict[str, float]:
 
     Returns:
         The part of the variance that the components keep.
+
+    Raises:
+        ConfigError: There are fewer images than components.
     """
-    fitted = PCA(vae.num_latents, svd_solver="covariance_eigh").fit(x)
+    fitted = _principal_components(vae.num_latents, x)
     _set_affine(vae.decoder, fitted.components_.T, fitted.mean_)
     _set_affine(vae.encoder, fitted.components_ / 2, fitted.components_ @ (0.5 - fitted.mean_))
     return {"explained_variance": float(fitted.explained_variance_ratio_.sum())}
@@ -96,21 +114,53 @@ def fit_gaussian_mixture(vae: VAE, x: Rows, *, seed: int) -> dict[str, float]:
 
     Returns:
         EM's steps, and the mean log-likelihood of the training set in nats.
+
+    Raises:
+        ConfigError: There are fewer images than components.
     """
-    mixture = GaussianMixture(
+    _need_images(vae.num_latents, x)
+    mixture = BoundedMixture(
         vae.num_latents,
         covariance_type="diag",
         reg_covar=MIN_SCALE**2,
         max_iter=MAX_STEPS,
-        random_state=seed,
+        random_state=seed % 2**32,  # numpy takes no larger one
     ).fit(x)
     likelihood = cast(NormalConfig, vae.config.likelihood)
-    start = _softplus_inverse(np.array(likelihood.fixed_scale))
+    start = _softplus_inverse(likelihood.fixed_scale)
     raw_scales = _softplus_inverse(np.sqrt(mixture.covariances_)) - start
     rows = np.concatenate([mixture.means_, raw_scales], axis=1)
     _set_affine(vae.decoder, rows.T, np.zeros(rows.shape[1]))
     vae.get_parameter("_prior.logits").data.copy_(torch.from_numpy(np.log(mixture.weights_)))
     return {"em_steps": float(mixture.n_iter_), "train_log_px_nats": float(mixture.score(x))}
+
+
+class BoundedMixture(GaussianMixture):  # type: ignore[misc]
+    """Diagonal normals whose variances are `reg_covar` at least; EM never lowers the likelihood.
+
+    scikit-learn adds `reg_covar` to every variance instead, which is not the maximum of an M step.
+    """
+
+    covariances_: np.ndarray
+    precisions_cholesky_: np.ndarray
+
+    def _m_step(self, *arguments: Any, **keywords: Any) -> None:
+        super()._m_step(*arguments, **keywords)
+        self.covariances_ = np.maximum(self.covariances_ - self.reg_covar, self.reg_covar)
+        self.precisions_cholesky_ = 1 / np.sqrt(self.covariances_)
+
+
+def _principal_components(count: int, x: Rows) -> PCA:
+    _need_images(count, x)
+    return PCA(count, svd_solver="covariance_eigh").fit(x)
+
+
+def _need_images(count: int, x: Rows) -> None:
+    if len(x) <= count:
+        raise ConfigError(
+            f"A classical model has fewer components than training images; received {count} and "
+            f"{len(x)}. Set vae.latent_shape lower."
+        )
 
 
 def _set_affine(network: nn.Module, weight: np.ndarray, bias: np.ndarray) -> None:
@@ -121,9 +171,8 @@ def _set_affine(network: nn.Module, weight: np.ndarray, bias: np.ndarray) -> Non
         layer.bias.copy_(torch.from_numpy(bias))
 
 
-def _softplus_inverse(scale: np.ndarray) -> np.ndarray:
-    raw: np.ndarray = scale + np.log(-np.expm1(-scale))
-    return raw
+def _softplus_inverse(scale: np.ndarray | float) -> np.ndarray:
+    return np.asarray(scale + np.log(-np.expm1(-scale)))
 
 
 CLASSICAL: dict[str, Callable[..., dict[str, float]]] = {
@@ -131,3 +180,40 @@ CLASSICAL: dict[str, Callable[..., dict[str, float]]] = {
     "pca": fit_pca,
     "gaussian_mixture": fit_gaussian_mixture,
 }
+
+
+def fit(recipe: Recipe, data: Data, *, run_dir: Path) -> Progressed:
+    """A classical model at once, in the files that a finished run has."""
+    started = time.monotonic()
+    torch.manual_seed(recipe.seed)
+    vae = VAE(recipe.vae).eval()
+    everything = torch.arange(len(data.cache))
+    x = data.batch(everything, recipe, progress=1.0).x.flatten(1).double().numpy()
+    found = CLASSICAL[recipe.objective.kind](vae, x, seed=recipe.seed)
+    save_best(run_dir, vae)
+    bound_nats, error_nats = validate(vae, data, recipe.objective)
+    done = Progressed(
+        step=1,
+        bound_nats=bound_nats,
+        bound_error_nats=error_nats,
+        best_bound_nats=bound_nats,
+        best_error_nats=error_nats,
+        best_epoch=1,
+        stopped_because="it was fitted at once",
+        seconds=time.monotonic() - started,
+    )
+    trim_log(run_dir, step=0)
+    append_line(
+        run_dir / LOG,
+        {
+            "epoch": 1,
+            "step": 1,
+            "seconds": round(done.seconds, 1),
+            "validation_bound_nats": bound_nats,
+            "validation_standard_error_nats": error_nats,
+            **found,
+        },
+    )
+    device = torch.device("cpu")
+    write_state(run_dir, recipe, done, dataset_sha256=data.sha256, device=device)
+    return done

@@ -7,6 +7,7 @@ the bundle, so that the same file trains the same model again.
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -23,101 +24,19 @@ from pydantic import (
 from models.config import Config, ImageSpec, Name, VAEConfig, check_fit
 from models.errors import ConfigError
 from models.noise import MAX_SEED
+from training.objective_config import ClassicalKind, ELBOConfig, ObjectiveConfig
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Precision = Literal["32-true", "bf16-mixed", "64-true"]
-
-
-ClassicalKind = Literal["ppca", "pca", "gaussian_mixture"]
 
 
 class DatasetConfig(Config):
     """What is trained on."""
 
     name: str
-    """A key of `training.datasets.DATASETS`."""
+    """A key of `training.known.DATASETS`, or the path of a folder of pictures, `.npz` or `.npy`."""
     labels_per_class: NonNegativeInt = 0
     """Training labels that are known of each class, chosen by the seed; 0 for all."""
-
-
-class ELBOConfig(Config):
-    """Maximise the ELBO, or a variation of it."""
-
-    kind: Literal["elbo"] = "elbo"
-    num_samples: PositiveInt = 1
-    """Draws per datum and step."""
-    beta: NonNegativeFloat = 1.0
-    """Weight of the KL (Higgins et al. 2017); 1 is the ELBO itself."""
-    kl: Literal["analytic", "sampled"] = "analytic"
-    """Closed form where there is one, or a mean over the draws."""
-    free_bits_nats: NonNegativeFloat = 0.0
-    """Least batch-mean KL of each dimension, or group, that is asked for (Kingma et al. 2016)."""
-
-
-class CapacityConfig(Config):
-    """Hold the KL at a capacity that rises (Burgess et al. 2018)."""
-
-    kind: Literal["capacity"] = "capacity"
-    num_samples: PositiveInt = 1
-    gamma: NonNegativeFloat = 100.0
-    capacity_nats: NonNegativeFloat = 25.0
-    """C at the end of its rise from 0."""
-    until: Annotated[float, Field(gt=0, le=1)] = 0.8
-    """Part of the run where it is reached."""
-
-
-class IWAEConfig(Config):
-    """Maximise the importance-weighted bound of K draws."""
-
-    kind: Literal["iwae"] = "iwae"
-    num_samples: PositiveInt = 5
-    """K."""
-    gradient: Literal["plain", "stl", "dreg"] = "plain"
-    """By reparameterisation; without log q's own derivative, biased for K > 1; or twice
-    reparameterised."""
-
-
-class ScoreFunctionConfig(Config):
-    """Maximise the ELBO without a path through z: far noisier, for comparison."""
-
-    kind: Literal["score_function"] = "score_function"
-    num_samples: PositiveInt = 10
-    baseline: Literal["none", "leave_one_out"] = "leave_one_out"
-
-
-class M2Config(Config):
-    """Semi-supervised: bounds with and without labels, and a classifier (Kingma et al. 2014)."""
-
-    kind: Literal["m2"] = "m2"
-    num_samples: PositiveInt = 1
-    alpha: NonNegativeFloat = 0.1
-    """Weight of the classification term beside the per-datum bound; the paper's is N times this."""
-
-
-class AutoencoderConfig(Config):
-    """Minimise the squared error of a deterministic autoencoder."""
-
-    kind: Literal["autoencoder"] = "autoencoder"
-    num_samples: Literal[1] = 1
-
-
-class ClassicalConfig(Config):
-    """Nothing to maximise step by step: `training/classical.py` fits it at once."""
-
-    kind: ClassicalKind
-    num_samples: Literal[1] = 1
-
-
-ObjectiveConfig = Annotated[
-    ELBOConfig
-    | CapacityConfig
-    | IWAEConfig
-    | ScoreFunctionConfig
-    | M2Config
-    | AutoencoderConfig
-    | ClassicalConfig,
-    Field(discriminator="kind"),
-]
 
 
 class OptimizerConfig(Config):
@@ -189,6 +108,9 @@ class TrainingConfig(Config):
     """Steps whose gradient is not finite are skipped; so many in a row end the run."""
     checkpoint_seconds: PositiveFloat = 60.0
     """A checkpoint is written at every validation, and when this time has passed."""
+    start_from_marginal: bool = False
+    """Whether the decoder's last biases are fitted to the pixels' own distribution before the first
+    step (`training.marginal`): the run then starts from that, not from noise."""
     precision: Precision = "32-true"
     """Of training alone: evaluation and serving use float32."""
 
@@ -260,17 +182,23 @@ def _refusals(r: Recipe) -> list[tuple[bool, str, str]]:
             "Set training.kl_warmup_epochs = 0 and training.kl_cycles = 1.",
         ),
         (
-            training.kl_cycles == 1 or training.kl_warmup_epochs > 0,
-            "A cycle repeats the KL's warm-up",
-            "Set training.kl_warmup_epochs.",
+            training.kl_cycles == 1
+            or 0 < training.kl_warmup_epochs <= training.epochs / training.kl_cycles,
+            "A cycle repeats the KL's warm-up, and is at least as long",
+            "Set training.kl_warmup_epochs, to training.epochs / training.kl_cycles at most.",
         ),
         (
             kind != "iwae"
             or getattr(objective, "gradient", "plain") == "plain"
-            or (posterior in ("diagonal_normal", "full_normal") and vae.prior.kind != "vamp"),
-            "The gradients stl and dreg stop at a posterior of one layer, which the prior must not "
-            "hold too",
+            or posterior in ("diagonal_normal", "full_normal"),
+            "The gradients stl and dreg need a posterior of one layer",
             "Set objective.gradient = 'plain'.",
+        ),
+        (
+            posterior != "bottom_up" or getattr(objective, "free_bits_nats", 0.0) == 0,
+            "Free bits are of KLs, which may not be negative; a bottom_up posterior has none for "
+            "its groups",
+            "Set objective.free_bits_nats = 0, or take a ladder.",
         ),
         (
             getattr(objective, "baseline", "none") == "none" or objective.num_samples > 1,
@@ -288,6 +216,11 @@ def _refusals(r: Recipe) -> list[tuple[bool, str, str]]:
             "Set dataset.labels_per_class = 0, or objective.kind = 'm2'.",
         ),
         (
+            kind not in ("ppca", "pca") or prod(vae.latent_shape) < vae.num_dimensions,
+            "Principal components are fewer than pixels",
+            "Set vae.latent_shape lower.",
+        ),
+        (
             (kind in ("autoencoder", "pca")) == (posterior == "point"),
             "An autoencoder is trained by the objective autoencoder, or fitted as pca",
             "Change objective.kind or vae.posterior.",
@@ -296,6 +229,12 @@ def _refusals(r: Recipe) -> list[tuple[bool, str, str]]:
             (kind == "gaussian_mixture") == (posterior == "enumerated"),
             "A categorical latent is fitted as gaussian_mixture",
             "Change objective.kind or vae.posterior.",
+        ),
+        (
+            not training.start_from_marginal
+            or kind not in ("autoencoder", *get_args(ClassicalKind)),
+            "Training starts from the marginal of a likelihood that is trained step by step",
+            "Set training.start_from_marginal = false.",
         ),
         (
             kind not in get_args(ClassicalKind) or linear,
@@ -332,12 +271,38 @@ def load_recipe(path: Path, *, overrides: Sequence[str] = ()) -> Recipe:
         values = tomllib.loads(path.read_text())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"A recipe is a readable TOML file; {path}: {error}. Mend it.") from error
+    return check_recipe(apply_overrides(values, overrides), str(path))
+
+
+def apply_overrides(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Set entries of a recipe's tables in place, and return them.
+
+    Args:
+        values: Tables, as read from TOML.
+        overrides: As for `load_recipe`.
+
+    Raises:
+        ConfigError: An override reads otherwise, or goes through an entry that is no table.
+    """
     for override in overrides:
         _set(values, override)
+    return values
+
+
+def check_recipe(values: dict[str, Any], words: str) -> Recipe:
+    """The recipe that the tables hold.
+
+    Args:
+        values: Tables, as read from TOML.
+        words: What they are, for the message.
+
+    Raises:
+        ConfigError: They are no recipe.
+    """
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(f"{path} is no recipe: {error}") from error
+        raise ConfigError(f"{words} is no recipe: {error}") from error
 
 
 def _set(values: dict[str, Any], override: str) -> None:
@@ -357,17 +322,30 @@ def _set(values: dict[str, Any], override: str) -> None:
         values[last] = text.strip()
 
 
-def to_toml(config: Config) -> str:
-    """The config as TOML, defaults included; `load_recipe` reads it back to an equal one."""
-    return "\n".join(_toml_lines(config.model_dump(mode="json"), ())) + "\n"
+def to_toml(config: Config, *, comments: Mapping[str, Sequence[str]] | None = None) -> str:
+    """The config as TOML, defaults included; `load_recipe` reads it back to an equal one.
+
+    Args:
+        config: A recipe, or a part of one.
+        comments: Lines to write under the header of a table, by its name.
+    """
+    return "\n".join(_toml_lines(config.model_dump(mode="json"), (), comments or {})) + "\n"
 
 
-def _toml_lines(table: Mapping[str, Any], prefix: tuple[str, ...]) -> list[str]:
+def _toml_lines(
+    table: Mapping[str, Any], prefix: tuple[str, ...], comments: Mapping[str, Sequence[str]]
+) -> list[str]:
     # JSON's text for strings, numbers, booleans and flat lists is TOML's too.
     values = {key: value for key, value in table.items() if value is not None}
-    plain = [f"{key} = {json.dumps(v)}" for key, v in values.items() if not isinstance(v, dict)]
+    plain = [
+        f"{key} = {json.dumps(v, ensure_ascii=False)}"
+        for key, v in values.items()
+        if not isinstance(v, dict)
+    ]
     nested = [(key, value) for key, value in table.items() if isinstance(value, dict)]
-    lines = ["", f"[{'.'.join(prefix)}]", *plain] if prefix and plain else plain
+    name = ".".join(prefix)
+    header = ["", f"[{name}]", *(f"# {line}" for line in comments.get(name, ()))]
+    lines = [*header, *plain] if prefix and plain else plain
     for key, value in nested:
-        lines += _toml_lines(value, (*prefix, key))
+        lines += _toml_lines(value, (*prefix, key), comments)
     return lines

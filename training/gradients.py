@@ -18,7 +18,7 @@ from torch import Tensor
 from models.errors import InputError, UnsupportedOperation
 from models.noise import BatchNoise
 from models.vae import VAE
-from training.config import (
+from training.objective_config import (
     ELBOConfig,
     IWAEConfig,
     ObjectiveConfig,

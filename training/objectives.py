@@ -23,12 +23,13 @@ from torch.nn import functional as F
 from models.bounds import has_analytic_kl, iwae_bound, kl_divergence, log_ratios
 from models.normals import DiagonalNormal, kl_terms
 from models.vae import VAE, Posterior, Prior
-from training.config import (
+from training.objective_config import (
     AutoencoderConfig,
     CapacityConfig,
     ELBOConfig,
     IWAEConfig,
     M2Config,
+    ObjectiveConfig,
     ScoreFunctionConfig,
 )
 
@@ -117,7 +118,8 @@ def elbo_terms(loss: Tensor, log_likelihood: Tensor, kl: Tensor, **more: Tensor 
 def kl_groups(q: Posterior, p: Prior, z: Tensor, *, sampled: bool) -> Float[Tensor, " group"]:
     """Batch means of the KL of each part that has one of its own, nats; their sum is the KL.
 
-    Parts are latent dimensions where q and p factorise, a hierarchy's groups, or the whole latent.
+    Parts are latent dimensions where the KL is analytic and q and p factorise, the groups of a
+    hierarchy, or the whole latent.
     """
     if sampled or not has_analytic_kl(q, p):
         return log_ratios(q, p, z).mean((0, 1))
@@ -167,11 +169,11 @@ class IWAE(Objective[IWAEConfig]):
     """The importance-weighted bound of K draws.
 
     Gradients: `plain`, by reparameterisation; `stl` leaves out log q's own derivative, whose mean
-    is zero at K = 1 (for larger K it is biased); `dreg` is unbiased for every K, and the encoder's
-    signal-to-noise ratio does not fall with K.
+    is zero at K = 1 (for larger K the encoder's gradient is biased); `dreg` is unbiased for every
+    K, and the encoder's signal-to-noise ratio does not fall with K.
 
     Source: Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519, equations 8 and 13; Roeder, Wu
-        and Duvenaud 2017, arXiv:1703.09194; Tucker et al. 2018, arXiv:1810.04152, equation 8.
+        and Duvenaud 2017, arXiv:1703.09194; Tucker et al. 2018, arXiv:1810.04152, section 3.
     """
 
     def forward(self, batch: Batch, noise: Noise, at: At) -> Terms:
@@ -184,7 +186,8 @@ class IWAE(Objective[IWAEConfig]):
         log_w = log_likelihood + prior.log_prob(z) - scored.log_prob(z)
         bound = iwae_bound(log_w)
         if gradient == "dreg" and z.requires_grad:
-            # Each draw's own share of the weights: once by the bound, once more on the way to q.
+            # sum_k share_k^2 d log w_k / dz_k dz_k / dphi: the bound brings one share of each draw,
+            # and what goes on to q, but not what the decoder gets, takes the other here.
             share = log_w.detach().softmax(0)
             z.register_hook(lambda g: g * share.reshape(*share.shape, *[1] * (g.ndim - 2)))
         kl = kl_groups(q, prior, z, sampled=False).sum()
@@ -228,30 +231,38 @@ class M2(Objective[M2Config]):
     def forward(self, batch: Batch, noise: Noise, at: At) -> Terms:
         """See `Objective.forward`."""
         assert batch.y is not None  # the config asks for labels
-        vae, known = self.vae, batch.y != UNLABELLED
-        x, y = batch.x, batch.y
-        log_likelihood, kl = x.new_zeros(len(x)), x.new_zeros(len(x))
+        x, y, known = batch.x, batch.y, batch.y != UNLABELLED
+        parts = []
         if bool(known.any()):
-            parts = self._bound(x[known], y[known], noise[:, known])
-            log_likelihood[known], kl[known] = parts
-            kl[known] -= vae.log_label_prior[y[known]]
+            parts.append(self._labelled(x[known], y[known], noise[:, known]))
         if not bool(known.all()):
-            rows, labels = vae.every_label(x[~known])
-            spread = noise[:, ~known].repeat(1, vae.num_labels, *[1] * (noise.ndim - 2))
-            parts = self._bound(rows, labels, spread)
-            log_q = vae.label_logits(x[~known]).log_softmax(-1).T
-            by_label = [part.unflatten(0, log_q.shape) for part in parts]
-            label_kl = log_q - vae.log_label_prior.unsqueeze(-1)
-            log_likelihood[~known] = (log_q.exp() * by_label[0]).sum(0)
-            kl[~known] = (log_q.exp() * (by_label[1] + label_kl)).sum(0)
-        taught_x, taught_y, _ = batch.labelled or Batch(x[known], y[known])
+            parts.append(self._unlabelled(x[~known], noise[:, ~known]))
+        log_likelihood, kl = (torch.cat(part).mean() for part in zip(*parts, strict=True))
+        taught = batch.labelled or Batch(x[known], y[known])
         cross_entropy = x.new_zeros(())
-        if taught_y is not None and len(taught_y):
-            cross_entropy = F.cross_entropy(vae.label_logits(taught_x), taught_y)
+        if taught.y is not None and len(taught.y):  # the mean of nothing is not a number
+            cross_entropy = F.cross_entropy(self.vae.label_logits(taught.x), taught.y)
         kl_weight = self.annealing.weight(at.epoch)
-        loss = (kl_weight * kl - log_likelihood).mean() + self.config.alpha * cross_entropy
-        means = log_likelihood.mean(), kl.mean()
-        return elbo_terms(loss, *means, classification_nats=cross_entropy)
+        loss = kl_weight * kl - log_likelihood + self.config.alpha * cross_entropy
+        scalars = elbo_terms(loss, log_likelihood, kl, kl_weight=kl_weight).scalars
+        return Terms(loss, {**scalars, "classification_nats": cross_entropy})
+
+    def _labelled(self, x: Tensor, y: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """L(x, y) in two parts, E_q[log p(x|z,y)] and KL - log p(y), each (row,)."""
+        log_likelihood, kl = self._bound(x, y, noise)
+        return log_likelihood, kl - self.vae.log_label_prior[y]
+
+    def _unlabelled(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """U(x) in two parts, the means over q(y|x); every label has the same noise."""
+        rows, labels = self.vae.every_label(x)
+        spread = noise.repeat(1, self.vae.num_labels, *[1] * (noise.ndim - 2))
+        log_q = self.vae.label_logits(x).log_softmax(-1).T
+        log_likelihood, kl = (
+            part.unflatten(0, log_q.shape) for part in self._bound(rows, labels, spread)
+        )
+        label_kl = log_q - self.vae.log_label_prior.unsqueeze(-1)
+        weights = log_q.exp()
+        return (weights * log_likelihood).sum(0), (weights * (kl + label_kl)).sum(0)
 
     def _bound(self, x: Tensor, y: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """E_q[log p(x|z,y)] and the KL of each row, (row,)."""
@@ -261,6 +272,20 @@ class M2(Objective[M2Config]):
         if has_analytic_kl(q, prior):
             return log_likelihood, kl_divergence(q, prior)
         return log_likelihood, log_ratios(q, prior, z).sum(-1).mean(0)
+
+
+def final_bound(
+    config: ObjectiveConfig, log_likelihood: Tensor, kl: Tensor
+) -> Float[Tensor, " batch"]:
+    """What an objective maximises once its annealing is over, as a mean over data; nats, (batch,).
+
+    E_q[log p(x|z)] - beta KL, or - gamma |KL - C|: what the weights that are kept are chosen by. By
+    the ELBO itself, those would win that were passed while beta or C was near the ELBO's own.
+    """
+    if isinstance(config, CapacityConfig):
+        excess = kl - config.capacity_nats
+        return log_likelihood - config.gamma * excess.mean().sign() * excess
+    return log_likelihood - getattr(config, "beta", 1.0) * kl
 
 
 class Autoencoder(Objective[AutoencoderConfig]):

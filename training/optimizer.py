@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from models.vae import VAE
@@ -12,13 +12,19 @@ from training.config import OptimizerConfig, Recipe, ScheduleConfig
 
 
 def make_optimizer(vae: VAE, config: OptimizerConfig) -> torch.optim.Optimizer:
-    """AdamW; biases are not decayed."""
+    """AdamW; matrices and kernels of the networks are decayed, nothing else.
+
+    A prior's locations, scales and pseudo-inputs are no weights: zero is no simpler value of them.
+    """
+    decayed = {
+        id(layer.weight) for layer in vae.modules() if isinstance(layer, nn.Linear | nn.Conv2d)
+    }
     groups: list[dict[str, Any]] = [
         {
-            "params": [p for p in vae.parameters() if p.ndim > 1],
+            "params": [p for p in vae.parameters() if id(p) in decayed],
             "weight_decay": config.weight_decay,
         },
-        {"params": [p for p in vae.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in vae.parameters() if id(p) not in decayed], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas)
 
@@ -42,6 +48,13 @@ def schedule(progress: float, config: ScheduleConfig) -> float:
 def clip_gradient(vae: VAE, largest_norm: float) -> Tensor:
     """Scale the gradient down to that norm; returns the norm it had."""
     return torch.nn.utils.clip_grad_norm_(vae.parameters(), largest_norm)
+
+
+@torch.no_grad()
+def project(vae: VAE) -> None:
+    """Bring pseudo-inputs back into [0, 1]: beyond it they would have no gradient to return by."""
+    if vae.config.prior.kind == "vamp":
+        vae.get_parameter("_prior.pseudo_inputs").clamp_(0, 1)
 
 
 def follow(average: VAE, vae: VAE, *, decay: float) -> None:

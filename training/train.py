@@ -22,19 +22,18 @@ from lightning_fabric import Fabric
 from rich.console import Console
 from torch import Tensor
 
-from models.bounds import estimate_elbo
 from models.errors import ConfigError
-from models.evidence import estimate_log_px
 from models.vae import VAE
 from training.batches import Data, load_data
 from training.checkpoint import restore_checkpoint, save_checkpoint
-from training.classical import CLASSICAL
-from training.config import ObjectiveConfig, Recipe
+from training.classical import CLASSICAL, fit
+from training.config import Recipe
 from training.curves import Curves
+from training.datasets import Dataset
 from training.interruption import Interrupted, Interruption
 from training.marginal import num_needed, start_from_marginal
-from training.objectives import OBJECTIVES, Annealing, squared_error
-from training.optimizer import clip_gradient, follow, make_optimizer, set_learning_rate
+from training.objectives import OBJECTIVES, Annealing
+from training.optimizer import clip_gradient, follow, make_optimizer, project, set_learning_rate
 from training.order import Plan, mix
 from training.progress import Bar, Window
 from training.provenance import record_start
@@ -49,9 +48,7 @@ from training.run import (
     trim_log,
     write_state,
 )
-
-_VALIDATION_BATCH = 500
-_VALIDATION_SEED = 0
+from training.validation import validate
 
 
 def train(
@@ -65,6 +62,7 @@ def train(
     limit_seconds: float = math.inf,
     tensorboard: bool = True,
     comments: Mapping[str, Sequence[str]] | None = None,
+    dataset: Dataset | None = None,
 ) -> Progressed:
     """Train a recipe's model and keep the averaged weights that validate best.
 
@@ -78,6 +76,7 @@ def train(
         limit_seconds: Write a checkpoint and return after this time, counted from the call.
         tensorboard: Write its files into the run's folder too.
         comments: Lines for the stored recipe's tables, as `config.to_toml` takes them.
+        dataset: The recipe's, if it is loaded already.
 
     Returns:
         How far it came; `stopped_because` is empty when it was the limit that ended it.
@@ -91,7 +90,7 @@ def train(
     deadline = time.monotonic() + limit_seconds
     console = console or Console()
     claim(run_dir, recipe, resume=resume, comments=comments)
-    data = load_data(recipe, data_dir, console)
+    data = load_data(recipe, data_dir, console, dataset=dataset)
     if recipe.objective.kind in CLASSICAL:
         return fit(recipe, data, run_dir=run_dir)
     training = begin(recipe, data, run_dir=run_dir, device=device)
@@ -164,11 +163,12 @@ def begin(recipe: Recipe, data: Data, *, run_dir: Path, device: str) -> Training
     done = Progressed()
     if recipe.start is not None:
         done.seconds = start_from(run_dir.parent / recipe.start, vae)
-    elif settings.start_from_marginal:
-        some = torch.randperm(len(data.cache))[: num_needed(vae)]
-        start_from_marginal(vae, data.batch(some, recipe, progress=1.0).x)
-    elif recipe.vae.prior.kind == "vamp":
-        start_pseudo_inputs(vae, data, recipe)
+    else:
+        if settings.start_from_marginal:
+            some = torch.randperm(len(data.cache))[: num_needed(vae)]
+            start_from_marginal(vae, data.batch(some, recipe, progress=1.0).x)
+        if recipe.vae.prior.kind == "vamp":
+            start_pseudo_inputs(vae, data, recipe)
     annealing = Annealing(settings.kl_warmup_epochs, settings.epochs / settings.kl_cycles)
     maximised = OBJECTIVES[recipe.objective.kind](vae, recipe.objective, annealing=annealing)
     objective, optimizer = fabric.setup(maximised, make_optimizer(vae, recipe.optimizer))
@@ -196,21 +196,6 @@ def start_pseudo_inputs(vae: VAE, data: Data, recipe: Recipe) -> None:
     chosen = order.repeat(math.ceil(len(pseudo_inputs) / len(order)))[: len(pseudo_inputs)]
     batch = data.batch(chosen, recipe, progress=1.0)
     pseudo_inputs.copy_(batch.x / vae.unit_scale)
-
-
-def fit(recipe: Recipe, data: Data, *, run_dir: Path) -> Progressed:
-    """A classical model at once, in the files that a finished run has."""
-    started, vae = time.monotonic(), VAE(recipe.vae)
-    everything = torch.arange(len(data.cache))
-    x = data.batch(everything, recipe, progress=1.0).x.flatten(1).double().numpy()
-    found = CLASSICAL[recipe.objective.kind](vae, x, seed=recipe.seed)
-    save_best(run_dir, vae)
-    done = Progressed(step=1, best_epoch=1, stopped_because="it was fitted at once")
-    done.seconds = time.monotonic() - started
-    append_line(run_dir / LOG, {"epoch": 1, "step": 1, "seconds": done.seconds, **found})
-    device = torch.device("cpu")
-    write_state(run_dir, recipe, done, dataset_sha256=data.sha256, device=device)
-    return done
 
 
 def save(training: Training) -> None:
@@ -251,6 +236,7 @@ def restore(training: Training, console: Console) -> None:
         training.average.load_state_dict(state["average"])
         training.optimizer.load_state_dict(state["optimizer"])
         training.done = Progressed(**state["done"])
+        training.done.stopped_because = training.done.stopped_because or why_over(training)
         training.window = Window(**state.get("window", {}))
     trim_log(training.run_dir, step=training.done.step)
 
@@ -277,6 +263,7 @@ def take_step(training: Training, chosen: Int64[Tensor, " batch"]) -> None:
     is_finite = bool(norm.isfinite())
     if is_finite:
         training.optimizer.step()
+        project(training.vae)
         decay = min(recipe.training.ema_decay, (1 + at.step) / (10 + at.step))
         follow(training.average, training.vae, decay=decay)
     done.step += 1
@@ -335,33 +322,6 @@ def assess(training: Training) -> dict[str, Any]:
     )
     training.window, training.next_checkpoint = Window(), 0.0
     return line
-
-
-@torch.no_grad()
-def validate(vae: VAE, data: Data, objective: ObjectiveConfig) -> tuple[float, float]:
-    """Mean of the unmodified bound of the held-out images, and its standard error over them.
-
-    Nats, the same draws every time: the importance-weighted bound for `iwae`, the ELBO otherwise,
-    given the label where there is no classifier to do without. Of an autoencoder minus the squared
-    error, in place of nats.
-    """
-    weight, bounds = next(vae.parameters()), []
-    labels = None if vae.config.classifier is not None else data.validation_labels
-    k, seed = objective.num_samples, _VALIDATION_SEED
-    for first in range(0, len(data.validation), _VALIDATION_BATCH):
-        x = data.validation[first : first + _VALIDATION_BATCH].to(weight)
-        y = None if labels is None else labels[first : first + len(x)].to(x.device)
-        if not vae.has_density:
-            bounds.append(-squared_error(vae, x).double().cpu())
-        elif objective.kind == "iwae":
-            scored = estimate_log_px(vae, x, num_samples=k, seed=seed, first_item=first, y=y)
-            bounds.append(scored.estimate_nats)
-        else:
-            scored_elbo = estimate_elbo(vae, x, num_samples=k, seed=seed, first_item=first, y=y)
-            bounds.append(scored_elbo.elbo_nats)
-    total, count = sum(float(bound.sum()) for bound in bounds), len(data.validation)
-    error = torch.cat(bounds).std() / math.sqrt(count) if count > 1 else math.inf
-    return total / count, float(error)
 
 
 def keep_best(training: Training, bound_nats: float, error_nats: float) -> None:

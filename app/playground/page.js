@@ -3,10 +3,13 @@
 
 const $ = (id) => document.getElementById(id);
 
+let picture = null; // the one that the scores are of
+
 async function call(path, options = {}) {
   const headers = { ...options.headers };
   if ($("key").value) headers.Authorization = `Bearer ${$("key").value}`;
   const response = await fetch(path, { ...options, headers });
+  if (response.status === 401) $("locked").hidden = false;
   if (!response.ok) {
     const problem = await response.json().catch(() => ({}));
     throw new Error(problem.detail || `${response.status} ${response.statusText}`);
@@ -53,31 +56,45 @@ async function choose() {
     `${channels === 1 ? "grey" : "colour"}, ${model.latent_shape.join(" × ")} latents, ` +
     `likelihood ${model.likelihood.kind.replaceAll("_", " ")}.`;
   await draw();
+  if (picture) await score(picture);
 }
 
 async function draw() {
+  $("warmth").textContent = $("temperature").value;
   const query = new URLSearchParams({ seed: $("seed").value, temperature: $("temperature").value });
   const response = await call(`${modelPath()}/sample?${query}`, { headers: { Accept: "image/png" } });
   show($("samples"), await response.blob());
 }
 
-async function score(picture) {
+async function score(given) {
+  picture = given;
   show($("given"), picture);
+  $("reconstruction").removeAttribute("src");
+  $("steps").textContent = "Scoring…";
+  $("scores").replaceChildren();
   const body = new FormData();
   body.append("images", picture, "picture");
   const query = new URLSearchParams({ invert: $("invert").checked });
   const post = { method: "POST", body };
-  const image = await call(`${modelPath()}/reconstruct?${query}&format=png`, post);
-  show($("reconstruction"), await image.blob());
-  const answer = await (await call(`${modelPath()}/elbo?${query}&seed=1`, post)).json();
+  try {
+    const image = await call(`${modelPath()}/reconstruct?${query}&format=png`, post);
+    show($("reconstruction"), await image.blob());
+    report(await (await call(`${modelPath()}/elbo?${query}&seed=1`, post)).json());
+  } catch (error) {
+    $("steps").textContent = "";
+    throw error;
+  }
+}
+
+function report(answer) {
   const [result] = answer.results;
-  $("steps").textContent = `What the model saw: ${answer.preprocessing[0].join(", ") || "the picture as it is"}.`;
+  $("steps").textContent = `Done before the model saw it: ${answer.preprocessing[0].join(", ") || "nothing"}.`;
   const rows = [
-    ["ELBO", nats(result.elbo_nats), `± ${nats(result.standard_error_nats)}, ${result.num_samples} samples`],
-    ["expected log-likelihood", nats(result.expected_log_likelihood_nats), ""],
-    ["KL", nats(result.kl_nats), result.kl_method],
-    ["bits per dim", number(result.bits_per_dim, 3), result.bits_per_dim_reason || "at most"],
-    ["percentile", number(result.percentile, 1), result.percentile_reason || `of ${result.reference_n} test images`],
+    ["ELBO", nats(result.elbo_nats), `± ${nats(result.standard_error_nats)} (${result.num_samples} samples); a lower bound on log p(x), higher is better`],
+    ["expected log-likelihood", nats(result.expected_log_likelihood_nats), "how well latents of the picture explain it"],
+    ["− KL", nats(-result.kl_nats), "what those latents cost; the two add up to the ELBO"],
+    ["bits per dim", number(result.bits_per_dim, 3), result.bits_per_dim_reason || "−ELBO per pixel in bits: an upper bound, lower is better"],
+    ["percentile", number(result.percentile, 1), result.percentile_reason || `% of ${result.reference_n} test images have a lower ELBO`],
   ];
   $("scores").replaceChildren(...rows.map((cells) => {
     const row = document.createElement("tr");
@@ -97,12 +114,18 @@ async function takeSample() {
 
 $("model").addEventListener("change", () => attempt(choose));
 $("key").addEventListener("change", () => attempt(listModels));
-$("draw").addEventListener("click", () => attempt(draw));
+$("draw").addEventListener("click", () => attempt(async () => {
+  $("seed").value = Number($("seed").value) + 1;
+  await draw();
+}));
+for (const id of ["seed", "temperature"]) $(id).addEventListener("change", () => attempt(draw));
+$("temperature").addEventListener("input", () => { $("warmth").textContent = $("temperature").value; });
 $("own").addEventListener("click", () => attempt(takeSample));
-for (const id of ["file", "invert"]) {
-  $(id).addEventListener("change", () => attempt(async () => {
-    const [file] = $("file").files;
-    if (file) await score(file);
-  }));
-}
+$("file").addEventListener("change", () => attempt(async () => {
+  const [file] = $("file").files;
+  if (file) await score(file);
+}));
+$("invert").addEventListener("change", () => attempt(async () => {
+  if (picture) await score(picture);
+}));
 attempt(listModels);

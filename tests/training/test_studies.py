@@ -15,8 +15,9 @@ from tests import oracle
 from tests.training.conftest import RECIPE
 from tests.training.subject_cases import of_family, of_oracle
 from training.batches import keep_some
-from training.config import DatasetConfig, ELBOConfig, IWAEConfig, M2Config
+from training.config import DatasetConfig
 from training.datasets import load
+from training.objective_config import ELBOConfig, IWAEConfig, M2Config
 from training.studies import (
     compare_bounds,
     iwae_gap,

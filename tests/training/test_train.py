@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from safetensors.torch import load_file
 
 from models.errors import ConfigError
@@ -99,8 +100,8 @@ def test_the_best_weights_are_the_averaged_ones_that_validated_best(uninterrupte
     vae = VAE(recipe().vae).eval()
     vae.load_state_dict(load_file(uninterrupted / BEST))
     dataset = load("digits")
-    x = torch.from_numpy(dataset.validation.observations(recipe().image))
-    bound_nats, error_nats = loop.validate(vae, x, recipe().objective)
+    data = batches.load_data(recipe(), None, Console(quiet=True), dataset=dataset)
+    bound_nats, error_nats = loop.validate(vae, data, recipe().objective)
     assert bound_nats == pytest.approx(state["best_validation_bound_nats"], rel=1e-6)
     assert error_nats == pytest.approx(state["best_validation_standard_error_nats"], rel=1e-6)
 
