@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from models.bounds import has_analytic_kl, iwae_bound, kl_divergence, log_ratios
 from models.normals import DiagonalNormal, kl_terms
 from models.vae import VAE, Posterior, Prior
-from training.config import (
+from training.objective_config import (
     AutoencoderConfig,
     CapacityConfig,
     ELBOConfig,
@@ -244,9 +244,8 @@ class M2(Objective[M2Config]):
             cross_entropy = F.cross_entropy(self.vae.label_logits(taught.x), taught.y)
         kl_weight = self.annealing.weight(at.epoch)
         loss = kl_weight * kl - log_likelihood + self.config.alpha * cross_entropy
-        return elbo_terms(
-            loss, log_likelihood, kl, kl_weight=kl_weight, classification_nats=cross_entropy
-        )
+        scalars = elbo_terms(loss, log_likelihood, kl, kl_weight=kl_weight).scalars
+        return Terms(loss, {**scalars, "classification_nats": cross_entropy})
 
     def _labelled(self, x: Tensor, y: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """L(x, y) in two parts, E_q[log p(x|z,y)] and KL - log p(y), each (row,)."""
