@@ -157,7 +157,8 @@ def begin(recipe: Recipe, data: Data, *, run_dir: Path, device: str) -> Training
         ConfigError: The run that it is to start from is not there, or is of another model.
     """
     settings = recipe.training
-    fabric = Fabric(accelerator=device, devices=1, precision=settings.precision)
+    precision: Any = settings.precision if settings.precision == "64-true" else "32-true"
+    fabric = Fabric(accelerator=device, devices=1, precision=precision)
     torch.manual_seed(recipe.seed)
     vae = VAE(recipe.vae)
     done = Progressed()
@@ -256,7 +257,10 @@ def take_step(training: Training, chosen: Int64[Tensor, " batch"]) -> None:
     noise = torch.randn(noise_shape, device=batch.x.device)
     set_learning_rate(training.optimizer, recipe, at.progress)
 
-    terms = training.objective(batch, noise, at)
+    # Fabric's own mixed precision would round data and noise, and with them every log-density.
+    mixed = recipe.training.precision == "bf16-mixed"
+    with torch.autocast(fabric.device.type, torch.bfloat16, enabled=mixed):
+        terms = training.objective(batch, noise, at)
     training.optimizer.zero_grad()
     fabric.backward(terms.loss)
     norm = clip_gradient(training.vae, recipe.optimizer.gradient_clip)

@@ -10,6 +10,7 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file
 
+from models.discretized import DiscretizedLogistic
 from models.errors import ConfigError
 from models.vae import VAE
 from training import batches
@@ -159,6 +160,23 @@ def test_one_epoch_trains_every_likelihood_with_every_network(
 def test_other_precisions_train(precision: str, tmp_path: Path):
     chosen = recipe(f"training.precision={precision}", "training.epochs=1")
     assert loop.train(chosen, run_dir=tmp_path / "run", device="cpu").step == 9
+
+
+def test_mixed_precision_rounds_neither_data_nor_latents_nor_scores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    log_prob, seen = DiscretizedLogistic.log_prob, []
+
+    def watched(self: DiscretizedLogistic, value: torch.Tensor) -> torch.Tensor:
+        found = log_prob(self, value)
+        seen.append({value.dtype, self.loc.dtype, self.scale.dtype, found.dtype})
+        return found
+
+    monkeypatch.setattr(DiscretizedLogistic, "log_prob", watched)
+    chosen = recipe("training.precision=bf16-mixed", "training.epochs=1")
+    loop.train(chosen, run_dir=tmp_path / "run", device="cpu")
+    assert len(seen) > 9
+    assert all(dtypes == {torch.float32} for dtypes in seen)
 
 
 def test_a_run_starts_from_the_best_weights_of_a_finished_one(uninterrupted: Path):
