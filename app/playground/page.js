@@ -45,18 +45,31 @@ async function listModels() {
   if (names.length) await choose();
 }
 
+// What the chosen model can do, by the operations' names.
+let offered = new Set();
+
 async function choose() {
   const model = await (await call(modelPath())).json();
+  offered = new Set(model.operations.map((operation) => operation.name));
+  const takesLabels = model.capabilities.includes("labels");
+  $("labelled").hidden = !takesLabels;
+  $("label").replaceChildren(new Option("any", ""));
+  if (takesLabels) $("label").append(...model.labels.map((name) => new Option(name, name)));
+  for (const id of ["samples", "given", "reconstruction"]) $(id).removeAttribute("src");
+  $("scores").replaceChildren();
+  $("steps").textContent = "";
   const [channels, height, width] = model.image_shape;
   $("about").textContent =
     `${model.name}, version ${model.version}: ${width} × ${height} pixels, ` +
     `${channels === 1 ? "grey" : "colour"}, ${model.latent_shape.join(" × ")} latents, ` +
     `likelihood ${model.likelihood.kind.replaceAll("_", " ")}.`;
-  await draw();
+  for (const id of ["draw", "own"]) $(id).disabled = !offered.has("sample");
+  if (offered.has("sample")) await draw();
 }
 
 async function draw() {
   const query = new URLSearchParams({ seed: $("seed").value, temperature: $("temperature").value });
+  if ($("label").value) query.set("label", $("label").value);
   const response = await call(`${modelPath()}/sample?${query}`, { headers: { Accept: "image/png" } });
   show($("samples"), await response.blob());
 }
@@ -67,23 +80,38 @@ async function score(picture) {
   body.append("images", picture, "picture");
   const query = new URLSearchParams({ invert: $("invert").checked });
   const post = { method: "POST", body };
-  const image = await call(`${modelPath()}/reconstruct?${query}&format=png`, post);
-  show($("reconstruction"), await image.blob());
-  const answer = await (await call(`${modelPath()}/elbo?${query}&seed=1`, post)).json();
-  const [result] = answer.results;
-  $("steps").textContent = `What the model saw: ${answer.preprocessing[0].join(", ") || "the picture as it is"}.`;
-  const rows = [
-    ["ELBO", nats(result.elbo_nats), `± ${nats(result.standard_error_nats)}, ${result.num_samples} samples`],
-    ["expected log-likelihood", nats(result.expected_log_likelihood_nats), ""],
-    ["KL", nats(result.kl_nats), result.kl_method],
-    ["bits per dim", number(result.bits_per_dim, 3), result.bits_per_dim_reason || "at most"],
-    ["percentile", number(result.percentile, 1), result.percentile_reason || `of ${result.reference_n} test images`],
-  ];
+  const rows = [];
+  if (offered.has("reconstruct")) {
+    const image = await call(`${modelPath()}/reconstruct?${query}&format=png`, post);
+    show($("reconstruction"), await image.blob());
+  }
+  if (offered.has("classify")) {
+    const answer = await (await call(`${modelPath()}/classify?${query}&seed=1`, post)).json();
+    const [{ label, probabilities }] = answer.results;
+    rows.push(["class", label, `probability ${number(Math.max(...probabilities), 3)}, by ${answer.method}`]);
+    showSteps(answer);
+  }
+  if (offered.has("elbo")) {
+    const answer = await (await call(`${modelPath()}/elbo?${query}&seed=1`, post)).json();
+    const [result] = answer.results;
+    rows.push(
+      ["ELBO", nats(result.elbo_nats), `± ${nats(result.standard_error_nats)}, ${result.num_samples} samples`],
+      ["expected log-likelihood", nats(result.expected_log_likelihood_nats), ""],
+      ["KL", nats(result.kl_nats), result.kl_method.replace("_", " ")],
+      ["bits per dim", number(result.bits_per_dim, 3), result.bits_per_dim_reason || "at most"],
+      ["percentile", number(result.percentile, 1), result.percentile_reason || `of ${result.reference_n} test images`],
+    );
+    showSteps(answer);
+  }
   $("scores").replaceChildren(...rows.map((cells) => {
     const row = document.createElement("tr");
     for (const cell of cells) row.insertCell().textContent = cell;
     return row;
   }));
+}
+
+function showSteps({ preprocessing: [steps] }) {
+  $("steps").textContent = `What the model saw: ${steps.join(", ") || "the picture as it is"}.`;
 }
 
 const number = (value, digits) => (value === null ? "none" : value.toFixed(digits));
@@ -98,6 +126,7 @@ async function takeSample() {
 $("model").addEventListener("change", () => attempt(choose));
 $("key").addEventListener("change", () => attempt(listModels));
 $("draw").addEventListener("click", () => attempt(draw));
+$("label").addEventListener("change", () => attempt(draw));
 $("own").addEventListener("click", () => attempt(takeSample));
 for (const id of ["file", "invert"]) {
   $(id).addEventListener("change", () => attempt(async () => {
