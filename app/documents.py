@@ -25,7 +25,7 @@ from models import __version__
 
 DESCRIPTION = (
     "Serves trained variational autoencoders: latents, reconstructions, samples, interpolations, "
-    "and likelihood scores that say what they are."
+    "classes, and likelihood scores that say what they are."
 )
 DOCS_ASSETS = Path(str(files(fastapi_offline))) / "static"
 DOCS_POLICY = (
@@ -268,6 +268,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         **_ENVELOPE,
         "preprocessing": _STEPS,
         "mean": [[0.31, -1.2]],
+        "mean_kind": "posterior",
         "std": [[0.11, 0.2]],
         "kl_nats": [4.71],
     },
@@ -306,6 +307,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
                 "expected_log_likelihood_nats": -61.9,
                 "kl_nats": 26.4,
                 "kl_per_dimension_nats": [13.1, 13.3],
+                "kl_per_group_nats": None,
+                "label_kl_nats": None,
                 "kl_method": "analytic",
                 "standard_error_nats": 0.31,
                 "num_samples": 100,
@@ -333,6 +336,13 @@ EXAMPLES: dict[str, dict[str, Any]] = {
                 **_STANDING,
             }
         ],
+    },
+    "classify": {
+        **_ENVELOPE,
+        "preprocessing": _STEPS,
+        "labels": ["cat", "dog"],
+        "method": "classifier",
+        "results": [{"label": "dog", "probabilities": [0.2, 0.8]}],
     },
 }
 
