@@ -34,8 +34,10 @@ _BATCH = 100
 
 
 def mean_and_error(values: Tensor) -> tuple[float, float]:
-    """The mean over images, and its standard error sd / sqrt(n)."""
+    """The mean over images, and its standard error sd / sqrt(n); NaN for a single one."""
     exact = values.double()
+    if len(exact) < 2:
+        return float(exact.mean()), nan
     return float(exact.mean()), float(exact.std() / sqrt(len(exact)))
 
 

@@ -11,6 +11,7 @@ from tests import oracle
 from tests.training.subject_cases import of_family, of_oracle
 from training.gradients import (
     BLOCKS,
+    GradientRow,
     block_moments,
     encoder_parameters,
     estimators,
@@ -73,17 +74,26 @@ def test_all_estimators_of_a_bound_have_the_same_expected_gradient() -> None:
         assert bool(((mean - means[0]).abs() < 5 * error + 5 * errors[0]).all())
 
 
+def by_estimator(instance: oracle.Oracle) -> dict[str, GradientRow]:
+    """Rows of the ELBO's estimators at four draws."""
+    subject = of_oracle(instance, instance.draw(4))
+    rows = gradient_variance(subject, num_images=4, num_samples=(4,), draws=100)
+    return {row.estimator: row for row in rows if row.bound == "ELBO"}
+
+
 def test_a_baseline_lessens_the_noise_and_reparameterising_lessens_it_more() -> None:
-    instance = oracle.instance("medium")
-    rows = gradient_variance(
-        of_oracle(instance, instance.draw(4)), num_images=4, num_samples=(4,), draws=100
-    )
-    by_name = {row.estimator: row for row in rows if row.bound == "ELBO"}
+    settings = {"posterior_scale": 0.5, "posterior_shift": 1.0}
+    rows = by_estimator(oracle.make(**{**oracle.INSTANCES["medium"], **settings}))
     order = ["reparameterised", "score function, baseline", "score function"]
-    variances = [by_name[name].variance for name in order]
+    variances = [rows[name].variance for name in order]
     assert variances == sorted(variances)
-    ratios = [by_name[name].signal_to_noise for name in order]
+    ratios = [rows[name].signal_to_noise for name in order]
     assert ratios == sorted(ratios, reverse=True)
+
+
+def test_where_the_posterior_is_exact_the_baseline_takes_all_noise_away() -> None:
+    rows = by_estimator(oracle.instance("easy"))
+    assert rows["score function, baseline"].variance < 1e-12 * rows["reparameterised"].variance
 
 
 def test_dreg_keeps_a_signal_that_the_plain_gradient_loses_with_k() -> None:
