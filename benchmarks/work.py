@@ -13,12 +13,13 @@ import orjson
 from starlette.datastructures import Headers
 
 from app.bodies import Body, parse_body
-from app.compute import COMPUTE, Inputs
+from app.compute import COMPUTE
 from app.media import Rendering, render
 from app.operations import OPERATIONS
 from app.reading import parse_parameters, read_items
 from app.registry import ServedModel, served_model
 from app.settings import PRETRAINED, Settings
+from app.work import Inputs
 from benchmarks.media import npy, png
 from benchmarks.servers import Exchange
 from models.bounds import run_steps
