@@ -91,7 +91,7 @@ def test_results(evaluation: Evaluation) -> dict[str, str]:
         rows[key] = format_bound(estimate.mean_nats, estimate.standard_error_nats)
     bits = _tightest(evaluation.estimates).bits_per_dim if evaluation.estimates else None
     if bits is not None:
-        rows["bits per dim of the tightest bound of all images"] = f"{bits:.4f}"
+        rows["bits per dim, tightest bound"] = f"{bits:.4f}"
     return {
         **rows,
         f"{evaluation.split} rate": f"{evaluation.rate_nats:.2f}",
@@ -130,5 +130,12 @@ def _tightest(estimates: Sequence[Estimate]) -> Estimate:
 
 
 def _keys(columns: Sequence[Mapping[str, str]]) -> list[str]:
-    """Every key, in the order of its first appearance."""
-    return list(dict.fromkeys(key for column in columns for key in column))
+    """Every key, each after the one that it follows in the first column that has it."""
+    keys: list[str] = []
+    for column in columns:
+        place = 0
+        for key in column:
+            if key not in keys:
+                keys.insert(place, key)
+            place = keys.index(key) + 1
+    return keys
