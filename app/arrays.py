@@ -17,6 +17,8 @@ from models.errors import CorruptImage, InputError, PayloadTooLarge, Unsupported
 NPY_MAGIC = b"\x93NUMPY"
 NPZ_MEMBERS = ("images.npy", "latents.npy")
 MAX_ARRAY_AXES = 5
+MAX_NUMBERS = 2**40
+"""Product of an array's axes: beside an axis of 0 any others agree with the bytes at hand."""
 MAX_NPY_HEADER_BYTES = 10_000
 
 
@@ -34,7 +36,8 @@ def parse_npy(data: bytes) -> np.ndarray:
             f"{str(dtype)[:60]!r}. Convert it; nothing is unpickled here."
         )
     expected, held = prod(shape) * dtype.itemsize, len(data) - offset
-    if len(shape) > MAX_ARRAY_AXES or any(n < 0 for n in shape) or expected != held:
+    impossible = any(n < 0 for n in shape) or prod(max(n, 1) for n in shape) > MAX_NUMBERS
+    if len(shape) > MAX_ARRAY_AXES or impossible or expected != held:
         raise CorruptImage(
             f"An npy header says what follows it; this one says shape {shape[:8]} of {dtype}, "
             f"{expected} bytes, and {held} bytes follow. Save the array again."

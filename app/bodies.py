@@ -3,6 +3,7 @@
 It decodes no picture (`models.images` does), no array (`arrays.py` does), and knows no operation.
 """
 
+import asyncio
 import base64
 import binascii
 import re
@@ -37,7 +38,9 @@ ANY_TYPE = "application/octet-stream"
 """A picture whose first bytes say what it is."""
 BODY_TYPES = (*PICTURE_TYPES, JSON_TYPE, MULTIPART_TYPE, NPY_TYPES[0], NPZ_TYPES[0])
 
-MAX_FORM_FILES = 100_000
+MAX_LENGTH_DIGITS = 20
+REFUSED_WAIT_SECONDS = 1.0
+"""How long a body that will be refused may pause before it is."""
 MAX_FORM_FIELDS = 64
 MAX_FORM_FIELD_BYTES = 64 * 1024
 _DATA_URL = re.compile(r"data:(?P<type>[\w.+/-]*)(?:;[\w=.+-]+)*?;base64,", re.ASCII)
@@ -83,9 +86,9 @@ async def read_body(request: Request, *, max_bytes: int) -> bytes:
             "uncompressed."
         )
     declared = request.headers.get("content-length", "")
-    length = int(declared) if declared.isdecimal() and len(declared) < 20 else 0
+    length = int(declared) if declared.isdecimal() and len(declared) <= MAX_LENGTH_DIGITS else 0
     data, seen = bytearray(), 0
-    async for chunk in _stream(request):
+    async for chunk in _stream(request, refused=length > max_bytes):
         seen += len(chunk)
         if max(seen, length) <= max_bytes:
             data += chunk
@@ -99,9 +102,16 @@ async def read_body(request: Request, *, max_bytes: int) -> bytes:
     return bytes(data)
 
 
-async def _stream(request: Request) -> AsyncIterator[bytes]:
+async def _stream(request: Request, *, refused: bool) -> AsyncIterator[bytes]:
+    """The body as it comes; one that is refused anyway only while it keeps coming."""
+    if refused and "expect" in request.headers:  # the client asks before it sends
+        return
     while True:
-        message = await request.receive()
+        try:
+            async with asyncio.timeout(REFUSED_WAIT_SECONDS if refused else None):
+                message = await request.receive()
+        except TimeoutError:
+            return
         if message["type"] == "http.disconnect":
             raise ClientDisconnected("The client hung up before the body's end.")
         yield message.get("body", b"")
@@ -114,13 +124,14 @@ def content_type(value: str | None) -> str:
     return (value or "").split(";")[0].strip().lower()
 
 
-def parse_body(data: bytes, headers: Headers, *, max_bytes: int) -> Body:
+def parse_body(data: bytes, headers: Headers, *, max_bytes: int, max_items: int) -> Body:
     """The items and parameters of a body of any accepted type.
 
     Args:
         data: The body.
         headers: Name its type.
         max_bytes: What a zip file may unpack to.
+        max_items: Files in a form.
 
     Raises:
         UnsupportedMedia: No such type is read here.
@@ -130,7 +141,7 @@ def parse_body(data: bytes, headers: Headers, *, max_bytes: int) -> Body:
     if media_type == JSON_TYPE:
         return parse_json(data)
     if media_type == MULTIPART_TYPE:
-        return _parse_multipart(data, headers)
+        return _parse_multipart(data, headers, max_items)
     if media_type in NPZ_TYPES:
         arrays = parse_npz(data, max_bytes=max_bytes)
         return Body(
@@ -262,10 +273,10 @@ class _MemoryParser(MultiPartParser):
     spool_max_size = 2**62
 
 
-def _parse_multipart(data: bytes, headers: Headers) -> Body:
+def _parse_multipart(data: bytes, headers: Headers, max_items: int) -> Body:
     """Files in the field `images` (pictures, npy), and parameters in text fields."""
 
-    _check_closed(data, headers)
+    _check_parts(data, headers, max_items)
 
     async def stream() -> AsyncGenerator[bytes, None]:
         yield data
@@ -273,7 +284,7 @@ def _parse_multipart(data: bytes, headers: Headers) -> Body:
     parser = _MemoryParser(
         headers,
         stream(),
-        max_files=MAX_FORM_FILES,
+        max_files=max_items + MAX_FORM_FIELDS,
         max_fields=MAX_FORM_FIELDS,
         max_part_size=MAX_FORM_FIELD_BYTES,
     )
@@ -293,14 +304,22 @@ def _parse_multipart(data: bytes, headers: Headers) -> Body:
             file.close()
 
 
-def _check_closed(data: bytes, headers: Headers) -> None:
-    """Refuse a body that ends before its last boundary: the parser would drop its last part."""
+def _check_parts(data: bytes, headers: Headers, max_items: int) -> None:
+    """Count the parts before they are parsed, and refuse a body that ends before its last boundary:
+    the parser would drop its last part.
+    """
     _, options = parse_options_header(headers.get("content-type"))
     boundary = options.get(b"boundary", b"")
     if not boundary or b"--" + boundary + b"--" not in data:
         raise MalformedRequest(
             f"A body of type {MULTIPART_TYPE} ends with its boundary; this one does not have "
             f"{boundary[:80]!r} at its end. Let an HTTP client make it."
+        )
+    parts = data.count(b"--" + boundary) - 1
+    if parts > max_items + MAX_FORM_FIELDS:
+        raise PayloadTooLarge(
+            f"A form has at most {max_items} files (VAE_MAX_ITEMS) and {MAX_FORM_FIELDS} fields; "
+            f"received {parts} parts. Send several, each with its `first_item`."
         )
 
 

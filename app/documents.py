@@ -29,7 +29,7 @@ DESCRIPTION = (
 DOCS_ASSETS = Path(str(files(fastapi_offline))) / "static"
 DOCS_POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data:; frame-ancestors 'none'"
+    "img-src 'self' data: blob:; frame-ancestors 'none'"
 )
 REF = "#/components/schemas/{model}"
 PNG_8X8 = (
@@ -349,8 +349,10 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 # The document ----------------------------------------------------------------------------------
 
 
-def openapi(app: FastAPI, *, with_keys: bool) -> dict[str, Any]:
-    """The whole OpenAPI document."""
+def openapi(
+    app: FastAPI, *, with_keys: bool, latents: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """The whole OpenAPI document; `latents` is a body that stands for its examples of latents."""
     document = get_openapi(
         title="vae-serve", version=__version__, description=DESCRIPTION, routes=app.routes
     )
@@ -364,6 +366,8 @@ def openapi(app: FastAPI, *, with_keys: bool) -> dict[str, Any]:
     for path, methods in document["paths"].items():
         for described in methods.values():
             _mend(described, path.rpartition("/")[2])
+            if latents is not None:
+                _fit_latents(described, latents)
     return document
 
 
@@ -373,6 +377,13 @@ def _mend(described: dict[str, Any], name: str) -> None:
         del described["responses"]["422"]
     if name in EXAMPLES:
         described["responses"]["200"]["content"][JSON_TYPE]["example"] = EXAMPLES[name]
+
+
+def _fit_latents(described: dict[str, Any], latents: dict[str, Any]) -> None:
+    """Replace an example of latents by a model's own, so that it can be tried out."""
+    body = described.get("requestBody", {"content": {}})["content"].get(JSON_TYPE, {})
+    if "latents" in body.get("example", {}):
+        body["example"] = latents
 
 
 def _is_fastapis(described: dict[str, Any]) -> bool:

@@ -56,9 +56,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
     )
     app.state.service, app.state.lifecycle = service, lifecycle
-    app.openapi = lambda: documents.openapi(app, with_keys=bool(settings.api_keys_sha256))  # type: ignore[method-assign]
+    app.openapi = lambda: documents.openapi(  # type: ignore[method-assign]
+        app,
+        with_keys=bool(settings.api_keys_sha256),
+        latents=service.registry.default_latents,
+    )
 
     app.include_router(probe_router(lifecycle, service.metrics))
     app.include_router(model_router(service.registry))

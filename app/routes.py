@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Path, Request
@@ -212,11 +213,16 @@ async def _answer(
 async def _body(service: Service, operation: Operation, request: Request) -> Body:
     if not operation.takes:
         return Body()
-    limit = service.settings.max_body_bytes
-    data = await read_body(request, max_bytes=limit)
-    if len(data) <= INLINE_BYTES:
-        return parse_body(data, request.headers, max_bytes=limit)
-    return await service.off_loop(lambda: parse_body(data, request.headers, max_bytes=limit))
+    settings = service.settings
+    data = await read_body(request, max_bytes=settings.max_body_bytes)
+    parse = partial(
+        parse_body,
+        data,
+        request.headers,
+        max_bytes=settings.max_body_bytes,
+        max_items=settings.max_items,
+    )
+    return parse() if len(data) <= INLINE_BYTES else await service.off_loop(parse)
 
 
 def _call(operation: Operation, request: Request, served: ServedModel, body: Body) -> Call:

@@ -86,6 +86,20 @@ class Reference(Config):
         return self
 
 
+BaselineKind = Literal["histogram", "png", "png_stacked", "webp", "webp_stacked"]
+
+
+class Baseline(Config):
+    """What a simple means needs for the same images; `training/baselines.py` defines each."""
+
+    kind: BaselineKind
+    n: PositiveInt
+    """Images: all of the split."""
+    bits_per_dim: float
+    standard_error_bits_per_dim: float | None = None
+    """Over images: sd / sqrt(n); None where files hold many images."""
+
+
 class Evaluation(Config):
     """evaluation.json: the model on held-out data."""
 
@@ -99,6 +113,8 @@ class Evaluation(Config):
     kl_per_dimension_nats: tuple[float, ...] = ()
     """Data mean of each latent dimension's KL, in the latent's C order."""
     references: tuple[Reference, ...] = ()
+    baselines: tuple[Baseline, ...] = ()
+    """Empty for a density, which has no bits per dim."""
 
 
 class ManifestEntry(Config):

@@ -43,6 +43,8 @@ MAX_PIXELS = 89_478_485
 
 _STRIP = 256
 _MAX_BLOCKS = 1024
+_MAX_SCANS = 64
+MAX_SIDE = 65535
 _GREY_MODES = ("1", "L", "LA", "La")
 _CLEAR_MODES = ("RGBA", "RGBa", "LA", "La", "PA")
 _ORIENTATION = 0x0112
@@ -98,11 +100,12 @@ def decode(data: bytes, *, background: int, max_pixels: int, media_type: str | N
 
 
 def _decode(data: bytes, kind: str, background: int, max_pixels: int) -> Pixels:
-    _check_blocks(data, kind)
+    if kind in _BLOCK_COUNTERS:
+        _BLOCK_COUNTERS[kind](data)
     if kind == "WebP":  # its constructor allocates the canvas
-        _check_size(_webp_size(data), max_pixels)
+        check_size(_webp_size(data), max_pixels)
     image = _OPENERS[kind](io.BytesIO(data))
-    _check_size(image.size, max_pixels)
+    check_size(image.size, max_pixels)
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         _check_tiff(image)
         orientation = image.getexif().get(_ORIENTATION)
@@ -143,27 +146,52 @@ def _kind(data: bytes, media_type: str | None) -> str:
 # Guards
 
 
-def _check_size(size: tuple[int, int], max_pixels: int) -> None:
+def check_size(size: tuple[int, int], max_pixels: int) -> None:
+    """Refuse a picture by its (width, height), before its pixels are allocated.
+
+    Resampling a side needs memory by the side's own length, however few pixels there are.
+
+    Raises:
+        CorruptImage: No pixels.
+        PayloadTooLarge: Too many, or too long a side.
+    """
     width, height = size
     if width < 1 or height < 1:
         raise CorruptImage(
             f"A picture has at least one pixel; its header says {width}x{height}. Save it again."
         )
-    if width * height > max_pixels:
+    if width * height > max_pixels or max(size) > MAX_SIDE:
         raise PayloadTooLarge(
-            f"A picture has at most {max_pixels} pixels (max_pixels); its header says "
-            f"{width}x{height} = {width * height}. Make it smaller."
+            f"A picture has at most {max_pixels} pixels (max_pixels), and {MAX_SIDE} on a side; "
+            f"received {width}x{height} = {width * height}. Make it smaller."
         )
 
 
-def _check_blocks(data: bytes, kind: str) -> None:
-    """Pillow joins such blocks one by one, in time that grows with the square of their number."""
-    mark = {"GIF": b"!\xfe", "JPEG": b"\xff\xe1"}.get(kind)
-    if mark is not None and (blocks := data.count(mark)) > _MAX_BLOCKS:
+def _check_gif_blocks(data: bytes) -> None:
+    """Pillow joins comments one by one, in time that grows with the square of their number."""
+    if (comments := data.count(b"!\xfe")) > _MAX_BLOCKS:
         raise CorruptImage(
-            f"A {kind} picture has at most {_MAX_BLOCKS} blocks of comments or metadata; received "
-            f"about {blocks}. Strip them."
+            f"A GIF picture has at most {_MAX_BLOCKS} blocks of comments; received about "
+            f"{comments}. Strip them."
         )
+
+
+def _check_jpeg_blocks(data: bytes) -> None:
+    """Walk the blocks up to the picture's end: each scan, however short, is a pass over all pixels,
+    and Pillow joins metadata as it joins a GIF's comments.
+    """
+    blocks = scans = 0
+    marker = _JPEG_MARKER.search(data, 2)
+    while marker is not None and marker[1] != b"\xd9":
+        blocks += 1
+        scans += marker[1] == b"\xda"
+        if blocks > _MAX_BLOCKS or scans > _MAX_SCANS:
+            raise CorruptImage(
+                f"A JPEG picture has at most {_MAX_BLOCKS} blocks and {_MAX_SCANS} scans; received "
+                "more. Save it again."
+            )
+        length = int.from_bytes(data[marker.end() : marker.end() + 2], "big")
+        marker = _JPEG_MARKER.search(data, marker.end() + length)
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:
@@ -347,6 +375,8 @@ def _lab_to_rgb(image: PillowImage.Image) -> PillowImage.Image:
     return rgb
 
 
+_JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")  # the others have no block
+_BLOCK_COUNTERS = {"GIF": _check_gif_blocks, "JPEG": _check_jpeg_blocks}
 _MAGIC = {
     "PNG": rb"\x89PNG\r\n\x1a\n",
     "JPEG": rb"\xff\xd8\xff",

@@ -98,9 +98,15 @@ def _resample(
     method = Image.Resampling[kernel.upper()]
     resized = np.empty((*values.shape[:2], size[1], size[0]), np.float32)
     for index in np.ndindex(values.shape[:2]):
-        plane = Image.fromarray(np.ascontiguousarray(values[index], np.float32))
-        resized[index] = np.asarray(plane.resize(size, method, box))
+        resized[index] = np.asarray(_float_plane(values[index]).resize(size, method, box))
     return np.clip(resized, 0, white)  # bicubic and Lanczos overshoot
+
+
+def _float_plane(plane: Shaped[np.ndarray, "height width"]) -> Image.Image:
+    """Bytes go there directly: a large picture is not held in float32 twice."""
+    if plane.dtype == np.uint8:
+        return Image.fromarray(np.ascontiguousarray(plane)).convert("F")
+    return Image.fromarray(np.ascontiguousarray(plane, np.float32))
 
 
 def _padded(values: Batch, spec: ImageSpec, white: int) -> Fitted:

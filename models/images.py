@@ -21,11 +21,10 @@ from jaxtyping import Float32, Integer, Shaped
 from pydantic import Field
 
 from models.config import Config, ImageSpec
-from models.decoding import MAX_PIXELS, decode
+from models.decoding import MAX_PIXELS, check_size, decode
 from models.errors import (
     InputError,
     OutOfSupport,
-    PayloadTooLarge,
     ShapeMismatch,
     UnsupportedOperation,
 )
@@ -111,7 +110,7 @@ def read_picture(
 
     Raises:
         UnsupportedMedia: Another format, or not the one that `media_type` names.
-        PayloadTooLarge: More than `options.max_pixels` pixels.
+        PayloadTooLarge: More than `options.max_pixels` pixels, or 65,535 on a side.
         CorruptImage: Truncated or damaged.
         OutOfSupport: A float TIFF outside 0..1.
         ShapeMismatch: Another size, and `options.resize` is "never".
@@ -131,7 +130,7 @@ def read_array(
         ShapeMismatch: Empty, not a picture's shape, or of another size with `resize` "never".
         OutOfSupport: Negative, above white, NaN or infinite; `items` says which pictures.
         InputError: No real numbers; or integers of maximum 1 without `pixel_max`.
-        PayloadTooLarge: More than `options.max_pixels` pixels in one picture.
+        PayloadTooLarge: More than `options.max_pixels` pixels in one picture, or 65,535 on a side.
     """
     return _observations(_load(array, spec, options, None), spec, options)
 
@@ -163,11 +162,7 @@ def _load(
     if isinstance(source, np.ndarray):
         values, white = _numbers(as_batch(source, spec), options.pixel_max)
         height, width = values.shape[2:]
-        if height * width > options.max_pixels:
-            raise PayloadTooLarge(
-                f"A picture has at most {options.max_pixels} pixels (max_pixels); received "
-                f"{width}x{height}. Make it smaller."
-            )
+        check_size((width, height), options.max_pixels)
         return _Pictures(values, white, [()] * len(values))
     background = 255 - spec.background if options.invert else spec.background
     pixels = decode(

@@ -151,6 +151,15 @@ class Grow(nn.Module):
         self.silu = SiLU()
         self.height, self.width = size
 
+    @torch.no_grad()
+    def start_smooth(self) -> None:
+        """Make the four pixels that one becomes equal: growth by repetition.
+
+        Source: Aitken et al. 2017, arXiv:1707.02937.
+        """
+        for parameter in (self.conv.weight, cast(Tensor, self.conv.bias)):
+            parameter.copy_(parameter[::4].repeat_interleave(4, dim=0))
+
     def forward(self, inputs: Tensor) -> Tensor:
         """From (row, in_channels, h, w) to (row, out_channels, height, width)."""
         grown = F.pixel_shuffle(self.conv(self.silu(inputs)), 2)

@@ -39,3 +39,9 @@ def data_dir() -> Callable[[str], Path]:
         return folder
 
     return folder_of
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """The event loop of every async test, whatever others are installed."""
+    return "asyncio"

@@ -25,14 +25,14 @@ from models.errors import ConfigError
 from models.noise import MAX_SEED
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Precision = Literal["32-true", "bf16-mixed", "16-mixed", "64-true"]
+Precision = Literal["32-true", "bf16-mixed", "64-true"]
 
 
 class DatasetConfig(Config):
     """What is trained on."""
 
     name: str
-    """A key of `training.datasets.DATASETS`."""
+    """A key of `training.known.DATASETS`, or the path of a folder of pictures, `.npz` or `.npy`."""
 
 
 class ELBOConfig(Config):
@@ -115,8 +115,15 @@ class TrainingConfig(Config):
     ema_decay: Fraction = 0.999
     """Decay per step of the averaged weights, which are validated and exported; 0 keeps none."""
     validate_every_epochs: PositiveInt = 1
+    patience: NonNegativeInt = 0
+    """Validations in a row without a better bound after which the run is over; 0 for never."""
+    max_skipped_in_a_row: PositiveInt = 100
+    """Steps whose gradient is not finite are skipped; so many in a row end the run."""
     checkpoint_seconds: PositiveFloat = 60.0
     """A checkpoint is written at every validation, and when this time has passed."""
+    start_from_marginal: bool = False
+    """Whether the decoder's last biases are fitted to the pixels' own distribution before the first
+    step (`training.marginal`): the run then starts from that, not from noise."""
     precision: Precision = "32-true"
     """Of training alone: evaluation and serving use float32."""
 
@@ -180,12 +187,38 @@ def load_recipe(path: Path, *, overrides: Sequence[str] = ()) -> Recipe:
         values = tomllib.loads(path.read_text())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"A recipe is a readable TOML file; {path}: {error}. Mend it.") from error
+    return check_recipe(apply_overrides(values, overrides), str(path))
+
+
+def apply_overrides(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Set entries of a recipe's tables in place, and return them.
+
+    Args:
+        values: Tables, as read from TOML.
+        overrides: As for `load_recipe`.
+
+    Raises:
+        ConfigError: An override reads otherwise, or goes through an entry that is no table.
+    """
     for override in overrides:
         _set(values, override)
+    return values
+
+
+def check_recipe(values: dict[str, Any], words: str) -> Recipe:
+    """The recipe that the tables hold.
+
+    Args:
+        values: Tables, as read from TOML.
+        words: What they are, for the message.
+
+    Raises:
+        ConfigError: They are no recipe.
+    """
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(f"{path} is no recipe: {error}") from error
+        raise ConfigError(f"{words} is no recipe: {error}") from error
 
 
 def _set(values: dict[str, Any], override: str) -> None:
@@ -205,17 +238,30 @@ def _set(values: dict[str, Any], override: str) -> None:
         values[last] = text.strip()
 
 
-def to_toml(config: Config) -> str:
-    """The config as TOML, defaults included; `load_recipe` reads it back to an equal one."""
-    return "\n".join(_toml_lines(config.model_dump(mode="json"), ())) + "\n"
+def to_toml(config: Config, *, comments: Mapping[str, Sequence[str]] | None = None) -> str:
+    """The config as TOML, defaults included; `load_recipe` reads it back to an equal one.
+
+    Args:
+        config: A recipe, or a part of one.
+        comments: Lines to write under the header of a table, by its name.
+    """
+    return "\n".join(_toml_lines(config.model_dump(mode="json"), (), comments or {})) + "\n"
 
 
-def _toml_lines(table: Mapping[str, Any], prefix: tuple[str, ...]) -> list[str]:
+def _toml_lines(
+    table: Mapping[str, Any], prefix: tuple[str, ...], comments: Mapping[str, Sequence[str]]
+) -> list[str]:
     # JSON's text for strings, numbers, booleans and flat lists is TOML's too.
     values = {key: value for key, value in table.items() if value is not None}
-    plain = [f"{key} = {json.dumps(v)}" for key, v in values.items() if not isinstance(v, dict)]
+    plain = [
+        f"{key} = {json.dumps(v, ensure_ascii=False)}"
+        for key, v in values.items()
+        if not isinstance(v, dict)
+    ]
     nested = [(key, value) for key, value in table.items() if isinstance(value, dict)]
-    lines = ["", f"[{'.'.join(prefix)}]", *plain] if prefix and plain else plain
+    name = ".".join(prefix)
+    header = ["", f"[{name}]", *(f"# {line}" for line in comments.get(name, ()))]
+    lines = [*header, *plain] if prefix and plain else plain
     for key, value in nested:
-        lines += _toml_lines(value, (*prefix, key))
+        lines += _toml_lines(value, (*prefix, key), comments)
     return lines

@@ -1,4 +1,4 @@
-"""A data set by its name or path: pictures in three fixed splits, behind one door, `load`.
+"""A data set by its name or its path: pictures in three fixed splits, behind one door, `load`.
 
 It makes no tensors (a split does, by way of `models.images`), shuffles nothing, and downloads only
 when told to. The sets known by name are `known.DATASETS`.
@@ -12,6 +12,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from training.arrays import read_arrays
+from training.division import complete
+from training.folders import printable, read_folder, skipped_table
 from training.formats import DatasetError
 from training.known import DATASETS, Entry, Source
 from training.reading import Facts, Skipped, Split
@@ -66,19 +69,39 @@ def load(
     """The data set of that name, checked against its known digest, or the one at that path.
 
     Args:
-        name: A key of `known.DATASETS`.
-        data_dir: Where its files are; see `resolve_data_dir` for the default.
+        name: A key of `known.DATASETS`; or a folder of pictures (`folders.py`), an `.npz` or an
+            `.npy` (`arrays.py`). A path is looked for as it is, in the data folder, and there by
+            its last part, so that a recipe still finds what has moved.
+        data_dir: Where data sets are; see `resolve_data_dir` for the default.
         download: Fetch missing files from the set's publisher, if it has one.
-        console: Where to show progress; nowhere by default.
+        console: Where to show progress and the files that were left out; nowhere by default.
 
     Raises:
-        DatasetError: Unknown name, missing files (it says which, and where), or other content.
+        DatasetError: Unknown name, missing files (it says which, and where), other content, or
+            nothing in the folder or file that can be read.
     """
-    if name not in DATASETS:
-        raise DatasetError(
-            f"A data set is one of {', '.join(DATASETS)}; received {name!r}. Choose one of them."
-        )
-    return _load_known(name, resolve_data_dir(data_dir), download=download)
+    folder = resolve_data_dir(data_dir)
+    if name in DATASETS:
+        return _load_known(name, folder, download=download)
+    path = find_path(name, folder)
+    return _load_folder(path, console) if path.is_dir() else _load_arrays(path)
+
+
+def find_path(name: str, data_dir: Path) -> Path:
+    """The first place where a folder, `.npz` or `.npy` of that name is.
+
+    Raises:
+        DatasetError: There is none.
+    """
+    given = Path(name).expanduser()
+    for path in (given, data_dir / given, data_dir / given.name):
+        if path.is_dir() or (path.is_file() and path.suffix.lower() in (".npz", ".npy")):
+            return path
+    raise DatasetError(
+        f"A data set is one of {', '.join(DATASETS)}, or the path of a folder of pictures, of an "
+        f".npz or of an .npy; received {name!r}, which is none of these here or in {data_dir}. "
+        "Choose a name, or check the path."
+    )
 
 
 def resolve_data_dir(data_dir: Path | None) -> Path:
@@ -110,6 +133,37 @@ def _load_known(name: str, data_dir: Path, *, download: bool) -> Dataset:
             f"{', '.join(map(str, paths)) or 'the library'}. Fetch these files again."
         )
     return dataset
+
+
+def _load_folder(path: Path, console: Console | None) -> Dataset:
+    folder = read_folder(path, console=console)
+    if console is not None and folder.skipped:
+        console.print(skipped_table(folder.skipped))
+    train, validation, test = complete(folder.parts)
+    return Dataset(
+        name=printable(path.resolve().name),
+        train=train,
+        validation=validation,
+        test=test,
+        licence=NOT_STATED,
+        about="the pictures of a folder",
+        class_names=folder.class_names,
+        skipped=folder.skipped,
+    )
+
+
+def _load_arrays(path: Path) -> Dataset:
+    arrays = read_arrays(path)
+    train, validation, test = complete(arrays.parts)
+    return Dataset(
+        name=printable(path.name),
+        train=train,
+        validation=validation,
+        test=test,
+        licence=NOT_STATED,
+        about="the arrays of a file",
+        class_names=arrays.class_names,
+    )
 
 
 def _fetch(name: str, entry: Entry, data_dir: Path, *, download: bool) -> tuple[Source, list[Path]]:

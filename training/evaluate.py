@@ -41,8 +41,10 @@ from models.bundle_schema import Estimate, Evaluation, Reference
 from models.config import Config
 from models.errors import InputError
 from models.evidence import EvidenceEstimate, log_px_steps
+from models.labels import rows_steps
 from models.noise import MAX_SEED
 from models.vae import VAE
+from training.baselines import DESCRIPTIONS
 
 _BATCH = 100
 _MAX_BATCH_SAMPLES = 125_000
@@ -208,7 +210,11 @@ def _score_iwae(
 
 @torch.no_grad()
 def _posterior_means(vae: VAE, x: Images) -> Float[Tensor, "batch ..."]:
-    return torch.cat([vae.posterior(batch).mean.cpu() for _, batch in _batches(vae, x, _BATCH)])
+    means = []
+    for _, batch in _batches(vae, x, _BATCH):
+        rows = run_steps(rows_steps(vae, batch, None, chunk_rows=_chunk_rows(vae)))
+        means.append(rows.expect(vae.posterior(rows.x, rows.y).mean, axis=0).cpu())
+    return torch.cat(means)
 
 
 def _batches(vae: VAE, x: Images, size: int) -> Iterator[tuple[int, Images]]:
@@ -281,10 +287,14 @@ def format_evaluation(evaluation: Evaluation) -> Table:
             format_optional(estimate.bits_per_dim, ".4f"),
         )
     images = f"{evaluation.num_images:,}"
+    for baseline in evaluation.baselines:
+        bits = f"{baseline.bits_per_dim:.4f}"
+        table.add_row(DESCRIPTIONS[baseline.kind], f"{baseline.n:,}", "", "", "", bits)
     table.add_row("rate (mean KL)", images, f"{evaluation.rate_nats:.2f}")
     table.add_row("distortion", images, f"{evaluation.distortion_nats:.2f}")
-    num_latents = len(evaluation.kl_per_dimension_nats)
-    table.add_row("active units", images, f"{evaluation.active_units} of {num_latents}")
+    known = len(evaluation.kl_per_dimension_nats)  # 0 where the KL has no closed form
+    of_all = f" of {known}" if known else ""
+    table.add_row("active units", images, f"{evaluation.active_units}{of_all}")
     return table
 
 

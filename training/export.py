@@ -9,9 +9,11 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
+from models.bounds import CHUNK_ROWS, run_steps
 from models.bundle import save_bundle
 from models.bundle_schema import BundleConfig, Evaluation
 from models.errors import ConfigError
+from models.labels import guess_steps
 from models.noise import BatchNoise
 from models.repository import Repository
 from models.vae import VAE
@@ -91,23 +93,34 @@ def export_run(
         evaluation=evaluation,
         card=write_card(config, evaluation, dataset, vae),
         pictures=pictures,
-        parity_inputs=x[:8],
+        parity_inputs=x[torch.arange(8) % len(x)],  # of a small test split, some again
     )
     return target
 
 
 @torch.no_grad()
 def draw_samples(vae: VAE, count: int, *, seed: int = PICTURE_SEED) -> Tensor:
-    """Means of p(x|z) at draws z ~ p(z): what the service gives for the same seed."""
-    noise = BatchNoise(seed, count, "prior").draw(1, vae.latent_shape)[0]
-    return vae.likelihood(vae.prior().from_noise(noise)).mean
+    """Means of p(x|z) at draws z ~ p(z): what the service gives for the same seed.
+
+    A model with labels draws the labels in turn.
+    """
+    y = torch.arange(count) % vae.num_labels if vae.num_labels else None
+    prior = vae.prior(y)
+    noise = BatchNoise(seed, count, "prior").draw_for(prior, 1)[0]
+    return vae.likelihood(prior.from_noise(noise), y).mean
 
 
 @torch.no_grad()
 def reconstruct_some(vae: VAE, x: Tensor) -> Tensor:
-    """A row of random test images, a row of reconstructions (means at the means), and so on."""
+    """A row of random test images, a row of reconstructions (means at the means), and so on.
+
+    A model with labels takes the one that it finds most probable.
+    """
     chosen = x[choose_subset(len(x), _NUM_RECONSTRUCTIONS, seed=PICTURE_SEED)]
-    means = vae.likelihood(vae.posterior(chosen).mean).mean
+    y = None
+    if vae.num_labels:
+        y = run_steps(guess_steps(vae, chosen, chunk_rows=CHUNK_ROWS)).argmax(-1)
+    means = vae.likelihood(vae.posterior(chosen, y).mean, y).mean
     rows = zip(chosen.split(COLUMNS), means.split(COLUMNS), strict=True)
     return torch.cat([row for pair in rows for row in pair])
 

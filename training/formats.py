@@ -21,6 +21,7 @@ from models.errors import VAEError
 _IDX_BYTES = 0x08
 _DAMAGE = (
     OSError,
+    MemoryError,
     EOFError,
     ValueError,
     TypeError,
@@ -87,6 +88,33 @@ def read_npz(path: Path, *keys: str) -> list[np.ndarray]:
                 "Fetch or save it again."
             )
         return [arrays[key] for key in keys]
+
+
+def read_whole_npz(path: Path) -> dict[str, np.ndarray]:
+    """Every array of an npz file by its name, but none that would have to be unpickled.
+
+    Raises:
+        DatasetError: Not an npz file, or a damaged one.
+    """
+    found = {}
+    with reading(path), np.load(io.BytesIO(read_content(path)), allow_pickle=False) as arrays:
+        for key in arrays:
+            try:
+                found[key] = arrays[key]
+            except ValueError as error:
+                if "Object arrays" not in str(error):
+                    raise
+    return found
+
+
+def read_npy(path: Path) -> np.ndarray:
+    """The array of an npy file.
+
+    Raises:
+        DatasetError: Not an npy file, a damaged one, or one that would have to be unpickled.
+    """
+    with reading(path):
+        return np.lib.format.read_array(io.BytesIO(read_content(path)), allow_pickle=False)
 
 
 def read_content(path: Path) -> bytes:

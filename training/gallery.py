@@ -78,9 +78,38 @@ def statistics(dataset: Dataset) -> Table:
 
 
 def class_counts(dataset: Dataset) -> str:
-    """How many training images each named class has; empty without names."""
+    """How many training images each named class has, in words; empty without names."""
     if dataset.train.labels is None or not dataset.class_names:
         return ""
     counts = np.bincount(dataset.train.labels, minlength=len(dataset.class_names))
     named = zip(dataset.class_names, counts, strict=True)
-    return ", ".join(f"{name} {count:,}" for name, count in named)
+    said = ", ".join(f"{name} {count:,}" for name, count in named)
+    return f"Training images by class: {said}"
+
+
+def native_forms(dataset: Dataset) -> str:
+    """Sizes (width x height) and modes of all images, the most frequent first."""
+    facts = dataset.train.facts + dataset.validation.facts + dataset.test.facts
+    sizes = [f"{width}x{height} {count:,}" for (height, width), count in facts.sizes.most_common(5)]
+    if len(facts.sizes) > len(sizes):
+        sides = [sorted(side) for side in zip(*facts.sizes, strict=True)]
+        (low, *_, high), (left, *_, right) = sides
+        sizes.append(
+            f"{len(facts.sizes):,} sizes from {left} to {right} wide, {low} to {high} high"
+        )
+    modes = [f"{mode} {count:,}" for mode, count in facts.modes.most_common()]
+    return f"Sizes: {'; '.join(sizes)}\nModes: {'; '.join(modes)}"
+
+
+def shared_images(dataset: Dataset) -> str:
+    """How many held-out images the training split holds too; empty when none."""
+    train = set(dataset.train.digests)
+    counts = {
+        name: sum(digest in train for digest in split.digests)
+        for name, split in dataset.splits.items()
+        if name != "train"
+    }
+    if not any(counts.values()):
+        return ""
+    said = " and ".join(f"{count:,} of the {name} split" for name, count in counts.items())
+    return f"Exact copies of training images: {said}. Scores on them flatter the model."

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from jaxtyping import Float32, Int64, Shaped, UInt8, UInt16
+from jaxtyping import Float, Float32, Int64, Shaped, UInt8, UInt16
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -27,12 +27,13 @@ from models.errors import InputError
 from models.images import ReadOptions, read_array, read_levels, read_picture
 from training.formats import DatasetError
 
+FILE_OPTIONS = ReadOptions(max_pixels=MAX_PIXELS)
 _CHUNK = 1_000
 _MAX_THREADS = 8
 
 Images = (
     UInt8[np.ndarray, "batch height width *channel"]
-    | Float32[np.ndarray, "batch height width *channel"]
+    | Float[np.ndarray, "batch height width *channel"]
 )
 Labels = Int64[np.ndarray, " batch"]
 Cache = Shaped[np.ndarray, "batch channel height width"]
@@ -188,7 +189,7 @@ class ArraySplit(Split):
         levels = 256 if floats else self.levels
         histogram, num_colour = np.zeros(levels, np.int64), 0
         for chunk in self._chunks():
-            values = np.rint(chunk * 255).astype(np.uint8) if floats else chunk
+            values = (chunk * 255 + 0.5).astype(np.uint8) if floats else chunk
             histogram += np.bincount(values.ravel(), minlength=levels)
             if colour == [3]:
                 num_colour += int((chunk != chunk[..., :1]).any(axis=(1, 2, 3)).sum())
@@ -266,7 +267,6 @@ class FileSplit(Split):
 
     files: tuple[PictureFile, ...]
     labels: Labels | None = None
-    OPTIONS = ReadOptions(max_pixels=MAX_PIXELS)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -292,7 +292,8 @@ class FileSplit(Split):
         return [file.digest for file in self.files]
 
     def content(self) -> Iterator[bytes | memoryview]:
-        """The digest of every picture's pixels, and the labels."""
+        """Their number, the digest of every picture's pixels, and the labels."""
+        yield f"{len(self)} files".encode()
         yield from self.digests
         if self.labels is not None:
             yield self.labels.astype("<i8").data
@@ -302,7 +303,7 @@ class FileSplit(Split):
     ) -> Iterator[Cache]:
         def read_one(file: PictureFile) -> Cache:
             try:
-                return read(file.path.read_bytes(), self.OPTIONS)
+                return read(file.path.read_bytes(), FILE_OPTIONS)
             except (OSError, InputError) as error:
                 raise DatasetError(
                     f"A picture stays readable while it is in use; received of {file.path}: "

@@ -1,19 +1,22 @@
 """A run's folder: recipe, checkpoint, best weights, state and log; it trains nothing.
 
-    runs/<name>/recipe.toml       the resolved recipe
-                checkpoint.pt     everything that a resumed run needs; always whole
-                best.safetensors  averaged weights with the best validation ELBO
+    runs/<name>/recipe.toml       the resolved recipe, with every override and default
+                starts.jsonl      one line per start: command, versions, hardware (`provenance.py`)
+                checkpoint.pt     everything that a resumed run needs (`checkpoint.py`)
+                best.safetensors  averaged weights with the best validation bound
                 state.json        how far it came, on what, with what
                 log.jsonl         one line per validation
+                tensorboard/      the same numbers as curves, and pictures (`curves.py`)
 
-Every file is replaced in one step: a run killed at any moment leaves the old one or the new.
+Files are replaced in one step: a run killed at any moment leaves the old one or the new.
 """
 
 import json
 import math
 import os
 import platform
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,20 +24,17 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 from safetensors.torch import save as save_tensors
-from torch import Tensor
 
 from models import __version__
-from models.errors import ConfigError
+from models.errors import ConfigError, VAEError
 from models.vae import VAE
 from training.config import Recipe, load_recipe, to_toml
 
-RECIPE, BEST, STATE, LOG, CHECKPOINT = (
-    "recipe.toml",
-    "best.safetensors",
-    "state.json",
-    "log.jsonl",
-    "checkpoint.pt",
-)
+RECIPE, BEST, STATE, LOG = "recipe.toml", "best.safetensors", "state.json", "log.jsonl"
+
+
+class RunError(VAEError):
+    """A run cannot go on: its folder cannot be written or read back, or training diverged."""
 
 
 @dataclass
@@ -44,16 +44,36 @@ class Progressed:
     step: int = 0
     bound_nats: float = -math.inf
     """Of the last validation: the bound that the objective maximises."""
+    bound_error_nats: float = math.inf
+    """Its standard error over the images."""
     best_bound_nats: float = -math.inf
+    best_error_nats: float = math.inf
     best_epoch: int = 0
+    stale_validations: int = 0
+    """Validations since the best one."""
     skipped_steps: int = 0
     """Steps whose gradient was not finite: nothing was changed by them."""
+    skipped_in_a_row: int = 0
+    stopped_because: str = ""
+    """Why the run is over; empty while it is not."""
     seconds: float = 0.0
     """Spent training, over all starts of the run, and before it in the run that it goes on from."""
 
 
-def claim(run_dir: Path, recipe: Recipe, *, resume: bool) -> None:
+def claim(
+    run_dir: Path,
+    recipe: Recipe,
+    *,
+    resume: bool,
+    comments: Mapping[str, Sequence[str]] | None = None,
+) -> None:
     """Make the folder, or see that it holds this recipe's run.
+
+    Args:
+        run_dir: Where the recipe is written to, if nothing is there yet.
+        recipe: The resolved recipe.
+        resume: Whether the folder may hold this recipe's run.
+        comments: Lines for the recipe's tables, as `to_toml` takes them.
 
     Raises:
         ConfigError: It holds a run that is not to be resumed, or another recipe's.
@@ -61,7 +81,7 @@ def claim(run_dir: Path, recipe: Recipe, *, resume: bool) -> None:
     path = run_dir / RECIPE
     if not path.exists():
         run_dir.mkdir(parents=True, exist_ok=True)
-        replace(path, to_toml(recipe).encode())
+        replace(path, to_toml(recipe, comments=comments).encode())
     elif not resume:
         raise ConfigError(
             f"A run's folder holds one run; {run_dir} has one. Add --resume or name another folder."
@@ -70,30 +90,6 @@ def claim(run_dir: Path, recipe: Recipe, *, resume: bool) -> None:
         raise ConfigError(
             f"A run is resumed with its own recipe; {path} differs. Name another folder."
         )
-
-
-def save_checkpoint(run_dir: Path, parts: dict[str, Any], done: Progressed) -> None:
-    """Write the state of every part, and how far the run is."""
-    state = {name: part.state_dict() for name, part in parts.items()}
-    partial = run_dir / f".{CHECKPOINT}.partial"
-    with partial.open("wb") as file:
-        torch.save({**state, "done": asdict(done)}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(run_dir / CHECKPOINT)
-
-
-def restore_checkpoint(
-    run_dir: Path, parts: dict[str, Any], device: torch.device
-) -> Progressed | None:
-    """Load the state of every part; None where the run has no checkpoint yet."""
-    path = run_dir / CHECKPOINT
-    if not path.exists():
-        return None
-    state = torch.load(path, map_location=device, weights_only=True)
-    for name, part in parts.items():
-        part.load_state_dict(state[name])
-    return Progressed(**state["done"])
 
 
 def start_from(run_dir: Path, vae: VAE) -> float:
@@ -132,13 +128,14 @@ def write_state(
     *,
     dataset_sha256: str,
     device: torch.device,
-    finished: bool,
 ) -> None:
     """Write what an export says about the run's provenance."""
     state = {
-        "finished": finished,
+        "finished": done.stopped_because != "",
+        "stopped_because": done.stopped_because,
         "epochs": done.best_epoch,
-        "best_validation_bound_nats": done.best_bound_nats,
+        "best_validation_bound_nats": _finite(done.best_bound_nats),
+        "best_validation_standard_error_nats": _finite(done.best_error_nats),
         "skipped_steps": done.skipped_steps,
         "seconds": round(done.seconds, 1),
         "seed": recipe.seed,
@@ -159,54 +156,74 @@ def hardware(device: torch.device) -> str:
     return f"{threads} CPU thread{'s' if threads > 1 else ''}, {platform.machine()}"
 
 
-def append_log(run_dir: Path, line: dict[str, int | float]) -> None:
-    """Add one JSON line to the log."""
-    with (run_dir / LOG).open("a") as log:
-        log.write(json.dumps(line) + "\n")
+def append_line(path: Path, line: dict[str, Any]) -> None:
+    """Add one JSON line to a file, whole or not at all; numbers that are not finite become null.
+
+    Raises:
+        RunError: The disk is full or cannot be written to; the file is as it was.
+    """
+    text = json.dumps({key: _finite(value) for key, value in line.items()}, allow_nan=False)
+    size = path.stat().st_size if path.exists() else 0
+    try:
+        with path.open("ab") as file:
+            file.write(text.encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        os.truncate(path, size)
+        raise unwritable(path, error) from error
 
 
-def replace(path: Path, data: bytes) -> None:
-    """Write a file so that it holds either the old content or the new, whatever happens."""
+def read_log(run_dir: Path) -> list[dict[str, Any]]:
+    """The lines of the log; one that a killed run left unfinished is left out."""
+    path, lines = run_dir / LOG, []
+    for text in path.read_text().splitlines() if path.exists() else []:
+        try:
+            lines.append(json.loads(text))
+        except json.JSONDecodeError:
+            continue
+    return lines
+
+
+def trim_log(run_dir: Path, *, step: int) -> None:
+    """Leave out the lines after a step: a run that goes on from there writes them again."""
+    kept = [line for line in read_log(run_dir) if line["step"] <= step]
+    if (run_dir / LOG).exists():
+        replace(run_dir / LOG, b"".join(json.dumps(line).encode() + b"\n" for line in kept))
+
+
+def replace(path: Path, data: bytes, *, keep: Path | None = None) -> None:
+    """Write a file so that it holds either the old content or the new, whatever happens.
+
+    Args:
+        path: The file.
+        data: Its new content.
+        keep: Where the old content goes; nowhere by default.
+
+    Raises:
+        RunError: The disk is full or cannot be written to; the file is as it was.
+    """
     partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if keep is not None and path.exists():
+            path.replace(keep)
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise unwritable(path, error) from error
 
 
-class Window:
-    """Means of what was trained since the last line of the log."""
+def unwritable(path: Path, error: OSError) -> RunError:
+    """What to say when a run's file cannot be written."""
+    return RunError(
+        f"A run writes to its folder; received for {path}: {error.strerror or error}. The last "
+        "checkpoint is whole: make room, or make the folder writable, and add --resume."
+    )
 
-    def __init__(self) -> None:
-        """Empty."""
-        self.steps = self.images = 0
-        self.seconds = self.log_likelihood = self.kl = self.norm = 0.0
 
-    def add(
-        self, log_likelihood: Tensor, kl: Tensor, norm: Tensor, *, images: int, seconds: float
-    ) -> None:
-        """Take in one step; batch means in nats."""
-        self.steps += 1
-        self.images += images
-        self.seconds += seconds
-        self.log_likelihood += float(log_likelihood.detach())
-        self.kl += float(kl.detach())
-        self.norm += float(norm)
-
-    @property
-    def images_per_second(self) -> float:
-        """Speed of the steps alone, without validation."""
-        return self.images / max(self.seconds, 1e-9)
-
-    def means(self) -> dict[str, float]:
-        """Per datum, in nats; empty when nothing was trained."""
-        if self.steps == 0:
-            return {}
-        return {
-            "train_elbo_nats": (self.log_likelihood - self.kl) / self.steps,
-            "train_rate_nats": self.kl / self.steps,
-            "train_distortion_nats": -self.log_likelihood / self.steps,
-            "gradient_norm": self.norm / self.steps,
-            "images_per_second": round(self.images_per_second, 1),
-        }
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -8,36 +8,45 @@ and resumed from its last checkpoint repeats the lost steps exactly, and ends wi
 
 import copy
 import math
+import resource
+import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, Int64
 from lightning_fabric import Fabric
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from models.bounds import estimate_elbo
+from models.errors import ConfigError
 from models.evidence import estimate_log_px
 from models.vae import VAE
-from training.augmentation import augment
-from training.config import ObjectiveConfig, Recipe, ScheduleConfig
-from training.datasets import load
+from training.batches import Data, load_data
+from training.checkpoint import restore_checkpoint, save_checkpoint
+from training.config import ObjectiveConfig, Recipe
+from training.curves import Curves
+from training.datasets import Dataset
+from training.interruption import Interrupted, Interruption
+from training.marginal import num_needed, start_from_marginal
 from training.objectives import OBJECTIVES
+from training.optimizer import clip_gradient, follow, make_optimizer, set_learning_rate
+from training.order import Plan, mix
+from training.progress import Bar, Window
+from training.provenance import record_start
 from training.run import (
+    LOG,
     Progressed,
-    Window,
-    append_log,
+    RunError,
+    append_line,
     claim,
-    restore_checkpoint,
     save_best,
-    save_checkpoint,
     start_from,
+    trim_log,
     write_state,
 )
 
@@ -53,6 +62,10 @@ def train(
     resume: bool = False,
     device: str = "auto",
     console: Console | None = None,
+    limit_seconds: float = math.inf,
+    tensorboard: bool = True,
+    comments: Mapping[str, Sequence[str]] | None = None,
+    dataset: Dataset | None = None,
 ) -> Progressed:
     """Train a recipe's model and keep the averaged weights that validate best.
 
@@ -63,266 +76,310 @@ def train(
         resume: Go on from the run's checkpoint, if there is one.
         device: Lightning Fabric's accelerator: "auto", "cpu", "cuda", ...
         console: Where to show progress; a console of its own by default.
+        limit_seconds: Write a checkpoint and return after this time, counted from the call.
+        tensorboard: Write its files into the run's folder too.
+        comments: Lines for the stored recipe's tables, as `config.to_toml` takes them.
+        dataset: The recipe's, if it is loaded already.
 
     Returns:
-        How far it came.
+        How far it came; `stopped_because` is empty when it was the limit that ended it.
 
     Raises:
         ConfigError: The folder holds another run.
         DatasetError: The data set is not at hand.
+        Interrupted: SIGTERM or SIGINT came; a checkpoint is written.
+        RunError: The disk is full, no checkpoint can be read, or training diverged.
     """
-    claim(run_dir, recipe, resume=resume)
-    data = load_data(recipe, data_dir)
-    fabric = Fabric(accelerator=device, devices=1, precision=recipe.training.precision)
+    deadline = time.monotonic() + limit_seconds
+    console = console or Console()
+    claim(run_dir, recipe, resume=resume, comments=comments)
+    data = load_data(recipe, data_dir, console, dataset=dataset)
+    training = begin(recipe, data, run_dir=run_dir, device=device)
+    if resume:
+        restore(training, console)
+    done, plan = training.done, training.plan
+    record_start(run_dir, step=done.step, dataset_sha256=data.sha256, device=training.device)
+    with (
+        Interruption() as interruption,
+        Curves(run_dir, step=done.step, held_out=data.validation, spec=recipe.image) as curves,
+        Bar(recipe.name, num_steps=plan.num_steps, console=console) as bar,
+    ):
+        for chosen in plan.batches(start=plan.num_steps if done.stopped_because else done.step):
+            take_step(training, chosen)
+            if is_due(training):
+                line = assess(training)
+                if tensorboard:
+                    curves.add(line, training.average)
+            over = done.stopped_because or interruption.received or time.monotonic() > deadline
+            if over or time.monotonic() > training.next_checkpoint:
+                save(training)
+            bar.show(step=done.step, window=training.window, bound_nats=done.bound_nats)
+            if over:
+                break
+    if interruption.received is not None and not done.stopped_because:
+        raise Interrupted(
+            f"{interruption.received.name} ended the run after step {done.step} of "
+            f"{plan.num_steps}; a checkpoint is in {run_dir}. Go on with --resume.",
+            signal_number=interruption.received,
+        )
+    return done
+
+
+@dataclass
+class Training:
+    """All that a step reads and changes."""
+
+    recipe: Recipe
+    run_dir: Path
+    data: Data
+    plan: Plan
+    fabric: Fabric
+    vae: VAE
+    average: VAE
+    """Follows the weights; what is validated and exported."""
+    objective: Any
+    """An `Objective` of the model, as Fabric wraps it."""
+    optimizer: Any
+    done: Progressed
+    window: Window = field(default_factory=Window)
+    next_checkpoint: float = 0.0
+    """On the monotonic clock, seconds."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.fabric.device
+
+
+def begin(recipe: Recipe, data: Data, *, run_dir: Path, device: str) -> Training:
+    """A training before its first step.
+
+    Raises:
+        ConfigError: The run that it is to start from is not there, or is of another model.
+    """
+    settings = recipe.training
+    fabric = Fabric(accelerator=device, devices=1, precision=settings.precision)
     torch.manual_seed(recipe.seed)
     vae = VAE(recipe.vae)
     done = Progressed()
     if recipe.start is not None:
         done.seconds = start_from(run_dir.parent / recipe.start, vae)
-    maximised = OBJECTIVES[recipe.objective.kind](vae)
-    objective, optimizer = fabric.setup(maximised, make_optimizer(vae, recipe))
-    average = copy.deepcopy(vae).eval().requires_grad_(False)
-    parts = {"vae": vae, "average": average, "optimizer": optimizer}
-    if resume:
-        done = restore_checkpoint(run_dir, parts, fabric.device) or done
-
-    num_samples = recipe.objective.num_samples
-    batch_size = min(recipe.training.batch_size, len(data.cache))
-    per_epoch = len(data.cache) // batch_size
-    total = recipe.training.epochs * per_epoch
-    order = batches(len(data.cache), batch_size, start=done.step, total=total, seed=recipe.seed)
-    window, saved_at = Window(), time.monotonic()
-    with _progress_bar(recipe, total, console) as bar:
-        for step, chosen in order:
-            started = time.monotonic()
-            torch.manual_seed(mix(recipe.seed, step))
-            objective.train()
-            x = fabric.to_device(observe(data.cache[chosen], recipe, step / total))
-            noise = torch.randn(num_samples, len(x), *vae.latent_shape, device=x.device)
-            kl_weight = ramp(step / per_epoch, recipe.training.kl_warmup_epochs)
-            set_learning_rate(optimizer, recipe, step / total)
-
-            terms = objective(x, noise, kl_weight=kl_weight)
-            optimizer.zero_grad()
-            fabric.backward(terms.loss)
-            norm = clip_gradient(vae, recipe.optimizer.gradient_clip)
-            if bool(norm.isfinite()):
-                optimizer.step()
-                follow(average, vae, decay=min(recipe.training.ema_decay, (1 + step) / (10 + step)))
-            else:
-                done.skipped_steps += 1
-            done.step = step + 1
-            done.seconds += (seconds := time.monotonic() - started)
-            window.add(terms.log_likelihood, terms.kl, norm, images=len(x), seconds=seconds)
-
-            epoch, within = divmod(done.step, per_epoch)
-            every = recipe.training.validate_every_epochs
-            if done.step == total or (within == 0 and epoch % every == 0):
-                bound_nats = validate(average, data.validation, recipe.objective)
-                keep_best(run_dir, average, bound_nats, epoch, done)
-                log_line = progress_line(epoch, done, window, optimizer, kl_weight)
-                append_log(run_dir, log_line)
-                write_state(
-                    run_dir,
-                    recipe,
-                    done,
-                    dataset_sha256=data.sha256,
-                    device=fabric.device,
-                    finished=done.step == total,
-                )
-                bar.update(bar.task_ids[0], validation=f"{done.bound_nats:.2f}")
-                window, saved_at = Window(), 0.0
-            if time.monotonic() - saved_at > recipe.training.checkpoint_seconds:
-                save_checkpoint(run_dir, parts, done)
-                saved_at = time.monotonic()
-            _show(bar, done.step, window)
-    return done
-
-
-@dataclass(frozen=True)
-class Data:
-    """What a run trains and validates on."""
-
-    cache: UInt8[Tensor, "batch channel height width"]
-    """Training images as levels, or as grey values where each step binarises anew."""
-    validation: Float[Tensor, "held_out channel height width"]
-    """Observations, binarised once."""
-    sha256: str
-
-
-def load_data(recipe: Recipe, data_dir: Path | None) -> Data:
-    """The training and validation splits of the recipe's data set.
-
-    Raises:
-        DatasetError: It is not at hand.
-    """
-    dataset = load(recipe.dataset.name, data_dir=data_dir)
-    return Data(
-        cache=torch.from_numpy(dataset.train.read_levels(recipe.image)),
-        validation=torch.from_numpy(dataset.validation.observations(recipe.image)),
-        sha256=dataset.sha256,
+    elif settings.start_from_marginal:
+        some = torch.randperm(len(data.cache))[:num_needed(vae)]
+        start_from_marginal(vae, data.batch(some, recipe, progress=1.0).x)
+    maximised = OBJECTIVES[recipe.objective.kind](vae, kl_warmup_epochs=settings.kl_warmup_epochs)
+    objective, optimizer = fabric.setup(maximised, make_optimizer(vae, recipe.optimizer))
+    count = len(data.cache)
+    return Training(
+        recipe=recipe,
+        run_dir=run_dir,
+        data=data,
+        plan=Plan(count, min(settings.batch_size, count), settings.epochs, recipe.seed),
+        fabric=fabric,
+        vae=vae,
+        average=copy.deepcopy(vae).eval().requires_grad_(False),
+        objective=objective,
+        optimizer=optimizer,
+        done=done,
+        next_checkpoint=time.monotonic() + settings.checkpoint_seconds,
     )
 
 
-def keep_best(run_dir: Path, average: VAE, bound_nats: float, epoch: int, done: Progressed) -> None:
-    """Note a validation's result, and keep its weights where they are the best so far."""
-    done.bound_nats = bound_nats
-    if bound_nats > done.best_bound_nats:
-        done.best_bound_nats, done.best_epoch = bound_nats, epoch
-        save_best(run_dir, average)
+def save(training: Training) -> None:
+    """Write a checkpoint: all that the coming steps depend on.
 
-
-def progress_line(
-    epoch: int, done: Progressed, window: Window, optimizer: Any, kl_weight: float
-) -> dict[str, int | float]:
-    """One line of the log."""
-    return {
-        "epoch": epoch,
-        "step": done.step,
-        "seconds": round(done.seconds, 1),
-        "validation_bound_nats": done.bound_nats,
-        "best_validation_bound_nats": done.best_bound_nats,
-        "learning_rate": optimizer.param_groups[0]["lr"],
-        "kl_weight": kl_weight,
-        "skipped_steps": done.skipped_steps,
-        **window.means(),
+    Raises:
+        RunError: The disk is full or cannot be written to.
+    """
+    state = {
+        "vae": training.vae.state_dict(),
+        "average": training.average.state_dict(),
+        "optimizer": training.optimizer.state_dict(),
+        "done": asdict(training.done),
+        "window": asdict(training.window),
+        "dataset_sha256": training.data.sha256,
     }
+    save_checkpoint(training.run_dir, state)
+    training.next_checkpoint = time.monotonic() + training.recipe.training.checkpoint_seconds
+
+
+def restore(training: Training, console: Console) -> None:
+    """Go back to the run's last checkpoint, if it has one, and forget what was logged after it.
+
+    Raises:
+        ConfigError: The data set has changed.
+        RunError: Every checkpoint is damaged.
+    """
+    state = restore_checkpoint(training.run_dir, device=training.device, console=console)
+    if state is not None:
+        # Runs from before 0.2 noted neither their data nor their window here.
+        before = state.get("dataset_sha256", training.data.sha256)
+        if before != training.data.sha256:
+            raise ConfigError(
+                f"A run is resumed on the data that it was started on, sha256 {before}; received "
+                f"{training.data.sha256}. Restore the data, or train in another folder."
+            )
+        training.vae.load_state_dict(state["vae"])
+        training.average.load_state_dict(state["average"])
+        training.optimizer.load_state_dict(state["optimizer"])
+        training.done = Progressed(**state["done"])
+        training.done.stopped_because = training.done.stopped_because or why_over(training)
+        training.window = Window(**state.get("window", {}))
+    trim_log(training.run_dir, step=training.done.step)
+
+
+def take_step(training: Training, chosen: Int64[Tensor, " batch"]) -> None:
+    """Change the weights by one batch, unless its gradient is not finite.
+
+    Raises:
+        RunError: Too many gradients in a row were not finite.
+    """
+    recipe, done, fabric = training.recipe, training.done, training.fabric
+    started, at = time.monotonic(), training.plan.at(training.done.step)
+    torch.manual_seed(mix(recipe.seed, at.step))
+    training.objective.train()
+    batch = fabric.to_device(training.data.batch(chosen, recipe, progress=at.progress))
+    noise_shape = (recipe.objective.num_samples, len(batch.x), *training.vae.latent_shape)
+    noise = torch.randn(noise_shape, device=batch.x.device)
+    set_learning_rate(training.optimizer, recipe, at.progress)
+
+    terms = training.objective(batch, noise, at)
+    training.optimizer.zero_grad()
+    fabric.backward(terms.loss)
+    norm = clip_gradient(training.vae, recipe.optimizer.gradient_clip)
+    is_finite = bool(norm.isfinite())
+    if is_finite:
+        training.optimizer.step()
+        decay = min(recipe.training.ema_decay, (1 + at.step) / (10 + at.step))
+        follow(training.average, training.vae, decay=decay)
+    done.step += 1
+    done.seconds += (seconds := time.monotonic() - started)
+    if is_finite:
+        done.skipped_in_a_row = 0
+        training.window.add(terms, norm, images=len(batch.x), seconds=seconds)
+    else:
+        count_skipped(done, limit=recipe.training.max_skipped_in_a_row)
+
+
+def count_skipped(done: Progressed, *, limit: int) -> None:
+    """Note a step that changed nothing, since its gradient was not finite.
+
+    Raises:
+        RunError: As many in a row as are allowed.
+    """
+    done.skipped_steps += 1
+    done.skipped_in_a_row += 1
+    if done.skipped_in_a_row >= limit:
+        raise RunError(
+            f"A run goes on while gradients are finite; received {limit} in a row that are not, "
+            f"up to step {done.step}. Lower optimizer.learning_rate or optimizer.gradient_clip, "
+            "and train in another folder; the weights that validated best are kept in this one."
+        )
+
+
+def is_due(training: Training) -> bool:
+    """Whether the averaged weights are validated now."""
+    step, plan = training.done.step, training.plan
+    every = training.recipe.training.validate_every_epochs
+    return step == plan.num_steps or step % (every * plan.steps_per_epoch) == 0
+
+
+def assess(training: Training) -> dict[str, Any]:
+    """Validate the averaged weights, keep them where they are the best, and write it all down.
+
+    Returns:
+        The log's new line.
+
+    Raises:
+        RunError: The disk is full or cannot be written to.
+    """
+    recipe, done = training.recipe, training.done
+    bound_nats, error_nats = validate(training.average, training.data.validation, recipe.objective)
+    keep_best(training, bound_nats, error_nats)
+    done.stopped_because = why_over(training)
+    line = log_line(training)
+    append_line(training.run_dir / LOG, line)
+    write_state(
+        training.run_dir,
+        recipe,
+        done,
+        dataset_sha256=training.data.sha256,
+        device=training.device,
+    )
+    training.window, training.next_checkpoint = Window(), 0.0
+    return line
 
 
 @torch.no_grad()
 def validate(
     vae: VAE, x: Float[Tensor, "batch channel height width"], objective: ObjectiveConfig
-) -> float:
-    """Mean of the bound that the objective maximises, nats: the same draws every time."""
-    weight, total = next(vae.parameters()), 0.0
+) -> tuple[float, float]:
+    """Mean of the bound that the objective maximises, and its standard error over the images.
+
+    Nats; the same draws every time.
+    """
+    weight, bounds = next(vae.parameters()), []
     for first in range(0, len(x), _VALIDATION_BATCH):
         part = x[first : first + _VALIDATION_BATCH].to(weight)
         k, seed = objective.num_samples, _VALIDATION_SEED
         if objective.kind == "iwae":
             scored = estimate_log_px(vae, part, num_samples=k, seed=seed, first_item=first)
-            bound = scored.estimate_nats
+            bounds.append(scored.estimate_nats)
         else:
-            bound = estimate_elbo(vae, part, num_samples=k, seed=seed, first_item=first).elbo_nats
-        total += float(bound.sum())
-    return total / len(x)
+            bounds.append(
+                estimate_elbo(vae, part, num_samples=k, seed=seed, first_item=first).elbo_nats
+            )
+    total = sum(float(bound.sum()) for bound in bounds)
+    error = torch.cat(bounds).std() / math.sqrt(len(x)) if len(x) > 1 else math.inf
+    return total / len(x), float(error)
 
 
-def make_optimizer(vae: VAE, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW; biases are not decayed."""
-    config = recipe.optimizer
-    groups: list[dict[str, Any]] = [
-        {
-            "params": [p for p in vae.parameters() if p.ndim > 1],
-            "weight_decay": config.weight_decay,
-        },
-        {"params": [p for p in vae.parameters() if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas)
+def keep_best(training: Training, bound_nats: float, error_nats: float) -> None:
+    """Note a validation's result, and keep its weights where they are the best so far."""
+    done = training.done
+    done.bound_nats, done.bound_error_nats = bound_nats, error_nats
+    done.stale_validations += 1
+    if bound_nats > done.best_bound_nats:
+        done.best_bound_nats, done.best_error_nats = bound_nats, error_nats
+        done.best_epoch = done.step // training.plan.steps_per_epoch
+        done.stale_validations = 0
+        save_best(training.run_dir, training.average)
 
 
-def set_learning_rate(optimizer: Any, recipe: Recipe, progress: float) -> None:
-    """Give every group the rate that the schedule has at a part of the run."""
-    rate = recipe.optimizer.learning_rate * schedule(progress, recipe.schedule)
-    for group in optimizer.param_groups:
-        group["lr"] = rate
+def why_over(training: Training) -> str:
+    """Why no step follows; empty while one does."""
+    done, settings = training.done, training.recipe.training
+    if done.step == training.plan.num_steps:
+        return f"all {settings.epochs} epochs are done"
+    if 0 < settings.patience <= done.stale_validations:
+        return (
+            f"the last {done.stale_validations} validations were not better than that of epoch "
+            f"{done.best_epoch}"
+        )
+    return ""
 
 
-def schedule(progress: float, config: ScheduleConfig) -> float:
-    """The learning rate as a part of its peak, at a part of the run in [0, 1]."""
-    if progress < config.warmup:
-        return max(progress / config.warmup, 1e-3)
-    if config.kind == "constant" or config.warmup == 1:
-        return 1.0
-    return 0.5 * (1 + math.cos(math.pi * (progress - config.warmup) / (1 - config.warmup)))
-
-
-def ramp(epoch: float, warmup_epochs: float) -> float:
-    """The KL's weight: linear from 0 to 1 over the warm-up, then 1."""
-    return min(1.0, epoch / warmup_epochs) if warmup_epochs > 0 else 1.0
-
-
-def clip_gradient(vae: VAE, largest_norm: float) -> Tensor:
-    """Scale the gradient down to that norm; returns the norm it had."""
-    return torch.nn.utils.clip_grad_norm_(vae.parameters(), largest_norm)
-
-
-def observe(
-    levels: UInt8[Tensor, "batch channel height width"], recipe: Recipe, progress: float
-) -> Float[Tensor, "batch channel height width"]:
-    """A batch of the cache as observations: moved, then binarised or scaled as the spec says."""
-    spec, x = recipe.image, levels.float()
-    grey = spec.binarization == "stochastic"
-    white = 255 if grey else spec.levels - 1
-    background = float(round(spec.background / 255 * white))
-    x = augment(x, recipe.augmentation, progress=progress, background=background)
-    if grey:
-        return (torch.rand_like(x) * 255 < x).float()
-    return x / white if spec.values == "unit" else x
-
-
-def batches(
-    count: int, batch_size: int, *, start: int, total: int, seed: int
-) -> Iterator[tuple[int, Int64[Tensor, " batch"]]]:
-    """(step, indices) from a step on; each epoch is a permutation made by (seed, epoch) alone.
-
-    The last, incomplete batch of an epoch is left out; another epoch leaves out other images.
-    """
-    per_epoch = count // batch_size
-    order, order_epoch = torch.empty(0, dtype=torch.int64), -1
-    for step in range(start, total):
-        epoch, within = divmod(step, per_epoch)
-        if epoch != order_epoch:
-            generator = torch.Generator().manual_seed(mix(seed, -1 - epoch))
-            order, order_epoch = torch.randperm(count, generator=generator), epoch
-        yield step, order[within * batch_size : (within + 1) * batch_size]
-
-
-def mix(seed: int, position: int) -> int:
-    """One 63-bit seed for a seed and a position, far from its neighbours'.
-
-    Source: the finaliser of SplitMix64, Steele, Lea and Flood 2014.
-    """
-    mask = 2**64 - 1
-    value = (seed * 0x9E3779B97F4A7C15 + position * 0xD1342543DE82EF95 + 0x632BE59BD9B4E019) & mask
-    value = ((value ^ value >> 30) * 0xBF58476D1CE4E5B9) & mask
-    value = ((value ^ value >> 27) * 0x94D049BB133111EB) & mask
-    return (value ^ value >> 31) >> 1
-
-
-def follow(average: VAE, vae: VAE, *, decay: float) -> None:
-    """average <- decay average + (1 - decay) vae."""
-    update = get_ema_multi_avg_fn(decay)
-    update(list(average.parameters()), list(vae.parameters()), 0)
-
-
-def _progress_bar(recipe: Recipe, total: int, console: Console | None) -> Progress:
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
-        TextColumn(
-            "{task.completed}/{task.total} ELBO {task.fields[elbo]} rate {task.fields[rate]} "
-            "distortion {task.fields[distortion]} val {task.fields[validation]} nats "
-            "{task.fields[speed]} img/s"
-        ),
-        TimeRemainingColumn(),
-        console=console,
-    )
-    fields: dict[str, Any] = dict.fromkeys(_SHOWN, "-")
-    bar.add_task(recipe.name, total=total, validation="-", **fields)
-    return bar
-
-
-_SHOWN = {
-    "elbo": ("train_elbo_nats", ".2f"),
-    "rate": ("train_rate_nats", ".2f"),
-    "distortion": ("train_distortion_nats", ".2f"),
-    "speed": ("images_per_second", ".0f"),
-}
-
-
-def _show(bar: Progress, step: int, window: Window) -> None:
-    means = window.means()
-    fields: dict[str, Any] = {
-        field: format(means[key], form) for field, (key, form) in _SHOWN.items() if means
+def log_line(training: Training) -> dict[str, Any]:
+    """One line of the log."""
+    done = training.done
+    return {
+        "epoch": done.step // training.plan.steps_per_epoch,
+        "step": done.step,
+        "seconds": round(done.seconds, 1),
+        "validation_bound_nats": done.bound_nats,
+        "validation_standard_error_nats": done.bound_error_nats,
+        "best_validation_bound_nats": done.best_bound_nats,
+        "learning_rate": training.optimizer.param_groups[0]["lr"],
+        "skipped_steps": done.skipped_steps,
+        **training.window.means(),
+        **peak_memory(training.device),
     }
-    bar.update(bar.task_ids[0], completed=step, **fields)
+
+
+def peak_memory(device: torch.device) -> dict[str, int]:
+    """The most memory that this process held so far, bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = {"peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
+    if device.type == "cuda":
+        peak["peak_gpu_memory_bytes"] = torch.cuda.max_memory_allocated(device)
+    return peak

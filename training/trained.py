@@ -22,6 +22,7 @@ from models.bundle_schema import Evaluation, Provenance
 from models.config import Config, ImageSpec
 from models.errors import ConfigError
 from models.vae import VAE
+from training.baselines import score_baselines
 from training.config import Recipe, load_recipe
 from training.datasets import Dataset, load
 from training.evaluate import EvaluationSettings, evaluate
@@ -82,7 +83,8 @@ class TrainedRun:
         except ValidationError:
             return None  # of another version of the code: evaluate again
         same = (stored.weights_sha256, stored.settings) == (self.weights_sha256, settings)
-        return stored.evaluation if same else None
+        complete = stored.evaluation.baselines or not self.vae.is_mass
+        return stored.evaluation if same and complete else None
 
     def evaluate(
         self,
@@ -93,12 +95,12 @@ class TrainedRun:
         console: Console | None = None,
     ) -> Evaluation:
         """Score the best weights on the test split, and keep the numbers in the run's folder."""
-        _, x = load_test_images(self.provenance(), self.recipe.image, data_dir=data_dir)
-        evaluation = evaluate(
+        evaluation = _evaluate(
             self.vae,
-            x,
-            dataset=self.recipe.dataset.name,
+            self.provenance(),
+            self.recipe.image,
             settings=settings,
+            data_dir=data_dir,
             device=device,
             console=console,
         )
@@ -156,15 +158,36 @@ def evaluate_bundle(
 ) -> Evaluation:
     """Score a bundle on the test split of the data that it was trained on; writes nothing."""
     bundle = load_bundle(path)
-    _, x = load_test_images(bundle.config.provenance, bundle.config.image, data_dir=data_dir)
-    return evaluate(
+    return _evaluate(
         bundle.vae,
-        x,
-        dataset=bundle.config.provenance.dataset,
+        bundle.config.provenance,
+        bundle.config.image,
         settings=settings,
+        data_dir=data_dir,
         device=device,
         console=console,
     )
+
+
+def _evaluate(
+    vae: VAE,
+    provenance: Provenance,
+    spec: ImageSpec,
+    *,
+    settings: EvaluationSettings,
+    data_dir: Path | None,
+    device: str | torch.device,
+    console: Console | None,
+) -> Evaluation:
+    """Score the model, and the baselines where they compare, on the test split."""
+    dataset, x = load_test_images(provenance, spec, data_dir=data_dir)
+    evaluation = evaluate(
+        vae, x, dataset=provenance.dataset, settings=settings, device=device, console=console
+    )
+    if not vae.is_mass:
+        return evaluation
+    baselines = score_baselines(dataset.train, x.numpy(), spec)
+    return evaluation.model_copy(update={"baselines": baselines})
 
 
 def load_test_images(

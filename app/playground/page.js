@@ -3,10 +3,13 @@
 
 const $ = (id) => document.getElementById(id);
 
+let picture = null; // the one that the scores are of
+
 async function call(path, options = {}) {
   const headers = { ...options.headers };
   if ($("key").value) headers.Authorization = `Bearer ${$("key").value}`;
   const response = await fetch(path, { ...options, headers });
+  if (response.status === 401) $("locked").hidden = false;
   if (!response.ok) {
     const problem = await response.json().catch(() => ({}));
     throw new Error(problem.detail || `${response.status} ${response.statusText}`);
@@ -55,9 +58,6 @@ async function choose() {
   $("labelled").hidden = !takesLabels;
   $("label").replaceChildren(new Option("any", ""));
   if (takesLabels) $("label").append(...model.labels.map((name) => new Option(name, name)));
-  for (const id of ["samples", "given", "reconstruction"]) $(id).removeAttribute("src");
-  $("scores").replaceChildren();
-  $("steps").textContent = "";
   const [channels, height, width] = model.image_shape;
   $("about").textContent =
     `${model.name}, version ${model.version}: ${width} × ${height} pixels, ` +
@@ -65,43 +65,47 @@ async function choose() {
     `likelihood ${model.likelihood.kind.replaceAll("_", " ")}.`;
   for (const id of ["draw", "own"]) $(id).disabled = !offered.has("sample");
   if (offered.has("sample")) await draw();
+  else $("samples").removeAttribute("src");
+  if (picture) await score(picture);
 }
 
 async function draw() {
+  $("warmth").textContent = $("temperature").value;
   const query = new URLSearchParams({ seed: $("seed").value, temperature: $("temperature").value });
   if ($("label").value) query.set("label", $("label").value);
   const response = await call(`${modelPath()}/sample?${query}`, { headers: { Accept: "image/png" } });
   show($("samples"), await response.blob());
 }
 
-async function score(picture) {
+async function score(given) {
+  picture = given;
   show($("given"), picture);
+  $("reconstruction").removeAttribute("src");
+  $("steps").textContent = "Scoring…";
+  $("scores").replaceChildren();
   const body = new FormData();
   body.append("images", picture, "picture");
   const query = new URLSearchParams({ invert: $("invert").checked });
   const post = { method: "POST", body };
   const rows = [];
-  if (offered.has("reconstruct")) {
-    const image = await call(`${modelPath()}/reconstruct?${query}&format=png`, post);
-    show($("reconstruction"), await image.blob());
-  }
-  if (offered.has("classify")) {
-    const answer = await (await call(`${modelPath()}/classify?${query}&seed=1`, post)).json();
-    const [{ label, probabilities }] = answer.results;
-    rows.push(["class", label, `probability ${number(Math.max(...probabilities), 3)}, by ${answer.method}`]);
-    showSteps(answer);
-  }
-  if (offered.has("elbo")) {
-    const answer = await (await call(`${modelPath()}/elbo?${query}&seed=1`, post)).json();
-    const [result] = answer.results;
-    rows.push(
-      ["ELBO", nats(result.elbo_nats), `± ${nats(result.standard_error_nats)}, ${result.num_samples} samples`],
-      ["expected log-likelihood", nats(result.expected_log_likelihood_nats), ""],
-      ["KL", nats(result.kl_nats), result.kl_method.replace("_", " ")],
-      ["bits per dim", number(result.bits_per_dim, 3), result.bits_per_dim_reason || "at most"],
-      ["percentile", number(result.percentile, 1), result.percentile_reason || `of ${result.reference_n} test images`],
-    );
-    showSteps(answer);
+  try {
+    if (offered.has("reconstruct")) {
+      const image = await call(`${modelPath()}/reconstruct?${query}&format=png`, post);
+      show($("reconstruction"), await image.blob());
+    }
+    if (offered.has("classify")) {
+      const answer = await (await call(`${modelPath()}/classify?${query}&seed=1`, post)).json();
+      rows.push(classRow(answer));
+      showSteps(answer);
+    }
+    if (offered.has("elbo")) {
+      const answer = await (await call(`${modelPath()}/elbo?${query}&seed=1`, post)).json();
+      rows.push(...scoreRows(answer.results[0]));
+      showSteps(answer);
+    }
+  } catch (error) {
+    $("steps").textContent = "";
+    throw error;
   }
   $("scores").replaceChildren(...rows.map((cells) => {
     const row = document.createElement("tr");
@@ -111,7 +115,21 @@ async function score(picture) {
 }
 
 function showSteps({ preprocessing: [steps] }) {
-  $("steps").textContent = `What the model saw: ${steps.join(", ") || "the picture as it is"}.`;
+  $("steps").textContent = `Done before the model saw it: ${steps.join(", ") || "nothing"}.`;
+}
+
+function classRow({ method, results: [{ label, probabilities }] }) {
+  return ["class", label, `probability ${number(Math.max(...probabilities), 3)}, by ${method}`];
+}
+
+function scoreRows(result) {
+  return [
+    ["ELBO", nats(result.elbo_nats), `± ${nats(result.standard_error_nats)} (${result.num_samples} samples); a lower bound on log p(x), higher is better`],
+    ["expected log-likelihood", nats(result.expected_log_likelihood_nats), "how well latents of the picture explain it"],
+    ["− KL", nats(-result.kl_nats), "what those latents cost; the two add up to the ELBO"],
+    ["bits per dim", number(result.bits_per_dim, 3), result.bits_per_dim_reason || "−ELBO per pixel in bits: an upper bound, lower is better"],
+    ["percentile", number(result.percentile, 1), result.percentile_reason || `% of ${result.reference_n} test images have a lower ELBO`],
+  ];
 }
 
 const number = (value, digits) => (value === null ? "none" : value.toFixed(digits));
@@ -125,13 +143,18 @@ async function takeSample() {
 
 $("model").addEventListener("change", () => attempt(choose));
 $("key").addEventListener("change", () => attempt(listModels));
-$("draw").addEventListener("click", () => attempt(draw));
-$("label").addEventListener("change", () => attempt(draw));
+$("draw").addEventListener("click", () => attempt(async () => {
+  $("seed").value = Number($("seed").value) + 1;
+  await draw();
+}));
+for (const id of ["seed", "temperature", "label"]) $(id).addEventListener("change", () => attempt(draw));
+$("temperature").addEventListener("input", () => { $("warmth").textContent = $("temperature").value; });
 $("own").addEventListener("click", () => attempt(takeSample));
-for (const id of ["file", "invert"]) {
-  $(id).addEventListener("change", () => attempt(async () => {
-    const [file] = $("file").files;
-    if (file) await score(file);
-  }));
-}
+$("file").addEventListener("change", () => attempt(async () => {
+  const [file] = $("file").files;
+  if (file) await score(file);
+}));
+$("invert").addEventListener("change", () => attempt(async () => {
+  if (picture) await score(picture);
+}));
 attempt(listModels);

@@ -14,12 +14,6 @@ from tests.app.repository import make_repository
 ClientFactory = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    """The event loop of every async test."""
-    return "asyncio"
-
-
 @pytest.fixture(scope="session")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The repository that most tests share; none of them writes to it."""

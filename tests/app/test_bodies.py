@@ -128,6 +128,19 @@ async def test_multipart_without_its_boundary_is_malformed(open_client: ClientFa
             refused(response, 400, "malformed-request")
 
 
+async def test_parts_are_counted_before_they_are_parsed(
+    open_client: ClientFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = b'--x\r\nContent-Disposition: form-data; name="images"; filename="a"\r\n\r\n\r\n'
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    async with open_client(max_items=2) as client:
+        response = await client.post("/v1/encode", content=part * 3 + b"--x--", headers=headers)
+        assert "VAE_MAX_ITEMS" in refused(response, 413, "payload-too-large")["detail"]
+        monkeypatch.setattr("app.bodies._MemoryParser", None)
+        response = await client.post("/v1/encode", content=part * 99 + b"--x--", headers=headers)
+        assert "VAE_MAX_ITEMS" in refused(response, 413, "payload-too-large")["detail"]
+
+
 async def test_multipart_that_ends_early_is_malformed(open_client: ClientFactory) -> None:
     part = b'--x\r\nContent-Disposition: form-data; name="images"; filename="a"\r\n\r\n'
     body = part + encoded(binary()[0]) + b"\r\n" + part + b"\x89PNG"

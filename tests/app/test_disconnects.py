@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from tests.app.conftest import ClientFactory
 pytestmark = pytest.mark.anyio
 
 
-def request_of(*messages: dict[str, Any]) -> Request:
+def request_of(*messages: dict[str, Any], headers: Sequence[tuple[bytes, bytes]] = ()) -> Request:
     """A request whose body comes in these messages; then nothing more comes."""
     queue = list(messages)
 
@@ -28,7 +29,7 @@ def request_of(*messages: dict[str, Any]) -> Request:
         await asyncio.Event().wait()
         raise AssertionError
 
-    return Request({"type": "http", "headers": []}, receive)  # type: ignore[arg-type]
+    return Request({"type": "http", "headers": list(headers)}, receive)  # type: ignore[arg-type]
 
 
 async def test_a_body_whose_client_leaves_is_nobodys() -> None:
@@ -46,6 +47,31 @@ async def test_a_last_chunk_over_the_limit_is_refused_without_waiting_for_more()
     async with asyncio.timeout(5):
         with pytest.raises(PayloadTooLarge):
             await read_body(request, max_bytes=10)
+
+
+@pytest.mark.parametrize("length", [b"11", b"9" * 20])
+@pytest.mark.parametrize("sent", [b"", b"x" * 5])
+async def test_a_length_over_the_limit_is_refused_though_nothing_more_comes(
+    length: bytes, sent: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from models.errors import PayloadTooLarge
+
+    monkeypatch.setattr("app.bodies.REFUSED_WAIT_SECONDS", 0.01)
+    messages = [{"type": "http.request", "body": sent, "more_body": True}] if sent else []
+    request = request_of(*messages, headers=[(b"content-length", length)])
+    async with asyncio.timeout(5):
+        with pytest.raises(PayloadTooLarge, match=f"received {length.decode()}"):
+            await read_body(request, max_bytes=10)
+
+
+async def test_a_client_that_asks_first_is_refused_before_it_sends() -> None:
+    from models.errors import PayloadTooLarge
+
+    headers = [(b"content-length", b"11"), (b"expect", b"100-continue")]
+    request = request_of({"type": "http.request", "body": b"x" * 11}, headers=headers)
+    with pytest.raises(PayloadTooLarge):
+        await read_body(request, max_bytes=10)
+    assert (await request.receive())["body"] == b"x" * 11  # nobody asked for it
 
 
 async def test_work_is_cancelled_when_the_client_leaves() -> None:

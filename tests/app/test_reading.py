@@ -129,7 +129,8 @@ async def test_a_version_is_a_number(open_client: ClientFactory) -> None:
 
 async def test_unknown_paths_and_methods_are_problems_too(open_client: ClientFactory) -> None:
     async with open_client() as client:
-        refused(await client.get("/v2/sample"), 404, "not-found")
+        for path in ("/v2/sample", "/v1/sample/", "/v1/models/"):
+            refused(await client.get(path), 404, "not-found")
         response = await client.post("/v1/sample")
         refused(response, 405, "method-not-allowed")
     assert response.headers["allow"] == "GET"

@@ -9,7 +9,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from models.bundle import load_bundle, save_bundle
-from models.bundle_schema import BundleConfig, Estimate, Evaluation, Provenance, Reference
+from models.bundle_schema import Baseline, BundleConfig, Estimate, Evaluation, Provenance, Reference
 from models.config import ImageSpec, MLPConfig, NormalConfig, VAEConfig
 from models.errors import BundleCorrupt
 from models.vae import VAE
@@ -45,6 +45,7 @@ EVALUATION = Evaluation(
     distortion_nats=2.5,
     active_units=1,
     references=(Reference(estimator="elbo", num_samples=10, values_nats=(-4.0, -3.0)),),
+    baselines=(Baseline(kind="histogram", n=2, bits_per_dim=1.5),),
 )
 TINY = VAEConfig(
     image_shape=(1, 2, 2),

@@ -4,8 +4,9 @@ import shutil
 
 import pytest
 
+from models.bundle import load_bundle
 from models.errors import BundleVersionUnsupported
-from tests.models.bundle_cases import edit_json, refused, remake_manifest
+from tests.models.bundle_cases import EVALUATION, edit_json, refused, remake_manifest
 
 
 @pytest.mark.parametrize("name", ["config.json", "evaluation.json", "manifest.json"])
@@ -106,3 +107,8 @@ def test_a_bundle_in_another_folder_than_its_config_says_is_refused(bundle, tmp_
 def test_a_monstrous_config_is_refused_and_allocates_nothing(bundle, change):
     edit_json(bundle, "config.json", lambda c: c["vae"].update(change))
     refused(bundle, str(bundle))
+
+
+def test_an_evaluation_from_before_there_were_baselines_loads_without_them(bundle):
+    edit_json(bundle, "evaluation.json", lambda e: e.pop("baselines"))
+    assert load_bundle(bundle).evaluation == EVALUATION.model_copy(update={"baselines": ()})

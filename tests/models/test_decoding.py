@@ -336,6 +336,37 @@ def test_too_many_comments_are_refused_before_they_are_joined():
         read(data)
 
 
+def test_a_jpeg_of_very_many_scans_is_refused_before_it_is_decoded(monkeypatch):
+    data = file_of(Image.fromarray(GREY), "JPEG", progressive=True)
+    first_scan = data.index(b"\xff\xda")
+    bomb = data[:-2] + data[first_scan:-2] * 40 + b"\xff\xd9"
+    hidden = b"\xff\x01" + bomb[first_scan:-2]  # a marker without a block before the scans
+    monkeypatch.setattr(decoding, "_OPENERS", None)
+    for scans in (bomb, bomb[:first_scan] + hidden + b"\xff\xd9"):
+        with pytest.raises(CorruptImage, match="64 scans"):
+            read(scans)
+
+
+def test_a_jpeg_of_very_many_blocks_is_refused_before_it_is_decoded(monkeypatch):
+    data = file_of(Image.fromarray(GREY), "JPEG")
+    monkeypatch.setattr(decoding, "_OPENERS", None)
+    for block in (b"\xff\xfe\x00\x03x", b"\xff\xe1\x00\x08Exif\0\0", b"\xff\xfe\x00\x00"):
+        with pytest.raises(CorruptImage, match="1024 blocks"):
+            read(data[:2] + block * 2000 + data[2:])
+
+
+def test_what_follows_a_jpegs_end_does_not_count():
+    data = file_of(Image.fromarray(GREY), "JPEG")
+    film = data + b"\xff\xda\xff\xe1" * 5000  # as telephones append one
+    np.testing.assert_array_equal(read(film).values, read(data).values)
+
+
+@pytest.mark.parametrize("size", [(70_000, 1), (1, 70_000)])
+def test_a_very_long_side_is_refused_however_few_the_pixels(size):
+    with pytest.raises(PayloadTooLarge, match="65535 on a side"):
+        read(file_of(Image.new("L", size)), max_pixels=100_000)
+
+
 @pytest.mark.parametrize("name", [b"zTXt", b"iCCP", b"iTXt"])
 def test_compressed_metadata_bombs_are_refused(name):
     bomb = zlib.compress(bytes(20_000_000), 9)

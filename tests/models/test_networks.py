@@ -9,7 +9,7 @@ from torch import nn
 
 from models.config import ConvConfig, GatedMLPConfig, MLPConfig, NetworkConfig
 from models.errors import ConfigError, ShapeMismatch
-from models.networks import ACTIVATIONS, MIN_ROWS, NETWORKS, Dense
+from models.networks import ACTIVATIONS, MIN_ROWS, NETWORKS, Dense, Grow
 
 CONFIGS = [
     MLPConfig(hidden=()),
@@ -141,6 +141,15 @@ def test_a_residual_block_begins_as_the_identity():
         block.second.bias.zero_()
         inputs = torch.randn(2, 6, 4, 4, generator=torch.Generator().manual_seed(0))
         assert torch.equal(block(inputs), inputs)
+
+
+def test_growth_may_start_as_repetition_of_pixels():
+    torch.manual_seed(0)
+    grow = Grow(3, 2, (10, 12), kernel=3)
+    grow.start_smooth()
+    grown = grow(torch.randn(4, 3, 5, 6))
+    repeated = grown[..., ::2, ::2].repeat_interleave(2, dim=-1).repeat_interleave(2, dim=-2)
+    torch.testing.assert_close(grown, repeated)
 
 
 def test_the_gated_layer_is_its_formula():

@@ -37,9 +37,15 @@ def run_dir(tmp_path: Path) -> Path:
     write_state(
         folder,
         RECIPE,
-        Progressed(step=27, best_bound_nats=-150.0, best_epoch=3, seconds=1.5),
+        Progressed(
+            step=27,
+            best_bound_nats=-150.0,
+            best_error_nats=1.5,
+            best_epoch=3,
+            seconds=1.5,
+            stopped_because="all 3 epochs are done",
+        ),
         dataset_sha256=load("digits").sha256,
         device=torch.device("cpu"),
-        finished=True,
     )
     return folder

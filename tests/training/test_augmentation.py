@@ -10,9 +10,9 @@ from PIL import Image
 from models.config import ImageSpec
 from models.images import read_levels, read_picture
 from training.augmentation import augment, crop
+from training.batches import observe
 from training.cli import RECIPES
 from training.config import AugmentationConfig, Recipe, load_recipe
-from training.train import observe
 
 ALL = AugmentationConfig(
     probability=1.0,

@@ -23,6 +23,13 @@ def test_a_resolved_recipe_reads_back_equal(tmp_path: Path):
     assert load_recipe(tmp_path / "recipe.toml") == recipe
 
 
+def test_a_path_in_any_script_is_stored_as_it_is(tmp_path: Path):
+    path = tmp_path / "Fotos für 日本 \N{CAMERA}" / "a\\b"
+    recipe = load_recipe(DIGITS, overrides=[f"dataset.name='{path}'"])
+    (tmp_path / "recipe.toml").write_text(to_toml(recipe), encoding="utf-8")
+    assert load_recipe(tmp_path / "recipe.toml").dataset.name == str(path)
+
+
 def test_an_override_is_a_toml_value_or_text():
     recipe = load_recipe(
         DIGITS, overrides=["name=other", "optimizer.learning_rate=1e-4", "vae.encoder.hidden=[7]"]

@@ -157,6 +157,46 @@ def test_unknown_set_is_refused_with_the_known_ones() -> None:
         load("minst")
 
 
+def test_a_path_is_looked_for_as_it_is_then_in_the_data_folder_then_there_by_its_last_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (20, 3, 3), dtype=np.uint8)
+    for number, folder in enumerate(
+        (tmp_path / "here", tmp_path / "data" / "sub", tmp_path / "new")
+    ):
+        folder.mkdir(parents=True)
+        np.save(folder / "some.npy", images + np.uint8(number))
+    monkeypatch.chdir(tmp_path / "here")
+    found = [
+        load(name, data_dir=tmp_path / data_dir).sha256
+        for name, data_dir in [
+            ("some.npy", "data"),
+            ("sub/some.npy", "data"),
+            (str(tmp_path / "gone" / "some.npy"), "new"),
+        ]
+    ]
+    wanted = [load(str(path)).sha256 for path in sorted(tmp_path.rglob("some.npy"))]
+    assert len(set(found)) == 3
+    assert set(found) == set(wanted)
+
+
+@pytest.mark.parametrize("name", ["nothing", "notes.txt"])
+def test_a_path_to_nothing_of_use_says_what_is_taken(name: str, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("hello")
+    with pytest.raises(DatasetError, match=r"a folder of pictures, of an \.npz or of an \.npy"):
+        load(str(tmp_path / name), data_dir=tmp_path)
+
+
+def test_a_known_name_wins_over_a_folder_of_that_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "digits").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert len(load("digits").test) == 300
+    with pytest.raises(DatasetError, match="holds pictures"):
+        load("./digits")
+
+
 def test_missing_files_are_named_with_their_folder_and_remedy(tmp_path: Path) -> None:
     assert not at_hand("mnist", data_dir=tmp_path)
     with pytest.raises(DatasetError) as caught:

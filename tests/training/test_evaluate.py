@@ -7,7 +7,7 @@ import torch
 from rich.console import Console
 
 from models.bounds import estimate_elbo
-from models.bundle_schema import Evaluation
+from models.bundle_schema import Baseline, Evaluation
 from models.errors import InputError, OutOfSupport
 from models.evidence import estimate_log_px
 from tests.oracle import Oracle, instance
@@ -160,8 +160,18 @@ def test_progress_and_table_name_quantities_and_units(oracle: Oracle, x: torch.T
     console = Console(file=StringIO(), width=120, force_terminal=True)
     settings = EvaluationSettings(elbo_num_samples=2, iwae_num_samples=2, subset_num_images=0)
     evaluation = evaluate(oracle.vae, x[:4], dataset="oracle", settings=settings, console=console)
+    baseline = Baseline(kind="png", n=4, bits_per_dim=1.25)
+    evaluation = evaluation.model_copy(update={"baselines": (baseline,)})
     console.print(format_evaluation(evaluation))
     printed = console.file.getvalue()  # type: ignore[attr-defined]
-    for words in ("IWAE, K = 2", "nats per image", "rate (mean KL)", "8 of 8", "4/4"):
+    for words in (
+        "IWAE, K = 2",
+        "nats per image",
+        "rate (mean KL)",
+        "8 of 8",
+        "4/4",
+        "PNG",
+        "1.2500",
+    ):
         assert words in printed
     assert f"{evaluation.estimates[0].mean_nats:.2f}" in printed

@@ -1,7 +1,10 @@
 """From a run to a bundle that loads, serves the same numbers, and says what it is."""
 
+import dataclasses
 import io
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,12 +13,16 @@ from PIL import Image
 
 from models.bounds import estimate_elbo
 from models.bundle import load_bundle
+from models.config import VAEConfig
 from models.errors import ConfigError
 from models.noise import BatchNoise
+from models.vae import VAE
 from tests.training.conftest import RECIPE
-from training import export
-from training.evaluate import EvaluationSettings
+from training import export, trained
+from training.datasets import load
+from training.evaluate import EvaluationSettings, evaluate
 from training.export import draw_samples, export_run, reconstruct_some
+from training.run import STATE
 from training.trained import evaluate_bundle, load_run, load_test_images
 
 QUICK = EvaluationSettings(
@@ -39,6 +46,18 @@ def test_bundle_loads_and_says_where_it_comes_from(bundle_path: Path) -> None:
     assert bundle.config.image == RECIPE.image
     assert bundle.config.labels == tuple("0123456789")
     assert bundle.config.provenance.dataset == "digits"
+
+
+def test_a_test_split_of_less_than_eight_images_can_be_exported(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = dataclasses.replace(load("digits"), test=load("digits").test.take(np.arange(3)))
+    monkeypatch.setattr(trained, "load", lambda name, **_: few)
+    changed = {**json.loads((run_dir / STATE).read_text()), "dataset_sha256": few.sha256}
+    (run_dir / STATE).write_text(json.dumps(changed))
+    settings = QUICK.model_copy(update={"subset_num_images": 0})
+    path = export_run(run_dir, repository=tmp_path / "models", settings=settings)
+    assert load_bundle(path).evaluation.num_images == 3
 
 
 def test_next_version_is_one_more(bundle_path: Path, run_dir: Path) -> None:
@@ -109,6 +128,44 @@ def test_reconstructions_follow_their_originals_row_by_row(run_dir: Path) -> Non
     assert is_original == ([True] * 8 + [False] * 8) * 4
 
 
+FAMILIES: dict[str, dict[str, Any]] = {
+    "labels": {"num_labels": 3},
+    "labels and their prior": {"num_labels": 3, "prior": {"kind": "label_normal"}},
+    "mixture": {"prior": {"kind": "mixture", "num_components": 4}},
+    "vamp": {"prior": {"kind": "vamp", "num_components": 4}},
+    "full": {"posterior": {"kind": "full_normal"}},
+    "categorical": {
+        "prior": {"kind": "categorical"},
+        "posterior": {"kind": "enumerated"},
+        "encoder": None,
+    },
+    "hierarchy": {
+        "latent_shape": (5,),
+        "latent_groups": ((3,), (2,)),
+        "prior": {"kind": "top_down"},
+        "posterior": {"kind": "bottom_up"},
+    },
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_of_models_is_scored_and_pictured(family: str) -> None:
+    config = VAEConfig.model_validate({**RECIPE.vae.model_dump(), **FAMILIES[family]})
+    vae = VAE(config).freeze()
+    x = torch.from_numpy(load("digits").test.observations(RECIPE.image))[:40]
+    evaluation = evaluate(vae, x, dataset="digits", settings=QUICK)
+    assert 0 <= evaluation.active_units <= vae.num_latents
+    assert draw_samples(vae, 8).shape == (8, 1, 8, 8)
+    assert reconstruct_some(vae, x).shape == (64, 1, 8, 8)
+
+
+def test_a_model_with_labels_draws_them_in_turn() -> None:
+    vae = VAE(RECIPE.vae.model_copy(update={"num_labels": 3})).freeze()
+    noise = BatchNoise(0, 4, "prior").draw(1, (2,))[0]
+    expected = vae.likelihood(noise, torch.tensor([0, 1, 2, 0])).mean
+    assert torch.equal(draw_samples(vae, 4), expected)
+
+
 def test_card_has_the_numbers_the_recipe_and_the_licence(bundle_path: Path) -> None:
     card = (bundle_path / "README.md").read_text()
     evaluation = load_bundle(bundle_path).evaluation
@@ -117,9 +174,10 @@ def test_card_has_the_numbers_the_recipe_and_the_licence(bundle_path: Path) -> N
     assert "IWAE, K = 8 | 5 |" in card
     assert "CC BY 4.0" in card
     assert "[vae.encoder]" in card
-    assert "/v1/models/tiny/elbo" in card
+    assert "/v1/models/tiny\n" in card
+    assert f"| {evaluation.baselines[0].bits_per_dim:.4f} |" in card
     assert "discretised mixture of 1 logistics over 17 levels" in card
-    assert f"{evaluation.rate_nats:.2f} nats, distortion" in card
+    assert f"{evaluation.rate_nats:.2f} nats (rate" in card
 
 
 def test_model_over_the_size_limit_is_refused_before_anything_is_written(

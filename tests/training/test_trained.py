@@ -1,13 +1,16 @@
 """Reading a run's folder, and keeping the evaluation of its weights."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from models.config import ContinuousBernoulliConfig
 from models.errors import ConfigError
+from models.vae import VAE
 from tests.training.conftest import RECIPE
 from training.evaluate import EvaluationSettings
 from training.trained import EVALUATION, is_run, load_run, load_test_images
@@ -73,3 +76,33 @@ def test_unreadable_evaluation_is_made_anew(run_dir: Path) -> None:
     assert load_run(run_dir).stored_evaluation(QUICK) is None
     (run_dir / EVALUATION).write_text("{}")
     assert load_run(run_dir).stored_evaluation(QUICK) is None
+
+
+def test_evaluation_of_a_mass_has_baselines_and_one_without_them_is_made_anew(
+    run_dir: Path,
+) -> None:
+    run = load_run(run_dir)
+    evaluation = run.evaluate(settings=QUICK)
+    kinds = ["histogram", "png", "png_stacked", "webp", "webp_stacked"]
+    assert [baseline.kind for baseline in evaluation.baselines] == kinds
+    assert {baseline.n for baseline in evaluation.baselines} == {300}
+    assert round(evaluation.baselines[0].bits_per_dim, 4) == 2.4276
+    stored = json.loads((run_dir / EVALUATION).read_text())
+    del stored["evaluation"]["baselines"]
+    (run_dir / EVALUATION).write_text(json.dumps(stored))
+    assert run.stored_evaluation(QUICK) is None
+
+
+def test_evaluation_of_a_density_has_no_baselines_to_compare_with(run_dir: Path) -> None:
+    likelihood = ContinuousBernoulliConfig()
+    recipe = RECIPE.model_copy(
+        update={
+            "vae": RECIPE.vae.model_copy(update={"likelihood": likelihood}),
+            "image": RECIPE.image.model_copy(update={"values": "unit"}),
+        }
+    )
+    vae = VAE(recipe.vae).eval().requires_grad_(False)
+    run = replace(load_run(run_dir), recipe=recipe, vae=vae)
+    evaluation = run.evaluate(settings=QUICK)
+    assert evaluation.baselines == ()
+    assert run.stored_evaluation(QUICK) == evaluation

@@ -1,0 +1,56 @@
+"""SIGTERM and SIGINT, noted so that a run may end at a step's end; it writes no checkpoint."""
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+from models.errors import VAEError
+
+_CAUGHT = (signal.SIGTERM, signal.SIGINT)
+
+
+class Interrupted(VAEError):
+    """A run was asked to end before its time, and can be resumed.
+
+    Attributes:
+        exit_code: What a process ends with that obeys the signal: 128 and its number.
+    """
+
+    def __init__(self, message: str, *, signal_number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number
+
+
+class Interruption:
+    """Within it, the first SIGTERM or SIGINT is noted; a second one acts as it does outside.
+
+    Outside the main thread, where Python handles no signals, nothing is noted.
+    """
+
+    def __init__(self) -> None:
+        """Nothing was received yet."""
+        self.received: signal.Signals | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> "Interruption":
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._note) for number in _CAUGHT}
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._restore()
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.received = signal.Signals(number)
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        self._before = {}

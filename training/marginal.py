@@ -1,0 +1,64 @@
+"""Where training starts: at the distribution of single pixels, and without a pattern.
+
+The last biases of the decoder are fitted alone, with its last weights at zero, so that p(x|z) is
+the same for every z. From torch's initial weights a run spends its first thousands of steps on
+narrowing the scales of its likelihood to those of pictures. Where the decoder doubles its sides,
+the four pixels that one becomes start equal: small sets are too short to unlearn a chequerboard.
+"""
+
+from math import prod
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from models.networks import Grow
+from models.vae import VAE
+
+_PIXELS = 2**14
+# Together they bound how far a bias moves: scales stay wide enough to learn locations with.
+_STEPS, _RATE = 100, 0.03
+_SPREAD = 0.5
+_KEPT = 0.3
+
+
+def num_needed(vae: VAE) -> int:
+    """Observations that hold enough pixels, 8 at least."""
+    return max(8, _PIXELS // prod(vae.image_shape[1:]))
+
+
+def start_from_marginal(vae: VAE, x: Float[Tensor, "batch channel height width"]) -> None:
+    """Fit the decoder's last biases to observations, shrink its last weights, and smooth its growth.
+
+    Components of a mixture start apart from each other, by torch's ambient randomness.
+
+    Args:
+        vae: A model with its initial weights; changed in place.
+        x: Some observations of the training split.
+
+    Source: after Burda et al. 2016, arXiv:1509.00519, whose biases start at the pixels' mean; and
+        Aitken et al. 2017, arXiv:1707.02937, for the growth.
+    """
+    for layer in vae.decoder.modules():
+        if isinstance(layer, Grow):
+            layer.start_smooth()
+    *_, last = (
+        layer for layer in vae.decoder.modules() if isinstance(layer, nn.Linear | nn.Conv2d)
+    )
+    assert last.bias is not None
+    bias, weight = last.bias, last.weight.detach().clone()
+    spread = _SPREAD * torch.randn(vae.decoder.out_shape[0])
+    z = torch.zeros(1, *vae.latent_shape)
+    y = torch.zeros(1, dtype=torch.int64) if vae.num_labels else None
+    with torch.no_grad():
+        last.weight.zero_()
+        # A parameter's biases stand side by side: one per pixel, or per place in a pixel shuffle.
+        bias.copy_(spread.repeat_interleave(len(bias) // len(spread)))
+    optimizer = torch.optim.Adam([bias], lr=_RATE)
+    for _ in range(_STEPS):
+        loss = -vae.likelihood(z, y).log_prob(x).mean()
+        (bias.grad,) = torch.autograd.grad(loss, [bias])
+        optimizer.step()
+    bias.grad = None
+    with torch.no_grad():
+        last.weight.copy_(_KEPT * weight)
