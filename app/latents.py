@@ -45,6 +45,13 @@ def _refuse(holds: Any, invariant: str, reason: str) -> None:
     )
 
 
+def example_latents(vae: VAE) -> np.ndarray:
+    """One latent that may be sent, (1, *latent_shape)."""
+    if vae.config.posterior.kind == "enumerated":
+        return np.eye(1, vae.num_latents)
+    return np.full((1, *vae.latent_shape), 0.5)
+
+
 def latent_groups(vae: VAE) -> list[dict[str, Any]]:
     """Where each group of a hierarchy lies in the latent, the one next to x first; else empty."""
     groups: list[dict[str, Any]] = []

@@ -8,11 +8,13 @@ import logging
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from app.capabilities import abilities, lacking
 from app.errors import ModelNotReady, UnknownModel
+from app.latents import example_latents
 from app.operations import OPERATIONS, Abilities, Need, Operation, Parameters
 from models.bundle import Bundle, load_bundle
 from models.errors import UnsupportedOperation, VAEError
@@ -184,10 +186,14 @@ class Registry:
         return min(self.models, default=None)
 
     @property
-    def default_latent_shape(self) -> tuple[int, ...] | None:
-        """Of the model that is served where none is named, once it is loaded."""
+    def default_latents(self) -> dict[str, Any] | None:
+        """A body that the default model decodes, once it is loaded."""
         versions = self.models.get(self.default_name or "", {})
-        return versions[max(versions)].vae.latent_shape if self.loaded and versions else None
+        if not (self.loaded and versions):
+            return None
+        served = versions[max(versions)]
+        body = {"latents": example_latents(served.vae).tolist()}
+        return body | ({"label": served.labels[0]} if served.labels else {})
 
     def find(self, name: str | None = None, version: int | None = None) -> ServedModel:
         """A model by name and version; by default the default one and its highest version.

@@ -58,9 +58,6 @@ async function choose() {
   $("labelled").hidden = !takesLabels;
   $("label").replaceChildren(new Option("any", ""));
   if (takesLabels) $("label").append(...model.labels.map((name) => new Option(name, name)));
-  for (const id of ["samples", "given", "reconstruction"]) $(id).removeAttribute("src");
-  $("scores").replaceChildren();
-  $("steps").textContent = "";
   const [channels, height, width] = model.image_shape;
   $("about").textContent =
     `${model.name}, version ${model.version}: ${width} × ${height} pixels, ` +
@@ -68,6 +65,7 @@ async function choose() {
     `likelihood ${model.likelihood.kind.replaceAll("_", " ")}.`;
   for (const id of ["draw", "own"]) $(id).disabled = !offered.has("sample");
   if (offered.has("sample")) await draw();
+  else $("samples").removeAttribute("src");
   if (picture) await score(picture);
 }
 
@@ -97,13 +95,12 @@ async function score(given) {
     }
     if (offered.has("classify")) {
       const answer = await (await call(`${modelPath()}/classify?${query}&seed=1`, post)).json();
-      const [{ label, probabilities }] = answer.results;
-      rows.push(["class", label, `probability ${number(Math.max(...probabilities), 3)}, by ${answer.method}`]);
+      rows.push(classRow(answer));
       showSteps(answer);
     }
     if (offered.has("elbo")) {
       const answer = await (await call(`${modelPath()}/elbo?${query}&seed=1`, post)).json();
-      rows.push(...explained(answer.results[0]));
+      rows.push(...scoreRows(answer.results[0]));
       showSteps(answer);
     }
   } catch (error) {
@@ -121,7 +118,11 @@ function showSteps({ preprocessing: [steps] }) {
   $("steps").textContent = `Done before the model saw it: ${steps.join(", ") || "nothing"}.`;
 }
 
-function explained(result) {
+function classRow({ method, results: [{ label, probabilities }] }) {
+  return ["class", label, `probability ${number(Math.max(...probabilities), 3)}, by ${method}`];
+}
+
+function scoreRows(result) {
   return [
     ["ELBO", nats(result.elbo_nats), `± ${nats(result.standard_error_nats)} (${result.num_samples} samples); a lower bound on log p(x), higher is better`],
     ["expected log-likelihood", nats(result.expected_log_likelihood_nats), "how well latents of the picture explain it"],

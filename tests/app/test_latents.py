@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from app.latents import check_latents, latent_groups, spherical_path
+from app.latents import check_latents, example_latents, latent_groups, spherical_path
 from models.errors import OutOfSupport
 from tests.app.repository import random_vae
 from tests.models.family_cases import family
@@ -33,6 +33,7 @@ def test_a_spherical_path_is_straight_where_there_is_no_one_arc(
 def test_a_mixtures_latents_are_unit_vectors() -> None:
     vae = random_vae(family("categorical", latent_shape=(3,)))
     check_latents(np.eye(3), vae)
+    check_latents(example_latents(vae), vae)
     for wrong in ([0.5, 0.5, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 0.0], [0.0, 2.0, 0.0]):
         with pytest.raises(OutOfSupport) as refused:
             check_latents(np.array([[0.0, 1.0, 0.0], wrong]), vae)

@@ -184,15 +184,14 @@ def test_every_reference_points_at_something(document: dict[str, Any]) -> None:
     assert not re.search(r"HTTPValidationError", str(document))
 
 
-@pytest.mark.parametrize("default", ["colour", "mnist", "oracle"])
-async def test_examples_of_bodies_are_accepted(open_client: ClientFactory, default: str) -> None:
-    async with open_client(default_model=default) as client:
+@pytest.mark.parametrize("model", ["colour", "mnist", "oracle", "labels"])
+async def test_examples_of_bodies_are_accepted(open_client: ClientFactory, model: str) -> None:
+    async with open_client(default_model=model) as client:
         document = (await client.get("/openapi.json")).json()
         for name, described in described_operations(document).items():
-            if "requestBody" in described:
+            if "requestBody" in described and (name != "classify" or model == "labels"):
                 body = described["requestBody"]["content"]["application/json"]["example"]
-                model = "labels" if name == "classify" else default
-                response = await client.post(f"/v1/models/{model}/{name}", json=body)
+                response = await client.post(f"/v1/{name}", json=body)
                 assert response.status_code == 200, response.text
 
 
