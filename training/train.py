@@ -96,32 +96,11 @@ def train(
     training = begin(recipe, data, run_dir=run_dir, device=device)
     if resume:
         restore(training, console)
-    done, plan = training.done, training.plan
-    record_start(run_dir, step=done.step, dataset_sha256=data.sha256, device=training.device)
-    with (
-        Interruption() as interruption,
-        Curves(run_dir, step=done.step, held_out=data.validation, spec=recipe.image) as curves,
-        Bar(recipe.name, num_steps=plan.num_steps, console=console) as bar,
-    ):
-        for chosen in plan.batches(start=plan.num_steps if done.stopped_because else done.step):
-            take_step(training, chosen)
-            if is_due(training):
-                line = assess(training)
-                if tensorboard:
-                    curves.add(line, training.average)
-            over = done.stopped_because or interruption.received or time.monotonic() > deadline
-            if over or time.monotonic() > training.next_checkpoint:
-                save(training)
-            bar.show(step=done.step, window=training.window, bound_nats=done.bound_nats)
-            if over:
-                break
-    if interruption.received is not None and not done.stopped_because:
-        raise Interrupted(
-            f"{interruption.received.name} ended the run after step {done.step} of "
-            f"{plan.num_steps}; a checkpoint is in {run_dir}. Go on with --resume.",
-            signal_number=interruption.received,
-        )
-    return done
+    record_start(
+        run_dir, step=training.done.step, dataset_sha256=data.sha256, device=training.device
+    )
+    run_steps(training, deadline=deadline, tensorboard=tensorboard, console=console)
+    return training.done
 
 
 @dataclass
@@ -240,6 +219,40 @@ def restore(training: Training, console: Console) -> None:
         training.done.stopped_because = training.done.stopped_because or why_over(training)
         training.window = Window(**state.get("window", {}))
     trim_log(training.run_dir, step=training.done.step)
+
+
+def run_steps(training: Training, *, deadline: float, tensorboard: bool, console: Console) -> None:
+    """The loop: step, validate, write a checkpoint, until the run is over or is to end before.
+
+    Raises:
+        Interrupted: SIGTERM or SIGINT came; a checkpoint is written.
+        RunError: The disk is full, or training diverged.
+    """
+    done, plan, run_dir = training.done, training.plan, training.run_dir
+    held_out, spec = training.data.validation, training.recipe.image
+    with (
+        Interruption() as interruption,
+        Curves(run_dir, step=done.step, held_out=held_out, spec=spec) as curves,
+        Bar(training.recipe.name, num_steps=plan.num_steps, console=console) as bar,
+    ):
+        for chosen in plan.batches(start=plan.num_steps if done.stopped_because else done.step):
+            take_step(training, chosen)
+            if is_due(training):
+                line = assess(training)
+                if tensorboard:
+                    curves.add(line, training.average)
+            ends = done.stopped_because or interruption.received or time.monotonic() > deadline
+            if ends or time.monotonic() > training.next_checkpoint:
+                save(training)
+            bar.show(step=done.step, window=training.window, bound_nats=done.bound_nats)
+            if ends:
+                break
+    if interruption.received is not None and not done.stopped_because:
+        raise Interrupted(
+            f"{interruption.received.name} ended the run after step {done.step} of "
+            f"{plan.num_steps}; a checkpoint is in {run_dir}. Go on with --resume.",
+            signal_number=interruption.received,
+        )
 
 
 def take_step(training: Training, chosen: Int64[Tensor, " batch"]) -> None:
