@@ -82,6 +82,10 @@ def train(
     precision: Annotated[
         str | None, typer.Option(help="Instead of the recipe's: 32-true, bf16-mixed, ...")
     ] = None,
+    labels_per_class: Annotated[
+        int | None,
+        typer.Option(min=0, help="Labels known of each class, for the objective m2; 0 for all."),
+    ] = None,
     limit_minutes: Annotated[
         float | None, typer.Option(min=0, help="Write a checkpoint and end after this time.")
     ] = None,
@@ -100,7 +104,9 @@ def train(
     from training.run import RECIPE
     from training.train import train as run_training
 
-    changes = [*(overrides or []), *([f"training.precision={precision}"] if precision else [])]
+    changes = overrides or []
+    flags = {"training.precision": precision, "dataset.labels_per_class": labels_per_class}
+    changes += [f"{key}={value}" for key, value in flags.items() if value is not None]
     console, dataset, comments = Console(), None, None
     path = find_recipe(source, data_dir=data_dir)
     stored = (run_dir or Path("runs") / recipe_name(source)) / RECIPE

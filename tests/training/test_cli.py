@@ -77,6 +77,18 @@ def test_overrides_and_precision_reach_the_run(recipe: Path, tmp_path: Path) -> 
         assert line in written
 
 
+def test_the_number_of_known_labels_reaches_the_run(recipe: Path, tmp_path: Path) -> None:
+    recipe.write_text(
+        TINY.replace("[training]", "classifier = { kind = 'mlp' }\nnum_labels = 10\n[training]")
+        + '[objective]\nkind = "m2"\n'
+    )
+    command = ["train", str(recipe), "--run-dir", "here", "--device", "cpu"]
+    assert exit_code(*command, "--labels-per-class", "3", "--set", "training.epochs=1") == 0
+    assert "labels_per_class = 3" in (tmp_path / "here/recipe.toml").read_text()
+    recipe.write_text(TINY)
+    assert exit_code(*command[:2], "--run-dir", "there", "--labels-per-class", "3") == 2
+
+
 def test_own_errors_are_one_line_and_exit_code_2(
     capsys: pytest.CaptureFixture[str], recipe: Path
 ) -> None:
