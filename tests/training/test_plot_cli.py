@@ -82,7 +82,7 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
 
 
 def test_there_is_a_command_for_every_figure() -> None:
-    assert COMMANDS == {
+    assert {
         "bounds",
         "rate-distortion",
         "latents",
@@ -91,7 +91,7 @@ def test_there_is_a_command_for_every_figure() -> None:
         "gradient-variance",
         "iwae-gap",
         "label-accuracy",
-    }
+    } == COMMANDS
 
 
 def test_tables_have_a_dash_where_there_is_no_number() -> None:
