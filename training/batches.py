@@ -70,11 +70,13 @@ def _labels(dataset: Dataset, recipe: Recipe) -> tuple[Tensor | None, Tensor | N
     if recipe.vae.num_labels == 0:
         return None, None
     train, held_out = dataset.train.labels, dataset.validation.labels
-    if train is None or held_out is None or train.max() >= recipe.vae.num_labels:
-        found = "none" if train is None else f"labels up to {train.max()}"
+    classes = len(dataset.class_names)
+    if train is not None:
+        classes = max(classes, int(train.max()) + 1)
+    if train is None or held_out is None or classes != recipe.vae.num_labels:
         raise ConfigError(
-            f"A model with labels is trained on as many; received {found} in {dataset.name} for "
-            f"vae.num_labels = {recipe.vae.num_labels}. Make them equal."
+            f"A model has as many labels as its data set has classes; received {classes} classes "
+            f"in {dataset.name} for vae.num_labels = {recipe.vae.num_labels}. Make them equal."
         )
     labels = torch.from_numpy(train)
     if recipe.dataset.labels_per_class > 0:

@@ -4,18 +4,16 @@ Every number comes from the bundle's own config and evaluation.
 """
 
 import tomllib
-from math import log, prod
-from typing import Any
+from math import prod
+from typing import Any, get_args
 
-from models.bundle_schema import BundleConfig, Estimate, Evaluation, Provenance
+from models.bundle_schema import BundleConfig, Evaluation, Provenance
 from models.config import VAEConfig
 from models.vae import VAE
-from training.baselines import DESCRIPTIONS
+from training.card_numbers import write_numbers
 from training.config import AugmentationConfig
 from training.datasets import Dataset
-from training.evaluate import describe_estimator, format_optional
-
-_ERRORS = ("error, images", "error, draws")
+from training.objective_config import ClassicalKind
 
 
 def write_card(config: BundleConfig, evaluation: Evaluation, dataset: Dataset, vae: VAE) -> str:
@@ -24,17 +22,12 @@ def write_card(config: BundleConfig, evaluation: Evaluation, dataset: Dataset, v
     return f"""\
 # {config.name}, version {config.version}
 
-{_what_it_is(config, dataset)}
-
-![samples](samples.png)
-
-New images that the model draws: the mean of p(x|z), the picture that a latent z stands for, at \
-random z. {_about_samples(config)}
-
+{_what_it_is(config, dataset, recipe)}
+{_samples(config, vae)}
 ![reconstructions](reconstructions.png)
 
-A row of test images, below it what the model makes of their latents, and so on: p(x|z)'s mean at \
-the mean of q(z|x).
+A row of test images, below it what the model makes of their latents, and so on\
+{_about_reconstructions(vae)}
 
 ## Use
 
@@ -44,23 +37,7 @@ the mean of q(z|x).
 
 ## Numbers
 
-How probable the model finds the {evaluation.split} split of `{evaluation.dataset}`: \
-{evaluation.num_images:,} images that neither training nor the choice of the weights has seen.
-
-{_numbers(evaluation)}
-
-- *Nats* are natural logarithms of probabilities, the mean over images: higher is better. Both \
-kinds of row are bounds: in expectation they lie below log p(x), the more draws (K) the closer.
-{_bits_note(evaluation, vae)}
-- "Error, images" is the standard error of that mean over images; "error, draws" is the part of it \
-that the random draws bring.{_subset_note(evaluation)}
-- A latent costs {evaluation.rate_nats:.2f} nats (rate, the mean KL from q(z|x) to the prior), the \
-picture given its latent {evaluation.distortion_nats:.2f} nats (distortion); \
-{evaluation.active_units} of {vae.num_latents} latent dimensions carry something (the mean of \
-q(z|x) varies over the data by more than 0.01).
-{_baselines(evaluation, vae)}
-`vae-lab evaluate` on this folder repeats the numbers; `evaluation.json` has them unrounded, and \
-the sorted scores of single images, among which the service finds percentiles.
+{write_numbers(evaluation, vae)}
 
 ## Data
 
@@ -71,9 +48,7 @@ the sorted scores of single images, among which the service finds percentiles.
 - For study, demonstrations and tests of the service.
 - It knows {_image_words(config)} like those of `{dataset.name}`. Anything else is made to fit, \
 and what comes out of it means little.
-- Scores say how probable an image is *under this model*. They compare only images of this kind, \
-and a high score does not mean that an image belongs to the data: flat and simple ones often score \
-higher than real ones.
+{_SCORES_MEAN if vae.has_density else _NO_SCORES}
 - Not for decisions about people, for identification or for medical use.
 
 ## How it was made
@@ -84,21 +59,83 @@ higher than real ones.
 """
 
 
-def _what_it_is(config: BundleConfig, dataset: Dataset) -> str:
+_SCORES_MEAN = (
+    "- Scores say how probable an image is *under this model*. They compare only images of this "
+    "kind, and a high score does not mean that an image belongs to the data: flat and simple ones "
+    "often score higher than real ones."
+)
+_NO_SCORES = (
+    "- It has no likelihood: how near a reconstruction comes says nothing of probabilities."
+)
+
+_KINDS = {
+    "ppca": (
+        "Probabilistic principal components (Tipping and Bishop 1999), fitted in closed form and "
+        "held by a variational autoencoder with affine networks,"
+    ),
+    "pca": "Principal components, held by an autoencoder with affine networks,",
+    "gaussian_mixture": (
+        "A mixture of normals, fitted by expectation-maximisation and held by a variational "
+        "autoencoder with a categorical latent,"
+    ),
+    "autoencoder": "A deterministic autoencoder",
+}
+
+
+def _what_it_is(config: BundleConfig, dataset: Dataset, recipe: dict[str, Any]) -> str:
     about = f": {dataset.about}" if dataset.about else ""
+    kind = recipe.get("objective", {}).get("kind", "elbo")
+    name = _KINDS.get(kind, "A variational autoencoder (Kingma and Welling 2014)")
     return (
-        f"A variational autoencoder (Kingma and Welling 2014) of {_image_words(config)}, trained "
-        f"on `{dataset.name}`{about}. It turns a picture x into a latent z of "
-        f"{prod(config.vae.latent_shape):,} numbers and a latent into a picture, draws new "
-        "pictures, and says how probable a picture is under the model."
+        f"{name} of {_image_words(config)}, trained on `{dataset.name}`{about}. {_does(config.vae)}"
     )
 
 
-def _about_samples(config: BundleConfig) -> str:
-    if config.vae.num_labels:
-        return "The classes take turns."
+def _does(vae: VAEConfig) -> str:
+    size = f"{prod(vae.latent_shape):,}"
+    if vae.likelihood.kind == "point":
+        return (
+            f"It turns a picture x into a latent z of {size} numbers and a latent into a picture. "
+            "It has no distributions: it draws nothing, and nothing can be scored."
+        )
+    if vae.posterior.kind == "enumerated":
+        return (
+            f"It says to which of {size} components a picture belongs, draws new pictures, and "
+            "says exactly how probable a picture is under the model."
+        )
+    layers = f" in {len(vae.latent_groups)} layers" if vae.latent_groups else ""
+    given = ", both given a class" if vae.num_labels else ""
+    asked = " It says which class a picture is of." if vae.num_labels else ""
+    return (
+        f"It turns a picture x into a latent z of {size} numbers{layers} and a latent into a "
+        f"picture{given}, draws new pictures, and says how probable a picture is under the model."
+        f"{asked}"
+    )
+
+
+def _samples(config: BundleConfig, vae: VAE) -> str:
+    if not vae.has_density:
+        return ""
     path = f"/v1/models/{config.name}/sample?n=64&seed=0"
-    return f"`GET {path}` gives the same ones in their own size."
+    about = f"`GET {path}` gives the same ones in their own size."
+    if vae.num_labels:
+        about = "The classes take turns; `sample` takes one as `label`."
+    return f"""
+![samples](samples.png)
+
+New images that the model draws: the mean of p(x|z), the picture that a latent z stands for, at \
+random z. {about}
+"""
+
+
+def _about_reconstructions(vae: VAE) -> str:
+    if not vae.has_density:
+        return "."
+    if vae.config.encoder is None:
+        return ": the mean of p(x|z), averaged over the components by how probable they are."
+    given = ", given the class that it finds most probable" if vae.num_labels else ""
+    ancestral = ", each layer's given that of the one before" if vae.config.latent_groups else ""
+    return f": p(x|z)'s mean at the mean of q(z|x){ancestral}{given}."
 
 
 def _image_words(config: BundleConfig) -> str:
@@ -107,19 +144,46 @@ def _image_words(config: BundleConfig) -> str:
     return f"{kind} images of {config.image.width} x {config.image.height} pixels"
 
 
+_CALLS = {
+    "sample": """\
+curl "$MODEL/sample?n=16&seed=1" -o samples.png       # 16 new images in one picture
+curl "$MODEL/sample?n=1&seed=2" -o picture.png        # or take a picture of your own""",
+    "encode": """\
+curl -F images=@picture.png "$MODEL/encode"           # its latent: mean and std of q(z|x)
+curl -F images=@picture.png "$MODEL/reconstruct?format=png" -o back.png""",
+    "score": """\
+curl -F images=@picture.png "$MODEL/elbo?seed=1"      # how probable: elbo_nats, percentile
+curl -F images=@picture.png "$MODEL/log-likelihood?seed=1"    # the same, more tightly""",
+    "label": """\
+curl "$MODEL/sample?n=16&seed=1&label=0" -o zeros.png # of one class, by its name or index""",
+    "classify": """\
+curl -F images=@picture.png "$MODEL/classify?seed=1"  # how probable each class is""",
+}
+
+
+def _calls(vae: VAEConfig) -> list[str]:
+    """Which of the calls this model answers."""
+    density, labels = vae.likelihood.kind != "point", vae.num_labels > 0
+    categories = vae.posterior.kind == "enumerated"
+    offered = {
+        "sample": density,
+        "encode": vae.encoder is not None,
+        "score": density,
+        "label": labels,
+        "classify": labels or categories,
+    }
+    return [_CALLS[name] for name, is_offered in offered.items() if is_offered]
+
+
 def _use(config: BundleConfig) -> str:
+    calls = "\n".join(_calls(config.vae))
     return f"""\
 `vae serve` serves it where `VAE_MODEL_REPOSITORY` is the folder that holds \
 `{config.name}/{config.version}`.
 
 ```
 MODEL=http://localhost:8000/v1/models/{config.name}
-curl "$MODEL/sample?n=16&seed=1" -o samples.png       # 16 new images in one picture
-curl "$MODEL/sample?n=1&seed=2" -o picture.png        # or take a picture of your own
-curl -F images=@picture.png "$MODEL/encode"           # its latent: mean and std of q(z|x)
-curl -F images=@picture.png "$MODEL/reconstruct?format=png" -o back.png
-curl -F images=@picture.png "$MODEL/elbo?seed=1"      # how probable: elbo_nats, percentile
-curl -F images=@picture.png "$MODEL/log-likelihood?seed=1"    # the same, more tightly
+{calls}
 curl "$MODEL"                                         # everything it can do
 ```"""
 
@@ -143,90 +207,6 @@ def _what_goes_in(config: BundleConfig) -> str:
     return (
         f"Pictures of another size than {image.width} x {image.height} {fit} ({image.resample}); "
         f"{colour}{levels}. What was done to a picture is in every answer."
-    )
-
-
-def _numbers(evaluation: Evaluation) -> str:
-    rows = [
-        _line("estimate", "images", "nats per image", *_ERRORS, "bits per dim", "seed"),
-        _line(*["---"] * 7),
-        *(_row(estimate) for estimate in evaluation.estimates),
-    ]
-    return "\n".join(rows)
-
-
-def _row(estimate: Estimate) -> str:
-    return _line(
-        describe_estimator(estimate),
-        f"{estimate.n:,}",
-        f"{estimate.mean_nats:.2f}",
-        f"{estimate.standard_error_nats:.2f}",
-        format_optional(estimate.monte_carlo_error_nats, ".3f"),
-        format_optional(estimate.bits_per_dim, ".4f"),
-        str(estimate.seed),
-    )
-
-
-def _line(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _bits_note(evaluation: Evaluation, vae: VAE) -> str:
-    if all(estimate.bits_per_dim is None for estimate in evaluation.estimates):
-        return "- The likelihood is a density, so that nats depend on the scale of pixels, 0..1."
-    shape = " x ".join(map(str, vae.image_shape))
-    return (
-        "- *Bits per dim* are the same per number of an image "
-        f"({shape} = {vae.config.num_dimensions:,} of them) in binary: what a perfect compressor "
-        "with this model would need at most. Lower is better."
-    )
-
-
-def _subset_note(evaluation: Evaluation) -> str:
-    subset = {e.n for e in evaluation.estimates if e.n < evaluation.num_images}
-    if not subset:
-        return ""
-    return f" Rows of {min(subset):,} images are of a random subset that the seed chooses."
-
-
-def _baselines(evaluation: Evaluation, vae: VAE) -> str:
-    if not evaluation.baselines:
-        return ""
-    best = [e for e in evaluation.estimates if e.n == evaluation.num_images][-1]
-    rows = [
-        _line("the same images by", "images", "bits per dim", "error, images"),
-        _line(*["---"] * 4),
-        _line(
-            f"this model, {describe_estimator(best)}",
-            f"{best.n:,}",
-            format_optional(best.bits_per_dim, ".4f"),
-            f"{best.standard_error_nats / (vae.config.num_dimensions * log(2)):.4f}",
-        ),
-        *(
-            _line(
-                DESCRIPTIONS[baseline.kind],
-                f"{baseline.n:,}",
-                f"{baseline.bits_per_dim:.4f}",
-                format_optional(baseline.standard_error_bits_per_dim, ".4f"),
-            )
-            for baseline in evaluation.baselines
-        ),
-    ]
-    files = len(evaluation.baselines) > 1
-    note = (
-        " Lossless files of the same levels count with all their bytes: a file per image begins "
-        "with what any file of its format does (57 bytes of a PNG), which weighs much in a small "
-        "image; stacked, the images share a few tall files."
-    )
-    return "\n".join(
-        [
-            "",
-            *rows,
-            "",
-            "The histogram takes every pixel for itself, with how often each level occurs there in "
-            f"the training images (and once more).{note if files else ''}",
-            "",
-        ]
     )
 
 
@@ -315,12 +295,16 @@ def _training(provenance: Provenance, recipe: dict[str, Any]) -> str:
     )
     start = recipe.get("start")
     before = f" (`vae-lab train {start}` and this one after it together)" if start else ""
+    chosen = (
+        "The weights are a running average, those of the epoch "
+        f"({provenance.epochs:g}) that scored best on the validation split."
+    )
+    if recipe.get("objective", {}).get("kind") in get_args(ClassicalKind):
+        chosen = "Nothing was trained by gradients: the weights are the fitted model's own."
     return f"""\
 `vae-lab train recipe.toml` with the recipe below{before}, seed {provenance.seed}, took {took} on \
 {provenance.hardware} with torch {provenance.torch_version} (code version \
-{provenance.code_version}, {provenance.created_at}). {_augmentation(recipe)} The weights are a \
-running average, those of the epoch ({provenance.epochs:g}) that scored best on the validation \
-split.
+{provenance.code_version}, {provenance.created_at}). {_augmentation(recipe)} {chosen}
 
 ```toml
 {provenance.recipe.strip()}

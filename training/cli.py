@@ -1,8 +1,9 @@
-"""The command `vae-lab`: train, evaluate, export, datasets; it reads arguments and prints.
+"""The command `vae-lab`: train, compare-runs, evaluate, export, datasets.
 
-It computes nothing: each command calls one function of this package.
+It reads arguments and prints; it computes nothing: each command calls one function of this package.
 """
 
+import math
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -15,10 +16,14 @@ from rich.table import Table
 
 from models.errors import ConfigError, VAEError
 from training import plot_cli
-from training.datasets import at_hand, resolve_data_dir
+from training.datasets import at_hand, find_path, resolve_data_dir
+from training.formats import DatasetError
+from training.interruption import Interrupted
 from training.known import DATASETS
 
 if TYPE_CHECKING:
+    from training.config import Recipe
+    from training.datasets import Dataset
     from training.evaluate import EvaluationSettings
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -56,7 +61,13 @@ Download = Annotated[
 
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of one shipped here.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A recipe file, the name of one shipped here, or a data set: its name, or the "
+            "path of a folder of pictures, .npz or .npy. A recipe is chosen for a data set."
+        ),
+    ],
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="Change one entry, as in --set seed=2.")
     ] = None,
@@ -71,47 +82,114 @@ def train(
     precision: Annotated[
         str | None, typer.Option(help="Instead of the recipe's: 32-true, bf16-mixed, ...")
     ] = None,
+    labels_per_class: Annotated[
+        int | None,
+        typer.Option(min=0, help="Labels known of each class, for the objective m2; 0 for all."),
+    ] = None,
+    limit_minutes: Annotated[
+        float | None, typer.Option(min=0, help="Write a checkpoint and end after this time.")
+    ] = None,
+    tensorboard: Annotated[
+        bool, typer.Option(help="Write curves and pictures into the run's folder.")
+    ] = True,
     download: Download = False,
 ) -> None:
-    """Train the model that a recipe describes.
+    """Train the model that a recipe describes, or one that suits a data set.
 
     Example: vae-lab train digits
     """
+    from training.choose import recipe_name
     from training.config import load_recipe
     from training.datasets import load
+    from training.run import RECIPE
     from training.train import train as run_training
 
-    changes = [*(overrides or []), *([f"training.precision={precision}"] if precision else [])]
-    resolved = load_recipe(find_recipe(recipe), overrides=changes)
-    if download:
-        load(resolved.dataset.name, data_dir=data_dir, download=True)
+    changes = overrides or []
+    flags = {"training.precision": precision, "dataset.labels_per_class": labels_per_class}
+    changes += [f"{key}={value}" for key, value in flags.items() if value is not None]
+    console, dataset, comments = Console(), None, None
+    path = find_recipe(source, data_dir=data_dir)
+    stored = (run_dir or Path("runs") / recipe_name(source)) / RECIPE
+    if path is None and resume and stored.is_file():
+        path = stored
+    if path is None:
+        dataset = load(source, data_dir=data_dir, download=download, console=console)
+        resolved, comments = _choose(dataset, source, changes, device=device, console=console)
+    else:
+        resolved = load_recipe(path, overrides=changes)
+        if download:
+            dataset = load(resolved.dataset.name, data_dir=data_dir, download=True, console=console)
     folder = run_dir or Path("runs") / resolved.name
-    run_training(
+    done = run_training(
         resolved,
         run_dir=folder,
         data_dir=data_dir,
         resume=resume,
         device=device,
+        console=console,
+        comments=comments,
+        dataset=dataset,
+        limit_seconds=math.inf if limit_minutes is None else limit_minutes * 60,
+        tensorboard=tensorboard,
     )
-    typer.echo(f"The run is in {folder}. Next: vae-lab evaluate {folder}")
+    if done.stopped_because:
+        typer.echo(f"The run is over: {done.stopped_because}.")
+        typer.echo(f"The run is in {folder}. Next: vae-lab evaluate {folder}")
+    else:
+        typer.echo(f"The run in {folder} is at step {done.step}. Go on with --resume.")
 
 
-def find_recipe(recipe: str) -> Path:
-    """A file of that path, else the shipped recipe of that name.
+def _choose(
+    dataset: "Dataset", source: str, changes: list[str], *, device: str, console: Console
+) -> tuple["Recipe", dict[str, list[str]]]:
+    """Choose a recipe and print why; returns it, and the reasons as comments on its tables."""
+    from training.choose import choose
+
+    chosen = choose(dataset, source=source, overrides=changes, device=find_device(device))
+    comments = {table: [str(reason) for reason in why] for table, why in chosen.reasons.items()}
+    console.print(f"A recipe for the {dataset.facts.count:,} training pictures of {source}:")
+    for line in (line for lines in comments.values() for line in lines):
+        console.print(f"- {line}", soft_wrap=True, markup=False, highlight=False)
+    return chosen.recipe, comments
+
+
+def find_recipe(source: str, *, data_dir: Path | None = None) -> Path | None:
+    """A recipe file of that path, else the shipped recipe of that name; None for a data set.
 
     Raises:
-        ConfigError: Neither exists; it lists the shipped ones.
+        ConfigError: There is none of the three; it lists what is shipped and known.
     """
-    path, shipped = Path(recipe), RECIPES / f"{recipe}.toml"
-    if path.is_file():
+    path, shipped = Path(source), RECIPES / f"{source}.toml"
+    if path.is_file() and path.suffix.lower() not in (".npz", ".npy"):
         return path
     if shipped.is_file():
         return shipped
-    names = ", ".join(sorted(file.stem for file in RECIPES.glob("*.toml")))
-    raise ConfigError(
-        f"A recipe is a TOML file or the name of a shipped one ({names}); received {recipe!r}. "
-        "Give the path of an existing file or one of these names."
-    )
+    if source in DATASETS:
+        return None
+    try:
+        find_path(source, resolve_data_dir(data_dir))
+    except DatasetError as error:
+        names = ", ".join(sorted(file.stem for file in RECIPES.glob("*.toml")))
+        raise ConfigError(
+            f"What is trained is a recipe, a TOML file or the name of a shipped one ({names}); or "
+            f"a data set, the name of a known one ({', '.join(DATASETS)}) or the path of a folder "
+            f"of pictures, .npz or .npy; received {source!r}. Give one of these names or a path "
+            "that exists."
+        ) from error
+    return None
+
+
+@app.command()
+def compare_runs(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
+) -> None:
+    """Show runs side by side: bounds with errors, sizes, time, and where their recipes differ.
+
+    Example: vae-lab compare-runs runs/digits runs/mnist
+    """
+    from training.compare import compare_runs as compare
+
+    Console().print(compare(runs))
 
 
 @app.command()
@@ -237,6 +315,7 @@ def datasets(context: typer.Context, data_dir: DataDir = None) -> None:
     console = Console()
     console.print(table)
     console.print(f"Looked for in {resolve_data_dir(data_dir)}.")
+    console.print("A folder of pictures, an .npz or an .npy is a data set too, by its path.")
 
 
 @datasets_app.command()
@@ -275,9 +354,15 @@ def show(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; this project's own errors are one line and the exit code 2."""
+    """Run the command; this project's own errors are one line and the exit code 2.
+
+    What a signal ended has the exit code 128 and the signal's number.
+    """
     try:
         app(args=arguments)
+    except Interrupted as error:
+        typer.echo(f"vae-lab: {error}", err=True)
+        sys.exit(error.exit_code)
     except VAEError as error:
         typer.echo(f"vae-lab: {error}", err=True)
         sys.exit(2)

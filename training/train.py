@@ -96,32 +96,11 @@ def train(
     training = begin(recipe, data, run_dir=run_dir, device=device)
     if resume:
         restore(training, console)
-    done, plan = training.done, training.plan
-    record_start(run_dir, step=done.step, dataset_sha256=data.sha256, device=training.device)
-    with (
-        Interruption() as interruption,
-        Curves(run_dir, step=done.step, held_out=data.validation, spec=recipe.image) as curves,
-        Bar(recipe.name, num_steps=plan.num_steps, console=console) as bar,
-    ):
-        for chosen in plan.batches(start=plan.num_steps if done.stopped_because else done.step):
-            take_step(training, chosen)
-            if is_due(training):
-                line = assess(training)
-                if tensorboard:
-                    curves.add(line, training.average)
-            over = done.stopped_because or interruption.received or time.monotonic() > deadline
-            if over or time.monotonic() > training.next_checkpoint:
-                save(training)
-            bar.show(step=done.step, window=training.window, bound_nats=done.bound_nats)
-            if over:
-                break
-    if interruption.received is not None and not done.stopped_because:
-        raise Interrupted(
-            f"{interruption.received.name} ended the run after step {done.step} of "
-            f"{plan.num_steps}; a checkpoint is in {run_dir}. Go on with --resume.",
-            signal_number=interruption.received,
-        )
-    return done
+    record_start(
+        run_dir, step=training.done.step, dataset_sha256=data.sha256, device=training.device
+    )
+    run_steps(training, deadline=deadline, tensorboard=tensorboard, console=console)
+    return training.done
 
 
 @dataclass
@@ -157,7 +136,8 @@ def begin(recipe: Recipe, data: Data, *, run_dir: Path, device: str) -> Training
         ConfigError: The run that it is to start from is not there, or is of another model.
     """
     settings = recipe.training
-    fabric = Fabric(accelerator=device, devices=1, precision=settings.precision)
+    precision: Any = settings.precision if settings.precision == "64-true" else "32-true"
+    fabric = Fabric(accelerator=device, devices=1, precision=precision)
     torch.manual_seed(recipe.seed)
     vae = VAE(recipe.vae)
     done = Progressed()
@@ -241,6 +221,40 @@ def restore(training: Training, console: Console) -> None:
     trim_log(training.run_dir, step=training.done.step)
 
 
+def run_steps(training: Training, *, deadline: float, tensorboard: bool, console: Console) -> None:
+    """The loop: step, validate, write a checkpoint, until the run is over or is to end before.
+
+    Raises:
+        Interrupted: SIGTERM or SIGINT came; a checkpoint is written.
+        RunError: The disk is full, or training diverged.
+    """
+    done, plan, run_dir = training.done, training.plan, training.run_dir
+    held_out, spec = training.data.validation, training.recipe.image
+    with (
+        Interruption() as interruption,
+        Curves(run_dir, step=done.step, held_out=held_out, spec=spec) as curves,
+        Bar(training.recipe.name, num_steps=plan.num_steps, console=console) as bar,
+    ):
+        for chosen in plan.batches(start=plan.num_steps if done.stopped_because else done.step):
+            take_step(training, chosen)
+            if is_due(training):
+                line = assess(training)
+                if tensorboard:
+                    curves.add(line, training.average)
+            ends = done.stopped_because or interruption.received or time.monotonic() > deadline
+            if ends or time.monotonic() > training.next_checkpoint:
+                save(training)
+            bar.show(step=done.step, window=training.window, bound_nats=done.bound_nats)
+            if ends:
+                break
+    if interruption.received is not None and not done.stopped_because:
+        raise Interrupted(
+            f"{interruption.received.name} ended the run after step {done.step} of "
+            f"{plan.num_steps}; a checkpoint is in {run_dir}. Go on with --resume.",
+            signal_number=interruption.received,
+        )
+
+
 def take_step(training: Training, chosen: Int64[Tensor, " batch"]) -> None:
     """Change the weights by one batch, unless its gradient is not finite.
 
@@ -256,7 +270,10 @@ def take_step(training: Training, chosen: Int64[Tensor, " batch"]) -> None:
     noise = torch.randn(noise_shape, device=batch.x.device)
     set_learning_rate(training.optimizer, recipe, at.progress)
 
-    terms = training.objective(batch, noise, at)
+    # Fabric's own mixed precision would round data and noise, and with them every log-density.
+    mixed = recipe.training.precision == "bf16-mixed"
+    with torch.autocast(fabric.device.type, torch.bfloat16, enabled=mixed):
+        terms = training.objective(batch, noise, at)
     training.optimizer.zero_grad()
     fabric.backward(terms.loss)
     norm = clip_gradient(training.vae, recipe.optimizer.gradient_clip)

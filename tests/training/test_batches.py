@@ -76,5 +76,5 @@ def test_data_have_labels_for_a_model_that_takes_them_and_as_many():
     assert data.labels[data.labels != UNLABELLED].bincount().tolist() == [1] * 10
     assert len(data.validation_labels) == 300
     few = load_recipe(RECIPES / "digits.toml", overrides=[*M2, "vae.num_labels=9"])
-    with pytest.raises(ConfigError, match=r"labels up to 9 in digits for vae.num_labels = 9"):
+    with pytest.raises(ConfigError, match=r"10 classes in digits for vae.num_labels = 9"):
         load_data(few, None, console)

@@ -49,9 +49,11 @@ def card_of(
     evaluation: Evaluation = EVALUATION,
     labels: tuple[str, ...] = ("zero", "one"),
     start: str = "",
+    objective: str = "",
 ) -> str:
     provenance = Provenance(
-        recipe=f'{start}\n[dataset]\nname = "digits"\n[augmentation]\n{augmentation}\n',
+        recipe=f'{start}\n[dataset]\nname = "digits"\n[augmentation]\n{augmentation}\n'
+        f"[objective]\n{objective}\n",
         seed=1,
         code_version="0.1.0",
         dataset="digits",
@@ -62,7 +64,7 @@ def card_of(
         hardware="none",
         torch_version="2.13.0",
     )
-    unit = vae.likelihood.kind in ("continuous_bernoulli", "normal")
+    unit = vae.likelihood.kind in ("continuous_bernoulli", "normal", "point")
     binary = (
         {"levels": 2, "binarization": "threshold"} if vae.likelihood.kind == "bernoulli" else {}
     )
@@ -87,7 +89,7 @@ def test_it_names_the_labels_and_whether_the_model_takes_them() -> None:
     assert "of 2 classes, `zero`, `one`; the model was trained without them." in card_of()
     given = RECIPE.vae.model_copy(update={"num_labels": 2})
     assert "`one`; every operation takes one as `label`." in card_of(vae=given)
-    assert "The classes take turns." in card_of(vae=given)
+    assert "The classes take turns; `sample` takes one as `label`." in card_of(vae=given)
     assert "classes" not in card_of(labels=())
 
 
@@ -173,6 +175,71 @@ def test_a_model_without_encoder_is_described_too() -> None:
     assert "No encoder and a dense decoder" in card
     assert "the exact posterior, by going through all values" in card
     assert "black-and-white images" in card
+
+
+def test_a_model_with_labels_says_how_to_name_one_and_how_to_ask_for_one() -> None:
+    card = card_of(vae=RECIPE.vae.model_copy(update={"num_labels": 2}))
+    assert "a latent into a picture, both given a class, draws new pictures" in card
+    assert "label=0" in card
+    assert '"$MODEL/classify?seed=1"' in card
+    assert "given the class that it finds most probable" in card
+    assert "classify" not in card_of()
+
+
+def test_layers_are_named() -> None:
+    grouped = {
+        **RECIPE.vae.model_dump(),
+        "latent_shape": (5,),
+        "latent_groups": ((3,), (2,)),
+        "prior": {"kind": "top_down"},
+        "posterior": {"kind": "ladder"},
+    }
+    card = card_of(vae=VAEConfig.model_validate(grouped))
+    assert "5 numbers in 2 layers" in card
+    assert "each layer's given that of the one before" in card
+
+
+def test_an_autoencoder_is_not_said_to_draw_or_score() -> None:
+    points = {
+        **RECIPE.vae.model_dump(),
+        "prior": {"kind": "none"},
+        "posterior": {"kind": "point"},
+        "likelihood": {"kind": "point"},
+    }
+    evaluation = Evaluation(
+        dataset="digits",
+        split="test",
+        num_images=300,
+        estimates=(),
+        active_units=2,
+        squared_error=1.25,
+    )
+    card = card_of(
+        vae=VAEConfig.model_validate(points),
+        evaluation=evaluation,
+        objective='kind = "autoencoder"',
+    )
+    assert "A deterministic autoencoder of grey images" in card
+    assert "nothing can be scored" in card
+    assert "a reconstruction is off by 1.2500" in card
+    assert '"$MODEL/encode"' in card
+    for word in ("samples.png", "$MODEL/elbo", "nats", "percentile", "p(x|z)'s"):
+        assert word not in card
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("ppca", "Probabilistic principal components"),
+        ("pca", "Principal components, held by"),
+        ("gaussian_mixture", "A mixture of normals, fitted by expectation-maximisation"),
+    ],
+)
+def test_a_classical_model_is_called_by_its_name_and_was_fitted(kind: str, words: str) -> None:
+    card = card_of(objective=f'kind = "{kind}"')
+    assert words in card
+    assert "Nothing was trained by gradients" in card
+    assert "running average" not in card
 
 
 def test_every_prior_posterior_and_likelihood_has_its_words() -> None:

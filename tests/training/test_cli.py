@@ -3,6 +3,7 @@
 import io
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -76,6 +77,18 @@ def test_overrides_and_precision_reach_the_run(recipe: Path, tmp_path: Path) -> 
         assert line in written
 
 
+def test_the_number_of_known_labels_reaches_the_run(recipe: Path, tmp_path: Path) -> None:
+    recipe.write_text(
+        TINY.replace("[training]", "classifier = { kind = 'mlp' }\nnum_labels = 10\n[training]")
+        + '[objective]\nkind = "m2"\n'
+    )
+    command = ["train", str(recipe), "--run-dir", "here", "--device", "cpu"]
+    assert exit_code(*command, "--labels-per-class", "3", "--set", "training.epochs=1") == 0
+    assert "labels_per_class = 3" in (tmp_path / "here/recipe.toml").read_text()
+    recipe.write_text(TINY)
+    assert exit_code(*command[:2], "--run-dir", "there", "--labels-per-class", "3") == 2
+
+
 def test_own_errors_are_one_line_and_exit_code_2(
     capsys: pytest.CaptureFixture[str], recipe: Path
 ) -> None:
@@ -116,10 +129,59 @@ def test_evaluating_what_is_neither_run_nor_bundle_says_so(
     assert "there is none at" in capsys.readouterr().err
 
 
-def test_shipped_recipes_are_found_by_name() -> None:
-    assert find_recipe("digits").name == "digits.toml"
-    with pytest.raises(ConfigError, match=r"shipped one \(.*digits, .*received 'nope'"):
+def test_shipped_recipes_are_found_by_name_and_come_before_data_sets(tmp_path: Path) -> None:
+    (tmp_path / "digits").mkdir()
+    found = find_recipe("digits")
+    assert found is not None
+    assert found.name == "digits.toml"
+
+
+@pytest.mark.parametrize("source", ["frey-faces", "pictures", "cats.npz"])
+def test_data_sets_have_no_recipe(source: str, tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "cats.npz").touch()
+    assert find_recipe(source) is None
+
+
+def test_what_is_neither_recipe_nor_data_set_is_refused_with_the_names_of_both() -> None:
+    with pytest.raises(ConfigError, match=r"shipped one \(.*digits, .*frey-faces, .*'nope'"):
         find_recipe("nope")
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """An .npz of 60 small grey pictures."""
+    images = np.random.default_rng(0).integers(0, 256, (60, 12, 13), dtype=np.uint8)
+    np.savez(tmp_path / "Small Pictures.npz", images=images)
+    return tmp_path / "Small Pictures.npz"
+
+
+def test_pictures_become_a_bundle_without_a_recipe(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changes = ["--set", "training.epochs=1", "--set", "vae.latent_shape=[2]"]
+    train = ["train", pictures.name, "--device", "cpu", "--no-tensorboard", *changes]
+    assert exit_code(*train) == 0
+    printed = capsys.readouterr().out
+    assert "A recipe for the " in printed
+    reasons = [line[2:] for line in printed.splitlines() if line.startswith("- ")]
+    assert reasons[0] == "colour: grey, because 0 % of the pictures have colour."
+    stored = (tmp_path / "runs/small-pictures/recipe.toml").read_text()
+    assert all(f"# {reason}\n" in stored for reason in reasons)
+    assert exit_code(*train, "--resume") == 0
+    assert "A recipe for the " not in capsys.readouterr().out
+    assert exit_code("export", "runs/small-pictures", "--repository", "models", *QUICK) == 0
+    config = (tmp_path / "models/small-pictures/1/config.json").read_text()
+    assert "because all pictures have it." in config
+
+
+def test_asked_changes_reach_the_choice(pictures: Path, tmp_path: Path) -> None:
+    changes = ["--set", "image.height=24", "--set", "training.epochs=1", "--precision", "32-true"]
+    train = ["train", str(pictures), "--device", "cpu", "--run-dir", "here", "--no-tensorboard"]
+    assert exit_code(*train, *changes) == 0
+    written = (tmp_path / "here/recipe.toml").read_text()
+    for line in ("height = 24", "width = 26", "epochs = 1", 'precision = "32-true"'):
+        assert line in written
 
 
 def test_datasets_are_listed_with_whether_they_are_at_hand(
