@@ -198,7 +198,7 @@ def test_no_signal_leaves_a_gap_and_no_zero_on_the_logarithmic_axis() -> None:
     axes = plots.gradient_variance(GRADIENTS, title="T").axes
     assert all(panel.get_yscale() == "log" for panel in axes)
     score = axes[2].containers[1]
-    assert np.isnan(score.lines[0].get_ydata()).all()
+    assert np.isnan(np.asarray(score.lines[0].get_ydata(), float)).all()
 
 
 def test_each_gradient_has_a_line_from_the_elbo_on() -> None:
