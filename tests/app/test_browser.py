@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from app.settings import PRETRAINED
+from tests.app.family_repository import make_families
 from tests.app.pictures import encoded
 from tests.app.serving import Served, serving
 
@@ -154,6 +155,35 @@ def test_the_start_page_draws_and_scores(browser: Browser, tmp_path: Path) -> No
     assert browser.find("#error").text == ""
     assert browser.complaints() == []
     assert all(url.startswith(f"{browser.url}/") for url in browser.asked())
+
+
+def test_the_start_page_shows_of_each_family_what_it_offers(tmp_path: Path) -> None:
+    picture = np.zeros((4, 4), np.uint8)
+    picture[1:3] = 255
+    (tmp_path / "bars.png").write_bytes(encoded(picture))
+    with serving(make_families(tmp_path / "models"), tmp_path / "log") as families:
+        for browser in browsing(families.url, tmp_path / "profile"):
+            browser.open("/")
+            browser.until(lambda: "autoencoder, version 1" in browser.find("#about").text)  # noqa: B023
+            assert not browser.find("#draw").is_enabled()
+            browser.find("#file").send_keys(str(tmp_path / "bars.png"))
+            browser.until(lambda: browser.source("reconstruction"))  # noqa: B023
+            assert browser.find("#scores").text == ""
+            assert not browser.find("#label").is_displayed()
+
+            Select(browser.find("#model")).select_by_visible_text("m2")
+            scores = browser.until(lambda: browser.find("#scores").text)  # noqa: B023
+            assert "by classifier" in scores
+            assert "ELBO" in scores
+            drawn = browser.source("samples")
+            Select(browser.find("#label")).select_by_visible_text("bee")
+            browser.until(lambda: browser.source("samples") not in (None, drawn))  # noqa: B023
+
+            Select(browser.find("#model")).select_by_visible_text("categorical")
+            browser.until(lambda: "by components" in browser.find("#scores").text)  # noqa: B023
+            assert browser.source("reconstruction") is None
+            assert browser.find("#error").text == ""
+            assert browser.complaints() == []
 
 
 def test_a_picture_that_cannot_be_read_is_refused_in_words(

@@ -5,13 +5,14 @@ import shlex
 import shutil
 import subprocess
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from app.errors import HTTP_SLUGS, TABLE
 from app.main import create_app
 from app.metrics import Metrics
-from app.operations import OPERATIONS
+from app.operations import OPERATIONS, Need
 from app.settings import Settings
 from tests.app.serving import ROOT, serving
 
@@ -41,6 +42,14 @@ def test_every_operation_parameter_and_choice_is_documented() -> None:
             for choice in [value for entry in choices for value in entry.get("enum", [])]:
                 assert f"`{choice}`" in rows
             assert schema["description"] in rows
+
+
+def test_every_need_is_documented_with_the_operations_that_have_it() -> None:
+    for need in get_args(Need):
+        (row,) = [row for row in rows_with(need) if row.startswith(f"| `{need}` |")]
+        for operation in OPERATIONS.values():
+            of_options = set(operation.option_needs.values()) - {"labels"}
+            assert (operation.name in row) or need not in {*operation.needs, *of_options}
 
 
 def test_every_field_of_every_answer_is_documented() -> None:
