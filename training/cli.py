@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from models.errors import ConfigError, VAEError
+from training import plot_cli
 from training.datasets import at_hand, find_path, resolve_data_dir
 from training.formats import DatasetError
 from training.interruption import Interrupted
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 datasets_app = typer.Typer(invoke_without_command=True)
 app.add_typer(datasets_app, name="datasets")
+app.add_typer(plot_cli.app, name="plot")
 
 DataDir = Annotated[
     Path | None,

@@ -99,7 +99,7 @@ def evaluate(
     vae = vae.to(device).freeze()
     vae.check_support(x)
     _check_settings(len(x), settings)
-    units = active_units(_posterior_means(vae, x)) if vae.config.encoder is not None else 0
+    units = active_units(posterior_means(vae, x)) if vae.config.encoder is not None else 0
     if not vae.has_density:
         errors = [squared_error(vae, batch).double().cpu() for _, batch in _batches(vae, x, _BATCH)]
         error = float(torch.cat(errors).mean())
@@ -283,7 +283,8 @@ def _score_log_px(
 
 
 @torch.no_grad()
-def _posterior_means(vae: VAE, x: Images) -> Float[Tensor, "batch ..."]:
+def posterior_means(vae: VAE, x: Images) -> Float[Tensor, "batch ..."]:
+    """E_q[z] of each image; of a model with labels its mean over q(y|x)."""
     means = []
     for _, batch in _batches(vae, x, _BATCH):
         rows = run_steps(rows_steps(vae, batch, None, chunk_rows=_chunk_rows(vae)))
