@@ -175,7 +175,14 @@ def _refusals(r: Recipe) -> list[tuple[bool, str, str]]:
         for network in (vae.encoder, vae.decoder)
     )
     scale = vae.likelihood.scale if vae.likelihood.kind == "normal" else ""
+    sides = (r.image.height, r.image.width)
     return [
+        (
+            r.augmentation.crop_pixels < min(sides),
+            "A random crop mirrors fewer pixels than the image has on a side; received "
+            f"augmentation.crop_pixels = {r.augmentation.crop_pixels} for {sides[1]}x{sides[0]}",
+            "Take fewer.",
+        ),
         (
             anneals or (training.kl_warmup_epochs == 0 and training.kl_cycles == 1),
             "Only an ELBO has a KL term to warm up",
