@@ -95,7 +95,7 @@ class DiscretizedLogistic(PixelDistribution):
             loc, scale = self._loc_of(channel, known), self.scale[..., channel, :, :]
             means.append(expected_level(loc, scale, self.levels))
         stacked = torch.stack(means, dim=-3)
-        return (stacked * self.logits.softmax(-3).unsqueeze(-3)).sum(-4)
+        return (stacked * _probabilities(self.logits).unsqueeze(-3)).sum(-4)
 
     def from_noise(self, noise: Tensor) -> Tensor:
         """A component by its uniform, then each channel by inverse distribution function."""
@@ -119,7 +119,7 @@ class DiscretizedLogistic(PixelDistribution):
         """One-hot over the mixture axis, (..., mixture, height, width)."""
         if self.num_mixtures == 1:
             return torch.ones_like(self.logits)
-        cdf = self.logits.softmax(-3).cumsum(-3)[..., :-1, :, :]
+        cdf = _probabilities(self.logits).cumsum(-3)[..., :-1, :, :]
         index = (u.unsqueeze(-3) >= cdf).sum(-3)
         return F.one_hot(index, self.num_mixtures).movedim(-1, -3).to(self.loc.dtype)
 
@@ -145,6 +145,11 @@ class DiscretizedLogistic(PixelDistribution):
             for channel in range(self.event_shape[0])
         ]
         return torch.stack(torch.broadcast_tensors(*by_channel), dim=-3)
+
+
+def _probabilities(logits: Tensor) -> Tensor:
+    """softmax over the mixture axis: torch's own has other last bits with other numbers of rows."""
+    return logits.log_softmax(-3).exp()
 
 
 class DiscretizedNormal(PixelDistribution):
