@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 
 from models.config import ImageSpec
 from models.pictures import to_uint8, to_unit
@@ -51,10 +52,17 @@ _DPI = 110
 
 
 def save(figure: "Figure", path: Path) -> None:
-    """Write a PNG without a date or version in it: the same figure is the same file."""
-    figure.savefig(
-        path, format="png", dpi=_DPI, metadata={"Software": None}, pil_kwargs={"optimize": True}
-    )
+    """Write a PNG without a date or version in it: the same figure is the same file.
+
+    In 256 colours, a third of the size, unless it shows pictures.
+    """
+    figure.set_dpi(_DPI)
+    canvas: Any = figure.canvas
+    canvas.draw()
+    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    if not any(axes.images for axes in figure.axes):
+        picture = picture.quantize(256, dither=Image.Dither.NONE)
+    picture.save(path, "PNG", optimize=True)
 
 
 def _draw(
