@@ -1,10 +1,7 @@
 """docs/families.md holds: its commands parse, its recipes resolve, its figures and tables are there."""
 
-import csv
 import importlib.util
-import json
 import re
-from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 
@@ -13,11 +10,8 @@ import pytest
 import typer.main
 
 from training.cli import app
-from training.config import load_recipe, to_toml
 from training.evaluate import EvaluationSettings
-from training.plot_cli import write_csv
-from training.studies import BoundsRow
-from training.trained import StoredEvaluation, load_run
+from training.trained import load_run
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "families.md").read_text(encoding="utf-8")

@@ -52,7 +52,7 @@ def readme_cells(bundle: Bundle) -> list[str]:
 
 
 def test_the_promised_models_ship():
-    assert {"digits", "mnist", "fashion-mnist", "bccd"} <= set(NAMES)
+    assert {"digits", "mnist", "fashion-mnist", "bccd", "mnist-labelled"} <= set(NAMES)
 
 
 def test_the_readme_repeats_the_evaluation_to_the_printed_digit(bundle: Bundle):
