@@ -10,20 +10,22 @@ import os
 import random
 import signal
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import Timer
+from typing import Any
 
 import numpy as np
 from PIL import Image
 from rich.console import Console
 
-from training.checkpoint import CHECKPOINT
+from training import train as loop
 from training.config import Recipe
-from training.train import train
 
 NUM_IMAGES = 120
 EPOCHS, BATCH = 20, 16
+NUM_STEPS = 100
+"""At least so many in each run."""
 MLP = {"kind": "mlp", "hidden": [8]}
 CONV = {"kind": "conv", "channels": [8], "blocks": [1], "dropout": 0.1}
 
@@ -68,7 +70,7 @@ def make(data: str, image: dict, likelihood: dict, network: dict, **more: dict) 
                 "batch_size": BATCH,
                 "kl_warmup_epochs": 2,
                 "validate_every_epochs": 5,
-                "checkpoint_seconds": 0.1,
+                "checkpoint_seconds": 0.03,
                 **more.pop("training", {}),
             },
             **more,
@@ -104,21 +106,22 @@ KINDS: dict[str, Callable[[Path], Recipe]] = {
 }
 
 
-def train_in_child(recipe: Recipe, run_dir: Path) -> int:
-    """The id of a process that trains to the end."""
+def train_in_child(recipe: Recipe, run_dir: Path, *, kill_at: int, after_seconds: float) -> int:
+    """The id of a process that trains to the end, or to a moment after it began that step."""
     if child := os.fork():
         return child
+    take_step, timers = loop.take_step, []
+
+    def take_timed_step(training: loop.Training, chosen: Any) -> None:
+        if not timers and training.done.step >= kill_at:
+            timers.append(Timer(after_seconds, os.kill, (os.getpid(), signal.SIGKILL)))
+            timers[0].start()
+        take_step(training, chosen)
+
+    loop.take_step = take_timed_step
     with open(os.devnull, "w") as silent:
-        train(recipe, run_dir=run_dir, device="cpu", resume=True, console=Console(file=silent))
+        loop.train(recipe, run_dir=run_dir, device="cpu", resume=True, console=Console(file=silent))
     os._exit(0)
-
-
-def written(path: Path) -> int:
-    """When a file was written last, nanoseconds; 0 for never."""
-    try:
-        return path.stat().st_mtime_ns
-    except FileNotFoundError:
-        return 0
 
 
 def main(kind: str, folder: str, run: str, kills: str, seed: str) -> None:
@@ -126,27 +129,14 @@ def main(kind: str, folder: str, run: str, kills: str, seed: str) -> None:
     import torch.utils.tensorboard  # once, not in every child
 
     torch.set_num_threads(1)  # a fork is safe only while torch has started no threads
-    moments, run_dir = random.Random(seed), Path(run)
-    recipe, killed = KINDS[kind](Path(folder)), 0
-    while True:
-        before = written(run_dir / CHECKPOINT)
-        child = train_in_child(recipe, run_dir)
-        ended, status = 0, 0
-        while killed < int(kills) and not ended and written(run_dir / CHECKPOINT) == before:
-            time.sleep(0.001)
-            ended, status = os.waitpid(child, os.WNOHANG)
-        if killed < int(kills) and not ended:
-            time.sleep(moments.uniform(0, 0.5))
-            os.kill(child, signal.SIGKILL)
-        if not ended:
-            _, status = os.waitpid(child, 0)
-        if os.WIFSIGNALED(status):
-            killed += 1
-        elif os.WEXITSTATUS(status) != 0:
-            sys.exit("a child failed")
-        else:
-            break
-    print(killed)
+    moments, recipe, killed = random.Random(seed), KINDS[kind](Path(folder)), 0
+    steps = sorted(moments.choices(range(NUM_STEPS * 2 // 3), k=int(kills)))
+    for step in [*steps, sys.maxsize]:
+        delay = moments.uniform(0, 0.01)
+        child = train_in_child(recipe, Path(run), kill_at=step, after_seconds=delay)
+        _, status = os.waitpid(child, 0)
+        killed += os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+    print(killed if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0 else "failed")
 
 
 if __name__ == "__main__":

@@ -120,7 +120,7 @@ def test_a_run_stopped_at_ten_random_steps_ends_as_the_whole_one(
     assert_same_run(tmp_path / "run", expected)
 
 
-@pytest.mark.parametrize("kind", ["binarised anew at each step", "folder"])
+@pytest.mark.parametrize("kind", list(KINDS))
 def test_a_process_killed_at_ten_random_moments_ends_as_the_whole_one(
     kind: str, whole: Callable[[str], tuple[Recipe, Path]], tmp_path: Path
 ):
