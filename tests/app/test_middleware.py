@@ -202,7 +202,7 @@ async def test_requests_are_counted_by_known_names_only(open_client: ClientFacto
     assert f"vae_requests_total{{{png}}} 1.0" in text
     assert 'media_type="other",model="mnist",operation="encode",status="415"' in text
     assert 'vae_items_total{model="mnist",operation="encode"} 1.0' in text
-    assert 'vae_bundles{status="ready"} 4.0' in text
+    assert 'vae_bundles{status="ready"} 5.0' in text
     assert "evil" not in text
 
 
