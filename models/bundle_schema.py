@@ -51,6 +51,11 @@ class BundleConfig(Config):
     @model_validator(mode="after")
     def _parts_fit(self) -> "BundleConfig":
         check_fit(self.vae, self.image)
+        if self.labels and self.vae.num_labels not in (0, len(self.labels)):
+            raise ValueError(
+                f"A model with labels has a name for each; received {len(self.labels)} names for "
+                f"vae.num_labels = {self.vae.num_labels}. Make them equal."
+            )
         return self
 
 

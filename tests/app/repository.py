@@ -19,7 +19,7 @@ from tests import oracle
 
 SIDE = 8
 LATENTS = 4
-LABELS = ("zero", "one", "two")
+LABELS = ("0", "1", "2")
 REFERENCES = tuple(float(v) for v in np.linspace(-60.0, -20.0, 99))
 
 PROVENANCE = Provenance(
@@ -103,7 +103,7 @@ def binary_vae(seed: int = 0) -> VAE:
 
 
 def make_repository(path: Path) -> Path:
-    """`mnist` (2 versions, binary), `colour`, `labels` and `oracle` (linear-Gaussian)."""
+    """`mnist` (2 versions, binary), `mnist-labelled`, `colour` and `oracle` (linear-Gaussian)."""
     binary = ImageSpec(channels=1, height=SIDE, width=SIDE, levels=2, binarization="stochastic")
     references = (
         Reference(estimator="elbo", num_samples=100, values_nats=REFERENCES),
@@ -129,7 +129,7 @@ def make_repository(path: Path) -> Path:
         decoder=MLPConfig(hidden=(16,)),
         classifier=MLPConfig(hidden=(16,)),
     )
-    write_bundle(path, "labels", 1, random_vae(labelled), binary, *references, labels=LABELS)
+    write_bundle(path, "mnist-labelled", 1, random_vae(labelled), binary, *references, labels=LABELS)
     exact = oracle.instance("medium", dtype=torch.float32)
     write_bundle(path, "oracle", 1, exact.vae, oracle.IMAGE_SPEC["medium"])
     return path

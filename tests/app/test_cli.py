@@ -110,7 +110,7 @@ def test_in_process_and_by_url_give_the_same_numbers(
     takes = OPERATIONS[operation].takes
     inputs = [] if not takes else ["in"] if "images" in takes else ["z.npy"]
     options = [] if operation == "interpolate" else ["--seed", "3"]
-    options += ["--model", "labels"] if operation == "classify" else []
+    options += ["--model", "mnist-labelled"] if operation == "classify" else []
     answers = []
     for where in ([], ["--url", served.url]):
         done(vae(operation, *inputs, *options, *where, "-o", "out.npz"))
@@ -161,7 +161,7 @@ def test_parquet_has_the_tables_rows_with_their_types(vae: Vae, tmp_path: Path) 
 
 def test_classes_are_a_table_with_a_column_for_each_label(vae: Vae, tmp_path: Path) -> None:
     write_pictures(tmp_path / "in")
-    asked = ["classify", "in", "--model", "labels"]
+    asked = ["classify", "in", "--model", "mnist-labelled"]
     table = rows(done(vae(*asked)).stdout)
     for row in table:
         shares = {label: float(row[f"probabilities_{label}"]) for label in LABELS}
@@ -177,18 +177,18 @@ def test_classes_are_a_table_with_a_column_for_each_label(vae: Vae, tmp_path: Pa
 
 def test_a_label_is_chosen_and_the_one_used_is_written(vae: Vae, tmp_path: Path) -> None:
     write_pictures(tmp_path / "in")
-    done(vae("sample", "--model", "labels", "--label", "two", "--n", "3", "-o", "s.json"))
-    done(vae("elbo", "in", "--model", "labels", "-o", "free.json"))
-    done(vae("elbo", "in", "--model", "labels", "--label", "one", "-o", "given.json"))
-    table = rows(done(vae("encode", "in", "--model", "labels")).stdout)
+    done(vae("sample", "--model", "mnist-labelled", "--label", "2", "--n", "3", "-o", "s.json"))
+    done(vae("elbo", "in", "--model", "mnist-labelled", "-o", "free.json"))
+    done(vae("elbo", "in", "--model", "mnist-labelled", "--label", "1", "-o", "given.json"))
+    table = rows(done(vae("encode", "in", "--model", "mnist-labelled")).stdout)
     answers = {
         name: json.loads((tmp_path / f"{name}.json").read_text()) for name in ("s", "free", "given")
     }
-    assert answers["s"]["label_used"] == ["two"] * 3
+    assert answers["s"]["label_used"] == ["2"] * 3
     assert answers["free"]["label_used"] is None
     assert answers["given"]["label_used"] == ["one"] * 3
     assert {row["label_used"] for row in table} <= set(LABELS)
-    assert "one, two" in str(vae("sample", "--model", "labels", "--label", "x").exception)
+    assert "1, 2" in str(vae("sample", "--model", "mnist-labelled", "--label", "x").exception)
 
 
 def test_layers_of_latents_are_written_once(

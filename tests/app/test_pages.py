@@ -27,9 +27,9 @@ async def test_models_are_listed_by_version_with_the_default(open_client: Client
     entries = [(m.name, m.version, m.default, m.status) for m in listed.models]
     assert entries == [
         ("colour", 1, False, "ready"),
-        ("labels", 1, False, "ready"),
         ("mnist", 1, False, "ready"),
         ("mnist", 2, True, "ready"),
+        ("mnist-labelled", 1, False, "ready"),
         ("oracle", 1, False, "ready"),
     ]
 
@@ -184,12 +184,12 @@ def test_every_reference_points_at_something(document: dict[str, Any]) -> None:
     assert not re.search(r"HTTPValidationError", str(document))
 
 
-@pytest.mark.parametrize("model", ["colour", "mnist", "oracle", "labels"])
+@pytest.mark.parametrize("model", ["colour", "mnist", "oracle", "mnist-labelled"])
 async def test_examples_of_bodies_are_accepted(open_client: ClientFactory, model: str) -> None:
     async with open_client(default_model=model) as client:
         document = (await client.get("/openapi.json")).json()
         for name, described in described_operations(document).items():
-            if "requestBody" in described and (name != "classify" or model == "labels"):
+            if "requestBody" in described and (name != "classify" or model == "mnist-labelled"):
                 body = described["requestBody"]["content"]["application/json"]["example"]
                 response = await client.post(f"/v1/{name}", json=body)
                 assert response.status_code == 200, response.text

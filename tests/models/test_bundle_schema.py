@@ -112,3 +112,10 @@ def test_a_monstrous_config_is_refused_and_allocates_nothing(bundle, change):
 def test_an_evaluation_from_before_there_were_baselines_loads_without_them(bundle):
     edit_json(bundle, "evaluation.json", lambda e: e.pop("baselines"))
     assert load_bundle(bundle).evaluation == EVALUATION.model_copy(update={"baselines": ()})
+
+
+def test_names_of_labels_are_as_many_as_the_model_has(bundle):
+    edit_json(
+        bundle, "config.json", lambda c: (c["vae"].update(num_labels=2), c.update(labels=["one"]))
+    )
+    refused(bundle, "config.json", "received 1 names", "num_labels = 2")
