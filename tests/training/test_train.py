@@ -220,5 +220,5 @@ def test_the_log_has_the_gradients_norm_the_rate_and_memory(uninterrupted: Path)
         assert line["gradient_norm"] > 0
         assert 0 < line["learning_rate"] <= recipe().optimizer.learning_rate
         assert 50 * 2**20 < line["peak_memory_bytes"] < 2**40
-        assert line["kl_weight"] == pytest.approx((epoch + 4 / 9) / 20)  # the mean of 9 steps
+        assert line["train_kl_weight"] == pytest.approx((epoch + 4 / 9) / 20)  # the mean of 9 steps
         assert line["validation_standard_error_nats"] > 0
