@@ -129,7 +129,9 @@ def make_repository(path: Path) -> Path:
         decoder=MLPConfig(hidden=(16,)),
         classifier=MLPConfig(hidden=(16,)),
     )
-    write_bundle(path, "mnist-labelled", 1, random_vae(labelled), binary, *references, labels=LABELS)
+    write_bundle(
+        path, "mnist-labelled", 1, random_vae(labelled), binary, *references, labels=LABELS
+    )
     exact = oracle.instance("medium", dtype=torch.float32)
     write_bundle(path, "oracle", 1, exact.vae, oracle.IMAGE_SPEC["medium"])
     return path
