@@ -6,7 +6,7 @@ It computes nothing: each command sends requests, to a running service or the ap
 import asyncio
 import inspect
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -176,6 +176,7 @@ EXAMPLES = {
     "interpolate": ["vae interpolate a.png b.png --steps 16 -o between.webp"],
     "elbo": ["vae elbo photos/*.png --num-samples 100 --seed 1 -o scores.csv"],
     "log-likelihood": ["vae log-likelihood digits.npy --num-samples 5000 --url http://host:8000"],
+    "classify": ["vae classify photos/ --model NAME -o classes.csv"],
 }
 
 
@@ -241,7 +242,7 @@ async def _all_parts(
                 answers.append(await client.call(operation, query, source, part))
                 labels += source.labels[part] if source else _numbers(part)
                 progress.update(task, completed=len(labels), score=_score(answers))
-    fields = join(answers)
+    fields = join(answers, shared=operation.shared)
     return (labels if not whole else _numbers(slice(0, len(fields["images"])))), fields
 
 
@@ -249,12 +250,15 @@ def _numbers(part: slice) -> list[str]:
     return [f"{i:05d}" for i in range(part.start, part.stop)]
 
 
-def join(answers: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """The fields of several answers, item after item."""
-    first = answers[0]
+def join(
+    answers: list[dict[str, np.ndarray]], *, shared: Sequence[str] = ()
+) -> dict[str, np.ndarray]:
+    """The fields of several answers, item after item; what is said once is the first one's."""
     return {
-        name: value if value.ndim == 0 else np.concatenate([a[name] for a in answers])
-        for name, value in first.items()
+        name: first
+        if first.ndim == 0 or name in shared
+        else np.concatenate([answer[name] for answer in answers])
+        for name, first in answers[0].items()
     }
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import fastapi_offline
-import numpy as np
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
@@ -25,7 +24,7 @@ from models import __version__
 
 DESCRIPTION = (
     "Serves trained variational autoencoders: latents, reconstructions, samples, interpolations, "
-    "and likelihood scores that say what they are."
+    "classes, and likelihood scores that say what they are."
 )
 DOCS_ASSETS = Path(str(files(fastapi_offline))) / "static"
 DOCS_POLICY = (
@@ -268,6 +267,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         **_ENVELOPE,
         "preprocessing": _STEPS,
         "mean": [[0.31, -1.2]],
+        "mean_kind": "posterior",
         "std": [[0.11, 0.2]],
         "kl_nats": [4.71],
     },
@@ -306,6 +306,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
                 "expected_log_likelihood_nats": -61.9,
                 "kl_nats": 26.4,
                 "kl_per_dimension_nats": [13.1, 13.3],
+                "kl_per_group_nats": None,
+                "label_kl_nats": None,
                 "kl_method": "analytic",
                 "standard_error_nats": 0.31,
                 "num_samples": 100,
@@ -334,6 +336,13 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             }
         ],
     },
+    "classify": {
+        **_ENVELOPE,
+        "preprocessing": _STEPS,
+        "labels": ["cat", "dog"],
+        "method": "classifier",
+        "results": [{"label": "dog", "probabilities": [0.2, 0.8]}],
+    },
 }
 
 
@@ -341,9 +350,9 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 
 
 def openapi(
-    app: FastAPI, *, with_keys: bool, latent_shape: tuple[int, ...] | None = None
+    app: FastAPI, *, with_keys: bool, latents: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """The whole OpenAPI document; `latent_shape` is that of its examples of latents."""
+    """The whole OpenAPI document; `latents` is a body that stands for its examples of latents."""
     document = get_openapi(
         title="vae-serve", version=__version__, description=DESCRIPTION, routes=app.routes
     )
@@ -357,8 +366,8 @@ def openapi(
     for path, methods in document["paths"].items():
         for described in methods.values():
             _mend(described, path.rpartition("/")[2])
-            if latent_shape is not None:
-                _fit_latents(described, latent_shape)
+            if latents is not None:
+                _fit_latents(described, latents)
     return document
 
 
@@ -370,11 +379,11 @@ def _mend(described: dict[str, Any], name: str) -> None:
         described["responses"]["200"]["content"][JSON_TYPE]["example"] = EXAMPLES[name]
 
 
-def _fit_latents(described: dict[str, Any], latent_shape: tuple[int, ...]) -> None:
-    """Give an example of latents the shape of a model's, so that it can be tried out."""
+def _fit_latents(described: dict[str, Any], latents: dict[str, Any]) -> None:
+    """Replace an example of latents by a model's own, so that it can be tried out."""
     body = described.get("requestBody", {"content": {}})["content"].get(JSON_TYPE, {})
     if "latents" in body.get("example", {}):
-        body["example"] = {"latents": np.full((1, *latent_shape), 0.5).tolist()}
+        body["example"] = latents
 
 
 def _is_fastapis(described: dict[str, Any]) -> bool:

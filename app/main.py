@@ -62,7 +62,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.openapi = lambda: documents.openapi(  # type: ignore[method-assign]
         app,
         with_keys=bool(settings.api_keys_sha256),
-        latent_shape=service.registry.default_latent_shape,
+        latents=service.registry.default_latents,
     )
 
     app.include_router(probe_router(lifecycle, service.metrics))

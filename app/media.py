@@ -153,14 +153,20 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"JSON has no {type(value).__name__}")
 
 
+_WORDS = ("reason", "bits_per_dim_reason", "percentile_reason", "label_used")
+"""Fields that hold words even where all of them are null."""
+
+
 def _array(value: Any, rendering: Rendering, *, name: str) -> np.ndarray:
-    """A column as an array: null is NaN among numbers and "" among words."""
+    """A column as an array: null is NaN among numbers and "" among words; objects are JSON."""
     if name == "images" and rendering.dtype == "uint8":
         return to_uint8(value)
     if isinstance(value, np.ndarray):
         return value
     entries = list(value) if isinstance(value, list | tuple) else [value]
-    words = name.endswith("reason") or any(isinstance(entry, str) for entry in entries)
+    if any(isinstance(entry, dict) for entry in entries):
+        return np.asarray(to_json(value).decode())
+    words = name in _WORDS or any(isinstance(entry, str) for entry in entries)
     filled = [("" if words else math.nan) if entry is None else entry for entry in entries]
     array = np.asarray(filled)
     return array if isinstance(value, list | tuple) else array[0]
@@ -180,7 +186,7 @@ def _npz(answer: Answer, rendering: Rendering, envelope: Mapping[str, Any]) -> b
     arrays = {
         name: _array(value, rendering, name=name)
         for name, value in named.items()
-        if value is not None
+        if value is not None or name in _WORDS
     }
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)

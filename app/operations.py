@@ -11,10 +11,28 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from app import schemas
 
-Need = Literal["posterior", "likelihood", "prior", "logits", "standard_normal_prior", "labels"]
+Need = Literal[
+    "encoder",
+    "decoder",
+    "posterior",
+    "likelihood",
+    "prior",
+    "standard_normal_prior",
+    "exact_posterior",
+    "logits",
+    "labels",
+    "classes",
+    "label_posterior",
+]
+"""What an operation may need of a model; docs/api.md says what each means."""
+Abilities = frozenset[Need]
 Input = Literal["images", "latents"]
 
 MAX_SEED = 2**63 - 1
+
+
+def _text_if_number(value: Any) -> Any:
+    return str(value) if type(value) is int else value
 
 
 def _number_if_digits(value: Any) -> Any:
@@ -28,17 +46,20 @@ class Parameters(BaseModel):
 
 
 class Labelled(Parameters):
-    """Parameters of every operation."""
+    """Parameters of an operation that a label conditions."""
 
     label: Annotated[
         str | None,
+        BeforeValidator(_text_if_number),
         Field(
-            max_length=64, description="Label name; only for a model that was trained with labels."
+            max_length=64,
+            description="Name or index of the label; only for a model that was trained with "
+            "labels.",
         ),
     ] = None
 
 
-class Seeded(Labelled):
+class Seeded(Parameters):
     """Parameters of an operation that may draw."""
 
     seed: Annotated[
@@ -122,7 +143,7 @@ MeanOrSample = Annotated[
 ]
 
 
-class EncodeParameters(Reading, Seeded):
+class EncodeParameters(Reading, Seeded, Labelled):
     """Parameters of `encode`."""
 
     num_samples: Annotated[
@@ -131,7 +152,7 @@ class EncodeParameters(Reading, Seeded):
     format: ArrayFormat = None
 
 
-class DecodeParameters(Rendering, Seeded):
+class DecodeParameters(Rendering, Seeded, Labelled):
     """Parameters of `decode`."""
 
     output: Annotated[
@@ -141,14 +162,14 @@ class DecodeParameters(Rendering, Seeded):
     format: ImageFormat = None
 
 
-class ReconstructParameters(Rendering, Reading, Seeded):
+class ReconstructParameters(Rendering, Reading, Seeded, Labelled):
     """Parameters of `reconstruct`."""
 
     output: MeanOrSample = "mean"
     format: ImageFormat = None
 
 
-class SampleParameters(Rendering, Seeded):
+class SampleParameters(Rendering, Seeded, Labelled):
     """Parameters of `sample`."""
 
     n: Annotated[int, Field(ge=1, description="Number of images.")] = 16
@@ -179,7 +200,7 @@ class InterpolateParameters(Rendering, Reading, Labelled):
     format: AnimatedFormat = None
 
 
-class ElboParameters(Reading, Seeded):
+class ElboParameters(Reading, Seeded, Labelled):
     """Parameters of `elbo`."""
 
     num_samples: Annotated[
@@ -188,16 +209,32 @@ class ElboParameters(Reading, Seeded):
     format: ArrayFormat = None
 
 
-class LogLikelihoodParameters(Reading, Seeded):
+class LogLikelihoodParameters(Reading, Seeded, Labelled):
     """Parameters of `log-likelihood`."""
 
     estimator: Annotated[
-        Literal["iwae", "prior"],
-        Field(description="Importance sampling from the posterior, or from the prior."),
+        Literal["iwae", "prior", "exact"],
+        Field(
+            description="Importance sampling from the posterior, or from the prior; or log p(x) "
+            "itself, of a model whose posterior is exact."
+        ),
     ] = "iwae"
     num_samples: Annotated[int, Field(ge=1, description="Importance samples K for each image.")] = (
         1000
     )
+    format: ArrayFormat = None
+
+
+class ClassifyParameters(Reading, Seeded):
+    """Parameters of `classify`."""
+
+    num_samples: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="Importance samples for each image and label, of the method `bayes`.",
+        ),
+    ] = 100
     format: ArrayFormat = None
 
 
@@ -215,11 +252,16 @@ class Operation:
     """The forms of an answer, the default one first."""
     primary: tuple[str, ...]
     """Field that npy gives: the first of these that the answer has."""
-    draws: Callable[[Any], bool]
-    """Whether anything in the answer rests on the seed, given the parameters."""
+    draws: Callable[[Any, Abilities], bool]
+    """Whether anything in the answer rests on the seed, given parameters and model."""
     needs: tuple[Need, ...]
     option_needs: Mapping[tuple[str, str], Need] = field(default_factory=dict)
-    """What a model needs besides for one value of a parameter; "*" is every value but null."""
+    """What a model needs besides for one value of a parameter; "*" is every value but the
+    default."""
+    shared: tuple[str, ...] = ()
+    """Lists that the answer holds once for all items."""
+    guesses: bool = False
+    """Whether q(y|x) is found first for images that come without a label."""
     exact_items: int | None = None
     """How many items the body must hold; any number from one on if None."""
 
@@ -234,23 +276,8 @@ class Operation:
         return "results" in self.answer.model_fields
 
 
-def _always(parameters: Any) -> bool:
-    return True
-
-
-def _never(parameters: Any) -> bool:
-    return False
-
-
-def _samples(parameters: Any) -> bool:
-    return bool(parameters.num_samples)
-
-
-def _output(parameters: Any) -> bool:
-    return bool(parameters.output == "sample")
-
-
 _LABEL: dict[tuple[str, str], Need] = {("label", "*"): "labels"}
+_SAMPLE: dict[tuple[str, str], Need] = {("output", "sample"): "likelihood"}
 
 OPERATIONS: dict[str, Operation] = {
     operation.name: operation
@@ -263,9 +290,11 @@ OPERATIONS: dict[str, Operation] = {
             takes=("images",),
             formats=("json", "npy", "npz"),
             primary=("samples", "mean"),
-            draws=_samples,
-            needs=("posterior",),
-            option_needs=_LABEL,
+            draws=lambda asked, abilities: bool(asked.num_samples),
+            needs=("encoder",),
+            option_needs={("num_samples", "*"): "posterior", **_LABEL},
+            shared=("groups",),
+            guesses=True,
         ),
         Operation(
             name="decode",
@@ -275,9 +304,9 @@ OPERATIONS: dict[str, Operation] = {
             takes=("latents",),
             formats=("json", "png", "npy", "npz"),
             primary=("logits", "images"),
-            draws=_output,
-            needs=("likelihood",),
-            option_needs={("output", "logits"): "logits", **_LABEL},
+            draws=lambda asked, abilities: bool(asked.output == "sample"),
+            needs=("decoder",),
+            option_needs={("output", "logits"): "logits", **_SAMPLE, **_LABEL},
         ),
         Operation(
             name="reconstruct",
@@ -287,9 +316,10 @@ OPERATIONS: dict[str, Operation] = {
             takes=("images",),
             formats=("json", "png", "npy", "npz"),
             primary=("images",),
-            draws=_output,
-            needs=("posterior", "likelihood"),
-            option_needs=_LABEL,
+            draws=lambda asked, abilities: bool(asked.output == "sample"),
+            needs=("encoder", "decoder"),
+            option_needs=_SAMPLE | _LABEL,
+            guesses=True,
         ),
         Operation(
             name="sample",
@@ -299,7 +329,7 @@ OPERATIONS: dict[str, Operation] = {
             takes=(),
             formats=("png", "json", "npy", "npz"),
             primary=("images",),
-            draws=_always,
+            draws=lambda asked, abilities: True,
             needs=("prior", "likelihood"),
             option_needs=_LABEL,
         ),
@@ -311,10 +341,11 @@ OPERATIONS: dict[str, Operation] = {
             takes=("images", "latents"),
             formats=("json", "png", "npy", "npz", "webp", "gif"),
             primary=("images",),
-            draws=_never,
+            draws=lambda asked, abilities: False,
             exact_items=2,
-            needs=("posterior", "likelihood"),
+            needs=("encoder", "decoder"),
             option_needs={("path", "spherical"): "standard_normal_prior", **_LABEL},
+            guesses=True,
         ),
         Operation(
             name="elbo",
@@ -324,22 +355,36 @@ OPERATIONS: dict[str, Operation] = {
             takes=("images",),
             formats=("json", "npy", "npz"),
             primary=("elbo_nats",),
-            draws=_always,
+            draws=lambda asked, abilities: True,
             needs=("posterior", "likelihood", "prior"),
             option_needs=_LABEL,
+            guesses=True,
         ),
         Operation(
             name="log-likelihood",
-            summary="Importance-sampled estimate of log p(x) of each image, in nats, with its "
+            summary="Estimate of log p(x) of each image by importance sampling, in nats, with its "
             "error and whether it can be relied on.",
             parameters=LogLikelihoodParameters,
             answer=schemas.LogLikelihoodAnswer,
             takes=("images",),
             formats=("json", "npy", "npz"),
             primary=("estimate_nats",),
-            draws=_always,
+            draws=lambda asked, abilities: bool(asked.estimator != "exact"),
             needs=("posterior", "likelihood", "prior"),
-            option_needs=_LABEL,
+            option_needs={("estimator", "exact"): "exact_posterior", **_LABEL},
+        ),
+        Operation(
+            name="classify",
+            summary="Probability of each label, or of each component of a mixture, given the "
+            "image.",
+            parameters=ClassifyParameters,
+            answer=schemas.ClassifyAnswer,
+            takes=("images",),
+            formats=("json", "npy", "npz"),
+            primary=("probabilities",),
+            draws=lambda asked, abilities: "label_posterior" not in abilities,
+            needs=("classes",),
+            shared=("labels",),
         ),
     )
 }

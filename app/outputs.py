@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -54,19 +55,30 @@ def write(
     options: Mapping[str, Any],
 ) -> None:
     """Write results: a table on standard output when no file is named."""
-    columns = {name: value for name, value in fields.items() if value.ndim > 0}
-    facts = {name: value.item() for name, value in fields.items() if value.ndim == 0}
+    facts = {
+        name: _fact(value, is_list=name in operation.shared)
+        for name, value in fields.items()
+        if value.ndim == 0 or name in operation.shared
+    }
+    columns = {name: value for name, value in fields.items() if name not in facts}
+    rows = table(columns, labels, classes=facts.get("labels", ()))
     if output is None:
-        sys.stdout.write(_csv(table(columns, labels)))
+        sys.stdout.write(_csv(rows))
     elif is_folder(output):
         _write_pictures(output, columns["images"], labels)
     elif output.suffix.lower() == ".csv":
-        output.write_text(_csv(table(columns, labels)), encoding="utf-8")
+        output.write_text(_csv(rows), encoding="utf-8")
     elif output.suffix.lower() == ".parquet":
         pyarrow, parquet = _pyarrow()
-        parquet.write_table(pyarrow.table(table(columns, labels)), output)
+        parquet.write_table(pyarrow.table(rows), output)
     else:
         output.write_bytes(_rendered(output, operation, columns, facts, options))
+
+
+def _fact(value: np.ndarray, *, is_list: bool) -> Any:
+    """What is said once: a number, a word, or a list, which is JSON where it holds objects."""
+    plain = value.tolist()
+    return json.loads(plain) if is_list and isinstance(plain, str) else plain
 
 
 def _rendered(
@@ -79,6 +91,10 @@ def _rendered(
     form = output.suffix.lower()[1:]
     held = dict(columns)
     envelope = dict(facts)
+    if "label_used" in held:
+        envelope["label_used"] = held.pop("label_used").tolist()
+    elif "label_used" in envelope:
+        envelope["label_used"] = None
     if "preprocessing" in held:
         envelope["preprocessing"] = [
             steps.split("; ") for steps in held.pop("preprocessing").tolist()
@@ -92,12 +108,15 @@ def _rendered(
     return render(form, Answer(held), rendering, envelope)
 
 
-def table(columns: Mapping[str, np.ndarray], labels: Sequence[str]) -> dict[str, list[Any]]:
-    """One row per item; an array of several numbers becomes several columns."""
+def table(
+    columns: Mapping[str, np.ndarray], labels: Sequence[str], *, classes: Sequence[str] = ()
+) -> dict[str, list[Any]]:
+    """One row per item; several numbers are several columns, probabilities named by their class."""
     rows: dict[str, list[Any]] = {"file": list(labels)}
     for name, values in columns.items():
         flat = values.reshape(len(values), -1).T
-        names = [name] if values.ndim == 1 else [f"{name}_{i}" for i in range(len(flat))]
+        parts = classes if name == "probabilities" else range(len(flat))
+        names = [name] if values.ndim == 1 else [f"{name}_{part}" for part in parts]
         rows.update(zip(names, map(_cells, flat), strict=True))
     return rows
 

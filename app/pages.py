@@ -10,12 +10,14 @@ from starlette.responses import FileResponse, Response
 
 from app import documents
 from app.errors import TABLE, title
+from app.latents import latent_groups
 from app.media import to_json
 from app.metrics import CONTENT_TYPE, Metrics
 from app.middleware import record_of
 from app.registry import Registry, ServedModel
 from app.routes import ModelName, Version
 from app.schemas import (
+    LatentGroup,
     ModelDescription,
     ModelList,
     ModelSummary,
@@ -166,12 +168,16 @@ def describe_model(registry: Registry, served: ServedModel) -> ModelDescription:
         digest=served.bundle.digest,
         image_shape=list(config.vae.image_shape),
         latent_shape=list(config.vae.latent_shape),
+        latent_groups=[LatentGroup(**group) for group in latent_groups(served.vae)],
         likelihood=config.vae.likelihood.model_dump(mode="json"),
         is_mass=served.vae.is_mass,
         prior=config.vae.prior.model_dump(mode="json"),
         posterior=config.vae.posterior.model_dump(mode="json"),
         image=config.image.model_dump(mode="json"),
-        labels=list(config.labels),
+        labels=list(served.labels or config.labels),
+        label_probabilities=served.label_probabilities,
+        capabilities=sorted(served.capabilities),
+        lacks={need: reason for need, reason in sorted(served.lacks.items())},
         operations=[
             OperationDescription(
                 name=operation.name,

@@ -1,4 +1,4 @@
-"""A request's parameters and items, checked, as `compute.py` takes them. It computes nothing."""
+"""A request's parameters and items, checked, as `work.py` takes them. It computes nothing."""
 
 import struct
 import threading
@@ -9,11 +9,12 @@ import numpy as np
 from pydantic import ValidationError
 
 from app.bodies import Body, Picture
-from app.compute import Inputs, Work, check_latents
 from app.errors import ClientDisconnected, InvalidParameter
+from app.latents import check_latents
 from app.operations import Operation, Parameters
 from app.registry import ServedModel
 from app.settings import Settings
+from app.work import Inputs, Work
 from models.errors import InputError, PayloadTooLarge, ShapeMismatch
 from models.images import Observation, ReadOptions, read_array, read_picture
 
@@ -158,7 +159,7 @@ def _latents(served: ServedModel, body: Body) -> Inputs:
             "alike."
         )
     parts = [np.atleast_1d(part) for part in body.latents]
-    return Inputs(latents=check_latents(np.concatenate(parts), served.vae.latent_shape))
+    return Inputs(latents=check_latents(np.concatenate(parts), served.vae))
 
 
 def _images(

@@ -8,11 +8,14 @@ import logging
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from app.capabilities import abilities, lacking
 from app.errors import ModelNotReady, UnknownModel
-from app.operations import OPERATIONS, Need, Operation, Parameters
+from app.latents import example_latents
+from app.operations import OPERATIONS, Abilities, Need, Operation, Parameters
 from models.bundle import Bundle, load_bundle
 from models.errors import UnsupportedOperation, VAEError
 from models.repository import Repository
@@ -30,7 +33,8 @@ class ServedModel:
     """A loaded bundle, what it can do and what it costs."""
 
     bundle: Bundle
-    capabilities: frozenset[Need]
+    lacks: dict[Need, str]
+    """What it cannot do, and why."""
     cost: float
     """Cost units of one row: millions of multiply-accumulates of a decoding."""
     device: str
@@ -50,48 +54,74 @@ class ServedModel:
         """In eval mode, without gradients."""
         return self.bundle.vae
 
+    @property
+    def capabilities(self) -> Abilities:
+        """What it can do."""
+        return abilities(self.lacks)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the labels that it is conditional on, or their indices where they have none."""
+        count, names = self.vae.num_labels, self.bundle.config.labels
+        return names if len(names) == count else tuple(map(str, range(count)))
+
+    @property
+    def label_probabilities(self) -> list[float]:
+        """p(y), in the order of the labels."""
+        config = self.vae.config
+        uniform = [1 / config.num_labels] * config.num_labels if config.num_labels else []
+        return list(config.label_probabilities) or uniform
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What `classify` chooses among: labels, or the indices of a mixture's components."""
+        if "classes" in self.lacks:
+            return ()
+        return self.labels or tuple(map(str, range(self.vae.num_latents)))
+
     def offers(self, operation: Operation) -> bool:
         """Whether the model meets the operation's needs."""
-        return self.capabilities >= set(operation.needs)
+        return not any(need in self.lacks for need in operation.needs)
 
     def unavailable_options(self, operation: Operation) -> list[str]:
         """Parameter values that this model cannot serve, as `name=value`."""
         return [
             f"{name}={value}"
             for (name, value), need in operation.option_needs.items()
-            if need not in self.capabilities
+            if need in self.lacks
         ]
 
     def check_needs(self, operation: Operation, parameters: Parameters) -> None:
         """Refuse what this model cannot do.
 
         Raises:
-            UnsupportedOperation: Names the need.
+            UnsupportedOperation: Names the needs, and says why they are not met.
         """
-        missing: list[str] = sorted(set(operation.needs) - self.capabilities)
+        missing = {need: in_words(need) for need in operation.needs if need in self.lacks}
+        remedy = "Choose another model"
         for (name, value), need in operation.option_needs.items():
-            given = getattr(parameters, name)
-            chosen = given is not None if value == "*" else given == value
-            if chosen and need not in self.capabilities:
-                missing.append(f"{need} (for {name}={given})")
+            given, default = getattr(parameters, name), type(parameters).model_fields[name].default
+            chosen = given != default if value == "*" else given == value
+            if chosen and need in self.lacks and need not in missing:
+                missing[need] = f"{in_words(need)} (for {name}={given})"
+                remedy = "Choose another model or leave the parameter out"
         if missing:
+            reasons = "; ".join(dict.fromkeys(self.lacks[need] for need in missing))
             raise UnsupportedOperation(
-                f"`{operation.name}` as asked needs a model with {', '.join(missing)}; "
-                f"{self.name} version {self.version} has none. Choose another model or leave the "
-                "parameter out."
+                f"`{operation.name}` as asked needs a model with {', '.join(missing.values())}; "
+                f"{self.name} version {self.version} has none: {reasons}. {remedy}."
             )
+
+
+def in_words(need: Need) -> str:
+    """A need as a sentence has it."""
+    return need.replace("_", " ")
 
 
 def served_model(bundle: Bundle, device: str) -> ServedModel:
     """What a bundle can do and costs."""
-    vae = bundle.config.vae
-    capabilities: set[Need] = {"posterior", "likelihood", "prior"}
-    if vae.likelihood.kind in ("bernoulli", "continuous_bernoulli"):
-        capabilities.add("logits")
-    if vae.prior.kind == "standard_normal":
-        capabilities.add("standard_normal_prior")
     cost = max(bundle.vae.decoder_macs() / 1e6, MIN_COST)
-    return ServedModel(bundle, frozenset(capabilities), cost, device)
+    return ServedModel(bundle, lacking(bundle.vae), cost, device)
 
 
 @dataclass(frozen=True)
@@ -156,10 +186,14 @@ class Registry:
         return min(self.models, default=None)
 
     @property
-    def default_latent_shape(self) -> tuple[int, ...] | None:
-        """Of the model that is served where none is named, once it is loaded."""
+    def default_latents(self) -> dict[str, Any] | None:
+        """A body that the default model decodes, once it is loaded."""
         versions = self.models.get(self.default_name or "", {})
-        return versions[max(versions)].vae.latent_shape if self.loaded and versions else None
+        if not (self.loaded and versions):
+            return None
+        served = versions[max(versions)]
+        body = {"latents": example_latents(served.vae).tolist()}
+        return body | ({"label": served.labels[0]} if served.labels else {})
 
     def find(self, name: str | None = None, version: int | None = None) -> ServedModel:
         """A model by name and version; by default the default one and its highest version.

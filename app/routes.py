@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any, TypeVar
 
@@ -18,8 +18,9 @@ from starlette.responses import Response
 from app import documents
 from app.batching import Scheduler, Timing
 from app.bodies import Body, parse_body, read_body
-from app.compute import COMPUTE, Inputs, Work, measure
+from app.compute import COMPUTE
 from app.errors import ClientDisconnected, DeadlineExceeded, QueueFull
+from app.labelling import check_label, find_label
 from app.media import MEDIA_TYPES, Answer, Rendering, negotiate, render
 from app.metrics import Metrics
 from app.middleware import Record, record_of
@@ -27,6 +28,7 @@ from app.operations import OPERATIONS, Operation
 from app.reading import INLINE_BYTES, check_limits, is_small, parse_parameters, read_items
 from app.registry import Registry, ServedModel
 from app.settings import Settings
+from app.work import Inputs, Work, measure
 from models import __version__
 
 T = TypeVar("T")
@@ -85,6 +87,13 @@ class Call:
     seed: int
     seeded: bool
     """Whether the caller gave the seed."""
+    label: int | None
+    """Index of the label that the caller gave."""
+
+    @property
+    def draws(self) -> bool:
+        """Whether anything in the answer rests on the seed."""
+        return self.operation.draws(self.parameters, self.served.capabilities)
 
 
 # Routes ----------------------------------------------------------------------------------------
@@ -230,6 +239,7 @@ def _call(operation: Operation, request: Request, served: ServedModel, body: Bod
         form=_form(operation, parameters, request),
         seed=given if given is not None else secrets.randbits(SERVER_SEED_BITS),
         seeded=given is not None,
+        label=find_label(served, getattr(parameters, "label", None)),
     )
 
 
@@ -246,14 +256,18 @@ def _form(operation: Operation, parameters: Any, request: Request) -> str:
 async def _inputs(service: Service, call: Call, body: Body) -> Inputs:
     """The body's items as the operation takes them."""
     if not call.operation.takes:
-        return Inputs()
+        return Inputs(label=call.label)
     started_at = time.perf_counter()
     stop = threading.Event()
     read = (service.settings, call.operation, call.served, body, call.parameters, stop)
     try:
         if is_small(body):
-            return read_items(*read)
-        return await service.off_loop(read_items, *read)
+            inputs = read_items(*read)
+        else:
+            inputs = await service.off_loop(read_items, *read)
+        inputs = replace(inputs, label=call.label)
+        check_label(call.served, inputs)
+        return inputs
     finally:
         stop.set()
         call.record.timings["read"] = time.perf_counter() - started_at
@@ -323,10 +337,12 @@ async def _render(service: Service, call: Call, computed: Answer, inputs: Inputs
 def _envelope(call: Call, inputs: Inputs) -> dict[str, Any]:
     """What is said of the request: which model, from which seed, and what it saw."""
     envelope: dict[str, Any] = {"model": call.served.name, "version": call.served.version}
-    if call.operation.draws(call.parameters):
+    if call.draws:
         envelope["seed"] = call.seed
     if inputs.preprocessing is not None:
         envelope["preprocessing"] = inputs.preprocessing
+    if call.served.labels:
+        envelope["label_used"] = None  # unless the answer says otherwise
     return envelope
 
 
@@ -337,7 +353,7 @@ def identity_headers(call: Call, inputs: Inputs) -> dict[str, str]:
         "X-Model-Version": str(call.served.version),
         "X-Bundle-Digest": call.served.bundle.digest,
     }
-    if call.operation.draws(call.parameters):
+    if call.draws:
         headers["X-Seed"] = str(call.seed)
     if inputs.preprocessing is not None:
         headers["X-Preprocessing"] = preprocessing_header(inputs.preprocessing)

@@ -40,7 +40,11 @@ class Envelope(Schema):
     model: str
     version: int
     label_used: Annotated[
-        str | None, Field(description="Only for a model that was trained with labels.")
+        list[str] | None,
+        Field(
+            description="Only of a model with labels: the label of each item, given or inferred; "
+            "null where the answer is of no single label."
+        ),
     ] = None
 
 
@@ -50,17 +54,36 @@ class Drawn(Envelope):
     seed: Annotated[int | None, Field(description="Present where anything was drawn.")] = None
 
 
+class LatentGroup(Schema):
+    """Where one layer of a hierarchy lies in the latent."""
+
+    name: str
+    start: int
+    stop: Annotated[int, Field(description="One past its last number.")]
+    shape: list[int]
+
+
 class EncodeAnswer(Drawn):
     """q(z|x) of each image."""
 
     preprocessing: Preprocessing
     mean: Latents
-    std: Latents
+    mean_kind: Annotated[
+        Literal["posterior", "ancestral"],
+        Field(
+            description="Ancestral for layers of latents: each layer's mean given the mean of the "
+            "layer drawn before it."
+        ),
+    ]
+    std: Annotated[Latents | None, Field(description="Null for an autoencoder.")]
     kl_nats: Annotated[
         list[float | None] | None,
         Field(description="KL(q(z|x) || p(z)) of each image; null when it has no closed form."),
     ]
     samples: LatentSamples | None = None
+    groups: Annotated[
+        list[LatentGroup] | None, Field(description="Layers of latents, the one next to x first.")
+    ] = None
 
 
 class DecodeAnswer(Drawn):
@@ -130,6 +153,15 @@ class ElboResult(Score):
     kl_per_dimension_nats: Annotated[
         Vector | None, Field(description="Flattened over the latent shape; null when not analytic.")
     ]
+    kl_per_group_nats: Annotated[
+        Vector | None, Field(description="KL of each layer of latents, where there are layers.")
+    ]
+    label_kl_nats: Annotated[
+        float | None,
+        Field(
+            description="KL(q(y|x) || p(y)), a part of `kl_nats`, where labels are averaged over."
+        ),
+    ]
     kl_method: Literal["analytic", "monte_carlo"]
     standard_error_nats: float | None
     num_samples: int
@@ -145,7 +177,7 @@ class ElboAnswer(Drawn):
 class LogLikelihoodResult(Score):
     """The estimate of log p(x) of one image."""
 
-    estimator: Literal["iwae", "prior"]
+    estimator: Literal["iwae", "prior", "exact"]
     estimate_nats: float | None
     standard_error_nats: float | None
     confidence_interval_nats: Annotated[
@@ -170,6 +202,33 @@ class LogLikelihoodAnswer(Drawn):
 
     preprocessing: Preprocessing
     results: list[LogLikelihoodResult]
+
+
+class ClassifyResult(Schema):
+    """q(y|x) of one image."""
+
+    label: Annotated[str, Field(description="The most probable one.")]
+    probabilities: Annotated[Vector, Field(description="In the order of `labels`.")]
+
+
+class ClassifyAnswer(Drawn):
+    """q(y|x) of each image."""
+
+    preprocessing: Preprocessing
+    labels: Annotated[
+        list[str], Field(description="Names of the labels, or indices of a mixture's components.")
+    ]
+    method: Annotated[
+        Literal["classifier", "bayes", "components"],
+        Field(
+            description="The model's classifier; Bayes' rule over importance-sampled p(x|y); or "
+            "the exact p(z|x) of a mixture."
+        ),
+    ]
+    num_samples: Annotated[
+        int | None, Field(description="For each label; only of the method `bayes`.")
+    ] = None
+    results: list[ClassifyResult]
 
 
 class ItemFault(Schema):
@@ -235,12 +294,26 @@ class ModelDescription(Schema):
     digest: Annotated[str, Field(description="sha256 of the bundle's manifest.")]
     image_shape: list[int]
     latent_shape: list[int]
+    latent_groups: Annotated[
+        list[LatentGroup], Field(description="Layers of latents, the one next to x first.")
+    ]
     likelihood: dict[str, Any]
     is_mass: Annotated[bool, Field(description="Whether p(x|z) is a mass; bits per dim need one.")]
     prior: dict[str, Any]
     posterior: dict[str, Any]
     image: Annotated[dict[str, Any], Field(description="How a picture becomes an observation.")]
-    labels: list[str]
+    labels: Annotated[
+        list[str],
+        Field(
+            description="Names of the data set's classes; `label` takes them where `labels` is "
+            "among the capabilities."
+        ),
+    ]
+    label_probabilities: Annotated[
+        list[float], Field(description="p(y) of a model with labels, in their order.")
+    ]
+    capabilities: Annotated[list[str], Field(description="The needs that the model meets.")]
+    lacks: Annotated[dict[str, str], Field(description="The other needs, each with the reason.")]
     operations: list[OperationDescription]
     evaluation: Annotated[dict[str, Any], Field(description="On the held-out test set.")]
     provenance: dict[str, Any]

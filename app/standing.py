@@ -39,18 +39,24 @@ def percentile(
 ) -> tuple[list[float | None], str | None, int | None]:
     """(rank + 0.5) / (n + 1) x 100 among the stored values of the same estimator and K.
 
+    Exact values are compared with any K's of the estimator iwae, which are then exact too.
+
     Returns:
         The percentiles, why there are none, and n.
     """
-    stored = [r for r in served.bundle.evaluation.references if r.estimator == estimator]
-    match = [r for r in stored if r.num_samples == parameters.num_samples]
-    if parameters.binarize is not None:
+    exact = estimator == "exact"  # every importance weight is then p(x), whatever their number
+    kind = "iwae" if exact else estimator
+    stored = [r for r in served.bundle.evaluation.references if r.estimator == kind]
+    match = [r for r in stored if exact or r.num_samples == parameters.num_samples]
+    if parameters.label is not None:
+        reason = "The stored values are of images without a label, not of log p(x|y)."
+    elif parameters.binarize is not None:
         reason = "The stored values were binarised as the image spec says, not by a threshold."
     elif not match:
         have = ", ".join(str(r.num_samples) for r in stored) or "no num_samples"
+        wanted = "" if exact else f", not for {parameters.num_samples}"
         reason = (
-            f"Percentiles compare equal estimators: values of {estimator} are stored for {have}, "
-            f"not for {parameters.num_samples}."
+            f"Percentiles compare equal estimators: values of {kind} are stored for {have}{wanted}."
         )
     else:
         reference = np.asarray(match[0].values_nats)

@@ -13,12 +13,13 @@ import orjson
 from starlette.datastructures import Headers
 
 from app.bodies import Body, parse_body
-from app.compute import COMPUTE, Inputs
+from app.compute import COMPUTE
 from app.media import Rendering, render
 from app.operations import OPERATIONS
 from app.reading import parse_parameters, read_items
 from app.registry import ServedModel, served_model
 from app.settings import PRETRAINED, Settings
+from app.work import Inputs
 from benchmarks.media import npy, png
 from benchmarks.servers import Exchange
 from models.bounds import run_steps
@@ -82,7 +83,8 @@ def in_process(case: Case, served: ServedModel, settings: Settings) -> Callable[
     def work() -> bytes:
         body = Body()
         if operation.takes:
-            body = parse_body(case.body, headers, max_bytes=settings.max_body_bytes)
+            limits = {"max_bytes": settings.max_body_bytes, "max_items": settings.max_items}
+            body = parse_body(case.body, headers, **limits)
         parameters = parse_parameters(operation, case.pairs(), body.members)
         inputs = Inputs()
         if operation.takes:

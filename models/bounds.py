@@ -138,9 +138,9 @@ class ElboEstimate:
     expected_log_likelihood_nats: Tensor
     kl_nats: Tensor
     kl_per_dimension_nats: Tensor | None
-    """(batch, *latent_shape), where posterior and prior factorise."""
+    """(batch, *latent_shape), where posterior and prior factorise: the latent's part of the KL."""
     kl_per_group_nats: Tensor | None
-    """(batch, group) of a hierarchy: a mean over the draws."""
+    """(batch, group) of a hierarchy: means over the draws, which sum to the latent's KL."""
     label_kl_nats: Tensor | None
     """KL(q(y|x) || p(y)), a part of `kl_nats`, where the label is averaged over."""
     standard_error_nats: Tensor
@@ -231,13 +231,16 @@ def elbo_steps(
         The estimate, as the generator's value.
 
     Raises:
-        InputError: No samples, or observations outside the support.
+        InputError: No samples, observations outside the support, or labels that are none.
+        UnsupportedOperation: "analytic", and there is no closed form; labels, and the model has
+            none.
     """
     check_num_samples(num_samples)
-    vae.check_support(x)
+    vae.check_support(x, y)
     rows = yield from rows_steps(vae, x, y, chunk_rows=chunk_rows)
     q, prior = vae.posterior(rows.x, rows.y), vae.prior(rows.y)
     kl_method = kl_method or ("analytic" if has_analytic_kl(q, prior) else "monte_carlo")
+    analytic_kl = kl_divergence(q, prior).double() if kl_method == "analytic" else None
     noise = BatchNoise(seed, len(x), "posterior", first_item=first_item)
     log_likelihood, log_w, kl_of_groups = RunningMoments(), RunningMoments(), RunningMoments()
     for chunk in chunks(num_samples, len(rows.x), chunk_rows):
@@ -246,21 +249,17 @@ def elbo_steps(
         terms = vae.likelihood(z, rows.y).log_prob(rows.x).double()
         log_likelihood.add(rows.expect(terms, axis=1))
         if kl_method == "monte_carlo":
-            kl_terms = log_ratios(q, prior, z).double()
-            kl_of_groups.add(rows.expect(kl_terms, axis=1))
-            log_w.add(rows.expect(terms - kl_terms.sum(-1), axis=1))
+            ratios = log_ratios(q, prior, z).double()
+            kl_of_groups.add(rows.expect(ratios, axis=1))
+            log_w.add(rows.expect(terms - ratios.sum(-1), axis=1))
         yield
     kl, per_dimension, per_group = kl_of_groups.mean.sum(-1), None, None
     error = log_w.standard_error()
-    if kl_method == "analytic":
-        kl = rows.expect(kl_divergence(q, prior).double(), axis=0).cpu()
+    if analytic_kl is not None:
+        kl = rows.expect(analytic_kl, axis=0).cpu()
         error = log_likelihood.standard_error()
-    if (
-        isinstance(q, DiagonalNormal)
-        and isinstance(prior, DiagonalNormal)
-        and kl_method == "analytic"
-    ):
-        per_dimension = rows.expect(kl_per_dimension(q, prior).double(), axis=0).cpu()
+        if isinstance(q, DiagonalNormal) and isinstance(prior, DiagonalNormal):
+            per_dimension = rows.expect(kl_per_dimension(q, prior).double(), axis=0).cpu()
     if isinstance(q, GroupedNormal):
         per_group = kl_of_groups.mean
     label_kl = None if rows.label_kl_nats is None else rows.label_kl_nats.double().cpu()

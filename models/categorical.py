@@ -36,6 +36,11 @@ class OneHot(Distribution):
         """The probabilities."""
         return self.log_probs.exp()
 
+    @property
+    def mode(self) -> Tensor:
+        """The most probable unit vector."""
+        return F.one_hot(self.log_probs.argmax(-1), self.event_shape[0]).to(self.log_probs.dtype)
+
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-mass of unit vectors, nats."""
         return torch.where(value > 0.5, self.log_probs, torch.zeros_like(value)).sum(-1)
@@ -46,7 +51,7 @@ class OneHot(Distribution):
 
     def from_noise(self, noise: Tensor, *, temperature: float = 1.0) -> Tensor:
         """The component in whose part of [0, 1) the uniform lies; it has no temperature."""
-        cdf = self.mean.cumsum(-1)[..., :-1]
+        cdf = self.log_probs.double().exp().cumsum(-1)[..., :-1]
         index = (noise >= cdf).sum(-1)
         return F.one_hot(index, self.event_shape[0]).to(self.log_probs.dtype)
 

@@ -302,10 +302,15 @@ class VAEConfig(Config):
 
 def _refusals(c: VAEConfig) -> list[tuple[bool, str, str]]:
     """What must hold of the parts together, in words, and what to do where it does not."""
+    return [*_refusals_of_latents(c), *_refusals_of_labels(c)]
+
+
+def _refusals_of_latents(c: VAEConfig) -> list[tuple[bool, str, str]]:
     prior, posterior, flat = c.prior.kind, c.posterior.kind, len(c.latent_shape) == 1
     grouped = posterior in ("bottom_up", "ladder")
     sizes = [prod(group) for group in c.latent_groups]
-    given = c.label_probabilities
+    between = (getattr(c.prior, "network", None), getattr(c.posterior, "network", None))
+    between_conv = any(network is not None and network.kind == "conv" for network in between)
     return [
         (
             (c.encoder is None) == (posterior == "enumerated"),
@@ -333,6 +338,12 @@ def _refusals(c: VAEConfig) -> list[tuple[bool, str, str]]:
             f"Set vae.latent_shape = [{sum(sizes)}].",
         ),
         (
+            not between_conv or all(len(group) == 3 for group in c.latent_groups[:-1]),
+            "A conv network between groups makes planes: all groups but the last are (channel, "
+            "height, width)",
+            "Reshape vae.latent_groups, or take an mlp there.",
+        ),
+        (
             flat or posterior not in ("full_normal", "enumerated"),
             "A full normal and a categorical latent have one axis",
             "Set vae.latent_shape = [L].",
@@ -342,6 +353,12 @@ def _refusals(c: VAEConfig) -> list[tuple[bool, str, str]]:
             "A VampPrior is a mixture of diagonal posteriors",
             "Set vae.posterior.kind = 'diagonal_normal', or take the prior 'mixture'.",
         ),
+    ]
+
+
+def _refusals_of_labels(c: VAEConfig) -> list[tuple[bool, str, str]]:
+    prior, given = c.prior.kind, c.label_probabilities
+    return [
         (
             prior != "label_normal" or c.num_labels > 0,
             "A prior p(z|y) needs labels",

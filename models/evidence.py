@@ -14,15 +14,17 @@ from collections.abc import Generator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F
 
 from models.bounds import CHUNK_ROWS, RunningMoments, check_num_samples, chunks, run_steps
 from models.errors import InputError, UnsupportedOperation
 from models.noise import BatchNoise, NoiseStream, Purpose
+from models.normals import DiagonalNormal
 from models.vae import VAE
 
 Estimator = Literal["iwae", "prior", "exact"]
@@ -34,10 +36,12 @@ MAX_PARETO_K = 0.7
 """Above it importance sampling is not reliable at any practical K (Vehtari et al. 2024)."""
 CONSTANT_WEIGHTS = 1e-4
 """Relative spread of the tail below which all its weights count as one."""
-EXACT_SPREAD_NATS = 1e-4
-"""Relative spread of the log-weights below which a linear-Gaussian posterior counts as exact: its
-weights are stored in float32."""
+EXACT_SPREAD_NATS = 0.01
+"""Largest difference between log-weights of one picture with which a linear-Gaussian posterior
+counts as exact; weights rounded to float32 make one below 1e-4."""
 _NORMAL_975 = 1.959963984540054
+_PLACES = 32
+"""At least what a processor takes at once."""
 
 
 @dataclass(frozen=True)
@@ -88,9 +92,8 @@ class RunningWeights:
         log_w = log_w.double().cpu()
         self.count += len(log_w)
         self.log_w.add(log_w)
-        for row in log_w:
-            self.log_sum = torch.logaddexp(self.log_sum, row)
-            self.log_sum_squares = torch.logaddexp(self.log_sum_squares, 2 * row)
+        self.log_sum = _log_add(self.log_sum, log_w)
+        self.log_sum_squares = _log_add(self.log_sum_squares, 2 * log_w)
         both = torch.cat([self.largest, log_w])
         self.largest = both.topk(min(self.tail_length + 1, len(both)), dim=0).values
 
@@ -115,6 +118,16 @@ class RunningWeights:
         if length < 5:
             return torch.full_like(self.log_sum, math.nan)
         return pareto_shape(self.largest[: length + 1])
+
+
+def _log_add(total: Tensor, log_w: Tensor) -> Tensor:
+    """log(exp(total) + sum of exp(log_w) over the samples), (batch,), one after the other."""
+    # Padded: torch rounds logaddexp otherwise in a tensor's last few places than before them.
+    count = len(total)
+    total = F.pad(total, (0, -count % _PLACES))
+    for row in F.pad(log_w, (0, -count % _PLACES)):
+        total = torch.logaddexp(total, row)
+    return total[:count]
 
 
 def tail_length(num_samples: int) -> int:
@@ -212,13 +225,15 @@ def log_px_steps(
         One estimate per K, as the generator's value.
 
     Raises:
-        InputError: No samples, K that do not ascend, or observations outside the support.
-        UnsupportedOperation: "exact", and the posterior is an approximation.
+        InputError: No samples, K that do not ascend, observations outside the support, or labels
+            that are none.
+        UnsupportedOperation: "exact", and the posterior is an approximation; labels, and the model
+            has none.
 
     Source: Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519, equation 8.
     """
     _check_ascending(num_samples)
-    vae.check_support(x)
+    vae.check_support(x, y)
     if estimator == "exact":
         exact = _exact(vae, x, seed)
         yield
@@ -238,8 +253,8 @@ def log_px_steps(
             if q is not None:
                 weights.add(vae.log_weights(x, draw, y, posterior=q))
             else:
-                spread = draw.repeat(1, len(rows) // len(x), *[1] * (draw.ndim - 2))
-                z = source.from_noise(spread)
+                copies = vae.num_labels if marginal else 1
+                z = source.from_noise(draw.repeat(1, copies, *[1] * (draw.ndim - 2)))
                 log_px = vae.likelihood(z, labels).log_prob(rows)
                 weights.add(vae.sum_over_labels(log_px) if marginal else log_px)
             yield
@@ -252,7 +267,8 @@ def has_exact_posterior(vae: VAE) -> bool:
     """Whether q(z|x) is p(z|x), so that one importance weight is p(x).
 
     True of categorical latents, whose posterior is enumerated, and of linear-Gaussian models where
-    log-weights in float64 do not vary with the draw.
+    log-weights of the model's own pictures, in float64, do not vary with the draw by more than
+    `EXACT_SPREAD_NATS`.
 
     Source: Tipping and Bishop 1999, Journal of the Royal Statistical Society B 61(3).
     """
@@ -261,22 +277,18 @@ def has_exact_posterior(vae: VAE) -> bool:
         return True
     networks = (config.encoder, config.decoder)
     linear = all(n is not None and n.kind == "mlp" and not n.hidden for n in networks)
-    likelihood = config.likelihood
-    normal = likelihood.kind == "normal" and likelihood.scale in ("fixed", "learned")
+    normal = config.likelihood.kind == "normal" and config.likelihood.scale in ("fixed", "learned")
     plain = config.prior.kind == "standard_normal" and not config.num_labels
     if not (linear and normal and plain and config.posterior.kind != "point"):
         return False
-    copy = deepcopy(vae).double().eval()
+    copy, count = deepcopy(vae).cpu().double().eval(), vae.num_latents + 2
     # log w is a quadratic function of picture and draw: constant here, constant everywhere.
-    noise = BatchNoise(0, vae.num_latents + 2, "posterior")
-    x = torch.from_numpy(
-        NoiseStream(0, 0, "likelihood").normal(vae.num_latents + 2, *vae.image_shape)
-    )
-    draws = noise.draw(2 * vae.num_latents + 2, vae.latent_shape, dtype=torch.float64)
-    log_w = copy.cpu().log_weights(x, draws)
-    return bool(
-        ((log_w.amax(0) - log_w.amin(0)) < EXACT_SPREAD_NATS * (1 + log_w.abs().amax(0))).all()
-    )
+    z = torch.from_numpy(NoiseStream(0, 0, "prior").normal(count, *vae.latent_shape))
+    p = cast(DiagonalNormal, copy.likelihood(z))
+    x = p.from_noise(torch.from_numpy(NoiseStream(0, 0, "likelihood").normal(*p.noise_shape())))
+    noise = BatchNoise(0, count, "posterior")
+    log_w = copy.log_weights(x, noise.draw(2 * count, vae.latent_shape, dtype=torch.float64))
+    return bool((log_w.amax(0) - log_w.amin(0) < EXACT_SPREAD_NATS).all())
 
 
 def _exact(vae: VAE, x: Tensor, seed: int) -> EvidenceEstimate:
@@ -286,8 +298,9 @@ def _exact(vae: VAE, x: Tensor, seed: int) -> EvidenceEstimate:
             "the estimator iwae."
         )
     q = vae.posterior(x)
-    noise = torch.zeros(q.noise_shape((1,)), dtype=x.dtype, device=x.device)
-    log_px = vae.log_weights(x, noise, posterior=q)[0].double().cpu()
+    # Every draw has this weight; where q is largest it is the least rounded.
+    z = q.mode
+    log_px = (vae.log_joint(x, z) - q.log_prob(z)).double().cpu()
     zero, count = torch.zeros_like(log_px), len(log_px)
     covers: Covers = "log_px"
     return EvidenceEstimate(

@@ -8,7 +8,7 @@
 Every factor is a diagonal normal. The decoder sees z_1 alone.
 
 Source: Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519, section 2 (bottom_up); Sonderby et
-    al. 2016, arXiv:1602.02282, equations 11-15 (ladder).
+    al. 2016, arXiv:1602.02282, section 2 (ladder).
 """
 
 from collections.abc import Callable, Sequence
@@ -18,13 +18,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
+from torch.func import functional_call
 
 from models.config import BottomUpConfig, LadderConfig, TopDownConfig, VAEConfig
 from models.networks import NETWORKS, Shape
 from models.noise import NoiseKind
 from models.normals import DiagonalNormal, positive
 
-Conditional = Callable[[int, Tensor | None], DiagonalNormal]
+Conditional = Callable[[int, Tensor | None, bool], DiagonalNormal]
 
 
 class GroupedNormal(Distribution):
@@ -41,18 +42,38 @@ class GroupedNormal(Distribution):
         sizes: Sequence[int],
         order: Sequence[int],
         batch_shape: torch.Size,
+        stop: bool = False,
     ) -> None:
         """Keep the factors.
 
         Args:
-            conditional: A group's index and the value drawn before it, (*lead, size) or None for
-                the first, to the group's normal.
+            conditional: A group's index, the value drawn before it, (*lead, size) or None for the
+                first, and `stop`, to the group's normal.
             sizes: Of the groups, in z's order.
             order: In which they are drawn.
             batch_shape: () or (batch,).
+            stop: Whether no gradient flows through the factors' own parameters.
         """
-        self.conditional, self.sizes, self.order = conditional, list(sizes), list(order)
+        self._conditional, self._stop = conditional, stop
+        self.sizes, self.order = list(sizes), list(order)
         super().__init__(batch_shape, torch.Size([sum(sizes)]), validate_args=False)
+
+    def conditional(self, i: int, given: Tensor | None) -> DiagonalNormal:
+        """Group i's normal, given the value of the group drawn before it, or None for the first."""
+        return self._conditional(i, given, self._stop)
+
+    def detached(self) -> "GroupedNormal":
+        """The same distribution, through whose parameters no gradient flows; one flows through z.
+
+        What a group's normal is given is a part of z.
+        """
+        return GroupedNormal(
+            self._conditional,
+            sizes=self.sizes,
+            order=self.order,
+            batch_shape=self.batch_shape,
+            stop=True,
+        )
 
     @property
     def loc(self) -> Tensor:
@@ -122,6 +143,15 @@ class _Groups(nn.Module):
         loc, raw_scale = params.flatten(lead + 1).unbind(lead)
         return DiagonalNormal(loc, positive(raw_scale), event_dim=1)
 
+    def _given(self, i: int, network: nn.Module, value: Tensor, stop: bool) -> DiagonalNormal:
+        """Group i's, by a network from another group's value, (*lead, *group)."""
+        if stop:
+            weights = {name: weight.detach() for name, weight in network.named_parameters()}
+            params: Tensor = functional_call(network, weights, (value,))
+        else:
+            params = network(value)
+        return self._normal(i, params.to(value.dtype))
+
 
 class TopDownPrior(_Groups):
     """p(z_n) p(z_(n-1)|z_n) ... p(z_1|z_2)."""
@@ -143,12 +173,11 @@ class TopDownPrior(_Groups):
         """The prior, batch shape ()."""
         last = len(self.sizes) - 1
 
-        def conditional(i: int, above: Tensor | None) -> DiagonalNormal:
+        def conditional(i: int, above: Tensor | None, stop: bool) -> DiagonalNormal:
             if above is None:
                 loc = self.zero.expand(self.sizes[last])
                 return DiagonalNormal(loc, torch.ones_like(loc), event_dim=1)
-            params = self.networks[i](above.unflatten(-1, self.shapes[i + 1]))
-            return self._normal(i, params.to(above.dtype))
+            return self._given(i, self.networks[i], above.unflatten(-1, self.shapes[i + 1]), stop)
 
         return GroupedNormal(
             conditional, sizes=self.sizes, order=range(last, -1, -1), batch_shape=torch.Size()
@@ -172,11 +201,12 @@ class BottomUpPosterior(_Groups):
     def forward(self, params: Tensor, prior: nn.Module | None) -> GroupedNormal:
         """From the first group's (batch, 2, *group)."""
 
-        def conditional(i: int, below: Tensor | None) -> DiagonalNormal:
+        def conditional(i: int, below: Tensor | None, stop: bool) -> DiagonalNormal:
             if below is None:
-                return self._normal(i, params)
-            outputs = self.networks[i - 1](below.unflatten(-1, self.shapes[i - 1]))
-            return self._normal(i, outputs.to(below.dtype))
+                return self._normal(i, params.detach() if stop else params)
+            return self._given(
+                i, self.networks[i - 1], below.unflatten(-1, self.shapes[i - 1]), stop
+            )
 
         order = range(len(self.sizes))
         return GroupedNormal(
@@ -189,7 +219,8 @@ class LadderPosterior(_Groups):
 
     1/s^2 = 1/s_x^2 + 1/s_p^2,    m / s^2 = m_x / s_x^2 + m_p / s_p^2
 
-    Source: Sonderby et al. 2016, arXiv:1602.02282, equations 13-15.
+    Source: Sonderby et al. 2016, arXiv:1602.02282, section 2. There a group's estimate and the
+        next one's both come from hidden units; here the next one's comes from the estimate.
     """
 
     def __init__(self, config: VAEConfig) -> None:
@@ -210,11 +241,12 @@ class LadderPosterior(_Groups):
             estimates.append(network(estimates[-1]).to(params.dtype))
         top_down: GroupedNormal = prior(None, None)
 
-        def conditional(i: int, above: Tensor | None) -> DiagonalNormal:
-            estimate = self._normal(i, estimates[i])
+        def conditional(i: int, above: Tensor | None, stop: bool) -> DiagonalNormal:
+            estimate = self._normal(i, estimates[i].detach() if stop else estimates[i])
             if above is None:
                 return estimate
-            return merge(estimate, top_down.conditional(i, above))
+            source = top_down.detached() if stop else top_down
+            return merge(estimate, source.conditional(i, above))
 
         return GroupedNormal(
             conditional, sizes=self.sizes, order=top_down.order, batch_shape=params.shape[:1]
@@ -222,8 +254,10 @@ class LadderPosterior(_Groups):
 
 
 def merge(first: DiagonalNormal, second: DiagonalNormal) -> DiagonalNormal:
-    """The normal whose density is proportional to the product of both."""
-    precision = first.scale.square().reciprocal(), second.scale.square().reciprocal()
-    variance = (precision[0] + precision[1]).reciprocal()
-    loc = (first.loc * precision[0] + second.loc * precision[1]) * variance
-    return DiagonalNormal(loc, variance.sqrt(), event_dim=1)
+    """The normal whose density is proportional to the product of both, over one axis."""
+    # By the quotient of the scales: a precision 1/s^2 overflows float32 for s below 1e-19.
+    quotient = first.scale / second.scale
+    share = (1 + quotient.square()).reciprocal(), (1 + quotient.reciprocal().square()).reciprocal()
+    loc = first.loc * share[0] + second.loc * share[1]
+    smaller = torch.minimum(first.scale, second.scale)
+    return DiagonalNormal(loc, smaller * torch.maximum(*share).sqrt(), event_dim=1)

@@ -33,7 +33,7 @@ class Rows:
 
     x: Float[Tensor, "row channel height width"]
     y: Int64[Tensor, " row"] | None
-    log_q: Float[Tensor, "label batch"] | None = None
+    log_q: LogProbabilities | None = None
     """log q(y|x) where the label is averaged over."""
     label_kl_nats: Float[Tensor, " batch"] | None = None
     """KL(q(y|x) || p(y))."""
@@ -42,16 +42,18 @@ class Rows:
         """The same noise for every label, (sample, row, ...)."""
         if self.log_q is None:
             return noise
-        return noise.repeat(1, len(self.log_q), *[1] * (noise.ndim - 2))
+        return noise.repeat(1, self.log_q.shape[1], *[1] * (noise.ndim - 2))
 
     def expect(self, terms: Tensor, *, axis: int) -> Tensor:
         """Means over q(y|x) of terms whose rows lie along that axis."""
         if self.log_q is None:
             return terms
-        by_label: Tensor = terms.unflatten(axis, tuple(self.log_q.shape))
+        batch, labels = self.log_q.shape
+        by_label: Tensor = terms.unflatten(axis, (labels, batch)).movedim(axis, -1)
         trailing = [1] * (terms.ndim - axis - 1)
-        weights = self.log_q.to(terms.dtype).exp().reshape(*self.log_q.shape, *trailing)
-        return (by_label * weights).sum(axis)
+        weights = self.log_q.to(terms.dtype).exp().reshape(batch, *trailing, labels)
+        means: Tensor = (by_label * weights).contiguous().sum(-1)
+        return means
 
 
 def rows_steps(
@@ -63,13 +65,14 @@ def rows_steps(
     """
     if not vae.num_labels or y is not None:
         return Rows(x, y)
-    log_q = (yield from guess_steps(vae, x, chunk_rows=chunk_rows)).T
-    terms = log_q.exp() * (log_q - vae.log_label_prior.unsqueeze(-1))
-    kl = torch.where(log_q.isinf(), torch.zeros_like(terms), terms).sum(0)
+    log_q = yield from guess_steps(vae, x, chunk_rows=chunk_rows)
+    terms = log_q.exp() * (log_q - vae.log_label_prior)
+    kl = torch.where(log_q.isinf(), torch.zeros_like(terms), terms).sum(-1)
     repeated, labels = vae.every_label(x)
     return Rows(repeated, labels, log_q, kl)
 
 
+@torch.no_grad()
 def guess_steps(vae: VAE, x: Images, *, chunk_rows: int) -> Generator[None, None, LogProbabilities]:
     """log q(y|x), the same whenever the image is the same; yields between chunks of work.
 
@@ -85,6 +88,7 @@ def guess_steps(vae: VAE, x: Images, *, chunk_rows: int) -> Generator[None, None
     return (yield from bayes_steps(vae, x, noise, chunk_rows=chunk_rows))
 
 
+@torch.no_grad()
 def classify_steps(
     vae: VAE, x: Images, *, num_samples: int, seed: int, first_item: int = 0, chunk_rows: int
 ) -> Generator[None, None, LogProbabilities]:
@@ -130,13 +134,12 @@ def bayes_steps(
     """log p(y|x) by Bayes' rule over importance-sampled p(x|y), the same noise for each label."""
     repeated, labels = vae.every_label(x)
     q = vae.posterior(repeated, labels)
-    log_sum = torch.full((len(repeated),), -torch.inf, dtype=torch.float64)
-    for draws in noise.split(max(1, chunk_rows // len(repeated))):
+    log_w: list[Tensor] = []
+    for draws in noise.split(max(1, chunk_rows // max(1, len(repeated)))):
         spread = draws.repeat(1, vae.num_labels, *[1] * (draws.ndim - 2))
-        log_w = vae.log_weights(repeated, spread, labels, posterior=q).double().cpu()
-        for row in log_w:  # one after the other, so that chunk sizes do not matter
-            log_sum = torch.logaddexp(log_sum, row)
+        log_w.append(vae.log_weights(repeated, spread, labels, posterior=q).double().cpu())
         yield
+    log_sum = torch.cat(log_w).T.contiguous().logsumexp(-1)  # K times p(x|y)
     by_label: Tensor = log_sum.unflatten(0, (vae.num_labels, len(x))).T
     prior = vae.log_label_prior.double().cpu()
-    return (by_label + prior).log_softmax(-1).to(x)
+    return (by_label + prior).contiguous().log_softmax(-1).to(x)

@@ -32,8 +32,8 @@ class NormalLikelihood(Likelihood):
         super().__init__()
         self.channels = image_shape[0]
         self.scale = config.scale
-        by_scale = {"per_image": 1, "per_pixel": self.channels}
-        self.num_params = self.channels + by_scale.get(config.scale, 0)
+        decoded = {"per_image": 1, "per_pixel": self.channels}.get(config.scale, 0)
+        self.num_params = self.channels + decoded
         if config.scale == "learned":
             self.raw_scale = nn.Parameter(torch.zeros(()))
         self.fixed_scale = config.fixed_scale

@@ -184,7 +184,7 @@ class ConvEncoder(Network):
             layers.append(SiLU())
             channels = width
         deepest = _sizes(size, len(config.channels))[-1]
-        if out_shape[-2:] == deepest:
+        if len(out_shape) > 2 and out_shape[-2:] == deepest:
             layers.append(nn.Conv2d(channels, prod(out_shape[:-2]), 3, padding=1))
         else:
             flat = channels * prod(deepest)

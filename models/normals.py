@@ -48,6 +48,11 @@ class DiagonalNormal(Distribution):
         return self.loc
 
     @property
+    def mode(self) -> Tensor:
+        """`loc`."""
+        return self.loc
+
+    @property
     def stddev(self) -> Tensor:
         """`scale`."""
         return self.scale
@@ -122,17 +127,19 @@ class FullNormal(Distribution):
         return self.loc
 
     @property
+    def mode(self) -> Tensor:
+        """`loc`."""
+        return self.loc
+
+    @property
     def scale(self) -> Tensor:
         """Standard deviation of each dimension by itself."""
         return (self.diagonal.square() + self.lower.square().sum(-1)).sqrt()
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density, nats."""
-        factor = self.lower + torch.diag_embed(self.diagonal)
-        columns = (value - self.loc).unsqueeze(-1)
-        noise = torch.linalg.solve_triangular(factor, columns, upper=False).squeeze(-1)
-        terms: Tensor = noise.square() * -0.5 - self.diagonal.log() - _HALF_LOG_2PI
-        return terms.sum(-1)
+        terms = self._noise_of(value).square() * -0.5 - self.diagonal.log()
+        return (terms - _HALF_LOG_2PI).sum(-1)
 
     def noise_shape(self, sample_shape: Sequence[int] = ()) -> tuple[int, ...]:
         """Shape of the standard normals that `from_noise` takes."""
@@ -140,13 +147,23 @@ class FullNormal(Distribution):
 
     def from_noise(self, noise: Tensor) -> Tensor:
         """The draw loc + T noise, differentiable in all of them."""
-        # Not a matrix product: its last bits would depend on the other rows.
         mixed = (self.lower * noise.unsqueeze(-2)).sum(-1)
         return self.loc + self.diagonal * noise + mixed
 
     def detached(self) -> "FullNormal":
         """The same distribution, through whose parameters no gradient flows."""
         return FullNormal(self.loc.detach(), self.diagonal.detach(), self.lower.detach())
+
+    def _noise_of(self, value: Tensor) -> Tensor:
+        """T^-1 (value - loc), by forward substitution."""
+        # Not a library's solver, nor a matrix product below: their last bits depend on where in
+        # memory a row begins.
+        rest = value - self.loc
+        noise: list[Tensor] = []
+        for i in range(rest.shape[-1]):
+            noise.append(rest[..., i] / self.diagonal[..., i])
+            rest = rest - self.lower[..., :, i] * noise[-1].unsqueeze(-1)
+        return torch.stack(noise, -1)
 
 
 @register_kl(FullNormal, DiagonalNormal)  # type: ignore[untyped-decorator]

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from models.categorical import OneHot
 from models.config import VAEConfig
-from models.errors import ShapeMismatch, UnsupportedOperation
+from models.errors import InputError, ShapeMismatch, UnsupportedOperation
 from models.hierarchy import GroupedNormal
 from models.likelihoods import LIKELIHOODS
 from models.networks import MIN_ROWS, NETWORKS
@@ -39,8 +39,6 @@ Label = Int64[Tensor, " batch"]
 class VAE(nn.Module):
     """`prior`, `posterior` and `likelihood` return distributions; `log_weights` combines them."""
 
-    log_label_prior: Tensor
-
     def __init__(self, config: VAEConfig) -> None:
         """Build the parts that the config names, with torch's initial weights."""
         super().__init__()
@@ -48,7 +46,7 @@ class VAE(nn.Module):
         self.image_shape: tuple[int, int, int] = config.image_shape
         self.latent_shape = config.latent_shape
         self.num_labels = config.num_labels
-        self._frozen_prior: Prior | None = None
+        self._frozen: tuple[Prior, list[tuple[int, int]]] | None = None
         self._likelihood = LIKELIHOODS[config.likelihood.kind](config.likelihood, self.image_shape)
         self._prior = PRIORS[config.prior.kind](config)
         self._posterior = POSTERIORS[config.posterior.kind](config)
@@ -68,9 +66,6 @@ class VAE(nn.Module):
             # A picture that the label adds to x: for an encoder that begins with a linear map the
             # same as the label beside x.
             self.label_pictures = nn.Parameter(torch.zeros(self.num_labels, *self.image_shape))
-            uniform = (1 / self.num_labels,) * self.num_labels
-            given = torch.tensor(config.label_probabilities or uniform, dtype=torch.float64)
-            self.register_buffer("log_label_prior", given.log().float(), persistent=False)
         if config.classifier is not None:
             classifier, _ = NETWORKS[config.classifier.kind]
             self.classifier = classifier(config.classifier, self.image_shape, (self.num_labels,))
@@ -80,8 +75,9 @@ class VAE(nn.Module):
     def prior(self, y: Label | None = None) -> Prior:
         """p(z), batch shape (); p(z|y), batch shape (batch,)."""
         self._check_label(y)
-        if self._frozen_prior is not None:
-            return self._frozen_prior
+        if self._frozen is not None:
+            prior, stamp = self._frozen
+            return prior if stamp == self._stamp() else self.freeze().prior()
         return cast(Prior, self._prior(y, self._encode_unit))
 
     def posterior(
@@ -164,16 +160,41 @@ class VAE(nn.Module):
     def sum_over_labels(self, log_px_given_y: Float[Tensor, "sample row"]) -> Tensor:
         """log sum_y p(y) p(x|y), (sample, batch), from the rows of `every_label`."""
         by_label: Tensor = log_px_given_y.unflatten(1, (self.num_labels, -1))
-        return (by_label + self.log_label_prior.unsqueeze(-1)).logsumexp(1)
+        # The labels last, one beside the other: along another axis torch adds in an order that
+        # depends on a row's place.
+        return (by_label.movedim(1, -1) + self.log_label_prior).contiguous().logsumexp(-1)
+
+    @property
+    def log_label_prior(self) -> Float[Tensor, " label"]:
+        """log p(y), nats, in the weights' own precision."""
+        given = self.config.label_probabilities or (1.0,) * self.num_labels
+        log_p = torch.tensor(given, dtype=torch.float64).log().log_softmax(0)
+        return log_p.to(next(self.parameters()))
 
     @torch.no_grad()
     def freeze(self) -> "VAE":
-        """Eval mode without gradients, and the prior computed once; not to be trained again."""
+        """Eval mode without gradients, for serving: a VampPrior's components are computed once.
+
+        They are computed again when the weights are replaced or moved.
+        """
+        self._frozen = None
         self.eval().requires_grad_(False)
-        self._frozen_prior = None
         if self.config.prior.kind == "vamp":
-            self._frozen_prior = self.prior()
+            self._frozen = self.prior(), self._stamp()
         return self
+
+    def train(self, mode: bool = True) -> "VAE":
+        """Training or eval mode.
+
+        Raises:
+            UnsupportedOperation: Training of a frozen model, whose prior would not follow.
+        """
+        if mode and self._frozen is not None:
+            raise UnsupportedOperation(
+                "A frozen model's prior is computed once, so that it cannot be trained; received "
+                "train(). Build a VAE of the same config and load these weights into it."
+            )
+        return super().train(mode)
 
     @property
     def is_mass(self) -> bool:
@@ -195,12 +216,15 @@ class VAE(nn.Module):
         """How many numbers a latent holds."""
         return int(torch.Size(self.latent_shape).numel())
 
-    def check_support(self, x: Tensor) -> None:
-        """Refuse observations of another shape or outside the likelihood's support.
+    def check_support(self, x: Tensor, y: Tensor | None = None) -> None:
+        """Refuse observations of another shape or outside the likelihood's support, and labels.
 
         Raises:
-            ShapeMismatch: Not (batch, channel, height, width) of this model.
+            ShapeMismatch: Not (batch, channel, height, width) of this model, or not one label for
+                each observation.
             OutOfSupport: Names the items and a value of each.
+            InputError: A label that is none of 0..num_labels - 1.
+            UnsupportedOperation: Labels, and the model has none.
         """
         if x.ndim != 4 or tuple(x.shape[1:]) != self.image_shape:
             raise ShapeMismatch(
@@ -208,6 +232,19 @@ class VAE(nn.Module):
                 f"received {tuple(x.shape)}. Resize or transpose it."
             )
         self._likelihood.check_support(x)
+        if y is None:
+            return
+        self._check_label(y)
+        if y.shape != x.shape[:1]:
+            raise ShapeMismatch(
+                f"Labels are one index for each observation, ({len(x)},); received "
+                f"{tuple(y.shape)}. Give one each."
+            )
+        if bool(((y < 0) | (y >= self.num_labels)).any()):
+            raise InputError(
+                f"A label is one of 0..{self.num_labels - 1}; received {sorted(set(y.tolist()))}. "
+                "Correct the others."
+            )
 
     def decoder_macs(self) -> int:
         """Multiply-accumulates of one latent's decoding: the unit of the model's cost."""
@@ -225,6 +262,10 @@ class VAE(nn.Module):
         with torch.no_grad():
             decoder(next(self.parameters()).new_zeros(MIN_ROWS, *decoder.in_shape))
         return sum(counts) // MIN_ROWS
+
+    def _stamp(self) -> list[tuple[int, int]]:
+        """Changes when a weight does: where each one is, and how often it was written to."""
+        return [(weight.data_ptr(), weight._version) for weight in self.parameters()]
 
     def _encode_unit(self, unit: Tensor, y: Label | None = None) -> Any:
         """q(z|x) of pictures in [0, 1]."""

@@ -1,16 +1,18 @@
-"""The linear-Gaussian VAE, whose evidence, posterior and ELBO are known exactly (float64).
+"""Linear-Gaussian VAEs, whose evidence, posterior and ELBO are known exactly (float64).
 
     p(z) = N(0, I),  p(x|z) = N(W z + b, s^2 I)   =>   p(x) = N(b, W W' + s^2 I)
     p(z|x) = N(M^-1 W'(x - b), s^2 M^-1),  M = W'W + s^2 I
 
 W has orthogonal columns, so the exact posterior is diagonal and a diagonal q can equal it.
 Source: Tipping and Bishop 1999, Journal of the Royal Statistical Society B 61(3).
+
+`two_layers` and `labelled` are the same with two layers of latents, and with labels.
 """
 
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
 
 from models.config import ImageSpec, MLPConfig, NormalConfig, VAEConfig
@@ -134,3 +136,177 @@ IMAGE_SPEC = {
     name: ImageSpec(channels=1, height=v["shape"][1], width=v["shape"][2], values="unit")
     for name, v in INSTANCES.items()
 }
+
+
+def set_affine(network: nn.Module, weight: Tensor, bias: Tensor) -> None:
+    """A network without hidden layers: y = weight x + bias."""
+    with torch.no_grad():
+        network.body[-1].weight.copy_(weight)
+        network.body[-1].bias.copy_(bias)
+
+
+def raw(scale: Tensor) -> Tensor:
+    """What a network says for that scale: the inverse of softplus."""
+    return torch.log(torch.expm1(scale))
+
+
+@dataclass(frozen=True)
+class TwoLayers:
+    """z_2 ~ N(0, I), z_1 | z_2 ~ N(A z_2 + a, t^2 I), x | z_1 ~ N(W z_1 + b, s^2 I).
+
+    p(x) = N(W a + b, W (A A' + t^2 I) W' + s^2 I). W has orthogonal columns and A is diagonal, so
+    that p(z_1|x), p(z_2|z_1), p(z_2|x) and p(z_1|z_2, x) all are diagonal normals, and both kinds
+    of posterior can be exact.
+    """
+
+    vae: VAE
+    loading: Tensor
+    bias: Tensor
+    top_loading: Tensor
+    top_bias: Tensor
+    noise_scale: float
+    top_scale: float
+
+    def draw(self, count: int, *, seed: int = 0) -> Tensor:
+        """Observations from p(x), (count, channel, height, width)."""
+        generator = torch.Generator().manual_seed(seed)
+        mean, covariance = self.moments()
+        noise = torch.randn(count, len(mean), generator=generator, dtype=torch.float64)
+        x = mean + noise @ torch.linalg.cholesky(covariance).T
+        return x.reshape(count, *self.vae.image_shape)
+
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Mean and covariance of p(x)."""
+        eye = torch.eye(len(self.top_bias), dtype=torch.float64)
+        inner = self.top_loading @ self.top_loading.T + self.top_scale**2 * eye
+        outer = self.noise_scale**2 * torch.eye(len(self.bias), dtype=torch.float64)
+        return (
+            self.loading @ self.top_bias + self.bias,
+            self.loading @ inner @ self.loading.T + outer,
+        )
+
+    def log_px(self, x: Tensor) -> Tensor:
+        """Exact log p(x), nats, by torch's dense multivariate normal."""
+        return MultivariateNormal(*self.moments()).log_prob(x.flatten(1).double())
+
+
+def two_layers(posterior: str, *, posterior_scale: float = 1.0) -> TwoLayers:
+    """With a "bottom_up" or a "ladder" posterior, its scales that multiple of the exact ones."""
+    shape, sizes, noise_scale, top_scale = (1, 3, 2), (3, 2), 0.5, 0.7
+    generator = torch.Generator().manual_seed(7)
+    basis, _ = torch.linalg.qr(torch.randn(6, 3, generator=generator, dtype=torch.float64))
+    loading = basis * torch.tensor([0.6, 1.1, 1.7], dtype=torch.float64)
+    bias = 0.5 + 0.1 * torch.randn(6, generator=generator, dtype=torch.float64)
+    top_loading = torch.tensor([[1.3, 0.0], [0.0, -0.8], [0.0, 0.0]], dtype=torch.float64)
+    top_bias = torch.tensor([0.2, -0.3, 0.4], dtype=torch.float64)
+    affine = MLPConfig(hidden=())
+    vae = VAE(
+        VAEConfig.model_validate(
+            {
+                "image_shape": shape,
+                "latent_shape": (5,),
+                "latent_groups": [(3,), (2,)],
+                "prior": {"kind": "top_down", "network": affine},
+                "posterior": {"kind": posterior, "network": affine},
+                "encoder": affine,
+                "decoder": affine,
+                "likelihood": NormalConfig(scale="fixed", fixed_scale=noise_scale),
+            }
+        )
+    ).double()
+    set_affine(vae.decoder, loading, bias)
+    zero = torch.zeros(3, 2, dtype=torch.float64)
+    set_affine(
+        vae._prior.networks[0],
+        torch.cat([top_loading, zero]),
+        torch.cat([top_bias, raw(torch.full((3,), top_scale, dtype=torch.float64))]),
+    )
+    column = (loading**2).sum(0)
+    slopes = top_loading.diagonal()
+    inner = top_scale**2 + torch.cat([slopes**2, torch.zeros(1).double()])  # of z_1
+    likely = noise_scale**2 / column  # of z_1, as x alone tells
+    least = (loading / column).T  # its location is least (x - b)
+    if posterior == "bottom_up":
+        part = inner / (inner + likely)  # p(z_1|x)
+        weight, scale = part[:, None] * least, (part * likely).sqrt()
+        offset = (1 - part) * top_bias - weight @ bias
+        gain = slopes / (slopes**2 + top_scale**2)  # p(z_2|z_1)
+        top = top_scale / (slopes**2 + top_scale**2).sqrt()
+    else:
+        weight, scale, offset = least, likely.sqrt(), -least @ bias
+        spread = top_scale**2 + likely[:2]  # of what x tells of z_1, given z_2
+        gain = slopes / (slopes**2 + spread)  # p(z_2|x)
+        top = (spread / (slopes**2 + spread)).sqrt()
+    up = torch.zeros(2, vae._posterior.networks[0].body[-1].in_features, dtype=torch.float64)
+    up[:, :2] = torch.diag(gain)  # a ladder's estimates have raw scales behind the locations
+    set_affine(
+        vae._posterior.networks[0],
+        torch.cat([up, torch.zeros_like(up)]),
+        torch.cat([-gain * top_bias[:2], raw(top * posterior_scale)]),
+    )
+    # The encoder sees 2 x - 1.
+    set_affine(
+        vae.encoder,
+        torch.cat([weight / 2, torch.zeros_like(weight)]),
+        torch.cat([offset + weight.sum(1) / 2, raw(scale * posterior_scale)]),
+    )
+    assert sum(sizes) == vae.num_latents
+    vae.eval().requires_grad_(False)
+    return TwoLayers(vae, loading, bias, top_loading, top_bias, noise_scale, top_scale)
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """p(x|z, y) = N(W z + u_y + b, s^2 I), z ~ N(0, I): p(x|y) = N(b + u_y, W W' + s^2 I)."""
+
+    plain: Oracle
+    vae: VAE
+    shifts: Tensor
+    """u, (label, pixel)."""
+    probabilities: tuple[float, ...]
+
+    def log_px_given_y(self, x: Tensor) -> Tensor:
+        """Exact log p(x|y), nats, (batch, label)."""
+        moved = [x - shift.reshape(self.vae.image_shape) for shift in self.shifts]
+        return torch.stack([self.plain.log_px(part) for part in moved], -1)
+
+    def log_joint(self, x: Tensor) -> Tensor:
+        """Exact log p(x, y), nats, (batch, label)."""
+        log_p = torch.tensor(self.probabilities, dtype=torch.float64).log()
+        return self.log_px_given_y(x) + log_p
+
+    def draw(self, count: int, *, seed: int = 0) -> Tensor:
+        """Observations, of each label in turn."""
+        y = torch.arange(count) % len(self.shifts)
+        return self.plain.draw(count, seed=seed) + self.shifts[y].reshape(-1, *self.vae.image_shape)
+
+
+def labelled(*, posterior_scale: float, classifier: bool = False) -> Labelled:
+    """Three labels over the easy oracle; q(z|x,y)'s scale is that multiple of the exact one."""
+    plain = make(
+        latents=2,
+        shape=(1, 3, 3),
+        noise_scale=0.5,
+        posterior_scale=posterior_scale,
+        posterior_shift=0.0,
+    )
+    generator = torch.Generator().manual_seed(3)
+    probabilities = (0.2, 0.3, 0.5)
+    config = plain.vae.config.model_dump()
+    vae = VAE(
+        VAEConfig.model_validate(
+            {
+                **config,
+                "num_labels": 3,
+                "label_probabilities": probabilities,
+                "classifier": {"kind": "mlp", "hidden": [4]} if classifier else None,
+            }
+        )
+    ).double()
+    shifts = 0.5 * torch.randn(3, 9, generator=generator, dtype=torch.float64)
+    set_affine(vae.decoder, torch.cat([plain.loading, shifts.T], 1), plain.bias)
+    vae.encoder.load_state_dict(plain.vae.encoder.state_dict())
+    with torch.no_grad():  # x - u_y in the place of x, which the encoder sees as 2 x - 1
+        vae.label_pictures.copy_(-2 * shifts.reshape(3, 1, 3, 3))
+    vae.eval().requires_grad_(False)
+    return Labelled(plain, vae, shifts, probabilities)

@@ -41,18 +41,18 @@ def in_nats(estimate: Estimate) -> str:
 
 def readme_cells(bundle: Bundle) -> list[str]:
     """The cells of the README's table that hold numbers, in its order."""
-    large = find(bundle, "iwae", 5000)
+    large = max(bundle.evaluation.estimates, key=lambda estimate: estimate.num_samples)
     return [
         in_nats(find(bundle, "elbo", 100)),
         in_nats(find(bundle, "iwae", 100)),
-        f"{in_nats(large)} ({large.n:,})",
+        f"{in_nats(large)} ({large.num_samples:,}, {large.n:,})",
         f"{find(bundle, 'iwae', 100).bits_per_dim:.4f}",
         f"{bundle.config.provenance.training_seconds / 60:.0f} min",
     ]
 
 
-def test_at_least_the_two_promised_models_ship():
-    assert {"digits", "mnist"} <= set(NAMES)
+def test_the_promised_models_ship():
+    assert {"digits", "mnist", "fashion-mnist", "bccd"} <= set(NAMES)
 
 
 def test_the_readme_repeats_the_evaluation_to_the_printed_digit(bundle: Bundle):

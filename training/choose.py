@@ -79,20 +79,9 @@ def choose(
     Raises:
         ConfigError: An override reads otherwise, or asks for what does not fit the rest.
     """
-    draft = _Draft(apply_overrides({}, overrides))
+    draft, seen = _Draft(apply_overrides({}, overrides)), describe(dataset.train)
     draft.fill({"name": recipe_name(source), "seed": 1, "dataset": {"name": source}})
-    seen = describe(dataset.train)
-    for decide in (
-        _decide_colour,
-        _decide_size,
-        _decide_fit,
-        _decide_likelihood,
-        _decide_networks,
-        _decide_latents,
-        _decide_epochs,
-        _decide_steps,
-        _decide_mirroring,
-    ):
+    for decide in _DECISIONS:
         decide(draft, seen)
     _decide_precision(draft, device)
     return Chosen(check_recipe(draft.values, f"The recipe for {source}"), draft.reasons)
@@ -363,6 +352,24 @@ def _decide_mirroring(draft: _Draft, seen: Description) -> None:
     draft.decide("augmentation", Reason("mirroring", choice, because), flip=choice)
 
 
+def _decide_crops(draft: _Draft, seen: Description) -> None:
+    """Random crops of few pictures that nobody has aligned to the pixel: those of many sizes."""
+    pixels, count = 0, seen.facts.count
+    if draft.get("augmentation", "probability") == 0:
+        because = "no image is to be moved"
+    elif count >= ENOUGH:
+        because = f"{count:,} pictures are enough without"
+    elif seen.has_plain_border or len(seen.facts.sizes) == 1:
+        because = "pictures of one size or on a plain background may be aligned to the pixel"
+    else:
+        pixels = min(draft.size) // 10
+        because = f"{count:,} pictures are few, and of too many sizes to be aligned to the pixel"
+    choice = f"by up to {pixels} pixels" if pixels else "none"
+    draft.decide("augmentation", Reason("random crops", choice, because), crop_pixels=pixels)
+    if draft.get("augmentation", "crop_pixels"):
+        draft.fill({"augmentation": {"probability": 1.0}})
+
+
 def _decide_precision(draft: _Draft, device: str) -> None:
     if draft.get("vae", "encoder", "kind") == "mlp":
         precision, because = "32-true", "dense layers gain nothing from less"
@@ -386,3 +393,10 @@ def fast_precision(device: str) -> tuple[Precision, str]:
     if known:
         return "bf16-mixed", f"{name} multiplies bfloat16 faster than float32"
     return "32-true", f"{name} gains nothing from bfloat16"
+
+
+_DECISIONS: tuple[Callable[[_Draft, Description], None], ...] = (
+    *(_decide_colour, _decide_size, _decide_fit),
+    *(_decide_likelihood, _decide_networks, _decide_latents),
+    *(_decide_epochs, _decide_steps, _decide_mirroring, _decide_crops),
+)

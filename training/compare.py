@@ -13,6 +13,7 @@ from rich.table import Column, Table
 
 from models.bundle_schema import Estimate, Evaluation
 from training.evaluate import describe_estimator
+from training.objective_config import ObjectiveConfig
 from training.run import BEST, read_log
 from training.trained import EVALUATION, StoredEvaluation, TrainedRun, load_run
 
@@ -53,13 +54,12 @@ def compare_runs(paths: Sequence[Path]) -> Table:
 def result_of(run: TrainedRun) -> dict[str, str]:
     """What came of a run, in words, by row."""
     state, objective = run.state, run.recipe.objective
-    bound = "ELBO" if objective.kind == "elbo" else f"IWAE, K = {objective.num_samples}"
     evaluation = find_evaluation(run)
     lines = read_log(run.path)
     seen = f" of {lines[-1]['epoch']}" if lines else ""
     finished = state.get("stopped_because") or ("finished" if state["finished"] else "not finished")
     return {
-        f"validation {bound}": format_bound(
+        f"validation {validated(objective)}": format_bound(
             state["best_validation_bound_nats"], state.get("best_validation_standard_error_nats")
         ),
         **(test_results(evaluation) if evaluation is not None else {}),
@@ -71,6 +71,18 @@ def result_of(run: TrainedRun) -> dict[str, str]:
         "ended": finished,
         "hardware": state["hardware"],
     }
+
+
+def validated(objective: ObjectiveConfig) -> str:
+    """What a run of this objective is validated by, in words."""
+    if objective.kind == "iwae":
+        return f"IWAE, K = {objective.num_samples}"
+    if objective.kind == "capacity":
+        return f"ELBO, KL held at {objective.capacity_nats:g}"
+    if objective.kind in ("autoencoder", "pca"):
+        return "-squared error"
+    beta = getattr(objective, "beta", 1.0)
+    return "ELBO" if beta == 1 else f"ELBO, beta = {beta:g}"
 
 
 def find_evaluation(run: TrainedRun) -> Evaluation | None:
@@ -92,12 +104,16 @@ def test_results(evaluation: Evaluation) -> dict[str, str]:
     bits = _tightest(evaluation.estimates).bits_per_dim if evaluation.estimates else None
     if bits is not None:
         rows["bits per dim, tightest bound"] = f"{bits:.4f}"
-    return {
-        **rows,
-        f"{evaluation.split} rate": f"{evaluation.rate_nats:.2f}",
-        f"{evaluation.split} distortion": f"{evaluation.distortion_nats:.2f}",
-        "active units": f"{evaluation.active_units} of {len(evaluation.kl_per_dimension_nats)}",
-    }
+    if evaluation.rate_nats is not None:
+        rows[f"{evaluation.split} rate"] = f"{evaluation.rate_nats:.2f}"
+        rows[f"{evaluation.split} distortion"] = f"{evaluation.distortion_nats:.2f}"
+    if evaluation.squared_error is not None:
+        rows[f"{evaluation.split} squared error"] = f"{evaluation.squared_error:.4f}"
+    if evaluation.classification is not None:
+        rows[f"{evaluation.split} labels right"] = f"{evaluation.classification.accuracy:.2%}"
+    known = len(evaluation.kl_per_dimension_nats)  # 0 where the KL has no closed form
+    of_all = f" of {known}" if known else ""
+    return {**rows, "active units": f"{evaluation.active_units}{of_all}"}
 
 
 def format_bound(nats: float | None, error_nats: float | None) -> str:

@@ -28,7 +28,7 @@ def num_needed(vae: VAE) -> int:
 
 
 def start_from_marginal(vae: VAE, x: Float[Tensor, "batch channel height width"]) -> None:
-    """Fit the decoder's last biases to observations, shrink its last weights, and smooth its growth.
+    """Fit the decoder's last biases to observations, shrink its last weights, smooth its growth.
 
     Components of a mixture start apart from each other, by torch's ambient randomness.
 

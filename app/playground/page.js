@@ -48,20 +48,31 @@ async function listModels() {
   if (names.length) await choose();
 }
 
+// What the chosen model can do, by the operations' names.
+let offered = new Set();
+
 async function choose() {
   const model = await (await call(modelPath())).json();
+  offered = new Set(model.operations.map((operation) => operation.name));
+  const takesLabels = model.capabilities.includes("labels");
+  $("labelled").hidden = !takesLabels;
+  $("label").replaceChildren(new Option("any", ""));
+  if (takesLabels) $("label").append(...model.labels.map((name) => new Option(name, name)));
   const [channels, height, width] = model.image_shape;
   $("about").textContent =
     `${model.name}, version ${model.version}: ${width} × ${height} pixels, ` +
     `${channels === 1 ? "grey" : "colour"}, ${model.latent_shape.join(" × ")} latents, ` +
     `likelihood ${model.likelihood.kind.replaceAll("_", " ")}.`;
-  await draw();
+  for (const id of ["draw", "own"]) $(id).disabled = !offered.has("sample");
+  if (offered.has("sample")) await draw();
+  else $("samples").removeAttribute("src");
   if (picture) await score(picture);
 }
 
 async function draw() {
   $("warmth").textContent = $("temperature").value;
   const query = new URLSearchParams({ seed: $("seed").value, temperature: $("temperature").value });
+  if ($("label").value) query.set("label", $("label").value);
   const response = await call(`${modelPath()}/sample?${query}`, { headers: { Accept: "image/png" } });
   show($("samples"), await response.blob());
 }
@@ -76,31 +87,49 @@ async function score(given) {
   body.append("images", picture, "picture");
   const query = new URLSearchParams({ invert: $("invert").checked });
   const post = { method: "POST", body };
+  const rows = [];
   try {
-    const image = await call(`${modelPath()}/reconstruct?${query}&format=png`, post);
-    show($("reconstruction"), await image.blob());
-    report(await (await call(`${modelPath()}/elbo?${query}&seed=1`, post)).json());
+    if (offered.has("reconstruct")) {
+      const image = await call(`${modelPath()}/reconstruct?${query}&format=png`, post);
+      show($("reconstruction"), await image.blob());
+    }
+    if (offered.has("classify")) {
+      const answer = await (await call(`${modelPath()}/classify?${query}&seed=1`, post)).json();
+      rows.push(classRow(answer));
+      showSteps(answer);
+    }
+    if (offered.has("elbo")) {
+      const answer = await (await call(`${modelPath()}/elbo?${query}&seed=1`, post)).json();
+      rows.push(...scoreRows(answer.results[0]));
+      showSteps(answer);
+    }
   } catch (error) {
     $("steps").textContent = "";
     throw error;
   }
+  $("scores").replaceChildren(...rows.map((cells) => {
+    const row = document.createElement("tr");
+    for (const cell of cells) row.insertCell().textContent = cell;
+    return row;
+  }));
 }
 
-function report(answer) {
-  const [result] = answer.results;
-  $("steps").textContent = `Done before the model saw it: ${answer.preprocessing[0].join(", ") || "nothing"}.`;
-  const rows = [
+function showSteps({ preprocessing: [steps] }) {
+  $("steps").textContent = `Done before the model saw it: ${steps.join(", ") || "nothing"}.`;
+}
+
+function classRow({ method, results: [{ label, probabilities }] }) {
+  return ["class", label, `probability ${number(Math.max(...probabilities), 3)}, by ${method}`];
+}
+
+function scoreRows(result) {
+  return [
     ["ELBO", nats(result.elbo_nats), `± ${nats(result.standard_error_nats)} (${result.num_samples} samples); a lower bound on log p(x), higher is better`],
     ["expected log-likelihood", nats(result.expected_log_likelihood_nats), "how well latents of the picture explain it"],
     ["− KL", nats(-result.kl_nats), "what those latents cost; the two add up to the ELBO"],
     ["bits per dim", number(result.bits_per_dim, 3), result.bits_per_dim_reason || "−ELBO per pixel in bits: an upper bound, lower is better"],
     ["percentile", number(result.percentile, 1), result.percentile_reason || `% of ${result.reference_n} test images have a lower ELBO`],
   ];
-  $("scores").replaceChildren(...rows.map((cells) => {
-    const row = document.createElement("tr");
-    for (const cell of cells) row.insertCell().textContent = cell;
-    return row;
-  }));
 }
 
 const number = (value, digits) => (value === null ? "none" : value.toFixed(digits));
@@ -118,7 +147,7 @@ $("draw").addEventListener("click", () => attempt(async () => {
   $("seed").value = Number($("seed").value) + 1;
   await draw();
 }));
-for (const id of ["seed", "temperature"]) $(id).addEventListener("change", () => attempt(draw));
+for (const id of ["seed", "temperature", "label"]) $(id).addEventListener("change", () => attempt(draw));
 $("temperature").addEventListener("input", () => { $("warmth").textContent = $("temperature").value; });
 $("own").addEventListener("click", () => attempt(takeSample));
 $("file").addEventListener("change", () => attempt(async () => {

@@ -19,6 +19,7 @@ from tests import oracle
 
 SIDE = 8
 LATENTS = 4
+LABELS = ("zero", "one", "two")
 REFERENCES = tuple(float(v) for v in np.linspace(-60.0, -20.0, 99))
 
 PROVENANCE = Provenance(
@@ -50,7 +51,13 @@ def evaluation(*references: Reference) -> Evaluation:
 
 
 def write_bundle(
-    repository: Path, name: str, version: int, vae: VAE, image: ImageSpec, *refs: Reference
+    repository: Path,
+    name: str,
+    version: int,
+    vae: VAE,
+    image: ImageSpec,
+    *refs: Reference,
+    labels: tuple[str, ...] = (),
 ) -> None:
     """One bundle, with its parity inputs drawn as the likelihood has them."""
     top = 1.0 if image.values == "unit" else image.levels - 1
@@ -60,7 +67,12 @@ def write_bundle(
         repository / name / str(version),
         vae=vae,
         config=BundleConfig(
-            name=name, version=version, vae=vae.config, image=image, provenance=PROVENANCE
+            name=name,
+            version=version,
+            vae=vae.config,
+            image=image,
+            labels=labels,
+            provenance=PROVENANCE,
         ),
         evaluation=evaluation(*refs),
         card="# A test's model\n",
@@ -91,7 +103,7 @@ def binary_vae(seed: int = 0) -> VAE:
 
 
 def make_repository(path: Path) -> Path:
-    """`mnist` (2 versions, binary), `colour` (3 channels) and `oracle` (linear-Gaussian)."""
+    """`mnist` (2 versions, binary), `colour`, `labels` and `oracle` (linear-Gaussian)."""
     binary = ImageSpec(channels=1, height=SIDE, width=SIDE, levels=2, binarization="stochastic")
     references = (
         Reference(estimator="elbo", num_samples=100, values_nats=REFERENCES),
@@ -108,6 +120,16 @@ def make_repository(path: Path) -> Path:
     )
     spec = ImageSpec(channels=3, height=6, width=5)
     write_bundle(path, "colour", 1, random_vae(colour), spec)
+    labelled = VAEConfig(
+        image_shape=(1, SIDE, SIDE),
+        latent_shape=(LATENTS,),
+        num_labels=len(LABELS),
+        likelihood=BernoulliConfig(),
+        encoder=MLPConfig(hidden=(16,)),
+        decoder=MLPConfig(hidden=(16,)),
+        classifier=MLPConfig(hidden=(16,)),
+    )
+    write_bundle(path, "labels", 1, random_vae(labelled), binary, *references, labels=LABELS)
     exact = oracle.instance("medium", dtype=torch.float32)
     write_bundle(path, "oracle", 1, exact.vae, oracle.IMAGE_SPEC["medium"])
     return path

@@ -18,9 +18,11 @@ from app.cli import app, main
 from app.middleware import hash_key
 from app.operations import OPERATIONS
 from app.settings import Settings
+from models.config import ImageSpec
 from tests.app.pictures import binary, encoded, npy, npz, read_npy, read_npz, read_picture
-from tests.app.repository import LATENTS, SIDE
+from tests.app.repository import LABELS, LATENTS, SIDE, random_vae, write_bundle
 from tests.app.serving import Served, serving
+from tests.models.family_cases import family
 
 Vae = Callable[..., Result]
 
@@ -107,10 +109,11 @@ def test_in_process_and_by_url_give_the_same_numbers(
     (tmp_path / "z.npy").write_bytes(npy(np.ones((2, LATENTS))))
     takes = OPERATIONS[operation].takes
     inputs = [] if not takes else ["in"] if "images" in takes else ["z.npy"]
-    seed = [] if operation == "interpolate" else ["--seed", "3"]
+    options = [] if operation == "interpolate" else ["--seed", "3"]
+    options += ["--model", "labels"] if operation == "classify" else []
     answers = []
     for where in ([], ["--url", served.url]):
-        done(vae(operation, *inputs, *seed, *where, "-o", "out.npz"))
+        done(vae(operation, *inputs, *options, *where, "-o", "out.npz"))
         answers.append(read_npz((tmp_path / "out.npz").read_bytes()))
     assert answers[0].keys() == answers[1].keys()
     for name in answers[0]:
@@ -154,6 +157,51 @@ def test_parquet_has_the_tables_rows_with_their_types(vae: Vae, tmp_path: Path) 
     assert all(value is None or isinstance(value, str) for value in table["percentile_reason"])
     rows = list(csv.DictReader(io.StringIO((tmp_path / "s.csv").read_text())))
     assert [float(row["elbo_nats"]) for row in rows] == table["elbo_nats"]
+
+
+def test_classes_are_a_table_with_a_column_for_each_label(vae: Vae, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "in")
+    asked = ["classify", "in", "--model", "labels"]
+    table = rows(done(vae(*asked)).stdout)
+    for row in table:
+        shares = {label: float(row[f"probabilities_{label}"]) for label in LABELS}
+        assert sum(shares.values()) == pytest.approx(1)
+        assert row["label"] == max(shares, key=lambda label: shares[label])
+    for size in ("1", "32"):
+        done(vae(*asked, "-o", f"{size}.json", "--batch-size", size))
+    one, all_ = (json.loads((tmp_path / f"{size}.json").read_text()) for size in ("1", "32"))
+    assert one == all_
+    assert one["labels"] == list(LABELS)
+    assert [result["label"] for result in one["results"]] == [row["label"] for row in table]
+
+
+def test_a_label_is_chosen_and_the_one_used_is_written(vae: Vae, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "in")
+    done(vae("sample", "--model", "labels", "--label", "two", "--n", "3", "-o", "s.json"))
+    done(vae("elbo", "in", "--model", "labels", "-o", "free.json"))
+    done(vae("elbo", "in", "--model", "labels", "--label", "one", "-o", "given.json"))
+    table = rows(done(vae("encode", "in", "--model", "labels")).stdout)
+    answers = {
+        name: json.loads((tmp_path / f"{name}.json").read_text()) for name in ("s", "free", "given")
+    }
+    assert answers["s"]["label_used"] == ["two"] * 3
+    assert answers["free"]["label_used"] is None
+    assert answers["given"]["label_used"] == ["one"] * 3
+    assert {row["label_used"] for row in table} <= set(LABELS)
+    assert "one, two" in str(vae("sample", "--model", "labels", "--label", "x").exception)
+
+
+def test_layers_of_latents_are_written_once(
+    vae: Vae, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = ImageSpec(channels=1, height=4, width=4, levels=2, binarization="threshold")
+    write_bundle(tmp_path / "models", "layers", 1, random_vae(family("two-layers")), image)
+    monkeypatch.setenv("VAE_MODEL_REPOSITORY", str(tmp_path / "models"))
+    write_pictures(tmp_path / "in")
+    done(vae("encode", "in", "-o", "z.json", "--batch-size", "2"))
+    answer = json.loads((tmp_path / "z.json").read_text())
+    assert [group["name"] for group in answer["groups"]] == ["z1", "z2"]
+    assert len(answer["mean"]) == 3
 
 
 # Images ----------------------------------------------------------------------------------------

@@ -1,12 +1,10 @@
-"""Operations on arrays: the oracle through the service, paths, and what is not finite."""
-
-import math
+"""Operations on arrays: the oracle through the service."""
 
 import numpy as np
 import pytest
 from torch import Tensor
 
-from app.compute import COMPUTE, _why_null, spherical_path
+from app.compute import COMPUTE
 from app.operations import OPERATIONS
 from tests import oracle
 from tests.app.conftest import ClientFactory
@@ -65,28 +63,3 @@ async def test_the_oracles_posterior_is_the_exact_one(open_client: ClientFactory
 
 def test_every_operation_has_its_computation() -> None:
     assert COMPUTE.keys() == OPERATIONS.keys()
-
-
-def test_a_spherical_path_keeps_to_the_arc_and_changes_the_norm_linearly() -> None:
-    start, end = np.array([2.0, 0.0]), np.array([0.0, 4.0])
-    path = spherical_path(start, end)
-    np.testing.assert_allclose(path(0.0), start, atol=1e-12)
-    np.testing.assert_allclose(path(1.0), end, atol=1e-12)
-    np.testing.assert_allclose(path(0.5), 3 * np.array([1, 1]) / math.sqrt(2))
-
-
-@pytest.mark.parametrize(
-    ("start", "end"),
-    [([0.0, 0.0], [1.0, 0.0]), ([1.0, 1.0], [2.0, 2.0]), ([1.0, 0.0], [-1.0, 0.0])],
-)
-def test_a_spherical_path_is_straight_where_there_is_no_one_arc(
-    start: list[float], end: list[float]
-) -> None:
-    middle = spherical_path(np.array(start), np.array(end))(0.5)
-    np.testing.assert_allclose(middle, (np.array(start) + np.array(end)) / 2)
-
-
-def test_a_number_that_is_not_finite_has_its_reason() -> None:
-    assert "not finite" in str(_why_null(-math.inf, 1.0))
-    assert "single sample" in str(_why_null(-1.0, math.nan))
-    assert _why_null(-1.0, 0.1) is None

@@ -27,6 +27,7 @@ async def test_models_are_listed_by_version_with_the_default(open_client: Client
     entries = [(m.name, m.version, m.default, m.status) for m in listed.models]
     assert entries == [
         ("colour", 1, False, "ready"),
+        ("labels", 1, False, "ready"),
         ("mnist", 1, False, "ready"),
         ("mnist", 2, True, "ready"),
         ("oracle", 1, False, "ready"),
@@ -43,7 +44,10 @@ async def test_a_model_says_what_it_is_and_can_do(open_client: ClientFactory) ->
     assert described.image_shape == [1, 8, 8]
     assert described.latent_shape == [4]
     assert described.is_mass is True
-    assert {operation.name for operation in described.operations} == set(OPERATIONS)
+    offered = {operation.name for operation in described.operations}
+    assert offered == set(OPERATIONS) - {"classify"}
+    assert described.lacks["classes"] == "it has neither labels nor the components of a mixture"
+    assert set(described.capabilities).isdisjoint(described.lacks)
     assert described.evaluation["references"][0] == {
         "estimator": "elbo",
         "num_samples": 100,
@@ -180,12 +184,12 @@ def test_every_reference_points_at_something(document: dict[str, Any]) -> None:
     assert not re.search(r"HTTPValidationError", str(document))
 
 
-@pytest.mark.parametrize("model", ["colour", "mnist", "oracle"])
+@pytest.mark.parametrize("model", ["colour", "mnist", "oracle", "labels"])
 async def test_examples_of_bodies_are_accepted(open_client: ClientFactory, model: str) -> None:
     async with open_client(default_model=model) as client:
         document = (await client.get("/openapi.json")).json()
         for name, described in described_operations(document).items():
-            if "requestBody" in described:
+            if "requestBody" in described and (name != "classify" or model == "labels"):
                 body = described["requestBody"]["content"]["application/json"]["example"]
                 response = await client.post(f"/v1/{name}", json=body)
                 assert response.status_code == 200, response.text
@@ -225,7 +229,7 @@ async def test_a_problems_type_says_what_it_means(open_client: ClientFactory) ->
 def test_the_start_page_calls_only_what_there_is(document: dict[str, Any]) -> None:
     script = (PLAYGROUND / "page.js").read_text(encoding="utf-8")
     called = set(re.findall(r"\$\{modelPath\(\)\}/([\w-]+)", script))
-    assert called == {"sample", "reconstruct", "elbo"}
+    assert called == {"sample", "reconstruct", "elbo", "classify"}
     assert called <= set(OPERATIONS)
     assert "/v1/models" in document["paths"]
     ids = set(re.findall(r'\$\("(\w+)"\)', script))

@@ -84,7 +84,7 @@ def inputs_of(vae):
 
 def save(path, vae, **fields):
     arguments = dict(
-        config=config_of(vae.config),
+        config=fields.get("config") or config_of(vae.config),
         evaluation=EVALUATION,
         card="# Tiny\n",
         pictures={"samples.png": b"not really a picture"},

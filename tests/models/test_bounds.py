@@ -21,12 +21,15 @@ from models.bounds import (
     iwae_bound,
     kl_divergence,
     kl_per_dimension,
+    log_ratios,
     rate,
     run_steps,
 )
 from models.errors import InputError, OutOfSupport, ShapeMismatch, UnsupportedOperation
 from models.noise import BatchNoise
 from models.normals import DiagonalNormal
+from models.vae import VAE
+from tests.models.family_cases import family
 from tests.oracle import instance
 
 NAMES = ["easy", "medium", "hard"]
@@ -98,6 +101,44 @@ def test_a_kl_without_closed_form_is_refused():
     assert not has_analytic_kl(q, p)
     with pytest.raises(UnsupportedOperation, match="DiagonalNormal and Independent"):
         kl_divergence(q, p)
+
+
+@pytest.mark.parametrize("name", ["mixture", "vamp", "full-mixture", "two-layers", "ladder"])
+def test_an_analytic_kl_that_is_not_there_is_refused_before_anything_is_decoded(name):
+    vae = VAE(family(name)).eval()
+    vae.decoder.register_forward_hook(lambda *_: pytest.fail("the decoder ran"))
+    with pytest.raises(UnsupportedOperation, match="Use the Monte Carlo form"):
+        estimate_elbo(vae, torch.zeros(2, 1, 4, 4), num_samples=2, seed=0, kl_method="analytic")
+
+
+@pytest.mark.parametrize("name", ["mixture", "vamp", "full-mixture", "two-layers", "ladder"])
+def test_a_kl_without_closed_form_is_the_mean_log_ratio(name):
+    vae = VAE(family(name)).double().freeze()
+    x = torch.ones(3, 1, 4, 4, dtype=torch.float64)
+    e = estimate_elbo(vae, x, num_samples=30, seed=4)
+    q, p = vae.posterior(x), vae.prior()
+    z = q.from_noise(BatchNoise(4, 3, "posterior").draw_for(q, 30, dtype=torch.float64))
+    ratios = log_ratios(q, p, z)
+    assert (e.kl_method, e.num_samples) == ("monte_carlo", 30)
+    assert ratios.shape == (30, 3, len(vae.config.latent_groups) or 1)
+    by_hand = (q.log_prob(z) - p.log_prob(z)).mean(0)
+    torch.testing.assert_close(ratios.sum(-1).mean(0), by_hand, rtol=1e-12, atol=1e-13)
+    torch.testing.assert_close(e.kl_nats, by_hand, rtol=1e-12, atol=1e-13)
+    assert (e.kl_per_group_nats is not None) == bool(vae.config.latent_groups)
+
+
+@pytest.mark.parametrize("name", ["full", "label-prior"])
+def test_a_closed_form_is_taken_where_there_is_one(name):
+    vae = VAE(family(name)).double().freeze()
+    x = torch.ones(3, 1, 4, 4, dtype=torch.float64)
+    y = torch.tensor([0, 1, 2]) if vae.num_labels else None
+    e = estimate_elbo(vae, x, num_samples=3000, seed=4, y=y)
+    sampled = estimate_elbo(vae, x, num_samples=3000, seed=4, y=y, kl_method="monte_carlo")
+    assert e.kl_method == "analytic"
+    exact = kl_divergence(vae.posterior(x, y), vae.prior(y))
+    torch.testing.assert_close(e.kl_nats, exact, rtol=1e-13, atol=0)
+    error = (e.standard_error_nats**2 + sampled.standard_error_nats**2).sqrt()
+    assert bool(((e.elbo_nats - sampled.elbo_nats).abs() < 4 * error).all())
 
 
 # ELBO

@@ -1,8 +1,12 @@
 """Configs refuse what they do not know, and parts that do not fit."""
 
+import math
+
 import pytest
+import torch
 from pydantic import ValidationError
 
+from models.bounds import estimate_elbo
 from models.config import (
     BernoulliConfig,
     ContinuousBernoulliConfig,
@@ -14,8 +18,11 @@ from models.config import (
     MLPConfig,
     NormalConfig,
     VAEConfig,
+    _refusals,
     check_fit,
 )
+from models.vae import VAE
+from tests.models.family_cases import FAMILIES, family
 
 LIKELIHOODS = [
     BernoulliConfig(),
@@ -164,3 +171,179 @@ def test_a_fitting_image_spec_is_accepted(likelihood, fields):
 def test_an_image_spec_that_does_not_fit_is_refused(likelihood, fields, message):
     with pytest.raises(ValueError, match=message):
         check_fit(vae_config(likelihood=likelihood), spec(**fields))
+
+
+# Parts that do not go together
+
+
+GROUPS = dict(latent_shape=(5,), latent_groups=((3,), (2,)))
+TOP_DOWN = {"kind": "top_down"}
+LADDER = {"kind": "ladder"}
+CONV = {"kind": "conv"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (dict(encoder=None), "Every posterior but the enumerated one needs an encoder"),
+        (
+            dict(prior={"kind": "categorical"}, posterior={"kind": "enumerated"}),
+            "Every posterior but the enumerated one needs an encoder, and that one has none",
+        ),
+        (
+            dict(prior={"kind": "categorical"}),
+            "A categorical prior and an enumerated posterior come together",
+        ),
+        (
+            dict(posterior={"kind": "enumerated"}, encoder=None),
+            "A categorical prior and an enumerated posterior come together",
+        ),
+        (dict(prior={"kind": "none"}), "An autoencoder has no prior, a point for a posterior"),
+        (dict(posterior={"kind": "point"}), "An autoencoder has no prior"),
+        (dict(likelihood={"kind": "point"}), "An autoencoder has no prior"),
+        (GROUPS, "Groups of latents need a top_down prior and a bottom_up or ladder posterior"),
+        (dict(prior=TOP_DOWN), "Groups of latents need a top_down prior"),
+        (dict(posterior=LADDER), "Groups of latents need a top_down prior"),
+        (dict(**GROUPS, prior=TOP_DOWN), "Groups of latents need a top_down prior"),
+        (
+            dict(**GROUPS, prior=TOP_DOWN, posterior={"kind": "full_normal"}),
+            "Groups of latents need a top_down prior",
+        ),
+        (
+            dict(GROUPS, latent_shape=(6,), prior=TOP_DOWN, posterior=LADDER),
+            r"At least two groups, flattened and joined, are the latent.*latent_shape = \[5\]",
+        ),
+        (
+            dict(latent_shape=(3,), latent_groups=((3,),), prior=TOP_DOWN, posterior=LADDER),
+            "At least two groups",
+        ),
+        (
+            dict(**GROUPS, prior={**TOP_DOWN, "network": CONV}, posterior=LADDER),
+            r"A conv network between groups makes planes.*\(channel, height, width\).*take an mlp",
+        ),
+        (
+            dict(**GROUPS, prior=TOP_DOWN, posterior={**LADDER, "network": CONV}),
+            "A conv network between groups makes planes",
+        ),
+        (
+            dict(latent_shape=(2, 2), posterior={"kind": "full_normal"}),
+            r"A full normal and a categorical latent have one axis.*latent_shape = \[L\]",
+        ),
+        (
+            dict(
+                latent_shape=(2, 2),
+                prior={"kind": "categorical"},
+                posterior={"kind": "enumerated"},
+                encoder=None,
+            ),
+            "A full normal and a categorical latent have one axis",
+        ),
+        (
+            dict(prior={"kind": "vamp"}, posterior={"kind": "full_normal"}),
+            "A VampPrior is a mixture of diagonal posteriors.*take the prior 'mixture'",
+        ),
+        (dict(prior={"kind": "label_normal"}), r"A prior p\(z\|y\) needs labels"),
+        (dict(classifier=MLPConfig()), r"A classifier q\(y\|x\) needs labels"),
+        (dict(num_labels=3, prior={"kind": "vamp"}), "Pseudo-inputs have no labels"),
+        (
+            dict(
+                num_labels=3,
+                prior={"kind": "categorical"},
+                posterior={"kind": "enumerated"},
+                encoder=None,
+            ),
+            "nor have mixtures and autoencoders here.*leave the labels out",
+        ),
+        (
+            dict(
+                num_labels=3,
+                prior={"kind": "none"},
+                posterior={"kind": "point"},
+                likelihood={"kind": "point"},
+            ),
+            "nor have mixtures and autoencoders here",
+        ),
+        (dict(num_labels=1), "Labels are at least two.*to 0 or more than 1"),
+        (
+            dict(num_labels=2, label_probabilities=(0.2, 0.3, 0.5)),
+            "The labels' probabilities are one for each label and sum to 1",
+        ),
+        (dict(num_labels=2, label_probabilities=(0.2, 0.3)), "one for each label and sum to 1"),
+        (dict(label_probabilities=(1.0,)), "one for each label and sum to 1"),
+    ],
+)
+def test_parts_that_do_not_go_together_are_refused_with_the_reason(fields, message):
+    with pytest.raises(ValidationError, match=message) as caught:
+        vae_config(**fields)
+    assert "received prior " in str(caught.value)
+    assert f"num_labels {fields.get('num_labels', 0)}." in str(caught.value)
+
+
+def test_every_refusal_is_tested():
+    invariants = {words for _, words, _ in _refusals(vae_config())}
+    (marker,) = (
+        m
+        for m in test_parts_that_do_not_go_together_are_refused_with_the_reason.pytestmark
+        if m.name == "parametrize"
+    )
+    found = set()
+    for fields, _ in marker.args[1]:
+        with pytest.raises(ValidationError) as caught:
+            vae_config(**fields)
+        found |= {words for words in invariants if words in str(caught.value)}
+    assert found == invariants
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_survives_json(name):
+    config = family(name)
+    assert VAEConfig.model_validate_json(config.model_dump_json(), strict=True) == config
+
+
+@pytest.mark.parametrize("prior", ["standard_normal", "mixture", "vamp", "label_normal"])
+@pytest.mark.parametrize("posterior", ["diagonal_normal", "full_normal"])
+@pytest.mark.parametrize("num_labels", [0, 3])
+@pytest.mark.parametrize("latent_shape", [(2,), (2, 2)])
+def test_what_a_config_accepts_can_be_built(prior, posterior, num_labels, latent_shape):
+    fields = dict(
+        prior={"kind": prior},
+        posterior={"kind": posterior},
+        num_labels=num_labels,
+        latent_shape=latent_shape,
+        classifier=MLPConfig() if num_labels else None,
+    )
+    try:
+        config = vae_config(**fields)
+    except ValidationError:
+        return
+    vae = VAE(config).eval()
+    x = torch.zeros(2, *config.image_shape)
+    assert bool(estimate_elbo(vae, x, num_samples=2, seed=0).elbo_nats.isfinite().all())
+
+
+@pytest.mark.parametrize("network", [MLPConfig(hidden=(3,)), ConvConfig()], ids=["mlp", "conv"])
+@pytest.mark.parametrize("posterior", ["bottom_up", "ladder"])
+@pytest.mark.parametrize("groups", [((3,), (2,)), ((2, 2, 2), (3,)), ((2, 2, 2), (1, 2, 2), (1,))])
+def test_what_a_config_of_groups_accepts_can_be_built(groups, posterior, network):
+    fields = dict(
+        latent_shape=(sum(math.prod(group) for group in groups),),
+        latent_groups=groups,
+        prior={"kind": "top_down", "network": network},
+        posterior={"kind": posterior, "network": network},
+        image_shape=(1, 8, 8),
+    )
+    try:
+        config = vae_config(**fields)
+    except ValidationError:
+        assert (network.kind, len(groups[0])) == ("conv", 1)
+        return
+    vae = VAE(config).eval()
+    x = torch.zeros(2, *config.image_shape)
+    assert bool(estimate_elbo(vae, x, num_samples=2, seed=0).elbo_nats.isfinite().all())
+
+
+def test_an_autoencoders_image_spec_has_unit_values():
+    config = family("autoencoder", image_shape=(1, 4, 3))
+    check_fit(config, spec(values="unit"))
+    with pytest.raises(ValueError, match="A point likelihood takes unit values"):
+        check_fit(config, spec())

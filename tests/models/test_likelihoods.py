@@ -123,7 +123,7 @@ def test_masses_and_densities_say_which_they_are():
 # Normal
 
 
-@pytest.mark.parametrize("scale", ["fixed", "per_image", "per_pixel"])
+@pytest.mark.parametrize("scale", ["fixed", "learned", "per_image", "per_pixel"])
 def test_normal_is_torchs(scale):
     module, _, d = make(NormalConfig(scale=scale, fixed_scale=0.7), COLOUR_SHAPE)
     x = observations(module, COLOUR_SHAPE, 4)
@@ -139,16 +139,24 @@ def test_the_per_image_scale_is_one_number_per_image():
     assert len(set(per_image[:, 0].tolist())) == 4
 
 
+def test_the_learned_scale_is_one_number_for_all_that_the_decoder_does_not_make():
+    module, params, d = make(NormalConfig(scale="learned"), COLOUR_SHAPE)
+    assert params.shape[1] == 3
+    assert len(set(d.scale.flatten().tolist())) == 1
+    d.log_prob(observations(module, COLOUR_SHAPE, 4)).sum().backward()
+    assert float(module.raw_scale.grad) != 0
+
+
 def test_the_per_pixel_scale_is_a_number_per_element():
     _, _, d = make(NormalConfig(scale="per_pixel"), COLOUR_SHAPE)
     assert len(set(d.scale.flatten().tolist())) == d.scale.numel()
 
 
-@pytest.mark.parametrize("scale", ["fixed", "per_image", "per_pixel"])
+@pytest.mark.parametrize("scale", ["fixed", "learned", "per_image", "per_pixel"])
 @pytest.mark.parametrize("start", [1e-6, 0.05, 1.0, 30.0, 1e4])
 def test_the_scale_starts_at_the_fixed_scale(scale, start):
     config = NormalConfig(scale=scale, fixed_scale=start)
-    module = LIKELIHOODS["normal"](config, COLOUR_SHAPE)
+    module = LIKELIHOODS["normal"](config, COLOUR_SHAPE).double()
     d = module(torch.zeros(2, module.num_params, 2, 2, dtype=torch.float64))
     torch.testing.assert_close(d.scale, torch.full_like(d.scale, start), rtol=1e-9, atol=0)
 

@@ -1,5 +1,6 @@
 """Encoder and decoder bodies: any size, rows that do not see each other, nothing left unused."""
 
+import re
 from typing import get_args
 
 import pytest
@@ -7,8 +8,8 @@ import torch
 from torch import nn
 
 from models.config import ConvConfig, GatedMLPConfig, MLPConfig, NetworkConfig
-from models.errors import ShapeMismatch
-from models.networks import ACTIVATIONS, MIN_ROWS, NETWORKS, Grow
+from models.errors import ConfigError, ShapeMismatch
+from models.networks import ACTIVATIONS, MIN_ROWS, NETWORKS, Dense, Grow
 
 CONFIGS = [
     MLPConfig(hidden=()),
@@ -181,6 +182,43 @@ def test_dropout_acts_in_training_only(kind):
             assert torch.equal(network(inputs), network(inputs))
             network.train()
             assert torch.equal(network(inputs), network(inputs)) == (config.dropout == 0)
+
+
+@pytest.mark.parametrize("out_shape", [(2, 6, 4, 7), (2, 1, 4, 7)], ids=str)
+def test_outputs_of_the_deepest_resolution_come_from_a_convolution(out_shape):
+    encoder = NETWORKS["conv"][0](ConvConfig(channels=(6,), blocks=(1,)), (1, 7, 13), out_shape)
+    assert isinstance(encoder.body[-1], nn.Conv2d)
+    inputs = torch.zeros(3, 1, 7, 13)
+    outputs = encoder(inputs)
+    assert outputs.shape == (3, *out_shape)
+    inputs[..., -1, -1] = 1  # far from the first place
+    assert torch.equal(encoder(inputs)[..., 0, 0], outputs[..., 0, 0])
+
+
+def test_inputs_of_the_deepest_resolution_go_through_a_convolution():
+    decoder = NETWORKS["conv"][1](ConvConfig(channels=(6,), blocks=(0,)), (5, 4, 7), (1, 7, 13))
+    assert [type(layer) for layer in decoder.body[:2]] == [nn.Flatten, nn.Conv2d]
+    inputs = torch.zeros(3, 5, 4, 7)
+    outputs = decoder(inputs)
+    assert outputs.shape == (3, 1, 7, 13)
+    inputs[..., -1, -1] = 1
+    assert torch.equal(decoder(inputs)[..., 0, 0], outputs[..., 0, 0])
+
+
+def test_a_latent_that_only_looks_like_planes_comes_from_a_dense_layer():
+    # Location and scale of two numbers, (2, 2), where the deepest resolution is (2, 2) too.
+    encoder, decoder = networks(
+        ConvConfig(channels=(6,), blocks=(1,)), size=(4, 4), latent_shape=(2,)
+    )
+    assert isinstance(encoder.body[-1], Dense)
+    assert isinstance(decoder.body[1], Dense)
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 3)], ids=str)
+def test_a_conv_network_of_what_has_no_planes_is_refused(shape):
+    for make in NETWORKS["conv"]:
+        with pytest.raises(ConfigError, match=rf"received the shape {re.escape(str(shape))}"):
+            make(ConvConfig(), shape, shape)
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=name_of)

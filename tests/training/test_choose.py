@@ -53,6 +53,7 @@ def shape(chosen: Chosen) -> tuple[int, int, int]:
 
 
 MIXED = {(100, 100): 1500, (300, 200): 1200, (480, 640): 1300}
+FEW = {size: count // 10 for size, count in MIXED.items()}
 WIDE = {(90, 120): 1500, (480, 640): 1200, (960, 1280): 300}
 
 
@@ -64,7 +65,7 @@ WIDE = {(90, 120): 1500, (480, 640): 1200, (960, 1280): 300}
         ({(65, 65): 500}, False, (1, 28, 28)),
         ({(65, 65): 5000}, False, (1, 64, 64)),
         (MIXED, True, (3, 64, 64)),
-        ({size: count // 10 for size, count in MIXED.items()}, True, (3, 32, 32)),
+        (FEW, True, (3, 32, 32)),
         ({(30, 30): 3000, (40, 50): 2500}, False, (1, 28, 28)),
         (WIDE, True, (3, 48, 64)),
         ({(height, width): 90 for width, height in WIDE}, True, (3, 32, 24)),
@@ -141,7 +142,25 @@ def test_a_run_reads_no_more_pixels_than_an_hour_allows(chosen, count, side):
 def test_only_colour_pictures_that_know_no_side_are_mirrored(chosen, colour, ratio, flip):
     description = seen(num_colour=5000 * colour, mirror_ratio=ratio)
     augmentation = chosen(description).recipe.augmentation
-    assert (augmentation.flip, augmentation.probability) == (flip, 0)
+    assert (augmentation.flip, augmentation.crop_pixels) == (flip, 0)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "plain", "pixels"),
+    [(FEW, False, 2), (FEW, True, 0), (MIXED, False, 0), ({(64, 64): 300}, False, 0)],
+)
+def test_only_few_pictures_of_many_sizes_that_fill_their_frame_are_cropped_at_random(
+    chosen, sizes, plain, pixels
+):
+    augmentation = chosen(seen(sizes=sizes, has_plain_border=plain)).recipe.augmentation
+    assert (augmentation.crop_pixels, augmentation.probability) == (pixels, float(pixels > 0))
+
+
+def test_crops_and_their_probability_agree_whichever_is_asked_for(chosen):
+    few = seen(sizes=FEW)
+    assert chosen(few, "augmentation.probability=0").recipe.augmentation.crop_pixels == 0
+    assert chosen(few, "augmentation.probability=0.5").recipe.augmentation.crop_pixels == 2
+    assert chosen(GREY, "augmentation.crop_pixels=3").recipe.augmentation.probability == 1
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,15 @@ import shutil
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 from rich.console import Console
 
+from models.bundle_schema import Classification, Evaluation
 from models.errors import ConfigError
-from training.compare import compare_runs
+from training.compare import compare_runs, validated
+from training.compare import test_results as evaluated
 from training.evaluate import EvaluationSettings
+from training.objective_config import ObjectiveConfig
 from training.run import STATE, append_line
 from training.trained import load_run
 
@@ -21,9 +25,9 @@ def other_dir(run_dir: Path) -> Path:
     shutil.copytree(run_dir, path)
     recipe = path / "recipe.toml"
     changed = recipe.read_text().replace("learning_rate = 0.001", "learning_rate = 0.002")
-    recipe.write_text(
-        changed.replace('kind = "elbo"\nnum_samples = 1', 'kind = "iwae"\nnum_samples = 5')
-    )
+    elbo = 'kind = "elbo"\nnum_samples = 1\nbeta = 1.0\nkl = "analytic"\nfree_bits_nats = 0.0'
+    assert elbo in changed
+    recipe.write_text(changed.replace(elbo, 'kind = "iwae"\nnum_samples = 5'))
     state = json.loads((path / STATE).read_text())
     for name in ("stopped_because", "best_validation_standard_error_nats"):
         del state[name]
@@ -82,6 +86,39 @@ def test_runs_of_one_name_are_told_apart_by_their_paths(run_dir: Path, tmp_path:
     shutil.copytree(run_dir, again)
     table = compare_runs([run_dir, again])
     assert [column.header for column in table.columns] == ["", str(run_dir), str(again)]
+
+
+@pytest.mark.parametrize(
+    ("objective", "words"),
+    [
+        ({"kind": "elbo"}, "ELBO"),
+        ({"kind": "elbo", "beta": 4.0}, "ELBO, beta = 4"),
+        ({"kind": "iwae", "num_samples": 7}, "IWAE, K = 7"),
+        ({"kind": "capacity", "capacity_nats": 8.0}, "ELBO, KL held at 8"),
+        ({"kind": "autoencoder"}, "-squared error"),
+        ({"kind": "m2"}, "ELBO"),
+    ],
+)
+def test_what_a_run_is_validated_by_is_named(objective: dict[str, object], words: str):
+    assert validated(TypeAdapter(ObjectiveConfig).validate_python(objective)) == words
+
+
+def test_an_evaluation_without_scores_has_rows_of_its_own():
+    found = Classification(method="bayes", num_samples=2, n=9, accuracy=0.5, standard_error=0.1)
+    evaluation = Evaluation(
+        dataset="digits",
+        split="test",
+        num_images=9,
+        estimates=(),
+        active_units=2,
+        squared_error=1.25,
+        classification=found,
+    )
+    assert evaluated(evaluation) == {
+        "test squared error": "1.2500",
+        "test labels right": "50.00%",
+        "active units": "2",
+    }
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path):
