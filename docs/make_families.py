@@ -35,8 +35,10 @@ def commands(page: str) -> list[list[str]]:
 
 
 def recipe_of(words: list[str]) -> Recipe:
-    """What `vae-lab train RECIPE --set ...` trains."""
+    """What `vae-lab train RECIPE --set ... --labels-per-class ...` trains."""
     overrides = [word for flag, word in pairwise(words) if flag == "--set"]
+    labels = [word for flag, word in pairwise(words) if flag == "--labels-per-class"]
+    overrides += [f"dataset.labels_per_class={word}" for word in labels]
     return load_recipe(find_recipe(words[2]), overrides=overrides)
 
 
