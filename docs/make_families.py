@@ -1,12 +1,12 @@
 """Writes the tables of families.md from runs, and its figures by the commands that it names.
 
     python docs/make_families.py            the tables
-    python docs/make_families.py --figures  every `vae-lab plot` command of the page, then the tables
+    python docs/make_families.py --figures  every `vae-lab plot` of the page, then the tables
 
 Start it where the page's training and evaluation commands were run. A table stands between two
 comments: `<!-- runs: NAME ... -->` (what `vae-lab evaluate` left in runs/NAME) or
-`<!-- differences: FILE -->` (what `vae-lab plot bounds --csv FILE` wrote), and `<!-- end -->`. A run
-that is not of the command on the page is refused.
+`<!-- differences: FILE -->` (what `vae-lab plot bounds --csv FILE` wrote), and `<!-- end -->`. A
+run that is not of the command on the page is refused.
 """
 
 import csv
@@ -15,6 +15,7 @@ import re
 import shlex
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 from models.bundle_schema import Estimate, Evaluation
@@ -34,8 +35,10 @@ def commands(page: str) -> list[list[str]]:
 
 
 def recipe_of(words: list[str]) -> Recipe:
-    """What `vae-lab train RECIPE --set ...` trains."""
-    overrides = [word for flag, word in zip(words, words[1:], strict=False) if flag == "--set"]
+    """What `vae-lab train RECIPE --set ... --labels-per-class ...` trains."""
+    overrides = [word for flag, word in pairwise(words) if flag == "--set"]
+    labels = [word for flag, word in pairwise(words) if flag == "--labels-per-class"]
+    overrides += [f"dataset.labels_per_class={word}" for word in labels]
     return load_recipe(find_recipe(words[2]), overrides=overrides)
 
 

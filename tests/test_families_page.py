@@ -1,9 +1,10 @@
-"""docs/families.md holds: its commands parse, its recipes resolve, its figures and tables are there."""
+"""docs/families.md holds: commands parse, recipes resolve, figures and tables are there."""
 
 import importlib.util
 import re
 from pathlib import Path
 from types import ModuleType
+from typing import get_args
 
 import click
 import pytest
@@ -11,6 +12,9 @@ import typer.main
 
 from training.cli import app
 from training.evaluate import EvaluationSettings
+from training.objective_config import ClassicalKind
+from training.plot_cli import write_csv
+from training.studies import BoundsRow
 from training.trained import load_run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -64,7 +68,9 @@ def test_every_plotted_or_tabled_run_is_trained_by_a_command_of_the_page() -> No
 
 
 def test_the_page_states_seed_and_epochs_of_its_runs() -> None:
-    iterated = [recipe for recipe in TRAINED if recipe.objective.kind not in maker.CLASSICAL]
+    iterated = [
+        recipe for recipe in TRAINED if recipe.objective.kind not in get_args(ClassicalKind)
+    ]
     assert {recipe.seed for recipe in TRAINED} == {1}
     assert {recipe.training.epochs for recipe in iterated} == {60}
     assert "seed 1, 60 epochs" in PAGE
@@ -107,3 +113,17 @@ def test_tables_are_made_of_evaluations_of_the_very_recipe(run_dir: Path) -> Non
     other = run.recipe.model_copy(update={"seed": 6})
     with pytest.raises(SystemExit, match="was not trained by the command on the page"):
         maker.results([("tiny", other)], run_dir.parent)
+
+
+def test_differences_are_those_that_plot_bounds_wrote(tmp_path: Path) -> None:
+    zeros = [0.0] * 6
+    rows = [
+        BoundsRow("first", 9, -85.0, 0.7, "IWAE, K = 100", -83.0, 0.6, *zeros),
+        BoundsRow("b", 9, -88.0, 0.8, "IWAE, K = 100", -84.0, 0.6, -3.0, -3.5, -2.5, 1.0, 0.8, 1.2),
+    ]
+    write_csv(tmp_path / "bounds.csv", rows)
+    assert maker.differences(tmp_path / "bounds.csv") == [
+        "| less `first`, on the same images | ELBO | IWAE, K = 100 |",
+        "|---|---|---|",
+        "| `b` | -3.00 (-3.50 to -2.50) | +1.00 (+0.80 to +1.20) |",
+    ]

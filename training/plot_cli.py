@@ -66,9 +66,10 @@ def bounds(
     from training import plots, studies
 
     subjects = _load(sources, data_dir, images)
-    rows = studies.compare_bounds(
-        subjects, elbo_samples=elbo_samples, iwae_samples=iwae_samples, seed=seed
-    )
+    with Console().status("Scoring ..."):
+        rows = studies.compare_bounds(
+            subjects, elbo_samples=elbo_samples, iwae_samples=iwae_samples, seed=seed
+        )
     title = f"{_names(subjects)}\n{subjects[0].data()}"
     _show("bounds", rows, plots.bounds(rows, title=title), output, csv)
 
@@ -89,7 +90,8 @@ def rate_distortion(
     from training import plots, studies
 
     subjects = _load(runs, data_dir, images)
-    rows = studies.rate_distortion(subjects, num_samples=elbo_samples)
+    with Console().status("Scoring ..."):
+        rows = studies.rate_distortion(subjects, num_samples=elbo_samples)
     title = f"{_names(subjects)}\n{subjects[0].data()}"
     _show("rate-distortion", rows, plots.rate_distortion(rows, title=title), output, csv)
 
@@ -194,18 +196,21 @@ def gradient_variance(
     Of the ELBO: reparameterised, and score function with and without a baseline. Of the IWAE bound:
     plain, and doubly reparameterised (dreg).
 
+    Half a minute for the digits on one core, some minutes for MNIST.
+
     Example: vae-lab plot gradient-variance models/pretrained/digits/1
     """
     from training import gradients, plots
 
     (subject,) = _load([source], data_dir, 0)
-    rows = gradients.gradient_variance(
-        subject,
-        num_images=images,
-        num_samples=sorted(set(samples or (1, 4, 16))),
-        draws=draws,
-        seed=seed,
-    )
+    with Console().status("Differentiating ..."):
+        rows = gradients.gradient_variance(
+            subject,
+            num_images=images,
+            num_samples=sorted(set(samples or (1, 4, 16))),
+            draws=draws,
+            seed=seed,
+        )
     count = min(images, len(subject.x))
     title = (
         f"{subject.name}: {subject.dataset.name}, test split, a batch of n = {count}, "
@@ -232,9 +237,10 @@ def iwae_gap(
     from training import plots, studies
 
     subjects = _load(runs, data_dir, images)
-    rows = studies.iwae_gap(
-        subjects, elbo_samples=elbo_samples, iwae_samples=iwae_samples, seed=seed
-    )
+    with Console().status("Scoring ..."):
+        rows = studies.iwae_gap(
+            subjects, elbo_samples=elbo_samples, iwae_samples=iwae_samples, seed=seed
+        )
     title = f"{_names(subjects)}\n{subjects[0].data()}"
     _show("iwae-gap", rows, plots.iwae_gap(rows, title=title), output, csv)
 
@@ -256,7 +262,8 @@ def label_accuracy(
     from training import plots, studies
 
     subjects = _load(runs, data_dir, images)
-    rows = studies.label_accuracy(subjects)
+    with Console().status("Classifying ..."):
+        rows = studies.label_accuracy(subjects)
     title = f"{_names(subjects)}\n{subjects[0].data()}"
     _show("label-accuracy", rows, plots.label_accuracy(rows, title=title), output, csv)
 

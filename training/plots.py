@@ -134,7 +134,7 @@ def rate_distortion(rows: Sequence[RateRow], *, title: str) -> "Figure":
                 row.rate_nats,
                 row.distortion_nats,
                 index,
-                f"beta = {row.beta:g}" if isfinite(row.beta) else row.model,
+                f"{row.model}, beta = {row.beta:g}" if isfinite(row.beta) else row.model,
                 xerr=row.rate_error_nats,
                 yerr=row.distortion_error_nats,
             )
