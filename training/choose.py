@@ -7,17 +7,17 @@ decision sees the ones before it and what was asked for with `--set`, which is n
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import ceil, log2
 from statistics import median
 from typing import Any
 
 import torch
 
-from models.errors import ConfigError
 from training.config import Precision, Recipe, apply_overrides, check_recipe
 from training.datasets import Dataset
 from training.describe import Description, describe
+from training.draft import Draft, Reason
 
 SMALL_SIDE = {1: 28, 3: 32}
 """Sides that pictures of differing or large sizes get, by channels."""
@@ -41,20 +41,8 @@ _DECODER_WIDTHS = (32, 48, 96, 128, 128, 128, 128, 128)
 _SMALLEST_CONV = 12
 _DEEPEST_SIDE = 7
 _LATENTS = ((256, 16), (1_024, 40), (4_096, 64), (float("inf"), 128))
+_LEARNT_LATENTS = ((ENOUGH, 128), (500, 32), (0, 16))
 _BATCH_SIZES = ((20_000, 128), (ENOUGH, 64), (500, 32), (0, 16))
-
-
-@dataclass(frozen=True)
-class Reason:
-    """One decision: what about, what, and why."""
-
-    subject: str
-    choice: str
-    because: str
-
-    def __str__(self) -> str:
-        """One sentence."""
-        return f"{self.subject}: {self.choice}, because {self.because}."
 
 
 @dataclass(frozen=True)
@@ -79,7 +67,7 @@ def choose(
     Raises:
         ConfigError: An override reads otherwise, or asks for what does not fit the rest.
     """
-    draft, seen = _Draft(apply_overrides({}, overrides)), describe(dataset.train)
+    draft, seen = Draft(apply_overrides({}, overrides)), describe(dataset.train)
     draft.fill({"name": recipe_name(source), "seed": 1, "dataset": {"name": source}})
     for decide in _DECISIONS:
         decide(draft, seen)
@@ -94,80 +82,17 @@ def recipe_name(source: str) -> str:
     return re.sub(r"[^a-z0-9_-]+", "-", stem).strip("-")[:64] or "pictures"
 
 
-@dataclass
-class _Draft:
-    """A recipe in the making: what was asked for, filled up decision by decision."""
-
-    values: dict[str, Any]
-    reasons: dict[str, list[Reason]] = field(default_factory=dict)
-
-    def fill(self, entries: Mapping[str, Any]) -> bool:
-        """Set what is not yet set; whether there was anything."""
-        return _fill(self.values, entries)
-
-    def decide(self, table: str, reason: Reason, **entries: object) -> None:
-        """Fill a table; the reason is kept unless all of it was asked for."""
-        if self.fill({table: entries}):
-            self.reasons.setdefault(table, []).append(reason)
-
-    def get(self, *keys: str) -> Any:
-        """An entry; None where nothing is set."""
-        value: Any = self.values
-        for key in keys:
-            value = value.get(key) if isinstance(value, dict) else None
-        return value
-
-    def number(self, *keys: str) -> int:
-        """An entry that is a whole number; 0 where nothing is set.
-
-        Raises:
-            ConfigError: It was asked for, and is none.
-        """
-        value = self.get(*keys)
-        if value is None:
-            return 0
-        if not isinstance(value, int) or value <= 0:
-            raise ConfigError(
-                f"{'.'.join(keys)} is a whole number above 0; received {value!r}. Set another."
-            )
-        return value
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(height, width) of the model's pictures; 0 while it is open."""
-        return self.number("image", "height"), self.number("image", "width")
-
-    @property
-    def has_colour(self) -> bool:
-        """Whether the model's pictures are RGB."""
-        return self.number("image", "channels") == 3
-
-
-def _fill(values: dict[str, Any], entries: Mapping[str, Any]) -> bool:
-    if values.get("kind", entries.get("kind")) != entries.get("kind"):
-        return False  # another kind was asked for, and has other entries
-    before = len(values)
-    for key, entry in entries.items():
-        values.setdefault(key, entry)
-    deeper = [
-        _fill(values[key], entry)
-        for key, entry in entries.items()
-        if isinstance(entry, dict) and isinstance(values[key], dict) and values[key] is not entry
-    ]
-    return len(values) > before or any(deeper)
-
-
 # Pictures
 
 
-def _decide_colour(draft: _Draft, seen: Description) -> None:
+def _decide_colour(draft: Draft, seen: Description) -> None:
     channels = 3 if seen.facts.colour_share >= COLOUR_SHARE else 1
     because = f"{100 * seen.facts.colour_share:.0f} % of the pictures have colour"
     choice = "RGB" if channels == 3 else "grey"
     draft.decide("image", Reason("colour", choice, because), channels=channels)
 
 
-def _decide_size(draft: _Draft, seen: Description) -> None:
+def _decide_size(draft: Draft, seen: Description) -> None:
     (height, width), because = _native_size(seen) or _common_size(draft, seen)
     asked_height, asked_width = draft.size
     if asked_height and not asked_width:
@@ -185,7 +110,7 @@ def _native_size(seen: Description) -> tuple[tuple[int, int], str] | None:
     return next(iter(seen.facts.sizes)), "all pictures have it"
 
 
-def _common_size(draft: _Draft, seen: Description) -> tuple[tuple[int, int], str]:
+def _common_size(draft: Draft, seen: Description) -> tuple[tuple[int, int], str]:
     """A size for pictures of many sizes, or of a large one: of their aspect if most share one."""
     count, shorter = seen.facts.count, _median_of(min, seen)
     side = LARGE_SIDE if count >= ENOUGH and shorter >= LARGE_SIDE else None
@@ -206,7 +131,7 @@ def _common_size(draft: _Draft, seen: Description) -> tuple[tuple[int, int], str
     return size, f"{found} of one shape, and {limit}"
 
 
-def _decide_fit(draft: _Draft, seen: Description) -> None:
+def _decide_fit(draft: Draft, seen: Description) -> None:
     height, width = draft.size
     kept = _median_of(lambda size: 1 / _ratio(_aspect(size), width / height), seen)
     if _share_near(width / height, seen) >= 0.9 and len(seen.facts.sizes) > 1:
@@ -243,7 +168,7 @@ def _share_near(aspect: float, seen: Description) -> float:
 # Model
 
 
-def _decide_likelihood(draft: _Draft, seen: Description) -> None:
+def _decide_likelihood(draft: Draft, seen: Description) -> None:
     """With the image's levels, which are to agree with it."""
     kind, method = draft.get("vae", "likelihood", "kind"), draft.get("image", "binarization")
     levels = draft.number("image", "levels") or draft.number("vae", "likelihood", "levels")
@@ -278,7 +203,7 @@ def _decide_likelihood(draft: _Draft, seen: Description) -> None:
 _BERNOULLI = {"kind": "bernoulli"}
 
 
-def _decide_networks(draft: _Draft, seen: Description) -> None:
+def _decide_networks(draft: Draft, seen: Description) -> None:
     longer = max(draft.size)
     if longer < _SMALLEST_CONV:
         reason = Reason("networks", "dense layers", f"{longer} pixels are few for convolutions")
@@ -299,18 +224,23 @@ def _decide_networks(draft: _Draft, seen: Description) -> None:
     draft.decide("vae", reason, encoder=encoder, decoder=decoder | {"blocks": [2, *blocks[1:]]})
 
 
-def _decide_latents(draft: _Draft, seen: Description) -> None:
+def _decide_latents(draft: Draft, seen: Description) -> None:
     height, width = draft.size
-    values = draft.number("image", "channels") * height * width
-    latents = next(count for limit, count in _LATENTS if values <= limit)
-    because = f"a picture holds {values:,} values, and latents that are not needed cost nothing"
+    values, count = draft.number("image", "channels") * height * width, seen.facts.count
+    described = next(latents for limit, latents in _LATENTS if values <= limit)
+    learnt = next(latents for fewest, latents in _LEARNT_LATENTS if count >= fewest)
+    if learnt < described:
+        because = f"{count:,} pictures are too few to learn more ways in which pictures differ"
+    else:
+        because = f"a picture holds {values:,} values, and latents that are not needed cost nothing"
+    latents = min(described, learnt)
     draft.decide("vae", Reason("latents", str(latents), because), latent_shape=[latents])
 
 
 # Training
 
 
-def _decide_epochs(draft: _Draft, seen: Description) -> None:
+def _decide_epochs(draft: Draft, seen: Description) -> None:
     count, (height, width) = seen.facts.count, draft.size
     affordable = PIXEL_BUDGET / (count * height * width)
     epochs = max(1, round(min(MAX_EPOCHS, affordable)))
@@ -321,7 +251,7 @@ def _decide_epochs(draft: _Draft, seen: Description) -> None:
     draft.decide("training", Reason("epochs", str(epochs), because), epochs=epochs)
 
 
-def _decide_steps(draft: _Draft, seen: Description) -> None:
+def _decide_steps(draft: Draft, seen: Description) -> None:
     """Batches, and what follows from the number of steps."""
     count, epochs = seen.facts.count, draft.number("training", "epochs")
     batch = draft.number("training", "batch_size")
@@ -332,8 +262,11 @@ def _decide_steps(draft: _Draft, seen: Description) -> None:
     warmup = round(epochs / 10, 1)
     because = "latents are in use before their cost counts in full, so that few collapse"
     reason = Reason("KL warm-up", f"{warmup:g} epochs", because)
-    if draft.get("objective", "kind") in (None, "elbo"):
+    draft.fill({"objective": {"kind": "elbo"}})
+    if draft.get("objective", "kind") == "elbo":
         draft.decide("training", reason, kl_warmup_epochs=warmup)
+        if draft.get("vae", "prior", "kind") in ("mixture", "vamp"):  # no closed form
+            draft.fill({"objective": {"kind": "elbo", "kl": "sampled"}})
     every = max(1, epochs // 30)
     draft.fill({"training": {"validate_every_epochs": every, "patience": 10}})
     draft.fill({"training": {"start_from_marginal": True}})
@@ -343,7 +276,7 @@ def _decide_steps(draft: _Draft, seen: Description) -> None:
     draft.fill({"optimizer": {"learning_rate": 2e-3, "weight_decay": 0.01}})
 
 
-def _decide_mirroring(draft: _Draft, seen: Description) -> None:
+def _decide_mirroring(draft: Draft, seen: Description) -> None:
     choice, because = "none", "their mean differs from its mirror image"
     if not draft.has_colour:
         because = "grey pictures may be of letters or organs, which have a side"
@@ -352,7 +285,7 @@ def _decide_mirroring(draft: _Draft, seen: Description) -> None:
     draft.decide("augmentation", Reason("mirroring", choice, because), flip=choice)
 
 
-def _decide_crops(draft: _Draft, seen: Description) -> None:
+def _decide_crops(draft: Draft, seen: Description) -> None:
     """Random crops of few pictures that nobody has aligned to the pixel: those of many sizes."""
     pixels, count = 0, seen.facts.count
     if draft.get("augmentation", "probability") == 0:
@@ -370,7 +303,7 @@ def _decide_crops(draft: _Draft, seen: Description) -> None:
         draft.fill({"augmentation": {"probability": 1.0}})
 
 
-def _decide_precision(draft: _Draft, device: str) -> None:
+def _decide_precision(draft: Draft, device: str) -> None:
     if draft.get("vae", "encoder", "kind") == "mlp":
         precision, because = "32-true", "dense layers gain nothing from less"
     else:
@@ -395,7 +328,7 @@ def fast_precision(device: str) -> tuple[Precision, str]:
     return "32-true", f"{name} gains nothing from bfloat16"
 
 
-_DECISIONS: tuple[Callable[[_Draft, Description], None], ...] = (
+_DECISIONS: tuple[Callable[[Draft, Description], None], ...] = (
     *(_decide_colour, _decide_size, _decide_fit),
     *(_decide_likelihood, _decide_networks, _decide_latents),
     *(_decide_epochs, _decide_steps, _decide_mirroring, _decide_crops),

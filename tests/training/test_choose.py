@@ -236,6 +236,18 @@ def test_networks_of_another_kind_bring_their_own_entries(chosen):
     assert vae.encoder.hidden == vae.decoder.hidden == (300, 300)
 
 
+@pytest.mark.parametrize(("count", "latents"), [(200, 16), (1_000, 32), (5_000, 40)])
+def test_few_pictures_get_few_latents(chosen, count, latents):
+    assert chosen(seen(sizes={(28, 28): count})).recipe.vae.latent_shape == (latents,)
+
+
+@pytest.mark.parametrize("kind", ["mixture", "vamp"])
+def test_a_prior_that_is_a_mixture_has_its_kl_sampled(chosen, kind):
+    objective = chosen(GREY, f"vae.prior.kind={kind}").recipe.objective
+    assert (objective.kind, objective.kl) == ("elbo", "sampled")
+    assert chosen(GREY, "objective.num_samples=3").recipe.objective.num_samples == 3
+
+
 def test_an_importance_weighted_bound_has_no_warm_up(chosen):
     recipe = chosen(GREY, "objective.kind=iwae", "objective.num_samples=5").recipe
     assert recipe.training.kl_warmup_epochs == 0
