@@ -186,7 +186,7 @@ def test_a_label_is_chosen_and_the_one_used_is_written(vae: Vae, tmp_path: Path)
     }
     assert answers["s"]["label_used"] == ["2"] * 3
     assert answers["free"]["label_used"] is None
-    assert answers["given"]["label_used"] == ["one"] * 3
+    assert answers["given"]["label_used"] == ["1"] * 3
     assert {row["label_used"] for row in table} <= set(LABELS)
     assert "1, 2" in str(vae("sample", "--model", "mnist-labelled", "--label", "x").exception)
 

@@ -63,7 +63,7 @@ def config_of(vae_config, *, name="tiny", version=1, image=None):
         version=version,
         vae=vae_config,
         image=image or ImageSpec(channels=channels, height=height, width=width, values="unit"),
-        labels=("square", "circle"),
+        labels=tuple(map(str, range(vae_config.num_labels))) or ("square", "circle"),
         provenance=PROVENANCE,
     )
 

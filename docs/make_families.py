@@ -1,0 +1,150 @@
+"""Writes the tables of families.md from runs, and its figures by the commands that it names.
+
+    python docs/make_families.py            the tables
+    python docs/make_families.py --figures  every `vae-lab plot` of the page, then the tables
+
+Start it where the page's training and evaluation commands were run. A table stands between two
+comments: `<!-- runs: NAME ... -->` (what `vae-lab evaluate` left in runs/NAME) or
+`<!-- differences: FILE -->` (what `vae-lab plot bounds --csv FILE` wrote), and `<!-- end -->`. A
+run that is not of the command on the page is refused.
+"""
+
+import csv
+import json
+import re
+import shlex
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+from models.bundle_schema import Estimate, Evaluation
+from training.cli import find_recipe
+from training.config import Recipe, load_recipe
+from training.trained import StoredEvaluation
+
+PAGE = Path(__file__).resolve().parent / "families.md"
+BASH = re.compile(r"^```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+TABLE = re.compile(r"(<!-- (runs|differences): ([^>]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def commands(page: str) -> list[list[str]]:
+    """Every command of the page's bash blocks, as words, with continued lines joined."""
+    lines = "".join(BASH.findall(page)).replace("\\\n", " ").splitlines()
+    return [words for line in lines if (words := shlex.split(line, comments=True))]
+
+
+def recipe_of(words: list[str]) -> Recipe:
+    """What `vae-lab train RECIPE --set ... --labels-per-class ...` trains."""
+    overrides = [word for flag, word in pairwise(words) if flag == "--set"]
+    labels = [word for flag, word in pairwise(words) if flag == "--labels-per-class"]
+    overrides += [f"dataset.labels_per_class={word}" for word in labels]
+    return load_recipe(find_recipe(words[2]), overrides=overrides)
+
+
+def fill(page: str, runs: Path) -> str:
+    """The page with every table made anew."""
+    trained = [words for words in commands(page) if words[:2] == ["vae-lab", "train"]]
+    recipes = {recipe.name: recipe for recipe in map(recipe_of, trained)}
+
+    def table(found: re.Match[str]) -> str:
+        head, kind, text, end = found.groups()
+        if kind == "differences":
+            lines = differences(runs.parent / text.strip())
+        else:
+            lines = results([(name, recipes[name]) for name in text.split()], runs)
+        return head + "\n".join(lines) + "\n" + end
+
+    return TABLE.sub(table, page)
+
+
+def results(named: list[tuple[str, Recipe]], runs: Path) -> list[str]:
+    """A row per run: bounds in nats with standard errors over the images, and what else it has."""
+    rows = [result(runs / name, recipe) for name, recipe in named]
+    columns = [key for key in COLUMNS if any(key in row for row in rows)]
+    return [
+        "| run | " + " | ".join(columns) + " |",
+        "|---" * (len(columns) + 1) + "|",
+        *(
+            f"| {row['run']} | " + " | ".join(row.get(c, "-") for c in columns) + " |"
+            for row in rows
+        ),
+    ]
+
+
+COLUMNS = (
+    "ELBO",
+    "IWAE, K = 100",
+    "log p(x), exact",
+    "rate",
+    "active units",
+    "labels right, %",
+    "squared error",
+    "training, s",
+)
+
+
+def result(run: Path, recipe: Recipe) -> dict[str, str]:
+    """What stands in a run's row."""
+    if load_recipe(run / "recipe.toml") != recipe:
+        sys.exit(f"{run} was not trained by the command on the page.")
+    stored = StoredEvaluation.model_validate_json((run / "evaluation.json").read_bytes())
+    evaluation, state = stored.evaluation, json.loads((run / "state.json").read_text())
+    row = {"run": f"`{run.name}`", "training, s": f"{state['seconds']:.0f}"}
+    for estimate in evaluation.estimates:
+        row[heading(estimate)] = f"{estimate.mean_nats:.2f} ± {estimate.standard_error_nats:.2f}"
+    return row | others(evaluation, recipe)
+
+
+def heading(estimate: Estimate) -> str:
+    """The column of an estimate."""
+    if estimate.estimator == "exact":
+        return "log p(x), exact"
+    return "ELBO" if estimate.estimator == "elbo" else f"IWAE, K = {estimate.num_samples}"
+
+
+def others(evaluation: Evaluation, recipe: Recipe) -> dict[str, str]:
+    """What is no bound."""
+    row = {}
+    if evaluation.rate_nats is not None:
+        row["rate"] = f"{evaluation.rate_nats:.2f}"
+    if recipe.vae.encoder is not None:
+        row["active units"] = f"{evaluation.active_units} of {recipe.vae.latent_shape[0]}"
+    if (labels := evaluation.classification) is not None:
+        row["labels right, %"] = f"{100 * labels.accuracy:.1f} ± {100 * labels.standard_error:.1f}"
+    if evaluation.squared_error is not None:
+        row["squared error"] = f"{evaluation.squared_error:.3f}"
+    return row
+
+
+def differences(path: Path) -> list[str]:
+    """Means of paired differences to the first model, with their intervals of 95 %, in nats."""
+    with path.open(newline="", encoding="utf-8") as file:
+        first, *rows = csv.DictReader(file)
+    lines = [
+        f"| less `{first['model']}`, on the same images | ELBO | {first['estimator']} |",
+        "|---|---|---|",
+    ]
+    for row in rows:
+        cells = []
+        for name in ("elbo", "log_px"):
+            mean, low, high = (
+                float(row[f"{name}_difference_{part}nats"]) for part in ("", "low_", "high_")
+            )
+            cells.append(f"{mean:+.2f} ({low:+.2f} to {high:+.2f})")
+        lines.append(f"| `{row['model']}` | " + " | ".join(cells) + " |")
+    return lines
+
+
+def main() -> None:
+    """Draw if asked to, then write the tables."""
+    page = PAGE.read_text(encoding="utf-8")
+    if "--figures" in sys.argv[1:]:
+        for words in commands(page):
+            if words[:2] == ["vae-lab", "plot"]:
+                subprocess.run([sys.executable, "-m", "training", *words[1:]], check=True)
+    PAGE.write_text(fill(page, Path("runs")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
