@@ -10,6 +10,7 @@ import click
 import pytest
 import typer.main
 
+from tests.training.conftest import run_dir  # noqa: F401, a fixture
 from training.cli import app
 from training.evaluate import EvaluationSettings
 from training.objective_config import ClassicalKind
@@ -100,7 +101,7 @@ def test_every_table_is_filled_with_a_row_per_run() -> None:
         assert rows == names.split()
 
 
-def test_tables_are_made_of_evaluations_of_the_very_recipe(run_dir: Path) -> None:
+def test_tables_are_made_of_evaluations_of_the_very_recipe(run_dir: Path) -> None:  # noqa: F811
     run = load_run(run_dir)
     settings = EvaluationSettings(elbo_num_samples=2, iwae_num_samples=100, subset_num_images=0)
     evaluation = run.evaluate(settings=settings)
