@@ -35,13 +35,14 @@ MIRROR_RATIO = 1.5
 """Largest `Description.mirror_ratio` of pictures that are mirrored at random."""
 _ALIKE = 1.1
 """Largest ratio of two aspects that count as one."""
-_ENCODER_WIDTHS = (32, 64, 96, 128, 128, 128, 128, 128)
+_ENCODER_WIDTHS = (32, 64, 96, 96, 96, 96, 96, 96)
 """Channels of the convolutions at one half, one quarter, ... of the sides."""
-_DECODER_WIDTHS = (32, 48, 96, 128, 128, 128, 128, 128)
-_SMALLEST_CONV = 12
+_DECODER_WIDTHS = (32, 48, 96, 96, 96, 96, 96, 96)
+_SMALLEST_CONV = 9
 _DEEPEST_SIDE = 7
-_LATENTS = ((256, 16), (1_024, 40), (4_096, 64), (float("inf"), 128))
+_LATENTS = ((256, 16), (1_024, 40), (8_192, 64), (float("inf"), 128))
 _LEARNT_LATENTS = ((ENOUGH, 128), (500, 32), (0, 16))
+_COMPONENTS = 32
 _BATCH_SIZES = ((20_000, 128), (ENOUGH, 64), (500, 32), (0, 16))
 
 
@@ -211,8 +212,12 @@ def _decide_networks(draft: Draft, seen: Description) -> None:
         draft.decide("vae", reason, encoder=dense, decoder=dict(dense))
         return
     halvings = min(len(_ENCODER_WIDTHS), max(1, ceil(log2(longer / _DEEPEST_SIDE))))
-    encoder: dict[str, Any] = {"kind": "conv", "channels": list(_ENCODER_WIDTHS[:halvings])}
-    decoder: dict[str, Any] = {"kind": "conv", "channels": list(_DECODER_WIDTHS[:halvings])}
+    # A bundle holds 8 MiB, and the widest layers are few where they are large.
+    widest = 96 if longer <= LARGE_SIDE else 64
+    wide = [min(width, widest) for width in _ENCODER_WIDTHS[:halvings]]
+    narrow = [min(width, widest) for width in _DECODER_WIDTHS[:halvings]]
+    encoder: dict[str, Any] = {"kind": "conv", "channels": wide}
+    decoder: dict[str, Any] = {"kind": "conv", "channels": narrow}
     dropout = 0.1 if seen.facts.count >= ENOUGH else 0.2
     reason = Reason(
         "networks",
@@ -235,6 +240,21 @@ def _decide_latents(draft: Draft, seen: Description) -> None:
         because = f"a picture holds {values:,} values, and latents that are not needed cost nothing"
     latents = min(described, learnt)
     draft.decide("vae", Reason("latents", str(latents), because), latent_shape=[latents])
+
+
+def _decide_prior(draft: Draft, seen: Description) -> None:
+    """A mixture for few pictures; its KL has no closed form."""
+    if seen.facts.count >= ENOUGH:
+        because = f"{seen.facts.count:,} pictures fill it, and latents can be moved along freely"
+        reason = Reason("prior", "standard normal", because)
+        draft.decide("vae", reason, prior={"kind": "standard_normal"})
+    else:
+        because = f"{seen.facts.count:,} pictures would leave most of a standard normal empty"
+        reason = Reason("prior", f"a mixture of {_COMPONENTS} normals", because)
+        draft.decide("vae", reason, prior={"kind": "mixture", "num_components": _COMPONENTS})
+    draft.fill({"objective": {"kind": "elbo"}})
+    if draft.get("vae", "prior", "kind") in ("mixture", "vamp"):
+        draft.fill({"objective": {"kind": "elbo", "kl": "sampled"}})
 
 
 # Training
@@ -262,11 +282,8 @@ def _decide_steps(draft: Draft, seen: Description) -> None:
     warmup = round(epochs / 10, 1)
     because = "latents are in use before their cost counts in full, so that few collapse"
     reason = Reason("KL warm-up", f"{warmup:g} epochs", because)
-    draft.fill({"objective": {"kind": "elbo"}})
     if draft.get("objective", "kind") == "elbo":
         draft.decide("training", reason, kl_warmup_epochs=warmup)
-        if draft.get("vae", "prior", "kind") in ("mixture", "vamp"):  # no closed form
-            draft.fill({"objective": {"kind": "elbo", "kl": "sampled"}})
     every = max(1, epochs // 30)
     draft.fill({"training": {"validate_every_epochs": every, "patience": 10}})
     draft.fill({"training": {"start_from_marginal": True}})
@@ -330,6 +347,6 @@ def fast_precision(device: str) -> tuple[Precision, str]:
 
 _DECISIONS: tuple[Callable[[Draft, Description], None], ...] = (
     *(_decide_colour, _decide_size, _decide_fit),
-    *(_decide_likelihood, _decide_networks, _decide_latents),
+    *(_decide_likelihood, _decide_networks, _decide_latents, _decide_prior),
     *(_decide_epochs, _decide_steps, _decide_mirroring, _decide_crops),
 )

@@ -10,11 +10,13 @@ import torch
 from PIL import Image
 
 from models.errors import ConfigError
+from models.vae import VAE
 from training import choose as chooser
 from training.choose import Chosen, choose, fast_precision, recipe_name
 from training.config import load_recipe, to_toml
 from training.datasets import Dataset, load
 from training.describe import Description
+from training.export import MAX_BUNDLE_BYTES
 from training.reading import ArraySplit, Facts
 
 GREY = Description(
@@ -114,13 +116,23 @@ def test_levels_are_those_of_the_data_unless_pictures_are_resized(chosen):
     assert chosen(resized).recipe.image.levels == 256
 
 
-@pytest.mark.parametrize("side", [1, 5, 11, 12, 20, 28, 32, 64])
-def test_networks_can_be_built_for_any_size(chosen, side):
-    recipe = chosen(seen(sizes={(side, side): 50})).recipe
-    assert recipe.vae.encoder.kind == ("conv" if side >= 12 else "mlp")
-    if side >= 12:
-        deepest = -(-side // 2 ** len(recipe.vae.encoder.channels))
-        assert 3 <= deepest <= 8
+@pytest.mark.parametrize("side", [1, 5, 8, 9, 20, 28, 32, 48, 64, 96, 128, 256])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_networks_suit_any_size_and_fit_into_a_bundle(chosen, side, channels):
+    vae = chosen(GREY, f"image.height={side}", f"image.channels={channels}").recipe.vae
+    assert vae.encoder.kind == vae.decoder.kind == ("conv" if side > 8 else "mlp")
+    if side > 8:
+        assert 2 <= -(-side // 2 ** len(vae.encoder.channels)) <= 7
+    num_bytes = 4 * sum(parameter.numel() for parameter in VAE(vae).parameters())
+    assert num_bytes < MAX_BUNDLE_BYTES - 2**19
+
+
+def test_few_pictures_get_a_mixture_for_a_prior_and_many_a_standard_normal(chosen):
+    few, many = chosen(seen(sizes={(28, 28): 300})).recipe, chosen(GREY).recipe
+    assert (few.vae.prior.kind, few.objective.kl) == ("mixture", "sampled")
+    assert (many.vae.prior.kind, many.objective.kl) == ("standard_normal", "analytic")
+    asked = chosen(seen(sizes={(28, 28): 300}), "vae.prior.kind=standard_normal").recipe
+    assert (asked.vae.prior.kind, asked.objective.kl) == ("standard_normal", "analytic")
 
 
 @pytest.mark.parametrize("count", [40, 1_000, 20_000, 1_000_000])
