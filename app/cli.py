@@ -32,8 +32,8 @@ from app.outputs import check_output, write
 from app.server import export_flags
 from app.server import serve as run_server
 from app.settings import Settings, load_settings
-from models.config import ImageSpec
 from models.errors import VAEError
+from models.image_spec import ImageSpec
 
 app = typer.Typer(
     name="vae",

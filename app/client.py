@@ -17,7 +17,7 @@ import numpy as np
 from app.main import create_app
 from app.operations import Operation
 from app.settings import Settings
-from models.config import ImageSpec
+from models.image_spec import ImageSpec
 from models.layout import as_batch
 
 MEDIA_TYPE_OF_SUFFIX = {

@@ -15,7 +15,7 @@ from app import documents
 from app.batching import Scheduler
 from app.errors import answer_http_error, answer_invalid_path, answer_vae_error
 from app.metrics import Metrics
-from app.middleware import Observe, RequireKey
+from app.middleware import AnswerHead, Observe, RequireKey
 from app.pages import PLAYGROUND, Lifecycle, model_router, page_router, probe_router
 from app.registry import Registry
 from app.routes import IDENTITY_HEADERS, Service, operations_router
@@ -78,6 +78,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_exception_handler(RequestValidationError, answer_invalid_path)
 
     # The last added is the outermost.
+    app.add_middleware(AnswerHead)
     if settings.api_keys_sha256:
         app.add_middleware(
             RequireKey, digests=settings.api_keys_sha256, open_metrics=settings.metrics_open

@@ -145,6 +145,19 @@ def _add_headers(headers: MutableHeaders, record: Record) -> None:
     headers["Server-Timing"] = ", ".join(f"{n};dur={s * 1e3:.3f}" for n, s in timings.items())
 
 
+class AnswerHead:
+    """Answers HEAD as GET; the server leaves the body out (RFC 9110, section 9.3.2)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap an app."""
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request."""
+        head = scope["type"] == "http" and scope["method"] == "HEAD"
+        await self.app({**scope, "method": "GET"} if head else scope, receive, send)
+
+
 class RequireKey:
     """Refuses requests without a known API key, where keys are set."""
 

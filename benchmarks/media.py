@@ -19,7 +19,7 @@ from app.arrays import parse_npy
 from app.bodies import Picture, parse_json
 from app.media import Answer, Rendering, render
 from benchmarks.timing import clock, duration, interleave, ratio, table
-from models.config import ImageSpec
+from models.image_spec import ImageSpec
 from models.images import read_array, read_picture
 
 SPEC = ImageSpec(channels=1, height=28, width=28)

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-from models.config import Config, ImageSpec, Name, VAEConfig, check_fit
+from models.config import Config, Name, VAEConfig
+from models.image_spec import ImageSpec, check_fit
 
 FORMAT_VERSION = 1
 FILE_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"

@@ -21,42 +21,6 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class ImageSpec(Config):
-    """How a picture becomes an observation, and back. Read by `images.py` alone."""
-
-    channels: Literal[1, 3]
-    height: Side
-    width: Side
-    fit: Literal["stretch", "crop", "pad"] = "stretch"
-    """Another aspect ratio is stretched, cropped at its centre, or padded with `background`."""
-    resample: Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"] = "bilinear"
-    """Pillow's kernel; all but `nearest` are antialiased when they reduce."""
-    grey: Literal["rec601"] = "rec601"
-    """Colour to grey: 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601), as Pillow's "L" does."""
-    background: Annotated[int, Field(ge=0, le=255)] = 0
-    """What transparent pixels and padding become, 0 black to 255 white."""
-    levels: Levels = 256
-    """Number of grey levels of one channel of x."""
-    values: Literal["integer", "unit"] = "integer"
-    """x holds the integers 0..levels-1, or their quotient by levels-1 in [0, 1]."""
-    binarization: Literal["none", "threshold", "stochastic"] = "none"
-    """How grey becomes {0,1}: at one half, or 1 with the grey value as its probability."""
-
-    @model_validator(mode="after")
-    def _binarization_has_two_levels(self) -> "ImageSpec":
-        if (self.binarization != "none") != (self.levels == 2):
-            raise ValueError(
-                "An image spec has a binarization exactly when it has 2 levels; received "
-                f"binarization={self.binarization!r} with levels={self.levels}. Change one of them."
-            )
-        return self
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(channels, height, width)."""
-        return self.channels, self.height, self.width
-
-
 class BernoulliConfig(Config):
     """Binary pixels {0, 1}."""
 
@@ -74,7 +38,9 @@ class DiscretizedLogisticConfig(Config):
 
     kind: Literal["discretized_logistic"] = "discretized_logistic"
     levels: Levels = 256
+    """Those of the image spec."""
     num_mixtures: Annotated[int, Field(ge=1, le=64)] = 1
+    """Logistics that a pixel is a mixture of."""
 
 
 class DiscretizedNormalConfig(Config):
@@ -82,6 +48,7 @@ class DiscretizedNormalConfig(Config):
 
     kind: Literal["discretized_normal"] = "discretized_normal"
     levels: Levels = 256
+    """Those of the image spec."""
 
 
 class NormalConfig(Config):
@@ -118,8 +85,11 @@ class MLPConfig(Config):
 
     kind: Literal["mlp"] = "mlp"
     hidden: Widths = (300, 300)
+    """Widths of the hidden layers, from the input on."""
     activation: Literal["relu", "tanh", "silu", "gelu"] = "relu"
+    """After each of them."""
     dropout: Dropout = 0.0
+    """Share of hidden units that a training step leaves out."""
 
 
 class GatedMLPConfig(Config):
@@ -127,7 +97,9 @@ class GatedMLPConfig(Config):
 
     kind: Literal["gated_mlp"] = "gated_mlp"
     hidden: Annotated[Widths, Field(min_length=1)] = (300, 300)
+    """Widths of the gated layers, from the input on."""
     dropout: Dropout = 0.0
+    """Share of hidden units that a training step leaves out."""
 
 
 class ConvConfig(Config):
@@ -139,6 +111,7 @@ class ConvConfig(Config):
     blocks: Annotated[tuple[Annotated[int, Field(ge=0, le=32)], ...], Field(max_length=8)] = (1, 1)
     """Residual blocks at each of these resolutions."""
     dropout: Dropout = 0.0
+    """Share of units inside the blocks, and before a dense layer, that a step leaves out."""
 
     @model_validator(mode="after")
     def _one_count_per_resolution(self) -> "ConvConfig":
@@ -164,6 +137,7 @@ class MixturePriorConfig(Config):
 
     kind: Literal["mixture"] = "mixture"
     num_components: Annotated[int, Field(ge=1, le=4096)] = 10
+    """Normals in the mixture."""
 
 
 class VampPriorConfig(Config):
@@ -171,6 +145,7 @@ class VampPriorConfig(Config):
 
     kind: Literal["vamp"] = "vamp"
     num_components: Annotated[int, Field(ge=1, le=4096)] = 500
+    """Pseudo-inputs; their posteriors are the mixture."""
 
 
 class LabelNormalConfig(Config):
@@ -190,6 +165,7 @@ class TopDownConfig(Config):
 
     kind: Literal["top_down"] = "top_down"
     network: NetworkConfig = MLPConfig()
+    """One such between each two groups."""
 
 
 class NoPriorConfig(Config):
@@ -227,6 +203,7 @@ class BottomUpConfig(Config):
 
     kind: Literal["bottom_up"] = "bottom_up"
     network: NetworkConfig = MLPConfig()
+    """One such between each two groups."""
 
 
 class LadderConfig(Config):
@@ -234,6 +211,7 @@ class LadderConfig(Config):
 
     kind: Literal["ladder"] = "ladder"
     network: NetworkConfig = MLPConfig()
+    """One such between each two groups."""
 
 
 class EnumeratedConfig(Config):
@@ -265,9 +243,9 @@ class VAEConfig(Config):
     """Three distributions and the networks that give two of them their parameters."""
 
     image_shape: tuple[Literal[1, 3], Side, Side]
-    """(channels, height, width) of an observation."""
+    """(channels, height, width) of an observation; a recipe takes it from `image`."""
     latent_shape: LatentShape
-    """Most often (L,)."""
+    """Of one latent; most often one number, how many dimensions it has."""
     latent_groups: Annotated[tuple[LatentShape, ...], Field(max_length=16)] = ()
     """Shapes of a hierarchy's groups, the one next to x first: flattened and joined, they are z."""
     num_labels: Annotated[int, Field(ge=0, le=1000)] = 0
@@ -275,10 +253,15 @@ class VAEConfig(Config):
     label_probabilities: tuple[PositiveFloat, ...] = ()
     """p(y); uniform when left out."""
     likelihood: LikelihoodConfig
+    """p(x|z)."""
     prior: PriorConfig = StandardNormalConfig()
+    """p(z)."""
     posterior: PosteriorConfig = DiagonalNormalConfig()
+    """q(z|x)."""
     encoder: NetworkConfig | None = None
+    """From pictures to the posterior's parameters."""
     decoder: NetworkConfig
+    """From latents to the likelihood's parameters."""
     classifier: NetworkConfig | None = None
     """q(y|x), for labels that are not always known (Kingma et al. 2014)."""
 
@@ -381,38 +364,3 @@ def _refusals_of_labels(c: VAEConfig) -> list[tuple[bool, str, str]]:
             "Correct vae.label_probabilities, or leave it out.",
         ),
     ]
-
-
-_VALUES: dict[str, Literal["integer", "unit"]] = {
-    "bernoulli": "integer",
-    "continuous_bernoulli": "unit",
-    "discretized_logistic": "integer",
-    "discretized_normal": "integer",
-    "normal": "unit",
-    "point": "unit",
-}
-
-
-def check_fit(vae: VAEConfig, image: ImageSpec) -> None:
-    """Refuse an image spec that does not make observations in the likelihood's support.
-
-    Raises:
-        ValueError: Shape, kind of values or number of levels differ.
-    """
-    if image.shape != vae.image_shape:
-        raise ValueError(
-            f"The image spec makes the shape that the model takes; received {image.shape} and "
-            f"{vae.image_shape}. Make them equal."
-        )
-    kind = vae.likelihood.kind
-    if image.values != _VALUES[kind]:
-        raise ValueError(
-            f"A {kind} likelihood takes {_VALUES[kind]} values; the image spec makes "
-            f"{image.values} ones. Set image.values = {_VALUES[kind]!r}."
-        )
-    levels = 2 if kind == "bernoulli" else getattr(vae.likelihood, "levels", image.levels)
-    if image.levels != levels:
-        raise ValueError(
-            f"The likelihood has {levels} levels; the image spec makes {image.levels}. "
-            "Make them equal."
-        )

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Shaped
 from PIL import Image
 
-from models.config import ImageSpec
+from models.image_spec import ImageSpec
 
 Batch = Shaped[np.ndarray, "batch channel height width"]
 Fitted = Shaped[np.ndarray, "batch channel fitted_height fitted_width"]

@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Float32, Integer, Shaped
 from pydantic import Field
 
-from models.config import Config, ImageSpec
+from models.config import Config
 from models.decoding import MAX_PIXELS, check_size, decode
 from models.errors import (
     InputError,
@@ -29,6 +29,7 @@ from models.errors import (
     UnsupportedOperation,
 )
 from models.fitting import centre, fit
+from models.image_spec import ImageSpec
 from models.layout import as_batch
 from models.noise import NoiseStream, pixel_seed
 from models.pictures import grid, to_animation, to_png, to_uint8, to_unit

@@ -16,8 +16,8 @@ The first rule that fits decides.
 import numpy as np
 from jaxtyping import Shaped
 
-from models.config import ImageSpec
 from models.errors import ShapeMismatch
+from models.image_spec import ImageSpec
 
 _CHANNELS = (1, 3)
 

@@ -8,8 +8,8 @@ from jaxtyping import Float32, UInt8
 from PIL import Image
 from torch import Tensor
 
-from models.config import ImageSpec
 from models.errors import OutOfSupport, ShapeMismatch
+from models.image_spec import ImageSpec
 
 
 def to_unit(

@@ -25,7 +25,7 @@ from models.config import VAEConfig
 from models.errors import InputError, ShapeMismatch, UnsupportedOperation
 from models.hierarchy import GroupedNormal
 from models.likelihoods import LIKELIHOODS
-from models.networks import MIN_ROWS, NETWORKS
+from models.networks import MIN_ROWS, NETWORKS, Network
 from models.normals import DiagonalNormal, FullNormal, MixtureOfNormals
 from models.point import Point
 from models.posteriors import POSTERIORS
@@ -77,7 +77,7 @@ class VAE(nn.Module):
         self._check_label(y)
         if self._frozen is not None:
             prior, stamp = self._frozen
-            return prior if stamp == self._stamp() else self.freeze().prior()
+            return prior if stamp == self.stamp() else self.freeze().prior()
         return cast(Prior, self._prior(y, self._encode_unit))
 
     def posterior(
@@ -180,7 +180,7 @@ class VAE(nn.Module):
         self._frozen = None
         self.eval().requires_grad_(False)
         if self.config.prior.kind == "vamp":
-            self._frozen = self.prior(), self._stamp()
+            self._frozen = self.prior(), self.stamp()
         return self
 
     def train(self, mode: bool = True) -> "VAE":
@@ -195,6 +195,10 @@ class VAE(nn.Module):
                 "train(). Build a VAE of the same config and load these weights into it."
             )
         return super().train(mode)
+
+    def stamp(self) -> list[tuple[int, int]]:
+        """Changes when a weight does: where each one is, and how often it was written to."""
+        return [(weight.data_ptr(), weight._version) for weight in self.parameters()]
 
     @property
     def is_mass(self) -> bool:
@@ -247,25 +251,27 @@ class VAE(nn.Module):
             )
 
     def decoder_macs(self) -> int:
-        """Multiply-accumulates of one latent's decoding: the unit of the model's cost."""
+        """Multiply-accumulates of one latent's decoding: the unit of the model's cost.
+
+        Of a hierarchy with those of the networks between its groups, which each draw passes too.
+        """
         counts: list[int] = []
 
         def count(layer: nn.Module, inputs: Any, outputs: Tensor) -> None:
             counts.append(outputs.numel() * cast(Tensor, layer.weight)[0].numel())
 
-        # A copy: hooks on the model itself would count what it serves meanwhile. torch's own
-        # counter loads its compiler, which takes a second and needs a folder to write to.
-        decoder = deepcopy(self.decoder).eval()
-        for layer in decoder.modules():
-            if isinstance(layer, nn.Linear | nn.Conv2d):
-                layer.register_forward_hook(count)
-        with torch.no_grad():
-            decoder(next(self.parameters()).new_zeros(MIN_ROWS, *decoder.in_shape))
+        between = (self._prior, self._posterior) if self.config.latent_groups else ()
+        parts = [module for part in (self.decoder, *between) for module in part.modules()]
+        for network in (part for part in parts if isinstance(part, Network)):
+            # A copy: hooks on the model itself would count what it serves meanwhile. torch's own
+            # counter loads its compiler, which takes a second and needs a folder to write to.
+            copy = deepcopy(network).eval()
+            for layer in copy.modules():
+                if isinstance(layer, nn.Linear | nn.Conv2d):
+                    layer.register_forward_hook(count)
+            with torch.no_grad():
+                copy(next(self.parameters()).new_zeros(MIN_ROWS, *network.in_shape))
         return sum(counts) // MIN_ROWS
-
-    def _stamp(self) -> list[tuple[int, int]]:
-        """Changes when a weight does: where each one is, and how often it was written to."""
-        return [(weight.data_ptr(), weight._version) for weight in self.parameters()]
 
     def _encode_unit(self, unit: Tensor, y: Label | None = None) -> Any:
         """q(z|x) of pictures in [0, 1]."""

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
 
-from models.config import ImageSpec, MLPConfig, NormalConfig, VAEConfig
+from models.config import MLPConfig, NormalConfig, VAEConfig
+from models.image_spec import ImageSpec
 from models.vae import VAE
 
 

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from models.config import ImageSpec
 from models.errors import ShapeMismatch
+from models.image_spec import ImageSpec
 from models.layout import as_batch
 from training.division import PARTS
 from training.formats import DatasetError, read_npy, read_whole_npz

@@ -20,7 +20,7 @@ from jaxtyping import Float, Float32, Shaped, UInt8
 from PIL import Image
 
 from models.bundle_schema import Baseline, BaselineKind
-from models.config import ImageSpec
+from models.image_spec import ImageSpec
 from training.reading import Split
 
 Images = Float32[np.ndarray, "batch channel height width"]

@@ -14,10 +14,11 @@ from typing import Any
 
 import torch
 
-from training.config import Precision, Recipe, apply_overrides, check_recipe
+from training.config import Precision, Recipe
 from training.datasets import Dataset
 from training.describe import Description, describe
 from training.draft import Draft, Reason
+from training.recipe_file import apply_overrides, check_recipe
 
 SMALL_SIDE = {1: 28, 3: 32}
 """Sides that pictures of differing or large sizes get, by channels."""
@@ -62,7 +63,7 @@ def choose(
     Args:
         dataset: Whose pictures are looked at.
         source: Its name or path, as `training.datasets.load` takes it.
-        overrides: `a.b=c` each, as `training.config.load_recipe` takes them.
+        overrides: `a.b=c` each, as `training.recipe_file.load_recipe` takes them.
         device: "cpu" or "cuda": the training's precision depends on it.
 
     Raises:
@@ -282,7 +283,8 @@ def _decide_steps(draft: Draft, seen: Description) -> None:
     warmup = round(epochs / 10, 1)
     because = "latents are in use before their cost counts in full, so that few collapse"
     reason = Reason("KL warm-up", f"{warmup:g} epochs", because)
-    if draft.get("objective", "kind") == "elbo":
+    kind, gradient = draft.get("objective", "kind"), draft.get("objective", "gradient")
+    if kind == "elbo" or (kind == "iwae" and gradient in (None, "plain")):
         draft.decide("training", reason, kl_warmup_epochs=warmup)
     every = max(1, epochs // 30)
     draft.fill({"training": {"validate_every_epochs": every, "patience": 10}})

@@ -20,13 +20,14 @@ from training.datasets import at_hand, find_path, resolve_data_dir
 from training.formats import DatasetError
 from training.interruption import Interrupted
 from training.known import DATASETS
+from training.recipe_file import RECIPES, load_recipe
+from training.terminal import wide_console
 
 if TYPE_CHECKING:
     from training.config import Recipe
     from training.datasets import Dataset
     from training.evaluate import EvaluationSettings
 
-RECIPES = Path(__file__).parent / "recipes"
 
 app = typer.Typer(
     name="vae-lab",
@@ -99,7 +100,6 @@ def train(
     Example: vae-lab train digits
     """
     from training.choose import recipe_name
-    from training.config import load_recipe
     from training.datasets import load
     from training.run import RECIPE
     from training.train import train as run_training
@@ -189,7 +189,7 @@ def compare_runs(
     """
     from training.compare import compare_runs as compare
 
-    Console().print(compare(runs))
+    wide_console().print(compare(runs))
 
 
 @app.command()

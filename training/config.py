@@ -1,14 +1,9 @@
-"""The recipe: one TOML file that says how a model is trained; it trains nothing.
+"""The recipe: everything that says how a model is trained; `recipe_file.py` reads and writes it.
 
-A recipe is resolved (file, then `--set a.b=c`), checked, and written into the run's folder and
-the bundle, so that the same file trains the same model again.
+`docs/recipes.md` is made of the docstrings here and in the configs that these name.
 """
 
-import json
-import tomllib
-from collections.abc import Mapping, Sequence
 from math import prod
-from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
@@ -17,12 +12,11 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    ValidationError,
     model_validator,
 )
 
-from models.config import Config, ImageSpec, Name, VAEConfig, check_fit
-from models.errors import ConfigError
+from models.config import Config, Name, VAEConfig
+from models.image_spec import ImageSpec, check_fit
 from models.noise import MAX_SEED
 from training.objective_config import ClassicalKind, ELBOConfig, ObjectiveConfig
 
@@ -34,7 +28,7 @@ class DatasetConfig(Config):
     """What is trained on."""
 
     name: str
-    """A key of `training.known.DATASETS`, or the path of a folder of pictures, `.npz` or `.npy`."""
+    """One of `vae-lab datasets`, or the path of a folder of pictures, `.npz` or `.npy`."""
     labels_per_class: NonNegativeInt = 0
     """Training labels that are known of each class, chosen by the seed; 0 for all."""
 
@@ -45,6 +39,7 @@ class OptimizerConfig(Config):
     learning_rate: PositiveFloat = 1e-3
     """The schedule's peak."""
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    """Decay per step of the gradient's two running moments."""
     weight_decay: NonNegativeFloat = 0.0
     """On matrices and kernels; biases are not decayed."""
     gradient_clip: PositiveFloat = 200.0
@@ -73,10 +68,13 @@ class AugmentationConfig(Config):
     """A moved image is framed by that many mirrored pixels on each side, and cut out of this at a
     random place: a shift by up to as many whole pixels."""
     rotation_degrees: NonNegativeFloat = 0.0
-    """Standard deviation, as below."""
+    """Standard deviation of a turn about the centre."""
     shift_pixels: NonNegativeFloat = 0.0
+    """Standard deviation of a shift along each axis."""
     scale: NonNegativeFloat = 0.0
+    """Standard deviation of the growth along each axis, a factor less 1."""
     shear: NonNegativeFloat = 0.0
+    """Standard deviation of the shift, per pixel of height, of a row to the side."""
 
     @model_validator(mode="after")
     def _moves_are_made(self) -> "AugmentationConfig":
@@ -94,7 +92,9 @@ class TrainingConfig(Config):
     """The loop's own quantities."""
 
     epochs: PositiveInt
+    """Passes over the training images."""
     batch_size: PositiveInt = 128
+    """Images per step."""
     kl_warmup_epochs: NonNegativeFloat = 0.0
     """The KL's weight rises linearly from 0 to 1 over these epochs (Bowman et al. 2016)."""
     kl_cycles: PositiveInt = 1
@@ -102,6 +102,7 @@ class TrainingConfig(Config):
     ema_decay: Fraction = 0.999
     """Decay per step of the averaged weights, which are validated and exported; 0 keeps none."""
     validate_every_epochs: PositiveInt = 1
+    """Between two validations, checkpoints and lines of the log."""
     patience: NonNegativeInt = 0
     """Validations in a row without a better bound after which the run is over; 0 for never."""
     max_skipped_in_a_row: PositiveInt = 100
@@ -109,8 +110,8 @@ class TrainingConfig(Config):
     checkpoint_seconds: PositiveFloat = 60.0
     """A checkpoint is written at every validation, and when this time has passed."""
     start_from_marginal: bool = False
-    """Whether the decoder's last biases are fitted to the pixels' own distribution before the first
-    step (`training.marginal`): the run then starts from that, not from noise."""
+    """Whether the decoder's last biases, and a learned scale, are fitted to the pixels' own
+    distribution before the first step: the run then starts from that, not from noise."""
     precision: Precision = "32-true"
     """Of training alone: evaluation and serving use float32."""
 
@@ -119,17 +120,27 @@ class Recipe(Config):
     """Everything that decides what is trained, and how."""
 
     name: Name
+    """Of the run's folder and of the model."""
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
+    """Of everything random in the run."""
     start: Name | None = None
     """A finished run in the folder beside this one, whose best weights this one goes on from."""
     dataset: DatasetConfig
+    """What is trained on."""
     image: ImageSpec
+    """What a picture becomes."""
     vae: VAEConfig
+    """The model."""
     objective: ObjectiveConfig = ELBOConfig()
+    """What is maximised."""
     optimizer: OptimizerConfig = OptimizerConfig()
+    """How a step changes the weights."""
     schedule: ScheduleConfig = ScheduleConfig()
+    """The learning rate over the run."""
     augmentation: AugmentationConfig = AugmentationConfig()
+    """How training images are moved."""
     training: TrainingConfig
+    """The loop."""
 
     @model_validator(mode="before")
     @classmethod
@@ -169,7 +180,8 @@ def _refusals(r: Recipe) -> list[tuple[bool, str, str]]:
     """What must hold of objective and model together, in words, and what to do if it does not."""
     vae, objective, training = r.vae, r.objective, r.training
     kind, posterior = objective.kind, vae.posterior.kind
-    anneals = kind in ("elbo", "m2")
+    plain = getattr(objective, "gradient", "plain") == "plain"
+    anneals = kind in ("elbo", "m2") or (kind == "iwae" and plain)
     linear = all(
         network is None or (network.kind == "mlp" and not network.hidden)
         for network in (vae.encoder, vae.decoder)
@@ -185,7 +197,7 @@ def _refusals(r: Recipe) -> list[tuple[bool, str, str]]:
         ),
         (
             anneals or (training.kl_warmup_epochs == 0 and training.kl_cycles == 1),
-            "Only an ELBO has a KL term to warm up",
+            "A warm-up is of the KL in an ELBO, or in the weights of iwae with its plain gradient",
             "Set training.kl_warmup_epochs = 0 and training.kl_cycles = 1.",
         ),
         (
@@ -195,9 +207,7 @@ def _refusals(r: Recipe) -> list[tuple[bool, str, str]]:
             "Set training.kl_warmup_epochs, to training.epochs / training.kl_cycles at most.",
         ),
         (
-            kind != "iwae"
-            or getattr(objective, "gradient", "plain") == "plain"
-            or posterior in ("diagonal_normal", "full_normal"),
+            kind != "iwae" or plain or posterior in ("diagonal_normal", "full_normal"),
             "The gradients stl and dreg need a posterior of one layer",
             "Set objective.gradient = 'plain'.",
         ),
@@ -262,97 +272,3 @@ def _refusals(r: Recipe) -> list[tuple[bool, str, str]]:
             "Set them so.",
         ),
     ]
-
-
-def load_recipe(path: Path, *, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe and apply overrides to it.
-
-    Args:
-        path: A TOML file.
-        overrides: `a.b=c` each; c is a TOML value, or text where it is not.
-
-    Raises:
-        ConfigError: The file or an override cannot be read, or the result is no recipe.
-    """
-    try:
-        values = tomllib.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"A recipe is a readable TOML file; {path}: {error}. Mend it.") from error
-    return check_recipe(apply_overrides(values, overrides), str(path))
-
-
-def apply_overrides(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """Set entries of a recipe's tables in place, and return them.
-
-    Args:
-        values: Tables, as read from TOML.
-        overrides: As for `load_recipe`.
-
-    Raises:
-        ConfigError: An override reads otherwise, or goes through an entry that is no table.
-    """
-    for override in overrides:
-        _set(values, override)
-    return values
-
-
-def check_recipe(values: dict[str, Any], words: str) -> Recipe:
-    """The recipe that the tables hold.
-
-    Args:
-        values: Tables, as read from TOML.
-        words: What they are, for the message.
-
-    Raises:
-        ConfigError: They are no recipe.
-    """
-    try:
-        return Recipe.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError(f"{words} is no recipe: {error}") from error
-
-
-def _set(values: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    *tables, last = key.strip().split(".")
-    if not equals or not all((*tables, last)):
-        raise ConfigError(f"An override reads a.b=c; received {override!r}. Write it so.")
-    for table in tables:
-        values = values.setdefault(table, {})
-        if not isinstance(values, dict):
-            raise ConfigError(
-                f"{table!r} of the override {override!r} is no table. Check its name."
-            )
-    try:
-        values[last] = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        values[last] = text.strip()
-
-
-def to_toml(config: Config, *, comments: Mapping[str, Sequence[str]] | None = None) -> str:
-    """The config as TOML, defaults included; `load_recipe` reads it back to an equal one.
-
-    Args:
-        config: A recipe, or a part of one.
-        comments: Lines to write under the header of a table, by its name.
-    """
-    return "\n".join(_toml_lines(config.model_dump(mode="json"), (), comments or {})) + "\n"
-
-
-def _toml_lines(
-    table: Mapping[str, Any], prefix: tuple[str, ...], comments: Mapping[str, Sequence[str]]
-) -> list[str]:
-    # JSON's text for strings, numbers, booleans and flat lists is TOML's too.
-    values = {key: value for key, value in table.items() if value is not None}
-    plain = [
-        f"{key} = {json.dumps(v, ensure_ascii=False)}"
-        for key, v in values.items()
-        if not isinstance(v, dict)
-    ]
-    nested = [(key, value) for key, value in table.items() if isinstance(value, dict)]
-    name = ".".join(prefix)
-    header = ["", f"[{name}]", *(f"# {line}" for line in comments.get(name, ()))]
-    lines = [*header, *plain] if prefix and plain else plain
-    for key, value in nested:
-        lines += _toml_lines(value, (*prefix, key), comments)
-    return lines

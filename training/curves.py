@@ -17,7 +17,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from models.bounds import estimate_elbo
-from models.config import ImageSpec
+from models.image_spec import ImageSpec
 from models.pictures import grid, to_uint8, to_unit
 from models.vae import VAE
 from training.export import draw_samples, reconstruct_some

@@ -28,9 +28,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from models.config import ImageSpec
 from models.decoding import MAX_PIXELS, Pixels, decode
 from models.errors import InputError
+from models.image_spec import ImageSpec
 from models.images import read_levels
 from training.division import PARTS
 from training.formats import DatasetError

@@ -11,7 +11,7 @@ from rich import box
 from rich.table import Column, Table
 from torch import Tensor
 
-from models.config import ImageSpec
+from models.image_spec import ImageSpec
 from models.images import grid, to_png, to_uint8, to_unit
 from training.datasets import Dataset
 from training.evaluate import choose_subset

@@ -1,9 +1,10 @@
 """Where training starts: at the distribution of single pixels, and without a pattern.
 
-The last biases of the decoder are fitted alone, with its last weights at zero, so that p(x|z) is
-the same for every z. From torch's initial weights a run spends its first thousands of steps on
-narrowing the scales of its likelihood to those of pictures. Where the decoder doubles its sides,
-the four pixels that one becomes start equal: small sets are too short to unlearn a chequerboard.
+The last biases of the decoder, and a scale that no network makes, are fitted alone, with the last
+weights at zero, so that p(x|z) is the same for every z. From torch's initial weights a run spends
+its first thousands of steps on narrowing the scales of its likelihood to those of pictures. Where
+the decoder doubles its sides, the four pixels that one becomes start equal: small sets are too
+short to unlearn a chequerboard.
 """
 
 from math import prod
@@ -28,7 +29,7 @@ def num_needed(vae: VAE) -> int:
 
 
 def start_from_marginal(vae: VAE, x: Float[Tensor, "batch channel height width"]) -> None:
-    """Fit the decoder's last biases to observations, shrink its last weights, smooth its growth.
+    """Fit the last biases and a learned scale to observations, shrink last weights, smooth growth.
 
     Components of a mixture start apart from each other, by torch's ambient randomness.
 
@@ -54,11 +55,13 @@ def start_from_marginal(vae: VAE, x: Float[Tensor, "batch channel height width"]
         last.weight.zero_()
         # A parameter's biases stand side by side: one per pixel, or per place in a pixel shuffle.
         bias.copy_(spread.repeat_interleave(len(bias) // len(spread)))
-    optimizer = torch.optim.Adam([bias], lr=_RATE)
+    fitted = [bias, *vae.get_submodule("_likelihood").parameters()]
+    optimizer = torch.optim.Adam(fitted, lr=_RATE)
     for _ in range(_STEPS):
         loss = -vae.likelihood(z, y).log_prob(x).mean()
-        (bias.grad,) = torch.autograd.grad(loss, [bias])
+        for parameter, gradient in zip(fitted, torch.autograd.grad(loss, fitted), strict=True):
+            parameter.grad = gradient
         optimizer.step()
-    bias.grad = None
+    optimizer.zero_grad()
     with torch.no_grad():
         last.weight.copy_(_KEPT * weight)

@@ -31,7 +31,9 @@ class CapacityConfig(Config):
 
     kind: Literal["capacity"] = "capacity"
     num_samples: PositiveInt = 1
+    """Draws per datum and step."""
     gamma: NonNegativeFloat = 100.0
+    """Weight of the distance between the KL and C."""
     capacity_nats: NonNegativeFloat = 25.0
     """C at the end of its rise from 0."""
     until: Annotated[float, Field(gt=0, le=1)] = 0.8
@@ -43,7 +45,7 @@ class IWAEConfig(Config):
 
     kind: Literal["iwae"] = "iwae"
     num_samples: PositiveInt = 5
-    """K."""
+    """K, the draws per datum and step."""
     gradient: Literal["plain", "stl", "dreg"] = "plain"
     """By reparameterisation; without log q's own derivative, biased for K > 1; or twice
     reparameterised."""
@@ -54,7 +56,9 @@ class ScoreFunctionConfig(Config):
 
     kind: Literal["score_function"] = "score_function"
     num_samples: PositiveInt = 10
+    """Draws per datum and step."""
     baseline: Literal["none", "leave_one_out"] = "leave_one_out"
+    """What is taken from a draw's weight: nothing, or the mean of the other draws'."""
 
 
 class M2Config(Config):
@@ -62,8 +66,12 @@ class M2Config(Config):
 
     kind: Literal["m2"] = "m2"
     num_samples: PositiveInt = 1
+    """Draws per datum, label and step."""
     alpha: NonNegativeFloat = 0.1
     """Weight of the classification term beside the per-datum bound; the paper's is N times this."""
+    balanced: bool = True
+    """Whether labelled images, however few, weigh as much as unlabelled ones; false for the paper's
+    sum over all images, where a hundred among fifty thousand hardly tell labels from clusters."""
 
 
 class AutoencoderConfig(Config):
@@ -71,13 +79,15 @@ class AutoencoderConfig(Config):
 
     kind: Literal["autoencoder"] = "autoencoder"
     num_samples: Literal[1] = 1
+    """There is one latent."""
 
 
 class ClassicalConfig(Config):
-    """Nothing to maximise step by step: `training/classical.py` fits it at once."""
+    """Fitted at once, in closed form or by expectation-maximisation: `training` is not needed."""
 
     kind: ClassicalKind
     num_samples: Literal[1] = 1
+    """There is nothing to draw."""
 
 
 ObjectiveConfig = Annotated[

@@ -166,7 +166,7 @@ class Capacity(Objective[CapacityConfig]):
 
 
 class IWAE(Objective[IWAEConfig]):
-    """The importance-weighted bound of K draws.
+    """The importance-weighted bound of K draws; a warm-up weighs log p(z) - log q(z|x) in them.
 
     Gradients: `plain`, by reparameterisation; `stl` leaves out log q's own derivative, whose mean
     is zero at K = 1 (for larger K the encoder's gradient is biased); `dreg` is unbiased for every
@@ -183,7 +183,8 @@ class IWAE(Objective[IWAEConfig]):
         gradient = self.config.gradient
         scored: Any = q if gradient == "plain" else q.detached()  # type: ignore[union-attr]
         log_likelihood = self.vae.likelihood(z, batch.y).log_prob(batch.x)
-        log_w = log_likelihood + prior.log_prob(z) - scored.log_prob(z)
+        kl_weight = self.annealing.weight(at.epoch)
+        log_w = log_likelihood + kl_weight * (prior.log_prob(z) - scored.log_prob(z))
         bound = iwae_bound(log_w)
         if gradient == "dreg" and z.requires_grad:
             # sum_k share_k^2 d log w_k / dz_k dz_k / dphi: the bound brings one share of each draw,
@@ -191,7 +192,13 @@ class IWAE(Objective[IWAEConfig]):
             share = log_w.detach().softmax(0)
             z.register_hook(lambda g: g * share.reshape(*share.shape, *[1] * (g.ndim - 2)))
         kl = kl_groups(q, prior, z, sampled=False).sum()
-        return elbo_terms(-bound.mean(), log_likelihood.mean(), kl, iwae_bound_nats=bound.mean())
+        return elbo_terms(
+            -bound.mean(),
+            log_likelihood.mean(),
+            kl,
+            iwae_bound_nats=bound.mean(),
+            kl_weight=kl_weight,
+        )
 
 
 class ScoreFunction(Objective[ScoreFunctionConfig]):
@@ -224,6 +231,8 @@ class M2(Objective[M2Config]):
     loss = -mean of L(x, y) where y is known and of U(x) elsewhere + alpha mean -log q(y|x)
     L(x, y) = ELBO given y + log p(y),  U(x) = sum_y q(y|x) (L(x, y) - log q(y|x))
 
+    Where labels are few, `balanced` takes L from as many images that have one as there are others.
+
     Source: Kingma et al. 2014, arXiv:1406.5298, equations 6-9, per datum: its alpha is N times
         ours.
     """
@@ -232,16 +241,21 @@ class M2(Objective[M2Config]):
         """See `Objective.forward`."""
         assert batch.y is not None  # the config asks for labels
         x, y, known = batch.x, batch.y, batch.y != UNLABELLED
+        taught_x, taught_y = x[known], y[known]
+        if batch.labelled is not None:
+            assert batch.labelled.y is not None
+            taught_x, taught_y = batch.labelled.x, batch.labelled.y
         parts = []
-        if bool(known.any()):
+        if batch.labelled is not None and self.config.balanced:
+            parts.append(self._labelled(taught_x, taught_y, noise[:, : len(taught_x)]))
+        elif bool(known.any()):
             parts.append(self._labelled(x[known], y[known], noise[:, known]))
         if not bool(known.all()):
             parts.append(self._unlabelled(x[~known], noise[:, ~known]))
         log_likelihood, kl = (torch.cat(part).mean() for part in zip(*parts, strict=True))
-        taught = batch.labelled or Batch(x[known], y[known])
         cross_entropy = x.new_zeros(())
-        if taught.y is not None and len(taught.y):  # the mean of nothing is not a number
-            cross_entropy = F.cross_entropy(self.vae.label_logits(taught.x), taught.y)
+        if len(taught_x):  # the mean of nothing is not a number
+            cross_entropy = F.cross_entropy(self.vae.label_logits(taught_x), taught_y)
         kl_weight = self.annealing.weight(at.epoch)
         loss = kl_weight * kl - log_likelihood + self.config.alpha * cross_entropy
         scalars = elbo_terms(loss, log_likelihood, kl, kl_weight=kl_weight).scalars

@@ -15,6 +15,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Column, Table
 
+from training.terminal import wide_console
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -292,7 +294,7 @@ def _show(
     """Print the rows, and write the figure and perhaps the numbers."""
     from training import plots
 
-    console = Console()
+    console = wide_console()
     console.print(table_of(rows))
     path = output or Path(f"{command}.png")
     plots.save(figure, path)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from models.config import ImageSpec
+from models.image_spec import ImageSpec
 from models.pictures import to_uint8, to_unit
 from training.gradients import GradientRow
 from training.latents import ACTIVE, LatentRow, Map, Traversals
@@ -194,7 +194,7 @@ def _columns(
     errors = np.array([getattr(row, error_field) for row in rows])
     axes.bar(places, values, yerr=errors, color=COLOURS[index], error_kw={"linewidth": 0.9})
     kind = rows[0].part.split()[0]
-    every = max(1, len(rows) // 20)
+    every = -(-len(rows) // 12)
     axes.set_xticks(places[::every], [row.part.split()[1] for row in rows][::every])
     axes.set_xlabel("latent dimension" if kind == "dimension" else "group of latents, 1 next to x")
 

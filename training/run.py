@@ -28,7 +28,8 @@ from safetensors.torch import save as save_tensors
 from models import __version__
 from models.errors import ConfigError, VAEError
 from models.vae import VAE
-from training.config import Recipe, load_recipe, to_toml
+from training.config import Recipe
+from training.recipe_file import load_recipe, to_toml
 
 RECIPE, BEST, STATE, LOG = "recipe.toml", "best.safetensors", "state.json", "log.jsonl"
 

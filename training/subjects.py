@@ -11,8 +11,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from models.bundle import load_bundle
-from models.config import ImageSpec
 from models.errors import ConfigError, InputError, UnsupportedOperation
+from models.image_spec import ImageSpec
 from models.vae import VAE
 from training.config import Recipe
 from training.datasets import Dataset

@@ -19,13 +19,15 @@ from torch import Tensor
 
 from models.bundle import load_bundle
 from models.bundle_schema import Evaluation, Provenance
-from models.config import Config, ImageSpec
+from models.config import Config
 from models.errors import ConfigError
+from models.image_spec import ImageSpec
 from models.vae import VAE
 from training.baselines import score_baselines
-from training.config import Recipe, load_recipe
+from training.config import Recipe
 from training.datasets import Dataset, load
 from training.evaluate import EvaluationSettings, evaluate
+from training.recipe_file import load_recipe
 from training.run import BEST, RECIPE, STATE
 
 EVALUATION = "evaluation.json"

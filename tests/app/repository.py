@@ -7,13 +7,8 @@ import torch
 
 from models.bundle import save_bundle
 from models.bundle_schema import BundleConfig, Evaluation, Provenance, Reference
-from models.config import (
-    BernoulliConfig,
-    DiscretizedLogisticConfig,
-    ImageSpec,
-    MLPConfig,
-    VAEConfig,
-)
+from models.config import BernoulliConfig, DiscretizedLogisticConfig, MLPConfig, VAEConfig
+from models.image_spec import ImageSpec
 from models.vae import VAE
 from tests import oracle
 

@@ -41,6 +41,16 @@ def test_a_refused_request_keeps_its_connection(served: Served) -> None:
             assert client.get("/v1/sample?n=1").status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/readyz", "/metrics", "/v1/models", "/v1/sample", "/nope"])
+def test_head_has_the_headers_of_get_and_no_body(served: Served, path: str) -> None:
+    with httpx.Client(base_url=served.url) as client:
+        got, head = client.get(path), client.head(path)
+        assert (head.status_code, head.content) == (got.status_code, b"")
+        assert head.headers["content-type"] == got.headers["content-type"]
+        refused = client.head("/v1/encode")
+        assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize("size", [1_000_001, 30_000_000])
 def test_a_body_over_the_limit_is_answered_and_not_cut_off(

@@ -10,8 +10,9 @@ from safetensors.torch import save as save_tensors
 
 from models.bundle import load_bundle, save_bundle
 from models.bundle_schema import Baseline, BundleConfig, Estimate, Evaluation, Provenance, Reference
-from models.config import ImageSpec, MLPConfig, NormalConfig, VAEConfig
+from models.config import MLPConfig, NormalConfig, VAEConfig
 from models.errors import BundleCorrupt
+from models.image_spec import ImageSpec
 from models.vae import VAE
 
 PROVENANCE = Provenance(

@@ -14,13 +14,12 @@ from models.config import (
     DiscretizedLogisticConfig,
     DiscretizedNormalConfig,
     GatedMLPConfig,
-    ImageSpec,
     MLPConfig,
     NormalConfig,
     VAEConfig,
     _refusals,
-    check_fit,
 )
+from models.image_spec import ImageSpec, check_fit
 from models.vae import VAE
 from tests.models.family_cases import FAMILIES, family
 

@@ -438,6 +438,15 @@ def test_a_posterior_that_is_nearly_exact_is_an_approximation(scale, shift, nois
         exact(oracle.vae, oracle.draw(2))
 
 
+def test_what_was_found_of_a_posterior_is_forgotten_when_a_weight_changes():
+    small = dict(latents=2, shape=(1, 3, 3), noise_scale=0.5)
+    vae = make(**small, posterior_scale=1.0, posterior_shift=0.0).vae
+    assert has_exact_posterior(vae)
+    with torch.no_grad():
+        vae.decoder.body[-1].bias.add_(0.1)
+    assert not has_exact_posterior(vae)
+
+
 @pytest.mark.parametrize("name", [name for name in FAMILIES if name != "categorical"])
 def test_no_other_family_has_an_exact_posterior(name):
     likelihood = {"kind": "point" if name == "autoencoder" else "normal"}

@@ -5,9 +5,9 @@ import torch
 
 from models.bounds import estimate_elbo, run_steps
 from models.bundle import load_bundle, parity_tensors
-from models.config import ImageSpec
 from models.errors import UnsupportedOperation
 from models.evidence import estimate_log_px
+from models.image_spec import ImageSpec
 from models.labels import classify_steps
 from models.noise import BatchNoise
 from models.vae import VAE

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.config import ImageSpec
 from models.fitting import centre, fit
+from models.image_spec import ImageSpec
 
 
 def spec_of(height: int, width: int, **fields: object) -> ImageSpec:

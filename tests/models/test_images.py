@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.config import ImageSpec
 from models.errors import (
     InputError,
     OutOfSupport,
@@ -16,6 +15,7 @@ from models.errors import (
     ShapeMismatch,
     UnsupportedOperation,
 )
+from models.image_spec import ImageSpec
 from models.images import ReadOptions, read_array, read_levels, read_picture, to_unit
 
 RANDOM = np.random.default_rng(0)

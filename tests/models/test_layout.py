@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from models.config import ImageSpec
 from models.errors import ShapeMismatch
+from models.image_spec import ImageSpec
 from models.layout import as_batch
 
 GREY = ImageSpec(channels=1, height=28, width=20)

@@ -206,6 +206,16 @@ def mixture(*shape, num_components=3, seed=0):
     return MixtureOfNormals(logits, normal(num_components, *shape, event_dim=len(shape), seed=seed))
 
 
+def test_many_rows_of_many_components_are_each_what_they_are_alone():
+    d = mixture(2, 20, num_components=500)
+    z = torch.randn(3, 50, 2, 20, generator=torch.Generator().manual_seed(1)).double()
+    found = d.log_prob(z)
+    assert found.shape == (3, 50)
+    every = d.components.log_prob(z.unsqueeze(-3)) + d.logits
+    assert torch.equal(found, every.logsumexp(-1))
+    assert d.log_prob(z[:, :0]).shape == (3, 0)
+
+
 def torchs_mixture(d):
     return MixtureSameFamily(Categorical(logits=d.logits), torchs(d.components))
 

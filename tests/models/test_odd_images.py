@@ -8,8 +8,8 @@ import textwrap
 import numpy as np
 import pytest
 
-from models.config import ImageSpec
 from models.errors import CorruptImage, InputError, PayloadTooLarge, UnsupportedMedia
+from models.image_spec import ImageSpec
 from models.images import read_levels, read_picture
 
 GREY = ImageSpec(channels=1, height=28, width=28)
@@ -107,7 +107,7 @@ def test_a_wrong_media_type_never_raises_anything_but_our_errors(media_type, dat
 def test_all_of_them_together_cost_less_than_200_megabytes(data_dir):
     script = """
     import pathlib, resource, sys
-    from models.config import ImageSpec
+    from models.image_spec import ImageSpec
     from models.errors import InputError
     from models.images import read_picture
     spec = ImageSpec(channels=3, height=64, width=64)

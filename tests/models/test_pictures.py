@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from models.config import ImageSpec
 from models.errors import OutOfSupport, ShapeMismatch
+from models.image_spec import ImageSpec
 from models.pictures import grid, to_animation, to_png, to_uint8, to_unit
 
 GREY = ImageSpec(channels=1, height=2, width=2)

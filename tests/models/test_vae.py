@@ -228,6 +228,24 @@ def test_the_cost_of_decoding_is_counted_by_hand():
     assert conv.decoder_macs() == dense + blocks + grow
 
 
+def test_the_cost_of_a_hierarchy_has_the_networks_between_its_groups():
+    network = {"kind": "mlp", "hidden": [5]}
+    config = VAEConfig.model_validate(
+        {
+            "image_shape": (1, 6, 5),
+            "latent_shape": [5],
+            "latent_groups": [[3], [2]],
+            "likelihood": {"kind": "bernoulli"},
+            "encoder": {"kind": "mlp", "hidden": [7]},
+            "decoder": {"kind": "mlp", "hidden": [12]},
+            "prior": {"kind": "top_down", "network": network},
+            "posterior": {"kind": "bottom_up", "network": network},
+        }
+    )
+    down, up = 2 * 5 + 5 * 2 * 3, 3 * 5 + 5 * 2 * 2
+    assert VAE(config).decoder_macs() == 3 * 12 + 12 * 30 + down + up
+
+
 @pytest.mark.parametrize("training", [False, True])
 def test_counting_the_cost_does_not_touch_the_model(training):
     vae = make(network=MLPConfig(hidden=(12,), dropout=0.5)).train(training)

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.config import DiscretizedLogisticConfig, ImageSpec, MLPConfig, VAEConfig
+from models.config import DiscretizedLogisticConfig, MLPConfig, VAEConfig
+from models.image_spec import ImageSpec
 from models.vae import VAE
 from training.config import DatasetConfig, Recipe, TrainingConfig
 from training.datasets import load

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from models.config import ImageSpec
+from models.image_spec import ImageSpec
 from models.vae import VAE
 from tests.models.family_cases import family
 from tests.oracle import Oracle

@@ -7,12 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
-from models.config import ImageSpec
+from models.image_spec import ImageSpec
 from models.images import read_levels, read_picture
 from training.augmentation import augment, crop
 from training.batches import observe
-from training.cli import RECIPES
-from training.config import AugmentationConfig, Recipe, load_recipe
+from training.config import AugmentationConfig, Recipe
+from training.recipe_file import RECIPES, load_recipe
 
 ALL = AugmentationConfig(
     probability=1.0,

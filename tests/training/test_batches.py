@@ -7,9 +7,8 @@ from torch import Tensor
 
 from models.errors import ConfigError
 from training.batches import Data, keep_some, load_data, observe
-from training.cli import RECIPES
-from training.config import load_recipe
 from training.objectives import UNLABELLED
+from training.recipe_file import RECIPES, load_recipe
 
 
 def test_binary_levels_are_unchanged_by_stochastic_binarisation():

@@ -13,11 +13,11 @@ from models.errors import ConfigError
 from models.vae import VAE
 from training import choose as chooser
 from training.choose import Chosen, choose, fast_precision, recipe_name
-from training.config import load_recipe, to_toml
 from training.datasets import Dataset, load
 from training.describe import Description
 from training.export import MAX_BUNDLE_BYTES
 from training.reading import ArraySplit, Facts
+from training.recipe_file import load_recipe, to_toml
 
 GREY = Description(
     facts=Facts(Counter({(28, 28): 5000}), Counter({"grey": 5000}), 0, np.full(256, 10)),
@@ -260,8 +260,9 @@ def test_a_prior_that_is_a_mixture_has_its_kl_sampled(chosen, kind):
     assert chosen(GREY, "objective.num_samples=3").recipe.objective.num_samples == 3
 
 
-def test_an_importance_weighted_bound_has_no_warm_up(chosen):
-    recipe = chosen(GREY, "objective.kind=iwae", "objective.num_samples=5").recipe
+def test_only_what_has_a_kl_term_is_warmed_up(chosen):
+    assert chosen(GREY, "objective.kind=iwae").recipe.training.kl_warmup_epochs > 0
+    recipe = chosen(GREY, "objective.kind=iwae", "objective.gradient=dreg").recipe
     assert recipe.training.kl_warmup_epochs == 0
 
 

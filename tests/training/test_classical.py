@@ -13,9 +13,10 @@ from sklearn.mixture import GaussianMixture
 from torch.distributions import MultivariateNormal
 
 from models.bounds import estimate_elbo
-from models.config import ImageSpec, VAEConfig
+from models.config import VAEConfig
 from models.errors import ConfigError
 from models.evidence import estimate_log_px, has_exact_posterior
+from models.image_spec import ImageSpec
 from models.labels import classify_steps
 from models.vae import VAE
 from training.classical import (

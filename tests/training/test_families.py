@@ -19,11 +19,12 @@ from tests.models.bundle_cases import PROVENANCE
 from training.batches import Data, keep_some
 from training.card import write_card
 from training.classical import CLASSICAL
-from training.config import Recipe, load_recipe, to_toml
+from training.config import Recipe
 from training.datasets import load
 from training.evaluate import EvaluationSettings, evaluate
 from training.export import draw_samples, reconstruct_some
 from training.objective_config import ClassicalKind
+from training.recipe_file import load_recipe, to_toml
 from training.train import assess, begin, fit, take_step
 from training.trained import load_run
 
@@ -214,7 +215,7 @@ def test_a_combination_that_is_none_is_refused_with_the_reason(case: Case):
 @pytest.mark.parametrize(
     ("case", "changes", "reason"),
     [
-        (ALLOWED[0], {"objective": {"kind": "capacity"}}, "Only an ELBO has a KL term to warm up"),
+        (ALLOWED[0], {"objective": {"kind": "capacity"}}, "A warm-up is of the KL in an ELBO, or"),
         (ALLOWED[0], {"training": {"kl_warmup_epochs": 0.0}}, "A cycle repeats the KL's warm-up"),
         (ALLOWED[0], {"training": {"kl_warmup_epochs": 3.0}}, "is at least as long"),
         (ALLOWED[0], {"dataset": {"labels_per_class": 3}}, "Only m2 learns where labels are miss"),

@@ -64,6 +64,14 @@ def test_densities_start_better_too(likelihood):
     assert log_likelihood(vae, x) > before + 50
 
 
+def test_a_learned_scale_starts_at_the_spread_of_pixels():
+    x = 0.5 + 0.1 * torch.randn(16, 1, 9, 10, generator=torch.Generator().manual_seed(1))
+    vae = model(NormalConfig(scale="learned"))
+    start_from_marginal(vae, x)
+    scale = vae.likelihood(torch.zeros(1, 2)).scale
+    assert scale.detach().max().item() == pytest.approx(0.1, rel=0.2)
+
+
 def test_labels_do_not_hinder():
     x, y = (torch.rand(16, 1, 9, 10) < 0.1).float(), torch.zeros(16, dtype=torch.int64)
     vae = model(BernoulliConfig(), num_labels=3)

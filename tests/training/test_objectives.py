@@ -116,17 +116,21 @@ def test_the_iwae_loss_is_minus_the_bound_that_evaluation_gives_for_the_same_noi
 @pytest.mark.parametrize(
     "name", ["standard", "mixture", "vamp", "full", "two-layers", "ladder", "labelled-ladder"]
 )
-def test_iwae_with_one_draw_is_the_elbo_with_a_sampled_kl_and_so_is_its_gradient(name: str):
+@pytest.mark.parametrize("warmup", [0.0, 4.0])
+def test_iwae_with_one_draw_is_the_elbo_with_a_sampled_kl_and_so_is_its_gradient(
+    name: str, warmup: float
+):
     vae, x = of_family(name), binary(6)
     y = torch.arange(6) % 3 if vae.num_labels else None
     noise = normals(1, 6, *vae.latent_shape)
+    warming = Annealing(warmup_epochs=warmup)
     found = []
     for objective in (
-        ELBO(vae, ELBOConfig(kl="sampled")),
-        IWAE(vae, IWAEConfig(num_samples=1)),
+        ELBO(vae, ELBOConfig(kl="sampled"), annealing=warming),
+        IWAE(vae, IWAEConfig(num_samples=1), annealing=warming),
     ):
         vae.zero_grad()
-        loss = objective(Batch(x, y), noise, START).loss
+        loss = objective(Batch(x, y), noise, At(step=7, epoch=1.0, progress=0.1)).loss
         loss.backward()
         gradients = [p.grad.flatten() for p in vae.parameters() if p.grad is not None]
         found.append(torch.cat([loss.detach().reshape(1), *gradients]))
@@ -472,8 +476,19 @@ def test_m2_takes_each_bound_for_its_own_images_and_the_classifier_for_those_wit
     assert number(terms.loss) == pytest.approx(number(expected), rel=1e-6)
     taught = Batch(binary(4, seed=9), torch.tensor([0, 1, 2, 0]))
     entropy = cross_entropy(m2.label_logits(taught.x), torch.tensor([0, 1, 2, 0]))
-    terms = M2(m2, M2Config(alpha=3.0))(Batch(x, y, taught), noise, START)
-    assert number(terms.loss) == pytest.approx(number(-bounds.mean() + 3 * entropy), rel=1e-6)
+    summed = M2(m2, M2Config(alpha=3.0, balanced=False))(Batch(x, y, taught), noise, START)
+    assert number(summed.loss) == pytest.approx(number(-bounds.mean() + 3 * entropy), rel=1e-6)
+    labels = torch.tensor([0, 1, 2, 0])
+    log_prior = torch.tensor(PRIOR_OF_LABELS, dtype=torch.float64).log()[labels]
+    bounds = torch.cat(
+        [
+            elbo_given(m2, taught.x, labels, noise[:, :4]) + log_prior,
+            unlabelled_bound(m2, x[~known], noise[:, ~known]),
+        ]
+    )
+    assert len(bounds) == 7
+    balanced = M2(m2, M2Config(alpha=3.0))(Batch(x, y, taught), noise, START)
+    assert number(balanced.loss) == pytest.approx(number(-bounds.mean() + 3 * entropy), rel=1e-6)
 
 
 def test_m2_works_with_groups_of_latents_whose_kl_is_sampled():

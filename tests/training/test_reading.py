@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from models.config import ImageSpec
+from models.image_spec import ImageSpec
 from models.images import ReadOptions, read_array, read_picture
 from training.folders import read_folder
 from training.formats import DatasetError

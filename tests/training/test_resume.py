@@ -19,7 +19,8 @@ from tests.training.kinds import KINDS, MLP, make, write_array
 from training import train as loop
 from training.checkpoint import CHECKPOINT, PREVIOUS
 from training.cli import main
-from training.config import Recipe, to_toml
+from training.config import Recipe
+from training.recipe_file import to_toml
 from training.run import BEST, STATE, RunError, read_log
 
 NUM_STOPS = 10

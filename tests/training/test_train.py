@@ -16,9 +16,9 @@ from models.vae import VAE
 from training import batches
 from training import train as loop
 from training.checkpoint import CHECKPOINT
-from training.cli import RECIPES
-from training.config import Recipe, load_recipe
+from training.config import Recipe
 from training.datasets import load
+from training.recipe_file import RECIPES, load_recipe
 from training.run import BEST, LOG, RECIPE, STATE, RunError, read_log
 
 SMALL = [

@@ -1,12 +1,12 @@
-"""Writes the tables of families.md from runs, and its figures by the commands that it names.
+"""Writes the tables of a page of results from runs, and its figures by the commands it names.
 
-    python docs/make_families.py            the tables
-    python docs/make_families.py --figures  every `vae-lab plot` of the page, then the tables
+    python docs/make_tables.py docs/families.md            the tables
+    python docs/make_tables.py docs/families.md --figures  every `vae-lab plot` first
 
 Start it where the page's training and evaluation commands were run. A table stands between two
-comments: `<!-- runs: NAME ... -->` (what `vae-lab evaluate` left in runs/NAME) or
-`<!-- differences: FILE -->` (what `vae-lab plot bounds --csv FILE` wrote), and `<!-- end -->`. A
-run that is not of the command on the page is refused.
+comments: `<!-- runs: NAME ... -->` (what `vae-lab evaluate` left in runs/NAME; NAME=VALUE puts a
+published value beside it) or `<!-- differences: FILE -->` (what `vae-lab plot bounds --csv FILE`
+wrote), and `<!-- end -->`. A run that is not of the command on the page is refused.
 """
 
 import csv
@@ -17,13 +17,15 @@ import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
+from typing import get_args
 
 from models.bundle_schema import Estimate, Evaluation
 from training.cli import find_recipe
-from training.config import Recipe, load_recipe
+from training.config import Recipe
+from training.objective_config import ClassicalKind
+from training.recipe_file import load_recipe
 from training.trained import StoredEvaluation
 
-PAGE = Path(__file__).resolve().parent / "families.md"
 BASH = re.compile(r"^```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TABLE = re.compile(r"(<!-- (runs|differences): ([^>]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -52,21 +54,29 @@ def fill(page: str, runs: Path) -> str:
         if kind == "differences":
             lines = differences(runs.parent / text.strip())
         else:
-            lines = results([(name, recipes[name]) for name in text.split()], runs)
+            entries = [word.partition("=")[::2] for word in text.split()]
+            named = [(name, recipes[name]) for name, _ in entries]
+            lines = results(named, runs, published=dict(entries))
         return head + "\n".join(lines) + "\n" + end
 
     return TABLE.sub(table, page)
 
 
-def results(named: list[tuple[str, Recipe]], runs: Path) -> list[str]:
+def results(
+    named: list[tuple[str, Recipe]], runs: Path, *, published: dict[str, str] | None = None
+) -> list[str]:
     """A row per run: bounds in nats with standard errors over the images, and what else it has."""
     rows = [result(runs / name, recipe) for name, recipe in named]
-    columns = [key for key in COLUMNS if any(key in row for row in rows)]
+    for row, (name, _) in zip(rows, named, strict=True):
+        if value := (published or {}).get(name):
+            row["published"] = value
+    known = {key for row in rows for key in row} - {"run"}
+    columns = sorted(known, key=lambda key: (COLUMNS.index(key.partition(",")[0]), len(key), key))
     return [
         "| run | " + " | ".join(columns) + " |",
         "|---" * (len(columns) + 1) + "|",
         *(
-            f"| {row['run']} | " + " | ".join(row.get(c, "-") for c in columns) + " |"
+            f"| `{row['run']}` | " + " | ".join(row.get(c, "-") for c in columns) + " |"
             for row in rows
         ),
     ]
@@ -74,14 +84,17 @@ def results(named: list[tuple[str, Recipe]], runs: Path) -> list[str]:
 
 COLUMNS = (
     "ELBO",
-    "IWAE, K = 100",
-    "log p(x), exact",
+    "IWAE",
+    "log p(x)",
+    "published",
     "rate",
     "active units",
-    "labels right, %",
+    "labels right",
     "squared error",
-    "training, s",
+    "epochs",
+    "training",
 )
+"""In this order, by what stands before a comma."""
 
 
 def result(run: Path, recipe: Recipe) -> dict[str, str]:
@@ -90,22 +103,29 @@ def result(run: Path, recipe: Recipe) -> dict[str, str]:
         sys.exit(f"{run} was not trained by the command on the page.")
     stored = StoredEvaluation.model_validate_json((run / "evaluation.json").read_bytes())
     evaluation, state = stored.evaluation, json.loads((run / "state.json").read_text())
-    row = {"run": f"`{run.name}`", "training, s": f"{state['seconds']:.0f}"}
+    row = {"run": run.name, "training, s": f"{state['seconds']:.0f}"}
     for estimate in evaluation.estimates:
-        row[heading(estimate)] = f"{estimate.mean_nats:.2f} ± {estimate.standard_error_nats:.2f}"
+        row[heading(estimate, evaluation.num_images)] = (
+            f"{estimate.mean_nats:.2f} ± {estimate.standard_error_nats:.2f}"
+        )
     return row | others(evaluation, recipe)
 
 
-def heading(estimate: Estimate) -> str:
-    """The column of an estimate."""
+def heading(estimate: Estimate, num_images: int) -> str:
+    """The column of an estimate, which says how many images it is of where these are not all."""
     if estimate.estimator == "exact":
         return "log p(x), exact"
-    return "ELBO" if estimate.estimator == "elbo" else f"IWAE, K = {estimate.num_samples}"
+    if estimate.estimator == "elbo":
+        return "ELBO"
+    some = "" if estimate.n == num_images else f", {estimate.n:,} images"
+    return f"IWAE, K = {estimate.num_samples:,}{some}"
 
 
 def others(evaluation: Evaluation, recipe: Recipe) -> dict[str, str]:
     """What is no bound."""
     row = {}
+    if recipe.objective.kind not in get_args(ClassicalKind):
+        row["epochs"] = str(recipe.training.epochs)
     if evaluation.rate_nats is not None:
         row["rate"] = f"{evaluation.rate_nats:.2f}"
     if recipe.vae.encoder is not None:
@@ -138,12 +158,13 @@ def differences(path: Path) -> list[str]:
 
 def main() -> None:
     """Draw if asked to, then write the tables."""
-    page = PAGE.read_text(encoding="utf-8")
-    if "--figures" in sys.argv[1:]:
+    path = Path(sys.argv[1])
+    page = path.read_text(encoding="utf-8")
+    if "--figures" in sys.argv[2:]:
         for words in commands(page):
             if words[:2] == ["vae-lab", "plot"]:
                 subprocess.run([sys.executable, "-m", "training", *words[1:]], check=True)
-    PAGE.write_text(fill(page, Path("runs")), encoding="utf-8")
+    path.write_text(fill(page, Path("runs")), encoding="utf-8")
 
 
 if __name__ == "__main__":

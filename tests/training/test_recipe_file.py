@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import ConfigError
-from training.cli import RECIPES
-from training.config import load_recipe, to_toml
+from training.recipe_file import RECIPES, load_recipe, to_toml
 
 DIGITS = RECIPES / "digits.toml"
 
@@ -55,7 +54,8 @@ def test_the_shape_of_the_model_is_that_of_the_image_spec():
         ("image.values=unit", "integer"),
         ("vae.image_shape=[1,4,4]", "shape"),
         ("vae.likelihood.kind=cauchy", "cauchy"),
-        ("objective.kind=iwae", "kl_warmup_epochs"),
+        ('objective={kind="iwae",gradient="dreg"}', "kl_warmup_epochs"),
+        ("objective.kind=capacity", "kl_warmup_epochs"),
         ("objective.kind=wake-sleep", "wake-sleep"),
     ],
 )
@@ -74,3 +74,36 @@ def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, content: bytes):
 def test_a_missing_file_is_refused(tmp_path: Path):
     with pytest.raises(ConfigError, match=r"none\.toml"):
         load_recipe(tmp_path / "none.toml")
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def test_a_recipe_says_only_what_differs_from_its_base(tmp_path: Path):
+    write(tmp_path / "small.toml", 'name = "small"\nbase = "digits"\n[training]\nepochs = 3\n')
+    path = write(
+        tmp_path / "mine.toml",
+        'name = "mine"\nbase = "small"\n[vae]\nencoder = { kind = "mlp", hidden = [9] }\n',
+    )
+    assert load_recipe(path) == load_recipe(
+        DIGITS,
+        overrides=["name=mine", "training.epochs=3", 'vae.encoder={kind="mlp", hidden=[9]}'],
+    )
+
+
+def test_a_table_without_a_kind_of_its_own_is_merged(tmp_path: Path):
+    path = write(tmp_path / "r.toml", 'base = "digits"\nname = "r"\n[vae.encoder]\ndropout = 0.1\n')
+    encoder, before = load_recipe(path).vae.encoder, load_recipe(DIGITS).vae.encoder
+    assert encoder is not None
+    assert before is not None
+    assert encoder.model_dump() == before.model_dump() | {"dropout": 0.1}
+
+
+@pytest.mark.parametrize("base", ["nope", "r", "s"])
+def test_a_base_that_is_missing_or_leads_back_is_refused(tmp_path: Path, base: str):
+    write(tmp_path / "s.toml", 'base = "r"\n')
+    path = write(tmp_path / "r.toml", f'name = "r"\nbase = "{base}"\n')
+    with pytest.raises(ConfigError, match=r"base is another one.*after r"):
+        load_recipe(path)
