@@ -37,6 +37,7 @@ from PIL import Image as PillowImage
 from PIL.ImageFile import ImageFile
 
 from models.errors import CorruptImage, InputError, PayloadTooLarge, UnsupportedMedia
+from models.orientation import ORIENTATION_TAG, find_orientation, orientation_step, upright
 
 # Pillow warns from 89,478,485 pixels on; a limit above would let that warning out.
 MAX_PIXELS = 89_478_485
@@ -47,7 +48,6 @@ _MAX_SCANS = 64
 MAX_SIDE = 65535
 _GREY_MODES = ("1", "L", "LA", "La")
 _CLEAR_MODES = ("RGBA", "RGBa", "LA", "La", "PA")
-_ORIENTATION = 0x0112
 _TILE_SIZE = 0x0142, 0x0143
 _SMALL_TILE = 1 << 20
 # The others (LZMA, Zstandard, WebP in TIFF) allocate what the file asks for.
@@ -108,17 +108,17 @@ def _decode(data: bytes, kind: str, background: int, max_pixels: int) -> Pixels:
     check_size(image.size, max_pixels)
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         _check_tiff(image)
-        orientation = image.getexif().get(_ORIENTATION)
+        orientation = image.getexif().get(ORIENTATION_TAG)
         image.load()  # and turns it upright
-        steps = _orientation_step(orientation)
+        steps = orientation_step(orientation)
         turn = 1
     else:
         image.load()
-        orientation, damaged = _orientation(image.info)
-        steps = ("exif damaged, ignored",) if damaged else _orientation_step(orientation)
+        orientation, damaged = find_orientation(image.info)
+        steps = ("exif damaged, ignored",) if damaged else orientation_step(orientation)
         turn = orientation
     values, maximum, alpha_steps = _opaque(image, background)
-    return Pixels(_upright(values, turn), maximum, (*steps, *alpha_steps))
+    return Pixels(upright(values, turn), maximum, (*steps, *alpha_steps))
 
 
 # Which format
@@ -249,62 +249,6 @@ def _pillow_kept_quiet() -> Iterator[None]:
                 _Quiet.filters.close()
 
 
-# Orientation
-
-
-def _orientation(info: dict[str | tuple[int, int], object]) -> tuple[int, bool]:
-    """The orientation 1..8 that EXIF or else XMP asks for, and whether the EXIF is damaged."""
-    exif = info.get("exif")
-    if isinstance(exif, bytes):
-        try:
-            found = _exif_orientation(exif.removeprefix(b"Exif\0\0"))
-        except (struct.error, ValueError):
-            return 1, True
-        if found is not None:
-            return found, False
-    xmp = info.get("xmp") or info.get("XML:com.adobe.xmp") or b""
-    text = xmp if isinstance(xmp, bytes) else str(xmp).encode()
-    match = re.search(rb'tiff:Orientation(?:="|>)([1-8])', text)
-    return (int(match[1]) if match else 1), False
-
-
-def _exif_orientation(exif: bytes) -> int | None:
-    """Walk the first directory of an EXIF block; every entry must lie inside the block."""
-    order = {b"II": "<", b"MM": ">"}.get(exif[:2])
-    if order is None:
-        raise ValueError("no byte order mark")
-    (offset,) = struct.unpack_from(f"{order}I", exif, 4)
-    (entries,) = struct.unpack_from(f"{order}H", exif, offset)
-    found = None
-    for entry in range(entries):
-        tag, kind, count, value = struct.unpack_from(f"{order}HHII", exif, offset + 2 + 12 * entry)
-        size = count * _EXIF_SIZES.get(kind, 0)
-        if size > 4 and value + size > len(exif):
-            raise ValueError(f"tag {tag} lies outside the block")
-        if tag == _ORIENTATION:
-            (found,) = struct.unpack_from(f"{order}H", exif, offset + 2 + 12 * entry + 8)
-    if found is not None and not 1 <= found <= 8:
-        raise ValueError(f"there is no orientation {found}")
-    return found
-
-
-def _orientation_step(orientation: object) -> tuple[str, ...]:
-    return () if orientation in (None, 1) else (f"exif-orientation {orientation}",)
-
-
-def _upright(
-    values: Shaped[np.ndarray, "channel height width"], orientation: int
-) -> Shaped[np.ndarray, "channel upright_height upright_width"]:
-    """Undo an EXIF orientation: 5..8 transpose; then mirror rows, columns or both."""
-    if orientation >= 5:
-        values = values.transpose(0, 2, 1)
-    if orientation in (3, 4, 7, 8):
-        values = values[:, ::-1]
-    if orientation in (2, 3, 6, 7):
-        values = values[:, :, ::-1]
-    return values
-
-
 # Modes
 
 
@@ -401,4 +345,3 @@ _OPENERS: dict[str, type[ImageFile]] = {
     "BMP": BmpImagePlugin.BmpImageFile,
     "TIFF": TiffImagePlugin.TiffImageFile,
 }
-_EXIF_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}

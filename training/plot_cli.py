@@ -72,8 +72,7 @@ def bounds(
         rows = studies.compare_bounds(
             subjects, elbo_samples=elbo_samples, iwae_samples=iwae_samples, seed=seed
         )
-    title = f"{_names(subjects)}\n{subjects[0].data()}"
-    _show("bounds", rows, plots.bounds(rows, title=title), output, csv)
+    _show("bounds", rows, plots.bounds(rows, title=_title(subjects)), output, csv)
 
 
 @app.command()
@@ -94,8 +93,7 @@ def rate_distortion(
     subjects = _load(runs, data_dir, images)
     with Console().status("Scoring ..."):
         rows = studies.rate_distortion(subjects, num_samples=elbo_samples)
-    title = f"{_names(subjects)}\n{subjects[0].data()}"
-    _show("rate-distortion", rows, plots.rate_distortion(rows, title=title), output, csv)
+    _show("rate-distortion", rows, plots.rate_distortion(rows, title=_title(subjects)), output, csv)
 
 
 @app.command()
@@ -243,8 +241,7 @@ def iwae_gap(
         rows = studies.iwae_gap(
             subjects, elbo_samples=elbo_samples, iwae_samples=iwae_samples, seed=seed
         )
-    title = f"{_names(subjects)}\n{subjects[0].data()}"
-    _show("iwae-gap", rows, plots.iwae_gap(rows, title=title), output, csv)
+    _show("iwae-gap", rows, plots.iwae_gap(rows, title=_title(subjects)), output, csv)
 
 
 @app.command()
@@ -266,8 +263,7 @@ def label_accuracy(
     subjects = _load(runs, data_dir, images)
     with Console().status("Classifying ..."):
         rows = studies.label_accuracy(subjects)
-    title = f"{_names(subjects)}\n{subjects[0].data()}"
-    _show("label-accuracy", rows, plots.label_accuracy(rows, title=title), output, csv)
+    _show("label-accuracy", rows, plots.label_accuracy(rows, title=_title(subjects)), output, csv)
 
 
 def _load(paths: Sequence[Path], data_dir: Path | None, images: int) -> "list[Subject]":
@@ -276,10 +272,11 @@ def _load(paths: Sequence[Path], data_dir: Path | None, images: int) -> "list[Su
     return [load_subject(path, data_dir=data_dir, num_images=images) for path in paths]
 
 
-def _names(subjects: "Sequence[Subject]") -> str:
-    """For a title: all of a few, the first and the last of many."""
+def _title(subjects: "Sequence[Subject]") -> str:
+    """Names, all of a few or the first and the last of many, and the data."""
     names = [subject.name for subject in subjects]
-    return ", ".join(names) if len(names) <= 4 else f"{names[0]} ... {names[-1]}, {len(names)} runs"
+    few = ", ".join(names) if len(names) <= 4 else f"{names[0]} ... {names[-1]}, {len(names)} runs"
+    return f"{few}\n{subjects[0].data()}"
 
 
 def _show(
