@@ -6,8 +6,8 @@ Each `Need` of `operations.py` is met, or has its reason here.
 from typing import get_args
 
 from app.operations import Abilities, Need
-from models.evidence import has_exact_posterior
-from models.vae import VAE
+from models.estimators.importance import has_exact_posterior
+from models.vae.model import VAE
 
 _AUTOENCODER = (
     "an autoencoder has no likelihood, prior or posterior: it maps pictures to points and back"

@@ -33,7 +33,7 @@ from app.server import export_flags
 from app.server import serve as run_server
 from app.settings import Settings, load_settings
 from models.errors import VAEError
-from models.image_spec import ImageSpec
+from models.images.spec import ImageSpec
 
 app = typer.Typer(
     name="vae",

@@ -17,8 +17,8 @@ import numpy as np
 from app.main import create_app
 from app.operations import Operation
 from app.settings import Settings
-from models.image_spec import ImageSpec
-from models.layout import as_batch
+from models.images.axes import as_batch
+from models.images.spec import ImageSpec
 
 MEDIA_TYPE_OF_SUFFIX = {
     ".png": "image/png",

@@ -26,9 +26,9 @@ from app.operations import (
 from app.registry import ServedModel
 from app.scoring import classify, elbo, log_likelihood
 from app.work import Inputs, groups, noise_of, x_of, z_of
-from models.bounds import has_analytic_kl, kl_divergence
 from models.errors import OutOfSupport
-from models.images import to_unit
+from models.estimators.elbo import has_analytic_kl, kl_divergence
+from models.images.reading import to_unit
 
 
 @torch.no_grad()

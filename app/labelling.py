@@ -10,7 +10,7 @@ from app.batching import Steps
 from app.errors import InvalidParameter
 from app.registry import ServedModel
 from app.work import Inputs, chunk_rows, noise_of
-from models.labels import guess_steps
+from models.estimators.labels import guess_steps
 
 MAX_LABELS_NAMED = 20
 

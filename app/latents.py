@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 
 from models.errors import OutOfSupport, ShapeMismatch
-from models.vae import VAE
+from models.vae.model import VAE
 
 Path = Callable[[float], np.ndarray]
 

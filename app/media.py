@@ -14,7 +14,7 @@ import numpy as np
 import orjson
 
 from app.errors import NotAcceptable
-from models.images import grid, to_animation, to_png, to_uint8
+from models.images.reading import grid, to_animation, to_png, to_uint8
 
 MEDIA_TYPES = {
     "json": "application/json",

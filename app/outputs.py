@@ -14,7 +14,7 @@ import numpy as np
 from app.client import CallError
 from app.media import MEDIA_TYPES, Answer, Rendering, render
 from app.operations import Operation
-from models.images import to_png, to_uint8
+from models.images.reading import to_png, to_uint8
 
 TABLE_SUFFIXES = (".csv", ".parquet")
 SUFFIXES = (*(f".{form}" for form in MEDIA_TYPES), *TABLE_SUFFIXES)

@@ -16,10 +16,10 @@ from app.capabilities import abilities, lacking
 from app.errors import ModelNotReady, UnknownModel
 from app.latents import example_latents
 from app.operations import OPERATIONS, Abilities, Need, Operation, Parameters
-from models.bundle import Bundle, load_bundle
+from models.bundle.loading import Bundle, load_bundle
+from models.bundle.repository import Repository
 from models.errors import UnsupportedOperation, VAEError
-from models.repository import Repository
-from models.vae import VAE
+from models.vae.model import VAE
 
 log = logging.getLogger("app")
 

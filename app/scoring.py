@@ -17,9 +17,9 @@ from app.operations import ClassifyParameters, ElboParameters, LogLikelihoodPara
 from app.registry import ServedModel
 from app.standing import standing
 from app.work import Inputs, chunk_rows, groups, x_of
-from models.bounds import elbo_steps
-from models.evidence import log_px_steps
-from models.labels import classify_steps
+from models.estimators.elbo import elbo_steps
+from models.estimators.importance import log_px_steps
+from models.estimators.labels import classify_steps
 
 _ELBO_TENSORS = ("elbo_nats", "expected_log_likelihood_nats", "kl_nats", "standard_error_nats")
 _ELBO_PARTS = ("kl_per_dimension_nats", "kl_per_group_nats", "label_kl_nats")

@@ -15,7 +15,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from models.decoding import MAX_PIXELS
+from models.images.decoding import MAX_PIXELS
 
 SETTINGS_FILE_VARIABLE = "VAE_SETTINGS_FILE"
 PRETRAINED = Path(__file__).resolve().parent.parent / "models" / "pretrained"

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from app.operations import Operation
 from app.registry import ServedModel
-from models.labels import GUESS_NUM_SAMPLES
+from models.estimators.labels import GUESS_NUM_SAMPLES
 from models.noise import BatchNoise, Purpose
 
 GROUP_ITEMS = 64

@@ -19,8 +19,8 @@ from app.arrays import parse_npy
 from app.bodies import Picture, parse_json
 from app.media import Answer, Rendering, render
 from benchmarks.timing import clock, duration, interleave, ratio, table
-from models.image_spec import ImageSpec
-from models.images import read_array, read_picture
+from models.images.reading import read_array, read_picture
+from models.images.spec import ImageSpec
 
 SPEC = ImageSpec(channels=1, height=28, width=28)
 COUNTS = (1, 32)

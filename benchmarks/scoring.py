@@ -16,11 +16,11 @@ from rich.table import Table
 from torch import Tensor
 
 from benchmarks.timing import clock, duration, interleave, ratio, table
-from models.bounds import CHUNK_ROWS, chunks, elbo_steps
 from models.config import BernoulliConfig, ConvConfig, VAEConfig
-from models.evidence import RunningWeights, log_px_steps
+from models.estimators.elbo import CHUNK_ROWS, chunks, elbo_steps
+from models.estimators.importance import RunningWeights, log_px_steps
 from models.noise import BatchNoise
-from models.vae import VAE
+from models.vae.model import VAE
 
 IMAGES = 20
 SAMPLES = 1000

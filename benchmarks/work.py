@@ -22,9 +22,9 @@ from app.settings import PRETRAINED, Settings
 from app.work import Inputs
 from benchmarks.media import npy, png
 from benchmarks.servers import Exchange
-from models.bounds import run_steps
-from models.bundle import load_bundle
-from models.repository import Repository
+from models.bundle.loading import load_bundle
+from models.bundle.repository import Repository
+from models.estimators.elbo import run_steps
 
 SEED = 1
 

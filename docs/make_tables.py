@@ -19,7 +19,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import get_args
 
-from models.bundle_schema import Estimate, Evaluation
+from models.bundle.schema import Estimate, Evaluation
 from training.cli import find_recipe
 from training.config import Recipe
 from training.objective_config import ClassicalKind

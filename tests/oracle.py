@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
 
 from models.config import MLPConfig, NormalConfig, VAEConfig
-from models.image_spec import ImageSpec
-from models.vae import VAE
+from models.images.spec import ImageSpec
+from models.vae.model import VAE
 
 
 @dataclass(frozen=True)

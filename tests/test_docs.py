@@ -10,11 +10,14 @@ from types import ModuleType
 import pytest
 from pydantic import BaseModel
 
-from models import bounds, bundle, bundle_schema, evidence
-from models.likelihoods import LIKELIHOODS
-from models.networks import NETWORKS
-from models.posteriors import POSTERIORS
-from models.priors import PRIORS
+from models.bundle import loading as bundle
+from models.bundle import schema as bundle_schema
+from models.estimators import elbo as bounds
+from models.estimators import importance as evidence
+from models.vae.likelihoods import LIKELIHOODS
+from models.vae.networks import NETWORKS
+from models.vae.posteriors import POSTERIORS
+from models.vae.priors import PRIORS
 
 ROOT = Path(__file__).resolve().parent.parent
 MATH = (ROOT / "docs" / "math.md").read_text(encoding="utf-8")

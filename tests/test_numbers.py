@@ -10,9 +10,9 @@ import torch
 
 from app.main import create_app
 from app.settings import Settings
-from models.bundle import Bundle, load_bundle
-from models.bundle_schema import Estimate
-from models.repository import Repository
+from models.bundle.loading import Bundle, load_bundle
+from models.bundle.repository import Repository
+from models.bundle.schema import Estimate
 from training.datasets import load
 from training.evaluate import choose_subset
 

@@ -12,9 +12,9 @@ import torch
 
 from app.main import create_app
 from app.settings import Settings
-from models.bundle import load_bundle, save_bundle
-from models.bundle_schema import BundleConfig, Evaluation, Provenance
-from models.repository import Repository
+from models.bundle.loading import load_bundle, save_bundle
+from models.bundle.repository import Repository
+from models.bundle.schema import BundleConfig, Evaluation, Provenance
 from tests import oracle
 
 PRETRAINED = Path(__file__).resolve().parent.parent / "models" / "pretrained"

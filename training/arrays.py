@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from models.errors import ShapeMismatch
-from models.image_spec import ImageSpec
-from models.layout import as_batch
+from models.images.axes import as_batch
+from models.images.spec import ImageSpec
 from training.division import PARTS
 from training.formats import DatasetError, read_npy, read_whole_npz
 from training.reading import ArraySplit, Images, Labels

@@ -19,8 +19,8 @@ import numpy as np
 from jaxtyping import Float, Float32, Shaped, UInt8
 from PIL import Image
 
-from models.bundle_schema import Baseline, BaselineKind
-from models.image_spec import ImageSpec
+from models.bundle.schema import Baseline, BaselineKind
+from models.images.spec import ImageSpec
 from training.reading import Split
 
 Images = Float32[np.ndarray, "batch channel height width"]

@@ -7,9 +7,9 @@ import tomllib
 from math import prod
 from typing import Any, get_args
 
-from models.bundle_schema import BundleConfig, Evaluation, Provenance
+from models.bundle.schema import BundleConfig, Evaluation, Provenance
 from models.config import VAEConfig
-from models.vae import VAE
+from models.vae.model import VAE
 from training.card_numbers import write_numbers
 from training.config import AugmentationConfig
 from training.datasets import Dataset

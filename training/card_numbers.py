@@ -5,8 +5,8 @@ It computes none of them (`evaluate.py`, `baselines.py`).
 
 from math import log
 
-from models.bundle_schema import Estimate, Evaluation
-from models.vae import VAE
+from models.bundle.schema import Estimate, Evaluation
+from models.vae.model import VAE
 from training.baselines import DESCRIPTIONS
 from training.evaluate import describe_estimator, format_optional
 

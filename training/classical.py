@@ -26,7 +26,7 @@ from torch import nn
 
 from models.config import NormalConfig
 from models.errors import ConfigError
-from models.vae import VAE
+from models.vae.model import VAE
 from training.batches import Data
 from training.config import Recipe
 from training.run import LOG, Progressed, append_line, save_best, trim_log, write_state

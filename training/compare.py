@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from rich import box
 from rich.table import Column, Table
 
-from models.bundle_schema import Estimate, Evaluation
+from models.bundle.schema import Estimate, Evaluation
 from training.evaluate import describe_estimator
 from training.objective_config import ObjectiveConfig
 from training.run import BEST, read_log

@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from models.config import Config, Name, VAEConfig
-from models.image_spec import ImageSpec, check_fit
+from models.images.spec import ImageSpec, check_fit
 from models.noise import MAX_SEED
 from training.objective_config import ClassicalKind, ELBOConfig, ObjectiveConfig
 

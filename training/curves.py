@@ -16,10 +16,10 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from models.bounds import estimate_elbo
-from models.image_spec import ImageSpec
-from models.pictures import grid, to_uint8, to_unit
-from models.vae import VAE
+from models.estimators.elbo import estimate_elbo
+from models.images.spec import ImageSpec
+from models.images.writing import grid, to_uint8, to_unit
+from models.vae.model import VAE
 from training.export import draw_samples, reconstruct_some
 from training.gallery import COLUMNS, enlarge
 from training.run import unwritable

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64, Shaped
 
-from models.image_spec import ImageSpec
+from models.images.spec import ImageSpec
 from training.reading import Facts, Split
 
 NUM_LOOKED_AT = 400

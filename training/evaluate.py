@@ -27,7 +27,10 @@ from rich.progress import (
 from rich.table import Column, Table
 from torch import Tensor
 
-from models.bounds import (
+from models.bundle.schema import Classification, Estimate, Evaluation, Reference
+from models.config import Config
+from models.errors import InputError
+from models.estimators.elbo import (
     CHUNK_ROWS,
     ElboEstimate,
     active_units,
@@ -37,13 +40,10 @@ from models.bounds import (
     rate,
     run_steps,
 )
-from models.bundle_schema import Classification, Estimate, Evaluation, Reference
-from models.config import Config
-from models.errors import InputError
-from models.evidence import EvidenceEstimate, has_exact_posterior, log_px_steps
-from models.labels import classify_steps, rows_steps
+from models.estimators.importance import EvidenceEstimate, has_exact_posterior, log_px_steps
+from models.estimators.labels import classify_steps, rows_steps
 from models.noise import MAX_SEED
-from models.vae import VAE
+from models.vae.model import VAE
 from training.baselines import DESCRIPTIONS
 from training.objectives import squared_error
 

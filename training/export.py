@@ -9,14 +9,14 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from models.bounds import CHUNK_ROWS, run_steps
-from models.bundle import save_bundle
-from models.bundle_schema import BundleConfig, Evaluation
+from models.bundle.loading import save_bundle
+from models.bundle.repository import Repository
+from models.bundle.schema import BundleConfig, Evaluation
 from models.errors import ConfigError
-from models.labels import guess_steps
+from models.estimators.elbo import CHUNK_ROWS, run_steps
+from models.estimators.labels import guess_steps
 from models.noise import BatchNoise
-from models.repository import Repository
-from models.vae import VAE
+from models.vae.model import VAE
 from training.card import write_card
 from training.evaluate import EvaluationSettings, choose_subset
 from training.gallery import COLUMNS, picture_of

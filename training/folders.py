@@ -28,10 +28,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from models.decoding import MAX_PIXELS, Pixels, decode
 from models.errors import InputError
-from models.image_spec import ImageSpec
-from models.images import read_levels
+from models.images.decoding import MAX_PIXELS, Pixels, decode
+from models.images.reading import read_levels
+from models.images.spec import ImageSpec
 from training.division import PARTS
 from training.formats import DatasetError
 from training.reading import FILE_OPTIONS, FileSplit, PictureFile, Skipped, in_threads

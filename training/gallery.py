@@ -11,8 +11,8 @@ from rich import box
 from rich.table import Column, Table
 from torch import Tensor
 
-from models.image_spec import ImageSpec
-from models.images import grid, to_png, to_uint8, to_unit
+from models.images.reading import grid, to_png, to_uint8, to_unit
+from models.images.spec import ImageSpec
 from training.datasets import Dataset
 from training.evaluate import choose_subset
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from models.errors import InputError, UnsupportedOperation
 from models.noise import BatchNoise
-from models.vae import VAE
+from models.vae.model import VAE
 from training.objective_config import (
     ELBOConfig,
     IWAEConfig,

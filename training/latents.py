@@ -13,11 +13,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from models.bounds import CHUNK_ROWS, estimate_elbo, run_steps
 from models.errors import InputError, UnsupportedOperation
-from models.labels import guess_steps
+from models.estimators.elbo import CHUNK_ROWS, estimate_elbo, run_steps
+from models.estimators.labels import guess_steps
 from models.noise import BatchNoise
-from models.vae import VAE
+from models.vae.model import VAE
 from training.evaluate import posterior_means
 from training.objectives import UNLABELLED
 from training.studies import mean_and_error

@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from models.networks import Grow
-from models.vae import VAE
+from models.vae.model import VAE
+from models.vae.networks import Grow
 
 _PIXELS = 2**14
 # Together they bound how far a bias moves: scales stay wide enough to learn locations with.

@@ -20,9 +20,9 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.bounds import has_analytic_kl, iwae_bound, kl_divergence, log_ratios
-from models.normals import DiagonalNormal, kl_terms
-from models.vae import VAE, Posterior, Prior
+from models.distributions.normals import DiagonalNormal, kl_terms
+from models.estimators.elbo import has_analytic_kl, iwae_bound, kl_divergence, log_ratios
+from models.vae.model import VAE, Posterior, Prior
 from training.objective_config import (
     AutoencoderConfig,
     CapacityConfig,

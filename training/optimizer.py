@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from models.vae import VAE
+from models.vae.model import VAE
 from training.config import OptimizerConfig, Recipe, ScheduleConfig
 
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from models.image_spec import ImageSpec
-from models.pictures import to_uint8, to_unit
+from models.images.spec import ImageSpec
+from models.images.writing import to_uint8, to_unit
 from training.gradients import GradientRow
 from training.latents import ACTIVE, LatentRow, Map, Traversals
 from training.objectives import UNLABELLED

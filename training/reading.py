@@ -21,10 +21,10 @@ from jaxtyping import Float, Float32, Int64, Shaped, UInt8, UInt16
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from models.decoding import MAX_PIXELS
 from models.errors import InputError
-from models.image_spec import ImageSpec
-from models.images import ReadOptions, read_array, read_levels, read_picture
+from models.images.decoding import MAX_PIXELS
+from models.images.reading import ReadOptions, read_array, read_levels, read_picture
+from models.images.spec import ImageSpec
 from training.formats import DatasetError
 
 FILE_OPTIONS = ReadOptions(max_pixels=MAX_PIXELS)

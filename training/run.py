@@ -27,7 +27,7 @@ from safetensors.torch import save as save_tensors
 
 from models import __version__
 from models.errors import ConfigError, VAEError
-from models.vae import VAE
+from models.vae.model import VAE
 from training.config import Recipe
 from training.recipe_file import load_recipe, to_toml
 

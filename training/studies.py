@@ -13,16 +13,10 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from models.bounds import (
-    CHUNK_ROWS,
-    ElboEstimate,
-    active_units,
-    estimate_elbo,
-    run_steps,
-)
 from models.errors import ConfigError, UnsupportedOperation
-from models.evidence import estimate_log_px, has_exact_posterior
-from models.labels import classify_steps
+from models.estimators.elbo import CHUNK_ROWS, ElboEstimate, active_units, estimate_elbo, run_steps
+from models.estimators.importance import estimate_log_px, has_exact_posterior
+from models.estimators.labels import classify_steps
 from training.batches import keep_some
 from training.config import Recipe
 from training.evaluate import posterior_means

@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from models.bundle import load_bundle
+from models.bundle.loading import load_bundle
 from models.errors import ConfigError, InputError, UnsupportedOperation
-from models.image_spec import ImageSpec
-from models.vae import VAE
+from models.images.spec import ImageSpec
+from models.vae.model import VAE
 from training.config import Recipe
 from training.datasets import Dataset
 from training.evaluate import choose_subset

@@ -23,7 +23,7 @@ from rich.console import Console
 from torch import Tensor
 
 from models.errors import ConfigError
-from models.vae import VAE
+from models.vae.model import VAE
 from training.batches import Data, load_data
 from training.checkpoint import restore_checkpoint, save_checkpoint
 from training.classical import CLASSICAL, fit

@@ -17,12 +17,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from torch import Tensor
 
-from models.bundle import load_bundle
-from models.bundle_schema import Evaluation, Provenance
+from models.bundle.loading import load_bundle
+from models.bundle.schema import Evaluation, Provenance
 from models.config import Config
 from models.errors import ConfigError
-from models.image_spec import ImageSpec
-from models.vae import VAE
+from models.images.spec import ImageSpec
+from models.vae.model import VAE
 from training.baselines import score_baselines
 from training.config import Recipe
 from training.datasets import Dataset, load

@@ -8,9 +8,9 @@ import math
 import torch
 from torch import Tensor
 
-from models.bounds import estimate_elbo
-from models.evidence import estimate_log_px
-from models.vae import VAE
+from models.estimators.elbo import estimate_elbo
+from models.estimators.importance import estimate_log_px
+from models.vae.model import VAE
 from training.batches import Data
 from training.objective_config import ObjectiveConfig
 from training.objectives import final_bound, squared_error

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import torch
 
-from models.bundle_schema import Reference
-from models.evidence import has_exact_posterior
-from models.image_spec import ImageSpec
+from models.bundle.schema import Reference
+from models.estimators.importance import has_exact_posterior
+from models.images.spec import ImageSpec
 from tests import oracle
 from tests.app.repository import random_vae, write_bundle
 from tests.models.family_cases import FAMILIES, family

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from models.bundle import save_bundle
-from models.bundle_schema import BundleConfig, Evaluation, Provenance, Reference
+from models.bundle.loading import save_bundle
+from models.bundle.schema import BundleConfig, Evaluation, Provenance, Reference
 from models.config import BernoulliConfig, DiscretizedLogisticConfig, MLPConfig, VAEConfig
-from models.image_spec import ImageSpec
-from models.vae import VAE
+from models.images.spec import ImageSpec
+from models.vae.model import VAE
 from tests import oracle
 
 SIDE = 8

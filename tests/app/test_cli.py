@@ -18,7 +18,7 @@ from app.cli import app, main
 from app.middleware import hash_key
 from app.operations import OPERATIONS
 from app.settings import Settings
-from models.image_spec import ImageSpec
+from models.images.spec import ImageSpec
 from tests.app.pictures import binary, encoded, npy, npz, read_npy, read_npz, read_picture
 from tests.app.repository import LABELS, LATENTS, SIDE, random_vae, write_bundle
 from tests.app.serving import Served, serving

@@ -11,9 +11,9 @@ import torch
 from app.operations import OPERATIONS
 from app.schemas import ModelDescription
 from app.settings import Settings
-from models.bundle import load_bundle
+from models.bundle.loading import load_bundle
 from models.noise import NoiseStream
-from models.vae import VAE
+from models.vae.model import VAE
 from tests.app.conftest import client_of
 from tests.app.family_repository import (
     LABELLED,

@@ -240,7 +240,7 @@ def test_the_start_page_calls_only_what_there_is(document: dict[str, Any]) -> No
 async def test_a_version_in_the_wrong_folder_is_broken(
     open_client: ClientFactory, tmp_path: Path
 ) -> None:
-    from models.image_spec import ImageSpec
+    from models.images.spec import ImageSpec
 
     image = ImageSpec(channels=1, height=8, width=8, levels=2, binarization="stochastic")
     write_bundle(tmp_path, "a", 1, binary_vae(), image)

@@ -9,7 +9,7 @@ import pytest
 from app.media import MEDIA_TYPES
 from app.operations import OPERATIONS
 from app.settings import PRETRAINED
-from models.repository import Repository
+from models.bundle.repository import Repository
 from tests.app.conftest import ClientFactory
 from tests.app.pictures import NPY, NPZ, encoded, npy, npz
 

@@ -9,8 +9,8 @@ import pytest
 from app.operations import OPERATIONS
 from app.registry import ServedModel, served_model
 from app.work import GROUP_ITEMS, Inputs, groups, measure
-from models.bundle import load_bundle
-from models.labels import GUESS_NUM_SAMPLES
+from models.bundle.loading import load_bundle
+from models.estimators.labels import GUESS_NUM_SAMPLES
 from tests.app.family_repository import make_families
 
 X = np.zeros((2, 1, 4, 4), np.float32)

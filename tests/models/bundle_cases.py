@@ -8,12 +8,12 @@ import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from models.bundle import load_bundle, save_bundle
-from models.bundle_schema import Baseline, BundleConfig, Estimate, Evaluation, Provenance, Reference
+from models.bundle.loading import load_bundle, save_bundle
+from models.bundle.schema import Baseline, BundleConfig, Estimate, Evaluation, Provenance, Reference
 from models.config import MLPConfig, NormalConfig, VAEConfig
 from models.errors import BundleCorrupt
-from models.image_spec import ImageSpec
-from models.vae import VAE
+from models.images.spec import ImageSpec
+from models.vae.model import VAE
 
 PROVENANCE = Provenance(
     recipe="seed = 1\n",

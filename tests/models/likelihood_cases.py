@@ -9,7 +9,7 @@ from models.config import (
     DiscretizedNormalConfig,
     NormalConfig,
 )
-from models.likelihoods import LIKELIHOODS
+from models.vae.likelihoods import LIKELIHOODS
 
 COLOUR_SHAPE = (3, 2, 2)
 CONFIGS = [

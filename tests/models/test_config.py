@@ -6,7 +6,6 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from models.bounds import estimate_elbo
 from models.config import (
     BernoulliConfig,
     ContinuousBernoulliConfig,
@@ -19,8 +18,9 @@ from models.config import (
     VAEConfig,
     _refusals,
 )
-from models.image_spec import ImageSpec, check_fit
-from models.vae import VAE
+from models.estimators.elbo import estimate_elbo
+from models.images.spec import ImageSpec, check_fit
+from models.vae.model import VAE
 from tests.models.family_cases import FAMILIES, family
 
 LIKELIHOODS = [

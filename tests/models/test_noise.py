@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from models.categorical import OneHot
+from models.distributions.normals import DiagonalNormal, MixtureOfNormals
+from models.distributions.one_hot import OneHot
 from models.errors import InputError
 from models.noise import MAX_ITEM, MAX_SEED, BatchNoise, NoiseStream, pixel_seed
-from models.normals import DiagonalNormal, MixtureOfNormals
 
 PURPOSES = ("posterior", "prior", "likelihood", "binarization", "training", "label")
 

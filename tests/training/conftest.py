@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from models.config import DiscretizedLogisticConfig, MLPConfig, VAEConfig
-from models.image_spec import ImageSpec
-from models.vae import VAE
+from models.images.spec import ImageSpec
+from models.vae.model import VAE
 from training.config import DatasetConfig, Recipe, TrainingConfig
 from training.datasets import load
 from training.run import Progressed, claim, save_best, write_state

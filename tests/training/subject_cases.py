@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from models.image_spec import ImageSpec
-from models.vae import VAE
+from models.images.spec import ImageSpec
+from models.vae.model import VAE
 from tests.models.family_cases import family
 from tests.oracle import Oracle
 from tests.training.conftest import RECIPE

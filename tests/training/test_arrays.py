@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.image_spec import ImageSpec
+from models.images.spec import ImageSpec
 from training.arrays import read_arrays
 from training.datasets import Dataset, load
 from training.formats import DatasetError

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from models.image_spec import ImageSpec
-from models.images import read_levels, read_picture
+from models.images.reading import read_levels, read_picture
+from models.images.spec import ImageSpec
 from training.augmentation import augment, crop
 from training.batches import observe
 from training.config import AugmentationConfig, Recipe

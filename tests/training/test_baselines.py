@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.image_spec import ImageSpec
+from models.images.spec import ImageSpec
 from training import baselines
 from training.baselines import score_baselines
 from training.reading import ArraySplit

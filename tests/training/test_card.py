@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.bundle_schema import Baseline, BundleConfig, Estimate, Evaluation, Provenance
+from models.bundle.schema import Baseline, BundleConfig, Estimate, Evaluation, Provenance
 from models.config import (
     BernoulliConfig,
     CategoricalPriorConfig,
@@ -11,7 +11,7 @@ from models.config import (
     MLPConfig,
     VAEConfig,
 )
-from models.vae import VAE
+from models.vae.model import VAE
 from tests.training.conftest import RECIPE
 from training.baselines import DESCRIPTIONS
 from training.card import write_card
@@ -243,9 +243,9 @@ def test_a_classical_model_is_called_by_its_name_and_was_fitted(kind: str, words
 
 
 def test_every_prior_posterior_and_likelihood_has_its_words() -> None:
-    from models.likelihoods import LIKELIHOODS
-    from models.posteriors import POSTERIORS
-    from models.priors import PRIORS
+    from models.vae.likelihoods import LIKELIHOODS
+    from models.vae.posteriors import POSTERIORS
+    from models.vae.priors import PRIORS
     from training import card
 
     assert card._PRIOR_WORDS.keys() == PRIORS.keys()

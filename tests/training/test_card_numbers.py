@@ -1,7 +1,7 @@
 """The numbers of a model card, for each kind of evaluation."""
 
-from models.bundle_schema import Classification
-from models.vae import VAE
+from models.bundle.schema import Classification
+from models.vae.model import VAE
 from tests.training.conftest import RECIPE
 from tests.training.test_card import ESTIMATE, EVALUATION
 from training.card_numbers import write_numbers

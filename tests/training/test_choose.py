@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from models.errors import ConfigError
-from models.vae import VAE
+from models.vae.model import VAE
 from training import choose as chooser
 from training.choose import Chosen, choose, fast_precision, recipe_name
 from training.datasets import Dataset, load

@@ -12,13 +12,13 @@ from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 from torch.distributions import MultivariateNormal
 
-from models.bounds import estimate_elbo
 from models.config import VAEConfig
 from models.errors import ConfigError
-from models.evidence import estimate_log_px, has_exact_posterior
-from models.image_spec import ImageSpec
-from models.labels import classify_steps
-from models.vae import VAE
+from models.estimators.elbo import estimate_elbo
+from models.estimators.importance import estimate_log_px, has_exact_posterior
+from models.estimators.labels import classify_steps
+from models.images.spec import ImageSpec
+from models.vae.model import VAE
 from training.classical import (
     CLASSICAL,
     MIN_SCALE,

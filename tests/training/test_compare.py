@@ -8,7 +8,7 @@ import pytest
 from pydantic import TypeAdapter
 from rich.console import Console
 
-from models.bundle_schema import Classification, Evaluation
+from models.bundle.schema import Classification, Evaluation
 from models.errors import ConfigError
 from training.compare import compare_runs, validated
 from training.compare import test_results as evaluated

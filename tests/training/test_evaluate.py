@@ -6,10 +6,10 @@ import pytest
 import torch
 from rich.console import Console
 
-from models.bounds import estimate_elbo
-from models.bundle_schema import Baseline, Evaluation
+from models.bundle.schema import Baseline, Evaluation
 from models.errors import InputError, OutOfSupport
-from models.evidence import estimate_log_px
+from models.estimators.elbo import estimate_elbo
+from models.estimators.importance import estimate_log_px
 from tests.oracle import Oracle, instance
 from training.evaluate import EvaluationSettings, choose_subset, evaluate, format_evaluation
 

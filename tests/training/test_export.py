@@ -11,12 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-from models.bounds import estimate_elbo
-from models.bundle import load_bundle
+from models.bundle.loading import load_bundle
 from models.config import VAEConfig
 from models.errors import ConfigError
+from models.estimators.elbo import estimate_elbo
 from models.noise import BatchNoise
-from models.vae import VAE
+from models.vae.model import VAE
 from tests.training.conftest import RECIPE
 from training import export, trained
 from training.datasets import load

@@ -13,8 +13,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from models.bundle import load_bundle, save_bundle
-from models.bundle_schema import BundleConfig, Evaluation
+from models.bundle.loading import load_bundle, save_bundle
+from models.bundle.schema import BundleConfig, Evaluation
 from tests.models.bundle_cases import PROVENANCE
 from training.batches import Data, keep_some
 from training.card import write_card

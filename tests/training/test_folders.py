@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from models.image_spec import ImageSpec
+from models.images.spec import ImageSpec
 from training import folders
 from training.datasets import Dataset, load
 from training.folders import read_folder, skipped_table

@@ -7,9 +7,9 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from models.bounds import active_units, estimate_elbo
 from models.errors import InputError, UnsupportedOperation
-from models.vae import VAE
+from models.estimators.elbo import active_units, estimate_elbo
+from models.vae.model import VAE
 from tests import oracle
 from tests.models.family_cases import family
 from tests.training.subject_cases import of_family, of_oracle

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from models.bounds import bits_per_dim
 from models.config import (
     BernoulliConfig,
     ContinuousBernoulliConfig,
@@ -14,7 +13,8 @@ from models.config import (
     NormalConfig,
     VAEConfig,
 )
-from models.vae import VAE
+from models.estimators.elbo import bits_per_dim
+from models.vae.model import VAE
 from training.marginal import num_needed, start_from_marginal
 
 CONV = ConvConfig(channels=(8, 8), blocks=(1, 1))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from models.vae import VAE
+from models.vae.model import VAE
 from tests.models.family_cases import family
 from training.config import OptimizerConfig, ScheduleConfig
 from training.optimizer import make_optimizer, project, schedule

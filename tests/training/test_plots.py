@@ -13,7 +13,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
-from models.image_spec import ImageSpec
+from models.images.spec import ImageSpec
 from training import plots
 from training.gradients import GradientRow
 from training.latents import LatentRow, Map, MapRow, TraversalRow, Traversals

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from models.image_spec import ImageSpec
-from models.images import ReadOptions, read_array, read_picture
+from models.images.reading import ReadOptions, read_array, read_picture
+from models.images.spec import ImageSpec
 from training.folders import read_folder
 from training.formats import DatasetError
 from training.reading import ArraySplit, FileSplit

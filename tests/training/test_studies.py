@@ -7,10 +7,10 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from models.bounds import estimate_elbo
 from models.errors import ConfigError, UnsupportedOperation
-from models.evidence import estimate_log_px
-from models.vae import VAE
+from models.estimators.elbo import estimate_elbo
+from models.estimators.importance import estimate_log_px
+from models.vae.model import VAE
 from tests import oracle
 from tests.training.conftest import RECIPE
 from tests.training.subject_cases import of_family, of_oracle

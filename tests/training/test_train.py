@@ -10,9 +10,9 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file
 
-from models.discretized import DiscretizedLogistic
+from models.distributions.discretized import DiscretizedLogistic
 from models.errors import ConfigError
-from models.vae import VAE
+from models.vae.model import VAE
 from training import batches
 from training import train as loop
 from training.checkpoint import CHECKPOINT

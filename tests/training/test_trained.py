@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from models.config import ContinuousBernoulliConfig
 from models.errors import ConfigError
-from models.vae import VAE
+from models.vae.model import VAE
 from tests.training.conftest import RECIPE
 from training.evaluate import EvaluationSettings
 from training.trained import EVALUATION, is_run, load_run, load_test_images

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.bounds import estimate_elbo
-from models.evidence import estimate_log_px
-from models.vae import VAE
+from models.estimators.elbo import estimate_elbo
+from models.estimators.importance import estimate_log_px
+from models.vae.model import VAE
 from tests import oracle
 from tests.models.family_cases import family
 from training.batches import Data

@@ -1,0 +1,153 @@
+"""Likelihoods of binary pixels, and of grey values in [0, 1]; they hold no decoder network.
+
+    Bernoulli             log p = x l - softplus(l)                        x in {0, 1}
+    ContinuousBernoulli   log p = (x - 1/2) l - log(sinh(l/2) / (l/2))     x in [0, 1]
+
+l is a logit. Nothing is clamped, and every constant is there.
+"""
+
+import torch
+from torch import Tensor
+from torch.distributions import constraints
+from torch.nn import functional as F
+
+from models.config import BernoulliConfig, ContinuousBernoulliConfig
+from models.distributions.from_noise import (
+    EVENT_DIM,
+    Likelihood,
+    PixelDistribution,
+    polynomial,
+    sigmoid,
+    sum_event,
+)
+
+
+class Bernoulli(PixelDistribution):
+    """Binary pixels; fused log-mass x l - softplus(l), which is exact for any logit."""
+
+    support = constraints.boolean
+
+    def __init__(self, logits: Tensor) -> None:
+        """Logits of the shape (*batch, channel, height, width)."""
+        self.logits = logits
+        super().__init__(logits.shape[:-EVENT_DIM], logits.shape[-EVENT_DIM:])
+
+    @property
+    def mean(self) -> Tensor:
+        """Probability of 1."""
+        return sigmoid(self.logits)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log-mass, nats, summed over the event."""
+        return sum_event(value * self.logits + F.logsigmoid(-self.logits))
+
+    def from_noise(self, noise: Tensor) -> Tensor:
+        """1 where the uniform is below the probability."""
+        return (noise < self.mean).to(noise.dtype)
+
+
+class ContinuousBernoulli(PixelDistribution):
+    """Grey values in [0, 1] with density proportional to exp(x l).
+
+    The normaliser is taken from the logit, with its Taylor series below |l| = 1/2, so that neither
+    the centre nor the tails are clamped.
+
+    Source: Loaiza-Ganem and Cunningham 2019, arXiv:1907.06845.
+    """
+
+    support = constraints.unit_interval
+
+    def __init__(self, logits: Tensor) -> None:
+        """Logits of the shape (*batch, channel, height, width)."""
+        self.logits = logits
+        super().__init__(logits.shape[:-EVENT_DIM], logits.shape[-EVENT_DIM:])
+
+    @property
+    def mean(self) -> Tensor:
+        """1/2 + coth(l/2)/2 - 1/l, by its series near 0."""
+        a = self.logits.abs()
+        far = a >= _SERIES_BELOW
+        safe = torch.where(far, a, torch.ones_like(a))
+        exact = 0.5 / torch.tanh(safe / 2) - 1 / safe
+        near = torch.where(far, torch.zeros_like(a), a)
+        series = polynomial(near.square(), _LOG_SINHC_SLOPE) * near
+        return 0.5 + torch.sign(self.logits) * torch.where(far, exact, series)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log-density per unit of the [0, 1] scale, nats, summed over the event."""
+        return sum_event((value - 0.5) * self.logits - _log_sinhc(self.logits.abs()))
+
+    def from_noise(self, noise: Tensor) -> Tensor:
+        """Inverse distribution function; at logit 0 the uniform itself."""
+        a = self.logits.abs()
+        safe = torch.where(a > 0, a, torch.ones_like(a))
+        up = self.logits > 0
+        u = torch.where(up, 1 - noise, noise)
+        low = -torch.log1p(u * torch.expm1(-safe)) / safe
+        x = torch.where(up, 1 - low, low)
+        return torch.where(a > 0, x, noise).clamp(0, 1)
+
+
+# log(sinh(a/2) / (a/2)) = sum over k of B_2k a^2k / (2k (2k)!), B the Bernoulli numbers.
+_LOG_SINHC = (
+    0.0,
+    1 / 24,
+    -1 / 2880,
+    1 / 181440,
+    -1 / 9676800,
+    1 / 479001600,
+    -691 / 15692092416000,
+)
+_LOG_SINHC_SLOPE = tuple(2 * k * c for k, c in enumerate(_LOG_SINHC))[1:]
+_SERIES_BELOW = 0.5
+
+
+def _log_sinhc(a: Tensor) -> Tensor:
+    """log(sinh(a/2) / (a/2)) for a >= 0, with an exact gradient everywhere."""
+    far = a >= _SERIES_BELOW
+    safe = torch.where(far, a, torch.ones_like(a))
+    exact = safe / 2 + torch.log(-torch.expm1(-safe)) - safe.log()
+    near = torch.where(far, torch.zeros_like(a), a)
+    return torch.where(far, exact, polynomial(near.square(), _LOG_SINHC))
+
+
+class BernoulliLikelihood(Likelihood):
+    """p(x|z) of binary pixels."""
+
+    is_mass = True
+    support_words = "{0, 1}"
+
+    def __init__(self, config: BernoulliConfig, image_shape: tuple[int, int, int]) -> None:
+        """One logit per element."""
+        super().__init__()
+        self.num_params = image_shape[0]
+
+    def forward(self, params: Tensor) -> Bernoulli:
+        """Parameters are the logits."""
+        return Bernoulli(params)
+
+    def support_mask(self, x: Tensor) -> Tensor:
+        """0 or 1."""
+        return (x == 0) | (x == 1)
+
+
+class ContinuousBernoulliLikelihood(Likelihood):
+    """p(x|z) of grey values as real numbers."""
+
+    is_mass = False
+    support_words = "[0, 1]"
+
+    def __init__(
+        self, config: ContinuousBernoulliConfig, image_shape: tuple[int, int, int]
+    ) -> None:
+        """One logit per element."""
+        super().__init__()
+        self.num_params = image_shape[0]
+
+    def forward(self, params: Tensor) -> ContinuousBernoulli:
+        """Parameters are the logits."""
+        return ContinuousBernoulli(params)
+
+    def support_mask(self, x: Tensor) -> Tensor:
+        """Between 0 and 1, both included."""
+        return (x >= 0) & (x <= 1)

@@ -1,0 +1,1 @@
+"""Log-weights to numbers: bounds, importance sampling, label probabilities."""

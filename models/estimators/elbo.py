@@ -1,0 +1,332 @@
+"""Bounds on log p(x) and their parts; it draws no noise of its own and knows no data set.
+
+    ELBO = E_q[log p(x|z)] - KL(q(z|x) || p(z))  (analytic)  =  E_q[log_w]  (monte_carlo)
+    L_K  = E[log (1/K) sum_k w_k],    ELBO = L_1 <= L_K <= L_(K+1) <= log p(x)
+    rate = E_data[KL],  distortion = -E_data[E_q[log p(x|z)]],  rate + distortion = -E_data[ELBO]
+
+Everything is in nats per datum and higher is better, but for rate, distortion and bits per dim.
+Log-weights and log-likelihoods are reduced in float64.
+"""
+
+import math
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import Literal, TypeVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.distributions import Distribution
+from torch.distributions.kl import kl_divergence as torch_kl_divergence
+
+from models.distributions.normals import DiagonalNormal, FullNormal, kl_terms
+from models.distributions.one_hot import OneHot
+from models.errors import InputError, ShapeMismatch, UnsupportedOperation
+from models.estimators.labels import rows_steps
+from models.noise import BatchNoise
+from models.vae.hierarchy import GroupedNormal
+from models.vae.model import VAE
+
+T = TypeVar("T")
+KLMethod = Literal["analytic", "monte_carlo"]
+
+CHUNK_ROWS = 512
+"""Decoder rows of one uninterrupted pass: some tens of milliseconds for a model of 10 MMAC."""
+
+
+def elbo(log_w: Float[Tensor, "sample batch"]) -> Float[Tensor, " batch"]:
+    """Evidence lower bound, estimated by the mean of the log-weights.
+
+    Args:
+        log_w: Importance log-weights at draws from the posterior, nats.
+
+    Returns:
+        Nats per datum; higher is better. Unbiased for the ELBO.
+
+    Raises:
+        ShapeMismatch: There are no samples.
+
+    Source: Kingma and Welling 2014, arXiv:1312.6114, equation 2.
+    """
+    _need_samples(log_w)
+    return log_w.mean(0)
+
+
+def iwae_bound(log_w: Float[Tensor, "sample batch"]) -> Float[Tensor, " batch"]:
+    """Importance-weighted lower bound on log p(x).
+
+    log of the mean of w_k = p(x, z_k) / q(z_k | x) over K draws z_k ~ q(z | x). K = 1 estimates the
+    ELBO; the expected bound rises with K. Not an unbiased estimate of log p(x).
+
+    Args:
+        log_w: Importance log-weights, nats.
+
+    Returns:
+        The bound of each datum, nats; larger is tighter.
+
+    Raises:
+        ShapeMismatch: There are no samples.
+
+    Source: Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519, equation 8.
+    """
+    _need_samples(log_w)
+    return log_w.logsumexp(0) - math.log(len(log_w))
+
+
+def kl_divergence(posterior: Distribution, prior: Distribution) -> Float[Tensor, " batch"]:
+    """KL(q(z|x) || p(z)) in closed form, nats >= 0, summed over the latent.
+
+    Raises:
+        UnsupportedOperation: The pair has no closed form.
+    """
+    try:
+        return torch_kl_divergence(posterior, prior)
+    except NotImplementedError as error:
+        raise UnsupportedOperation(
+            "An analytic KL needs a pair of distributions with a closed form; received "
+            f"{type(posterior).__name__} and {type(prior).__name__}. Use the Monte Carlo form."
+        ) from error
+
+
+def kl_per_dimension(
+    posterior: DiagonalNormal, prior: DiagonalNormal
+) -> Float[Tensor, "batch ..."]:
+    """KL of each latent dimension, nats >= 0; q and p factorise, so they sum to the KL."""
+    return kl_terms(posterior, prior)
+
+
+def has_analytic_kl(posterior: Distribution, prior: Distribution) -> bool:
+    """Whether `kl_divergence` has a closed form for this pair."""
+    pairs = ((DiagonalNormal, DiagonalNormal), (FullNormal, DiagonalNormal), (OneHot, OneHot))
+    return any(isinstance(posterior, q) and isinstance(prior, p) for q, p in pairs)
+
+
+def rate(kl_nats: Float[Tensor, " batch"]) -> float:
+    """Data mean of the KL, nats per datum: what the latent costs to send.
+
+    Source: Alemi et al. 2018, arXiv:1711.00464.
+    """
+    return float(kl_nats.double().mean())
+
+
+def distortion(expected_log_likelihood_nats: Float[Tensor, " batch"]) -> float:
+    """Data mean of -E_q[log p(x|z)], nats per datum.
+
+    Source: Alemi et al. 2018, arXiv:1711.00464.
+    """
+    return -float(expected_log_likelihood_nats.double().mean())
+
+
+def bits_per_dim(log_px_nats: Tensor, num_dimensions: int) -> Tensor:
+    """-log p(x) / (D ln 2). Only of a mass; an upper bound when it comes from a lower bound."""
+    return -log_px_nats / (num_dimensions * math.log(2))
+
+
+def active_units(posterior_means: Float[Tensor, "batch ..."], *, threshold: float = 0.01) -> int:
+    """How many latent dimensions have Var_data(E_q[z]) above the threshold.
+
+    Source: Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519, section 5.2.
+    """
+    return int((posterior_means.double().var(0) > threshold).sum())
+
+
+@dataclass(frozen=True)
+class ElboEstimate:
+    """The ELBO of each datum and its parts; tensors are float64 on the CPU, (batch,), nats."""
+
+    elbo_nats: Tensor
+    expected_log_likelihood_nats: Tensor
+    kl_nats: Tensor
+    kl_per_dimension_nats: Tensor | None
+    """(batch, *latent_shape), where posterior and prior factorise: the latent's part of the KL."""
+    kl_per_group_nats: Tensor | None
+    """(batch, group) of a hierarchy: means over the draws, which sum to the latent's KL."""
+    label_kl_nats: Tensor | None
+    """KL(q(y|x) || p(y)), a part of `kl_nats`, where the label is averaged over."""
+    standard_error_nats: Tensor
+    """Monte Carlo standard error of `elbo_nats`; NaN for a single sample."""
+    kl_method: KLMethod
+    num_samples: int
+    seed: int
+
+
+@dataclass
+class RunningMoments:
+    """Mean and squared deviations of chunks of samples, merged as they come, in float64.
+
+    Source: Chan, Golub and LeVeque 1979, updating formulae for sample variances.
+    """
+
+    count: int = 0
+    mean: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
+    squares: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
+
+    def add(self, values: Float[Tensor, "sample batch *group"]) -> None:
+        """Take in the next samples, one after the other so that chunk sizes do not matter."""
+        for row in values.double().cpu():
+            self.count += 1
+            delta = row - self.mean
+            self.mean = self.mean + delta / self.count
+            self.squares = self.squares + delta * (row - self.mean)
+
+    def standard_error(self) -> Tensor:
+        """Of the mean; NaN for fewer than two samples."""
+        if self.count < 2:
+            return torch.full_like(self.mean, math.nan)
+        return (self.squares / (self.count - 1) / self.count).sqrt()
+
+
+def estimate_elbo(
+    vae: VAE,
+    x: Float[Tensor, "batch channel height width"],
+    *,
+    num_samples: int,
+    seed: int,
+    first_item: int = 0,
+    chunk_rows: int = CHUNK_ROWS,
+    y: Tensor | None = None,
+    kl_method: KLMethod | None = None,
+) -> ElboEstimate:
+    """The ELBO of each datum with its Monte Carlo error; see `elbo_steps` for the arguments."""
+    steps = elbo_steps(
+        vae,
+        x,
+        num_samples=num_samples,
+        seed=seed,
+        first_item=first_item,
+        chunk_rows=chunk_rows,
+        y=y,
+        kl_method=kl_method,
+    )
+    return run_steps(steps)
+
+
+@torch.no_grad()
+def elbo_steps(
+    vae: VAE,
+    x: Float[Tensor, "batch channel height width"],
+    *,
+    num_samples: int,
+    seed: int,
+    first_item: int = 0,
+    chunk_rows: int = CHUNK_ROWS,
+    y: Tensor | None = None,
+    kl_method: KLMethod | None = None,
+) -> Generator[None, None, ElboEstimate]:
+    """Estimate the ELBO chunk by chunk; yields after each, so that a caller may stop or interleave.
+
+    Args:
+        vae: The model, in eval mode.
+        x: Observations; their support is checked first.
+        num_samples: Draws z ~ q(z|x) per datum.
+        seed: Of the noise streams; datum i uses item `first_item + i`.
+        first_item: Position of the first datum in the request or data set.
+        chunk_rows: Most decoder rows per pass; does not change the result.
+        y: Labels. A model with labels that is given none averages over q(y|x): the bound of
+            unlabelled data of Kingma et al. 2014, equation 7.
+        kl_method: "analytic" subtracts the closed-form KL, "monte_carlo" averages the log-weights;
+            None takes the one with the smaller error: analytic where there is a closed form, but
+            for a categorical latent.
+
+    Returns:
+        The estimate, as the generator's value.
+
+    Raises:
+        InputError: No samples, observations outside the support, or labels that are none.
+        UnsupportedOperation: "analytic", and there is no closed form; labels, and the model has
+            none.
+    """
+    check_num_samples(num_samples)
+    vae.check_support(x, y)
+    rows = yield from rows_steps(vae, x, y, chunk_rows=chunk_rows)
+    q, prior = vae.posterior(rows.x, rows.y), vae.prior(rows.y)
+    # The log-weight of a categorical latent, whose posterior is exact, is the same at every draw.
+    analytic = has_analytic_kl(q, prior) and not isinstance(q, OneHot)
+    kl_method = kl_method or ("analytic" if analytic else "monte_carlo")
+    analytic_kl = kl_divergence(q, prior).double() if kl_method == "analytic" else None
+    noise = BatchNoise(seed, len(x), "posterior", first_item=first_item)
+    log_likelihood, log_w, kl_of_groups = RunningMoments(), RunningMoments(), RunningMoments()
+    for chunk in chunks(num_samples, len(rows.x), chunk_rows):
+        draw = noise.draw_for(q, chunk, dtype=x.dtype).to(x.device)
+        z = q.from_noise(rows.repeat(draw))
+        terms = vae.likelihood(z, rows.y).log_prob(rows.x).double()
+        log_likelihood.add(rows.expect(terms, axis=1))
+        if kl_method == "monte_carlo":
+            ratios = log_ratios(q, prior, z).double()
+            kl_of_groups.add(rows.expect(ratios, axis=1))
+            log_w.add(rows.expect(terms - ratios.sum(-1), axis=1))
+        yield
+    kl, per_dimension, per_group = kl_of_groups.mean.sum(-1), None, None
+    error = log_w.standard_error()
+    if analytic_kl is not None:
+        kl = rows.expect(analytic_kl, axis=0).cpu()
+        error = log_likelihood.standard_error()
+        if isinstance(q, DiagonalNormal) and isinstance(prior, DiagonalNormal):
+            per_dimension = rows.expect(kl_per_dimension(q, prior).double(), axis=0).cpu()
+    if isinstance(q, GroupedNormal):
+        per_group = kl_of_groups.mean
+    label_kl = None if rows.label_kl_nats is None else rows.label_kl_nats.double().cpu()
+    if label_kl is not None:
+        kl = kl + label_kl
+    return ElboEstimate(
+        elbo_nats=log_likelihood.mean - kl,
+        expected_log_likelihood_nats=log_likelihood.mean,
+        kl_nats=kl,
+        kl_per_dimension_nats=per_dimension,
+        kl_per_group_nats=per_group,
+        label_kl_nats=label_kl,
+        standard_error_nats=error,
+        kl_method=kl_method,
+        num_samples=num_samples,
+        seed=seed,
+    )
+
+
+def log_ratios(
+    posterior: Distribution, prior: Distribution, z: Float[Tensor, "sample batch ..."]
+) -> Float[Tensor, "sample batch group"]:
+    """log q(z|x) - log p(z) at draws from the posterior: means of them estimate the KL.
+
+    Returns:
+        Nats, of each group of a hierarchy; one group otherwise.
+    """
+    if isinstance(posterior, GroupedNormal) and isinstance(prior, GroupedNormal):
+        return posterior.log_prob_per_group(z) - prior.log_prob_per_group(z)
+    return (posterior.log_prob(z) - prior.log_prob(z)).unsqueeze(-1)
+
+
+def run_steps(steps: Generator[None, None, T]) -> T:
+    """Run a stepwise estimate to its end and return its value."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+
+def chunks(num_samples: int, num_items: int, chunk_rows: int) -> list[int]:
+    """Samples of each pass: at most `chunk_rows` rows, and at least one sample."""
+    size = max(1, min(num_samples, chunk_rows // max(1, num_items)))
+    full, rest = divmod(num_samples, size)
+    return [size] * full + ([rest] if rest else [])
+
+
+def check_num_samples(num_samples: int) -> None:
+    """Refuse fewer than one sample.
+
+    Raises:
+        InputError: Says how many were asked for.
+    """
+    if num_samples < 1:
+        raise InputError(
+            f"An estimate needs at least 1 sample; received {num_samples}. Ask for more."
+        )
+
+
+def _need_samples(log_w: Tensor) -> None:
+    if log_w.ndim != 2 or len(log_w) == 0:
+        raise ShapeMismatch(
+            "Log-weights have the shape (sample, batch) with at least one sample; received "
+            f"{tuple(log_w.shape)}. Draw some samples first."
+        )

@@ -1,0 +1,1 @@
+"""Pictures and arrays to observations and back; numpy only."""

@@ -1,0 +1,347 @@
+"""The bytes of a picture file to its pixels: upright, opaque, grey or RGB; knows no model.
+
+It resizes nothing and binarises nothing (`images.py` does). PNG, JPEG, WebP, GIF (first frame), BMP
+and TIFF are read, nothing else. Sizes are read from the header before pixels are allocated.
+
+What the file's own form becomes:
+
+    palette, 1 bit, CMYK, YCbCr, Lab        8-bit grey or sRGB; colour profiles are not applied
+    16-bit grey (TIFF of 9..16 bits too)    all 16 bits; white is 65535, whatever the bits in use
+    16-bit colour or grey with alpha        its high bytes, as Pillow decodes it
+    32-bit integers                         as 16-bit grey if they fit, else refused
+    32-bit floats                           as they are; white is 1
+    transparency                            composed on a grey background
+"""
+
+import io
+import re
+import struct
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Shaped
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    ImageCms,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+from PIL import Image as PillowImage
+from PIL.ImageFile import ImageFile
+
+from models.errors import CorruptImage, InputError, PayloadTooLarge, UnsupportedMedia
+from models.images.orientation import ORIENTATION_TAG, find_orientation, orientation_step, upright
+
+# Pillow warns from 89,478,485 pixels on; a limit above would let that warning out.
+MAX_PIXELS = 89_478_485
+
+_STRIP = 256
+_MAX_BLOCKS = 1024
+_MAX_SCANS = 64
+MAX_SIDE = 65535
+_GREY_MODES = ("1", "L", "LA", "La")
+_CLEAR_MODES = ("RGBA", "RGBa", "LA", "La", "PA")
+_TILE_SIZE = 0x0142, 0x0143
+_SMALL_TILE = 1 << 20
+# The others (LZMA, Zstandard, WebP in TIFF) allocate what the file asks for.
+_TIFF_COMPRESSIONS = {
+    *("raw", "tiff_ccitt", "group3", "group4", "tiff_lzw", "tiff_jpeg", "jpeg"),
+    *("tiff_adobe_deflate", "tiff_raw_16", "packbits", "tiff_thunderscan", "tiff_deflate"),
+}
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """What a picture file holds.
+
+    Attributes:
+        values: (channels, height, width), 1 or 3 channels, of uint8, uint16 or float32.
+        maximum: The value of white: 255, 65535, or 1 for floats.
+        steps: What was done to get here, in words.
+    """
+
+    values: Shaped[np.ndarray, "channel height width"]
+    maximum: int
+    steps: tuple[str, ...]
+
+
+def decode(data: bytes, *, background: int, max_pixels: int, media_type: str | None) -> Pixels:
+    """Decode one picture file.
+
+    Args:
+        data: The whole file.
+        background: What transparent pixels become, 0 black to 255 white.
+        max_pixels: Limit of width x height.
+        media_type: What the sender calls it; None or application/octet-stream asks the bytes.
+
+    Raises:
+        UnsupportedMedia: Another format, or not the one that `media_type` names.
+        PayloadTooLarge: Its header says more pixels than `max_pixels`.
+        CorruptImage: Truncated or damaged.
+    """
+    kind = _kind(data, media_type)
+    with _pillow_kept_quiet():
+        try:
+            return _decode(data, kind, background, max_pixels)
+        except InputError:
+            raise
+        except Exception as error:  # hostile bytes raise anything at all inside a decoder
+            raise CorruptImage(
+                f"A {kind} picture must be whole and undamaged; received {len(data)} bytes that "
+                f"cannot be decoded ({type(error).__name__}: {error}). Save it again."
+            ) from error
+
+
+def _decode(data: bytes, kind: str, background: int, max_pixels: int) -> Pixels:
+    if kind in _BLOCK_COUNTERS:
+        _BLOCK_COUNTERS[kind](data)
+    if kind == "WebP":  # its constructor allocates the canvas
+        check_size(_webp_size(data), max_pixels)
+    image = _OPENERS[kind](io.BytesIO(data))
+    check_size(image.size, max_pixels)
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        _check_tiff(image)
+        orientation = image.getexif().get(ORIENTATION_TAG)
+        image.load()  # and turns it upright
+        steps = orientation_step(orientation)
+        turn = 1
+    else:
+        image.load()
+        orientation, damaged = find_orientation(image.info)
+        steps = ("exif damaged, ignored",) if damaged else orientation_step(orientation)
+        turn = orientation
+    values, maximum, alpha_steps = _opaque(image, background)
+    return Pixels(upright(values, turn), maximum, (*steps, *alpha_steps))
+
+
+# Which format
+
+
+def _kind(data: bytes, media_type: str | None) -> str:
+    """The format's name, from its first bytes; `media_type` must agree."""
+    if not data:
+        raise CorruptImage("A picture has bytes; received none. Send the file's content.")
+    kind = next((name for name, magic in _MAGIC.items() if re.match(magic, data, re.DOTALL)), None)
+    claimed = (media_type or "").split(";")[0].strip().lower()
+    if kind is None:
+        raise UnsupportedMedia(
+            f"Pictures are {', '.join(_MAGIC)}; received another format (it starts with "
+            f"{data[:12]!r}{f', sent as {claimed}' if claimed else ''}). Convert it to PNG."
+        )
+    if claimed not in ("", "application/octet-stream", *_MEDIA_TYPES[kind]):
+        raise UnsupportedMedia(
+            f"A picture is what its media type says; received {kind} sent as {claimed}. "
+            f"Send it as {_MEDIA_TYPES[kind][0]} or as application/octet-stream."
+        )
+    return kind
+
+
+# Guards
+
+
+def check_size(size: tuple[int, int], max_pixels: int) -> None:
+    """Refuse a picture by its (width, height), before its pixels are allocated.
+
+    Resampling a side needs memory by the side's own length, however few pixels there are.
+
+    Raises:
+        CorruptImage: No pixels.
+        PayloadTooLarge: Too many, or too long a side.
+    """
+    width, height = size
+    if width < 1 or height < 1:
+        raise CorruptImage(
+            f"A picture has at least one pixel; its header says {width}x{height}. Save it again."
+        )
+    if width * height > max_pixels or max(size) > MAX_SIDE:
+        raise PayloadTooLarge(
+            f"A picture has at most {max_pixels} pixels (max_pixels), and {MAX_SIDE} on a side; "
+            f"received {width}x{height} = {width * height}. Make it smaller."
+        )
+
+
+def _check_gif_blocks(data: bytes) -> None:
+    """Pillow joins comments one by one, in time that grows with the square of their number."""
+    if (comments := data.count(b"!\xfe")) > _MAX_BLOCKS:
+        raise CorruptImage(
+            f"A GIF picture has at most {_MAX_BLOCKS} blocks of comments; received about "
+            f"{comments}. Strip them."
+        )
+
+
+def _check_jpeg_blocks(data: bytes) -> None:
+    """Walk the blocks up to the picture's end: each scan, however short, is a pass over all pixels,
+    and Pillow joins metadata as it joins a GIF's comments.
+    """
+    blocks = scans = 0
+    marker = _JPEG_MARKER.search(data, 2)
+    while marker is not None and marker[1] != b"\xd9":
+        blocks += 1
+        scans += marker[1] == b"\xda"
+        if blocks > _MAX_BLOCKS or scans > _MAX_SCANS:
+            raise CorruptImage(
+                f"A JPEG picture has at most {_MAX_BLOCKS} blocks and {_MAX_SCANS} scans; received "
+                "more. Save it again."
+            )
+        length = int.from_bytes(data[marker.end() : marker.end() + 2], "big")
+        marker = _JPEG_MARKER.search(data, marker.end() + length)
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    """Width and height from the first chunk (RFC 9649)."""
+    form = data[12:16]
+    if form == b"VP8 ":
+        width, height = struct.unpack_from("<HH", data, 26)
+        return width & 0x3FFF, height & 0x3FFF
+    if form == b"VP8L":
+        (bits,) = struct.unpack_from("<I", data, 21)
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    little = int.from_bytes
+    return little(data[24:27], "little") + 1, little(data[27:30], "little") + 1
+
+
+def _check_tiff(image: TiffImagePlugin.TiffImageFile) -> None:
+    """Refuse what would make the decoder allocate more than the picture needs."""
+    compression = image.info.get("compression")
+    if compression not in _TIFF_COMPRESSIONS:
+        raise UnsupportedMedia(
+            f"TIFF is read uncompressed or with a classic compression; received {compression}. "
+            "Save it with deflate or LZW."
+        )
+    width, height = image.size
+    tile_width, tile_height = (image.tag_v2.get(tag, 1) for tag in _TILE_SIZE)
+    if tile_width * tile_height > max((width + 15) * (height + 15), _SMALL_TILE):
+        raise CorruptImage(
+            f"A TIFF tile is not much larger than its picture; received tiles of {tile_width}x"
+            f"{tile_height} in a picture of {width}x{height}. Save it again."
+        )
+
+
+class _Quiet:
+    """How many decoders are at work, and the warning filters to restore after the last one."""
+
+    lock = threading.Lock()
+    decoders = 0
+    filters = ExitStack()
+
+
+@contextmanager
+def _pillow_kept_quiet() -> Iterator[None]:
+    """Ignore Pillow's warnings in whatever thread; the filters are swapped by first and last."""
+    with _Quiet.lock:
+        if _Quiet.decoders == 0:
+            _Quiet.filters.enter_context(warnings.catch_warnings())
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+        _Quiet.decoders += 1
+    try:
+        yield
+    finally:
+        with _Quiet.lock:
+            _Quiet.decoders -= 1
+            if _Quiet.decoders == 0:
+                _Quiet.filters.close()
+
+
+# Modes
+
+
+def _opaque(
+    image: ImageFile, background: int
+) -> tuple[Shaped[np.ndarray, "channel height width"], int, tuple[str, ...]]:
+    """Pixels as (channel, height, width), the value of white, and what became of transparency.
+
+    Strip by strip: a large picture is never there in several forms at once.
+    """
+    deep = image.mode.startswith("I") or image.mode == "F"
+    clear = image.mode in _CLEAR_MODES or "transparency" in image.info
+    flatten = _deep_strip if deep else _clear_strip if clear else _opaque_strip
+    width, height = image.size
+    strips = (
+        flatten(image.crop((0, top, width, min(top + _STRIP, height))), background)
+        for top in range(0, height, _STRIP)
+    )
+    first = next(strips)
+    values = np.empty((first.shape[0], height, width), first.dtype)
+    values[:, :_STRIP] = first
+    for index, strip in enumerate(strips, start=1):
+        values[:, index * _STRIP : (index + 1) * _STRIP] = strip
+    maximum = {"u1": 255, "u2": 65535, "f4": 1}[values.dtype.str[1:]]
+    return values, maximum, (f"alpha on {background}",) if clear else ()
+
+
+def _opaque_strip(
+    strip: PillowImage.Image, background: int
+) -> Shaped[np.ndarray, "channel height width"]:
+    if strip.mode in _GREY_MODES:
+        return np.asarray(strip.convert("L"))[None]
+    rgb = _lab_to_rgb(strip) if strip.mode == "LAB" else strip.convert("RGB")
+    return np.asarray(rgb).transpose(2, 0, 1)
+
+
+def _clear_strip(
+    strip: PillowImage.Image, background: int
+) -> Shaped[np.ndarray, "channel height width"]:
+    """Compose: (colour x alpha + background x (255 - alpha)) / 255, rounded."""
+    clear = strip.convert("RGBA")
+    flat = PillowImage.new("RGB", strip.size, (background,) * 3)
+    flat.paste(clear, mask=clear.getchannel("A"))
+    values = np.asarray(flat).transpose(2, 0, 1)
+    return values[:1] if strip.mode in _GREY_MODES else values
+
+
+def _deep_strip(strip: PillowImage.Image, background: int) -> Shaped[np.ndarray, "1 height width"]:
+    """More than 8 bits of grey."""
+    wide = np.asarray(strip)[None]
+    if strip.mode == "F":
+        return wide
+    if wide.dtype.itemsize > 2 and (wide.min() < 0 or wide.max() > 65535):
+        raise UnsupportedMedia(
+            f"Grey pictures have at most 16 bits; received values from {wide.min()} to "
+            f"{wide.max()}. Scale them to 0..65535."
+        )
+    values = wide.astype(np.uint16)
+    if "transparency" in strip.info:
+        values[values == strip.info["transparency"]] = background * 257
+    return values
+
+
+def _lab_to_rgb(image: PillowImage.Image) -> PillowImage.Image:
+    lab, srgb = (ImageCms.createProfile(name) for name in ("LAB", "sRGB"))
+    rgb = ImageCms.applyTransform(image, ImageCms.buildTransform(lab, srgb, "LAB", "RGB"))
+    assert rgb is not None  # only an in-place transform returns None
+    return rgb
+
+
+_JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")  # the others have no block
+_BLOCK_COUNTERS = {"GIF": _check_gif_blocks, "JPEG": _check_jpeg_blocks}
+_MAGIC = {
+    "PNG": rb"\x89PNG\r\n\x1a\n",
+    "JPEG": rb"\xff\xd8\xff",
+    "WebP": rb"RIFF.{4}WEBPVP8[ LX]",
+    "GIF": rb"GIF8[79]a",
+    "BMP": rb"BM",
+    "TIFF": rb"II[*+]\0|MM\0[*+]",
+}
+_MEDIA_TYPES = {
+    "PNG": ("image/png", "image/apng", "image/x-png"),
+    "JPEG": ("image/jpeg", "image/jpg", "image/pjpeg"),
+    "WebP": ("image/webp",),
+    "GIF": ("image/gif",),
+    "BMP": ("image/bmp", "image/x-bmp", "image/x-ms-bmp"),
+    "TIFF": ("image/tiff", "image/tif"),
+}
+_OPENERS: dict[str, type[ImageFile]] = {
+    "PNG": PngImagePlugin.PngImageFile,
+    "JPEG": JpegImagePlugin.JpegImageFile,
+    "WebP": WebPImagePlugin.WebPImageFile,
+    "GIF": GifImagePlugin.GifImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
+    "TIFF": TiffImagePlugin.TiffImageFile,
+}

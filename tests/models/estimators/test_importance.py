@@ -1,0 +1,512 @@
+"""Importance sampling against the linear-Gaussian oracle; float64."""
+
+import math
+
+import pytest
+import torch
+from scipy import stats
+from torch.distributions import MultivariateNormal
+
+from models.config import FullNormalConfig, MLPConfig, NormalConfig, VAEConfig
+from models.errors import InputError, OutOfSupport, UnsupportedOperation
+from models.estimators.elbo import estimate_elbo, iwae_bound, run_steps
+from models.estimators.importance import (
+    MAX_PARETO_K,
+    MIN_EFFECTIVE_SAMPLE_SIZE,
+    EvidenceEstimate,
+    RunningWeights,
+    estimate_log_px,
+    has_exact_posterior,
+    log_px_steps,
+    pareto_shape,
+    tail_length,
+)
+from models.noise import BatchNoise
+from models.vae.model import VAE
+from tests.models.family_cases import FAMILIES, family
+from tests.oracle import instance, make, raw, set_affine
+
+TENSORS = (
+    "estimate_nats",
+    "standard_error_nats",
+    "confidence_interval_nats",
+    "effective_sample_size",
+    "pareto_k",
+    "elbo_nats",
+    "gap_lower_bound_nats",
+)
+
+BIG = 50_000  # decoder rows: a tiny model's passes may be large
+
+
+def assert_equal(first: EvidenceEstimate, second: EvidenceEstimate, rows: slice = slice(None)):
+    """The same bit by bit, `rows` of the second one."""
+    for name in TENSORS:
+        ours, theirs = getattr(first, name), getattr(second, name)
+        torch.testing.assert_close(ours, theirs[rows], rtol=0, atol=0, equal_nan=True)
+    for name in ("reliable", "reason", "interval_covers"):
+        assert getattr(first, name) == getattr(second, name)[rows]
+    assert (first.num_samples, first.seed) == (second.num_samples, second.seed)
+
+
+def log_weights(oracle, x, num_samples, *, seed):
+    noise = BatchNoise(seed, len(x), "posterior")
+    return oracle.vae.log_weights(
+        x, noise.draw(num_samples, oracle.vae.latent_shape, dtype=torch.float64)
+    )
+
+
+def small():
+    """Two latents that the prior covers well, so that its draws suffice."""
+    return make(
+        latents=2, shape=(1, 2, 2), noise_scale=1.0, posterior_scale=1.2, posterior_shift=0.3
+    )
+
+
+# Easy: the posterior is exact, all weights are equal
+
+
+def test_with_the_exact_posterior_the_estimate_is_exact_with_no_error():
+    oracle = instance("easy")
+    x = oracle.draw(10)
+    e = estimate_log_px(oracle.vae, x, num_samples=200, seed=0)
+    torch.testing.assert_close(e.estimate_nats, oracle.log_px(x), rtol=0, atol=1e-9)
+    assert float(e.standard_error_nats.max()) < 1e-7  # sqrt of the rounding of a ratio near 1
+    torch.testing.assert_close(e.gap_lower_bound_nats, torch.zeros(10).double(), rtol=0, atol=1e-9)
+    torch.testing.assert_close(e.effective_sample_size, torch.full((10,), 200.0).double())
+    assert e.reliable == (True,) * 10
+    assert e.reason == (None,) * 10
+    assert e.interval_covers == ("log_px",) * 10
+    assert bool((e.pareto_k == -math.inf).all())
+
+
+# Medium: reliable, with intervals that cover
+
+
+def test_reliable_intervals_cover_the_evidence_as_often_as_they_say():
+    oracle = instance("medium")
+    x = oracle.draw(400)
+    e = estimate_log_px(oracle.vae, x, num_samples=500, seed=0, chunk_rows=BIG)
+    exact = oracle.log_px(x)
+    low, high = e.confidence_interval_nats.unbind(-1)
+    assert e.reliable == (True,) * 400
+    covered = int(((low <= exact) & (exact <= high)).sum())
+    # 95% of 400 within 4 binomial errors
+    assert abs(covered - 380) < 4 * math.sqrt(400 * 0.95 * 0.05)
+    scores = (e.estimate_nats - exact) / e.standard_error_nats
+    assert float(scores.abs().max()) < 5
+    assert abs(float(scores.mean())) < 4 / math.sqrt(400) + 0.05
+    assert float(scores.std()) == pytest.approx(1, abs=4 / math.sqrt(800))
+
+
+def test_the_stated_error_is_the_spread_over_seeds():
+    oracle = instance("medium")
+    x = oracle.draw(3).repeat(200, 1, 1, 1)  # each item has noise of its own
+    e = estimate_log_px(oracle.vae, x, num_samples=200, seed=1, chunk_rows=BIG)
+    spread = e.estimate_nats.reshape(200, 3).std(0)
+    stated = e.standard_error_nats.reshape(200, 3).mean(0)
+    torch.testing.assert_close(stated, spread, rtol=0.2, atol=0)
+
+
+def test_the_gap_is_the_kl_from_the_posterior_to_the_exact_one():
+    oracle = instance("medium")
+    e = estimate_log_px(oracle.vae, oracle.draw(300), num_samples=200, seed=2, chunk_rows=BIG)
+    gap = e.gap_lower_bound_nats
+    assert float(gap.mean()) == pytest.approx(oracle.gap(), abs=4 * float(gap.std()) / 300**0.5)
+    torch.testing.assert_close(gap, e.estimate_nats - e.elbo_nats)
+
+
+# Hard: 50 latents with too narrow a posterior
+
+
+def test_the_hard_instance_is_marked_unreliable_and_is_a_lower_bound():
+    oracle = instance("hard")
+    x = oracle.draw(300)
+    e = estimate_log_px(oracle.vae, x, num_samples=200, seed=0, chunk_rows=BIG)
+    assert sum(e.reliable) < 5
+    for reliable, covers, reason in zip(e.reliable, e.interval_covers, e.reason, strict=True):
+        assert (covers == "log_px") == reliable == (reason is None)
+    short = oracle.log_px(x) - e.estimate_nats
+    assert float(short.mean()) > 4 * float(short.std()) / 300**0.5
+
+
+def test_the_hard_instances_intervals_mostly_cover_the_expected_bound():
+    oracle = instance("hard")
+    x = oracle.draw(1)
+    runs = estimate_log_px(
+        oracle.vae, x.repeat(400, 1, 1, 1), num_samples=200, seed=3, chunk_rows=BIG
+    )
+    expected = float(runs.estimate_nats.mean())
+    assert expected < float(oracle.log_px(x))
+    low, high = runs.confidence_interval_nats.unbind(-1)
+    covered = float(((low <= expected) & (expected <= high)).double().mean())
+    # Nominally 95%; such heavy tails make the delta method's error too small. 2000 replicates
+    # gave 80%, and 400 know that to 4 x 2%.
+    assert covered == pytest.approx(0.80, abs=0.08)
+
+
+def test_weights_are_unbiased_for_the_evidence():
+    # Their variance is finite for a q that is wider than the exact posterior.
+    oracle = small()
+    x = oracle.draw(4)
+    ratio = (log_weights(oracle, x, 20_000, seed=0) - oracle.log_px(x)).exp()
+    error = ratio.std(0) / 20_000**0.5
+    assert bool(((ratio.mean(0) - 1).abs() < 4 * error).all())
+    assert float(error.max()) < 0.01
+
+
+# The parts of an estimate
+
+
+def test_estimate_size_and_error_are_their_formulae():
+    oracle = instance("medium")
+    x = oracle.draw(5)
+    e = estimate_log_px(oracle.vae, x, num_samples=300, seed=4, chunk_rows=64)
+    log_w = log_weights(oracle, x, 300, seed=4)
+    w = (log_w - log_w.max(0).values).exp()
+    torch.testing.assert_close(e.estimate_nats, iwae_bound(log_w), rtol=1e-13, atol=1e-12)
+    torch.testing.assert_close(e.elbo_nats, log_w.mean(0), rtol=1e-13, atol=1e-12)
+    torch.testing.assert_close(
+        e.effective_sample_size, w.sum(0) ** 2 / (w**2).sum(0), rtol=1e-10, atol=0
+    )
+    error = w.std(0) / w.mean(0) / 300**0.5
+    torch.testing.assert_close(e.standard_error_nats, error, rtol=1e-9, atol=0)
+    low, high = e.confidence_interval_nats.unbind(-1)
+    torch.testing.assert_close((low + high) / 2, e.estimate_nats, rtol=1e-13, atol=0)
+    torch.testing.assert_close((high - low) / 2, stats.norm.ppf(0.975) * error, rtol=1e-8, atol=0)
+
+
+def test_the_prior_estimator_agrees_with_the_evidence_within_its_error():
+    oracle = small()
+    x = oracle.draw(200)
+    e = estimate_log_px(oracle.vae, x, num_samples=1000, seed=0, estimator="prior", chunk_rows=BIG)
+    assert e.elbo_nats is None
+    assert e.gap_lower_bound_nats is None
+    assert e.estimator == "prior"
+    exact = oracle.log_px(x)
+    low, high = e.confidence_interval_nats.unbind(-1)
+    good = torch.tensor(e.reliable)
+    assert int(good.sum()) > 150
+    covered = int(((low <= exact) & (exact <= high))[good].sum())
+    count = int(good.sum())
+    assert abs(covered - 0.95 * count) < 4 * math.sqrt(count * 0.95 * 0.05)
+
+
+def test_the_prior_estimator_draws_from_the_prior_and_never_encodes():
+    oracle = small()
+    x = oracle.draw(3)
+    oracle.vae.encoder.register_forward_hook(lambda *_: pytest.fail("the encoder ran"))
+    e = estimate_log_px(oracle.vae, x, num_samples=50, seed=7, estimator="prior")
+    z = BatchNoise(7, 3, "prior").draw(50, (2,), dtype=torch.float64)
+    by_hand = iwae_bound(oracle.vae.likelihood(z).log_prob(x))
+    torch.testing.assert_close(e.estimate_nats, by_hand, rtol=1e-13, atol=1e-12)
+
+
+@pytest.mark.parametrize("estimator", ["iwae", "prior"])
+def test_smaller_numbers_of_samples_are_prefixes_bit_by_bit(estimator):
+    oracle = instance("medium", dtype=torch.float32)
+    x = oracle.draw(3).float()
+    counts = (1, 100, 1000)
+    together = run_steps(
+        log_px_steps(oracle.vae, x, num_samples=counts, seed=5, estimator=estimator)
+    )
+    for count, one in zip(counts, together, strict=True):
+        alone = estimate_log_px(oracle.vae, x, num_samples=count, seed=5, estimator=estimator)
+        if estimator == "prior":
+            assert torch.equal(one.estimate_nats, alone.estimate_nats)
+            torch.testing.assert_close(one.pareto_k, alone.pareto_k, rtol=0, atol=0, equal_nan=True)
+        else:
+            assert_equal(one, alone)
+
+
+@pytest.mark.parametrize("chunk_rows", [1, 7, 64, 10**6])
+def test_the_size_of_chunks_does_not_change_the_estimate(chunk_rows):
+    oracle = instance("medium", dtype=torch.float32)
+    x = oracle.draw(4).float()
+    one = estimate_log_px(oracle.vae, x, num_samples=150, seed=3, chunk_rows=chunk_rows)
+    assert_equal(one, estimate_log_px(oracle.vae, x, num_samples=150, seed=3))
+
+
+def test_an_item_alone_has_the_estimate_that_it_has_in_the_batch():
+    oracle = instance("medium", dtype=torch.float32)
+    x = oracle.draw(20).float()
+    together = estimate_log_px(oracle.vae, x, num_samples=120, seed=3)
+    for i in (0, 7, 19):
+        alone = estimate_log_px(oracle.vae, x[i : i + 1], num_samples=120, seed=3, first_item=i)
+        assert_equal(alone, together, slice(i, i + 1))
+
+
+def test_the_encoder_runs_once_and_exactly_the_asked_samples_are_decoded():
+    oracle = instance("easy")
+    encoded, rows = [], []
+    oracle.vae.encoder.register_forward_hook(lambda *_: encoded.append(1))
+    oracle.vae.decoder.register_forward_hook(
+        lambda module, args, out: rows.append(args[0].shape[:-1].numel())
+    )
+    steps = log_px_steps(oracle.vae, oracle.draw(3), num_samples=(10, 101), seed=0, chunk_rows=30)
+    run_steps(steps)
+    assert len(encoded) == 1
+    assert sum(rows) == 3 * 101
+    assert max(rows) <= 30
+
+
+def test_memory_grows_with_the_root_of_the_number_of_samples_only():
+    sizes = {}
+    for count in (1_000, 20_000):
+        weights = RunningWeights(2, count)
+        for _ in range(count // 500):
+            weights.add(torch.zeros(500, 2))
+        assert weights.count == count
+        held = [weights.log_sum, weights.log_sum_squares, weights.largest, weights.log_w.mean]
+        sizes[count] = sum(t.numel() for t in held)
+    assert sizes[20_000] <= 5 * sizes[1_000]
+    assert sizes[20_000] == 3 * 2 + (math.ceil(3 * math.sqrt(20_000)) + 1) * 2
+
+
+# Reliability
+
+
+def test_a_single_sample_has_no_error_and_is_unreliable():
+    oracle = instance("easy")
+    e = estimate_log_px(oracle.vae, oracle.draw(2), num_samples=1, seed=0)
+    assert bool(e.standard_error_nats.isnan().all())
+    assert bool(e.confidence_interval_nats.isnan().all())
+    assert bool(e.pareto_k.isnan().all())
+    assert e.reliable == (False, False)
+    assert e.interval_covers == ("expected_bound",) * 2
+    assert all("single sample" in reason for reason in e.reason)
+    assert torch.equal(e.estimate_nats, e.elbo_nats)
+
+
+def test_few_effective_samples_are_unreliable_and_say_so():
+    oracle = instance("easy")
+    e = estimate_log_px(oracle.vae, oracle.draw(1), num_samples=99, seed=0)
+    assert e.reliable == (False,)
+    assert "99.0 of 99, below 100" in e.reason[0]
+    assert MIN_EFFECTIVE_SAMPLE_SIZE == 100
+
+
+def test_a_heavy_tail_is_unreliable_and_says_so():
+    # A q half as wide as the exact posterior: weights of infinite variance (k > 1/2), in which
+    # the effective sample size alone may see no fault.
+    oracle = make(
+        latents=1, shape=(1, 2, 2), noise_scale=1.0, posterior_scale=0.35, posterior_shift=0.0
+    )
+    e = estimate_log_px(oracle.vae, oracle.draw(20), num_samples=2000, seed=0, chunk_rows=BIG)
+    faults = [r for r in e.reason if r is not None and "Pareto shape" in r]
+    assert len(faults) > 5
+    assert all(f"above {MAX_PARETO_K:g}" in fault for fault in faults)
+    for shape, size, reliable in zip(e.pareto_k, e.effective_sample_size, e.reliable, strict=True):
+        assert reliable == (shape <= MAX_PARETO_K and size >= MIN_EFFECTIVE_SAMPLE_SIZE)
+
+
+@pytest.mark.parametrize("value", [-math.inf, math.nan])
+def test_weights_that_are_no_numbers_are_never_called_reliable(monkeypatch, value):
+    oracle = instance("easy")
+    x = oracle.draw(2)
+    exact = oracle.vae.log_weights
+
+    def broken(*args, **kwargs):
+        log_w = exact(*args, **kwargs)
+        log_w[:, 1] = value
+        return log_w
+
+    monkeypatch.setattr(oracle.vae, "log_weights", broken)
+    e = estimate_log_px(oracle.vae, x, num_samples=200, seed=0)
+    assert e.reliable == (True, False)
+    assert e.interval_covers == ("log_px", "expected_bound")
+
+
+def test_no_samples_are_refused():
+    oracle = instance("easy")
+    for counts in ((), (0,), (-5, 10)):
+        with pytest.raises(InputError, match="at least 1 sample"):
+            run_steps(log_px_steps(oracle.vae, oracle.draw(1), num_samples=counts, seed=0))
+
+
+@pytest.mark.parametrize("counts", [(10, 5), (10, 10)])
+def test_numbers_of_samples_that_do_not_ascend_are_refused(counts):
+    oracle = instance("easy")
+    with pytest.raises(InputError, match=rf"ascend.*received \[{counts[0]}, {counts[1]}\]"):
+        run_steps(log_px_steps(oracle.vae, oracle.draw(1), num_samples=counts, seed=0))
+
+
+def test_an_observation_that_is_not_a_number_is_refused():
+    oracle = instance("easy")
+    x = oracle.draw(2)
+    x[0, 0, 0, 0] = math.inf
+    with pytest.raises(OutOfSupport, match="received the value inf"):
+        estimate_log_px(oracle.vae, x, num_samples=2, seed=0)
+
+
+# Exact posteriors
+
+
+def exact(vae, x, **arguments):
+    return estimate_log_px(vae, x, num_samples=5, seed=0, estimator="exact", **arguments)
+
+
+def test_the_exact_estimator_is_the_dense_normal_with_one_weight():
+    oracle = instance("easy")
+    x, rows = oracle.draw(20), []
+    e = exact(oracle.vae, x)
+    torch.testing.assert_close(e.estimate_nats, oracle.log_px(x), rtol=1e-12, atol=1e-11)
+    assert torch.equal(e.elbo_nats, e.estimate_nats)
+    assert torch.equal(e.gap_lower_bound_nats, torch.zeros(20).double())
+    assert torch.equal(e.standard_error_nats, torch.zeros(20).double())
+    assert torch.equal(e.confidence_interval_nats[:, 0], e.estimate_nats)
+    assert torch.equal(e.confidence_interval_nats[:, 1], e.estimate_nats)
+    assert (e.estimator, e.num_samples) == ("exact", 1)
+    assert e.reliable == (True,) * 20
+    assert e.reason == (None,) * 20
+    assert e.interval_covers == ("log_px",) * 20
+    oracle.vae.decoder.register_forward_hook(lambda m, args, out: rows.append(len(out)))
+    steps = log_px_steps(oracle.vae, x, num_samples=(5, 9), seed=0, estimator="exact")
+    assert [one.num_samples for one in run_steps(steps)] == [1, 1]
+    assert rows.count(20) == 1  # besides what tells that the posterior is exact
+
+
+def full_oracle():
+    """A loading without orthogonal columns: its exact posterior has correlations."""
+    vae = VAE(
+        VAEConfig(
+            image_shape=(1, 3, 2),
+            latent_shape=(3,),
+            encoder=MLPConfig(hidden=()),
+            decoder=MLPConfig(hidden=()),
+            posterior=FullNormalConfig(),
+            likelihood=NormalConfig(scale="fixed", fixed_scale=0.4),
+        )
+    ).double()
+    generator = torch.Generator().manual_seed(0)
+    loading = torch.randn(6, 3, generator=generator, dtype=torch.float64)
+    bias = torch.rand(6, generator=generator, dtype=torch.float64)
+    m = loading.T @ loading + 0.16 * torch.eye(3, dtype=torch.float64)
+    project = torch.linalg.solve(m, loading.T)
+    factor = torch.linalg.cholesky(0.16 * torch.linalg.inv(m))
+    rows = torch.zeros(5, 3, dtype=torch.float64)
+    rows[1], rows[2:] = raw(factor.diagonal()), factor.tril(-1)
+    weight = torch.zeros(15, 6, dtype=torch.float64)
+    weight[:3] = project / 2
+    rows[0] = project @ (0.5 - bias)
+    set_affine(vae.decoder, loading, bias)
+    set_affine(vae.encoder, weight, rows.flatten())
+    covariance = loading @ loading.T + 0.16 * torch.eye(6, dtype=torch.float64)
+    return vae.freeze(), MultivariateNormal(bias, covariance)
+
+
+def test_a_full_normal_can_be_exact_too():
+    vae, density = full_oracle()
+    x = torch.rand(20, 1, 3, 2, generator=torch.Generator().manual_seed(1)).double()
+    assert has_exact_posterior(vae)
+    log_px = density.log_prob(x.flatten(1))
+    torch.testing.assert_close(exact(vae, x).estimate_nats, log_px, rtol=1e-11, atol=1e-11)
+    e = estimate_log_px(vae, x, num_samples=20, seed=0)
+    torch.testing.assert_close(e.estimate_nats, log_px, rtol=1e-11, atol=1e-11)
+    bound = estimate_elbo(vae, x, num_samples=4000, seed=0)
+    assert bound.kl_method == "analytic"
+    assert bool(((bound.elbo_nats - log_px).abs() < 4 * bound.standard_error_nats).all())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    "oracle",
+    [
+        dict(latents=2, shape=(1, 3, 3), noise_scale=0.5),
+        dict(latents=50, shape=(1, 28, 28), noise_scale=0.02),
+    ],
+    ids=["small", "large"],
+)
+def test_an_exact_posterior_is_known_even_with_rounded_weights(oracle, dtype):
+    assert has_exact_posterior(
+        make(**oracle, posterior_scale=1.0, posterior_shift=0.0, dtype=dtype).vae
+    )
+
+
+@pytest.mark.parametrize("noise_scale", [0.5, 0.02])
+@pytest.mark.parametrize(("scale", "shift"), [(0.9, 0.0), (1.1, 0.0), (0.99, 0.0), (1.0, 0.01)])
+def test_a_posterior_that_is_nearly_exact_is_an_approximation(scale, shift, noise_scale):
+    oracle = make(
+        latents=8,
+        shape=(1, 16, 16),
+        noise_scale=noise_scale,
+        posterior_scale=scale,
+        posterior_shift=shift,
+    )
+    assert not has_exact_posterior(oracle.vae)
+    with pytest.raises(UnsupportedOperation, match=r"exact posterior.*approximation.*iwae"):
+        exact(oracle.vae, oracle.draw(2))
+
+
+def test_what_was_found_of_a_posterior_is_forgotten_when_a_weight_changes():
+    small = dict(latents=2, shape=(1, 3, 3), noise_scale=0.5)
+    vae = make(**small, posterior_scale=1.0, posterior_shift=0.0).vae
+    assert has_exact_posterior(vae)
+    with torch.no_grad():
+        vae.decoder.body[-1].bias.add_(0.1)
+    assert not has_exact_posterior(vae)
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name != "categorical"])
+def test_no_other_family_has_an_exact_posterior(name):
+    likelihood = {"kind": "point" if name == "autoencoder" else "normal"}
+    vae = VAE(family(name, likelihood=likelihood)).eval()
+    assert not has_exact_posterior(vae)
+
+
+def test_a_label_is_refused_by_the_exact_estimator_too():
+    oracle = instance("easy")
+    with pytest.raises(UnsupportedOperation, match="this one has none"):
+        exact(oracle.vae, oracle.draw(2), y=torch.zeros(2, dtype=torch.long))
+
+
+# The Pareto shape
+
+
+def tail_of(shape, count, *, seed):
+    """Log-weights whose exceedances are generalised Pareto; descending, the threshold last."""
+    drawn = stats.genpareto(shape).rvs(count, random_state=seed)
+    weights = 1 + torch.from_numpy(drawn).sort(descending=True).values
+    return torch.cat([weights, torch.ones(1, dtype=torch.float64)]).log()[:, None]
+
+
+@pytest.mark.parametrize("shape", [-0.3, 0.1, 0.5, 0.8, 1.2])
+def test_the_pareto_shape_is_that_of_the_sample(shape):
+    count = 4000
+    estimates = torch.cat([pareto_shape(tail_of(shape, count, seed=s)) for s in range(10)])
+    # The maximum likelihood estimate has the asymptotic deviation (1 + k) / sqrt(n).
+    error = (1 + shape) / math.sqrt(count * 10)
+    shrunk = (count * shape + 10 * 0.5) / (count + 10)
+    assert float(estimates.mean()) == pytest.approx(shrunk, abs=4 * error)
+    assert float(estimates.std()) == pytest.approx((1 + shape) / math.sqrt(count), rel=0.9)
+
+
+def test_the_pareto_shape_agrees_with_scipys_maximum_likelihood():
+    largest = tail_of(0.6, 1000, seed=5)
+    weights = (largest.exp()[:-1, 0] - 1).numpy()
+    fitted, _, _ = stats.genpareto.fit(weights, floc=0)
+    shrunk = (1000 * fitted + 10 * 0.5) / 1010
+    assert pareto_shape(largest).item() == pytest.approx(shrunk, abs=0.01)
+
+
+def test_the_pareto_shape_does_not_change_with_the_scale_of_the_weights():
+    largest = tail_of(0.4, 200, seed=1)
+    shifted = pareto_shape(torch.cat([largest, largest - 900, largest + 600], dim=1))
+    torch.testing.assert_close(shifted, pareto_shape(largest).expand(3), rtol=1e-9, atol=0)
+
+
+def test_constant_weights_have_no_tail():
+    assert pareto_shape(torch.zeros(20, 1, dtype=torch.float64)).item() == -math.inf
+    nearly = torch.linspace(0, -1e-6, 20, dtype=torch.float64)[:, None]
+    assert pareto_shape(nearly).item() == -math.inf
+
+
+def test_the_tails_length_is_the_sources():
+    lengths = [tail_length(k) for k in (1, 5, 100, 225, 1000, 5000)]
+    assert lengths == [1, 1, 20, 45, 95, 213]
+
+
+def test_too_few_samples_have_no_pareto_shape():
+    weights = RunningWeights(2, 20)
+    weights.add(torch.randn(20, 2, generator=torch.Generator().manual_seed(0)))
+    assert bool(weights.pareto_k().isnan().all())

@@ -1,0 +1,52 @@
+"""Which axis of an array is which."""
+
+import numpy as np
+import pytest
+
+from models.errors import ShapeMismatch
+from models.images.axes import as_batch
+from models.images.spec import ImageSpec
+
+GREY = ImageSpec(channels=1, height=28, width=20)
+COLOUR = ImageSpec(channels=3, height=28, width=20)
+
+
+@pytest.mark.parametrize(
+    ("spec", "shape", "batch"),
+    [
+        (GREY, (28, 20), (1, 1, 28, 20)),
+        (GREY, (9, 7), (1, 1, 9, 7)),
+        (GREY, (1, 28, 20), (1, 1, 28, 20)),
+        (GREY, (28, 20, 1), (1, 1, 28, 20)),
+        (GREY, (28, 20, 3), (1, 3, 28, 20)),
+        (GREY, (3, 28, 20), (3, 1, 28, 20)),
+        (GREY, (3, 50, 40), (3, 1, 50, 40)),
+        (GREY, (1, 50, 40), (1, 1, 50, 40)),
+        (GREY, (5, 50, 40), (5, 1, 50, 40)),
+        (COLOUR, (3, 28, 20), (1, 3, 28, 20)),
+        (COLOUR, (28, 20, 3), (1, 3, 28, 20)),
+        (COLOUR, (5, 28, 20), (5, 1, 28, 20)),
+        (COLOUR, (3, 50, 40), (1, 3, 50, 40)),
+        (COLOUR, (50, 40, 3), (1, 3, 50, 40)),
+        (GREY, (2, 1, 28, 20), (2, 1, 28, 20)),
+        (GREY, (2, 28, 20, 1), (2, 1, 28, 20)),
+        (GREY, (2, 28, 20, 3), (2, 3, 28, 20)),
+        (COLOUR, (2, 3, 50, 40), (2, 3, 50, 40)),
+        (COLOUR, (2, 3, 50, 3), (2, 3, 3, 50)),
+    ],
+)
+def test_axes_are_told_apart_by_the_spec_and_the_shape(spec, shape, batch):
+    assert as_batch(np.zeros(shape), spec).shape == batch
+
+
+def test_channels_last_keeps_each_pixel_in_its_channel():
+    array = np.arange(28 * 20 * 3).reshape(28, 20, 3)
+    np.testing.assert_array_equal(as_batch(array, COLOUR)[0, 2], array[:, :, 2])
+
+
+@pytest.mark.parametrize("shape", [(), (784,), (0, 28, 20), (28, 20, 0), (2, 4, 28, 20), (1,) * 5])
+def test_other_shapes_are_refused_with_both_shapes_named(shape):
+    with pytest.raises(ShapeMismatch) as caught:
+        as_batch(np.zeros(shape), GREY)
+    assert str(shape) in str(caught.value)
+    assert "(1, 28, 20)" in str(caught.value)
