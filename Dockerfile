@@ -53,7 +53,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     VAE_MODEL_REPOSITORY=/models
 WORKDIR /srv
 # The base image has no bytecode of its own library, and the service may write none: compile what starting needs.
-RUN PYTHONDONTWRITEBYTECODE= python -c "import app.cli, app.main"
+RUN PYTHONDONTWRITEBYTECODE= python -c "import app.cli.commands, app.main"
 USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM

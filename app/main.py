@@ -11,15 +11,15 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 
-from app import documents
-from app.batching import Scheduler
+from app.api import openapi as documents
+from app.api.metrics import Metrics
+from app.api.middleware import AnswerHead, Observe, RequireKey
+from app.api.pages import PLAYGROUND, Lifecycle, model_router, page_router, probe_router
+from app.api.routes import IDENTITY_HEADERS, Service, operations_router
+from app.cli.server import drain_on_signals
 from app.errors import answer_http_error, answer_invalid_path, answer_vae_error
-from app.metrics import Metrics
-from app.middleware import AnswerHead, Observe, RequireKey
-from app.pages import PLAYGROUND, Lifecycle, model_router, page_router, probe_router
-from app.registry import Registry
-from app.routes import IDENTITY_HEADERS, Service, operations_router
-from app.server import drain_on_signals
+from app.serving.registry import Registry
+from app.serving.scheduler import Scheduler
 from app.settings import Settings, load_settings
 from models import __version__
 from models.errors import VAEError

@@ -12,14 +12,14 @@ import numpy as np
 import orjson
 from starlette.datastructures import Headers
 
-from app.bodies import Body, parse_body
-from app.compute import COMPUTE
-from app.media import Rendering, render
-from app.operations import OPERATIONS
-from app.reading import parse_parameters, read_items
-from app.registry import ServedModel, served_model
+from app.api.requests import parse_parameters, read_items
+from app.compute.codec import COMPUTE
+from app.compute.inputs import Inputs
+from app.operations.table import OPERATIONS
+from app.serving.registry import ServedModel, served_model
 from app.settings import PRETRAINED, Settings
-from app.work import Inputs
+from app.wire.bodies import Body, parse_body
+from app.wire.rendering import Rendering, render
 from benchmarks.media import npy, png
 from benchmarks.servers import Exchange
 from models.bundle.loading import load_bundle

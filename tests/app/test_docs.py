@@ -9,10 +9,10 @@ from typing import get_args
 
 import pytest
 
+from app.api.metrics import Metrics
 from app.errors import HTTP_SLUGS, TABLE
 from app.main import create_app
-from app.metrics import Metrics
-from app.operations import OPERATIONS, Need
+from app.operations.table import OPERATIONS, Need
 from app.settings import Settings
 from tests.app.serving import ROOT, serving
 

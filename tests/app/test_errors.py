@@ -9,8 +9,8 @@ from app import errors
 from app.errors import TABLE, ServiceError, describe, lookup
 from models import errors as model_errors
 from models.errors import BundleCorrupt, ShapeMismatch, VAEError
+from tests.app.api.test_requests import refused
 from tests.app.conftest import ClientFactory
-from tests.app.test_reading import refused
 
 
 def leaves() -> list[type[Exception]]:

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.media import MEDIA_TYPES
-from app.operations import OPERATIONS
+from app.operations.table import OPERATIONS
 from app.settings import PRETRAINED
+from app.wire.rendering import MEDIA_TYPES
 from models.bundle.repository import Repository
 from tests.app.conftest import ClientFactory
 from tests.app.pictures import NPY, NPZ, encoded, npy, npz

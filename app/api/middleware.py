@@ -1,0 +1,222 @@
+"""What happens to every request, whatever it asks: id, log line, metrics, keys, security headers.
+
+Pure ASGI: starlette's BaseHTTPMiddleware hides disconnects. It parses no body, knows no operation.
+"""
+
+import hashlib
+import hmac
+import json
+import logging
+import re
+import time
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.metrics import UNKNOWN, Metrics
+from app.errors import ClientDisconnected, Unauthorized, describe, lookup
+
+log = logging.getLogger("app")
+access_log = logging.getLogger("app.access")
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._~+/=:@-]{1,128}")
+PROBES = ("/livez", "/readyz", "/healthz")
+OPEN_PATHS = (*PROBES, "/", "/docs", "/openapi.json")
+OPEN_PREFIXES = ("/assets/", "/problems/")
+
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+
+
+@dataclass
+class Record:
+    """What is known of a request; routes fill it in, the log and the metrics read it."""
+
+    request_id: str
+    started_at: float = field(default_factory=time.perf_counter)
+    operation: str = UNKNOWN
+    model: str = UNKNOWN
+    status: int = 0
+    body_type: str | None = None
+    timings: dict[str, float] = field(default_factory=dict)
+    """Seconds by name, for Server-Timing."""
+
+    @property
+    def seconds(self) -> float:
+        """Since the request's arrival."""
+        return time.perf_counter() - self.started_at
+
+
+def record_of(scope: Scope) -> Record:
+    """The record of a request."""
+    record: Record = scope["vae.record"]
+    return record
+
+
+class Observe:
+    """Gives each request an id and a record, counts and logs it, and turns a crash into a 500.
+
+    The crash is caught here, inside starlette's own handler, which would close the connection.
+    """
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, access_log: bool) -> None:
+        """Wrap an app."""
+        self.app = app
+        self.metrics = metrics
+        self.access_log = access_log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
+        record = Record(given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex)
+        record.body_type = headers.get("content-type")
+        scope["vae.record"] = record
+        if scope["path"] in PROBES:
+            record.operation = "probe"
+
+        async def send_recorded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                record.status = message["status"]
+                _add_headers(MutableHeaders(scope=message), record)
+            await send(message)
+
+        self.metrics.in_flight.inc()
+        try:
+            await self.app(scope, receive, send_recorded)
+        except Exception as error:
+            await self._crashed(error, record, scope, receive, send_recorded)
+        finally:
+            self.metrics.in_flight.dec()
+            self._done(record, scope)
+
+    async def _crashed(
+        self, error: Exception, record: Record, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        log.error("crash", exc_info=error, extra={"fields": {"request_id": record.request_id}})
+        if record.status:  # the answer has begun: only closing the connection tells the client
+            raise error
+        answer = describe(error, instance=scope["path"], request_id=record.request_id)
+        await answer(scope, receive, send)
+
+    def _done(self, record: Record, scope: Scope) -> None:
+        if record.operation == "probe":
+            return
+        status = record.status or lookup(ClientDisconnected)[0]
+        self.metrics.count_request(
+            record.operation,
+            record.model,
+            status=status,
+            body_type=record.body_type,
+            seconds=record.seconds,
+        )
+        if self.access_log:
+            fields = {
+                "request_id": record.request_id,
+                "method": scope["method"],
+                "path": scope["path"],
+                "query": scope["query_string"].decode("latin-1"),
+                "status": status,
+                "operation": record.operation,
+                "model": record.model,
+                "milliseconds": round(record.seconds * 1e3, 3),
+                "client": (scope.get("client") or [None])[0],
+            }
+            access_log.info("request", extra={"fields": fields})
+
+
+def _add_headers(headers: MutableHeaders, record: Record) -> None:
+    for name, value in SECURITY_HEADERS.items():
+        headers.setdefault(name, value)
+    headers["X-Request-ID"] = record.request_id
+    timings = {**record.timings, "total": record.seconds}
+    headers["Server-Timing"] = ", ".join(f"{n};dur={s * 1e3:.3f}" for n, s in timings.items())
+
+
+class AnswerHead:
+    """Answers HEAD as GET; the server leaves the body out (RFC 9110, section 9.3.2)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap an app."""
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request."""
+        head = scope["type"] == "http" and scope["method"] == "HEAD"
+        await self.app({**scope, "method": "GET"} if head else scope, receive, send)
+
+
+class RequireKey:
+    """Refuses requests without a known API key, where keys are set."""
+
+    def __init__(self, app: ASGIApp, *, digests: Iterable[str], open_metrics: bool) -> None:
+        """Wrap an app.
+
+        Args:
+            app: What the key opens.
+            digests: Hex sha256 of each key.
+            open_metrics: Whether /metrics needs none.
+        """
+        self.app = app
+        self.digests = [digest.encode() for digest in digests]
+        self.open_paths = (*OPEN_PATHS, "/metrics") if open_metrics else OPEN_PATHS
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request that may pass."""
+        if scope["type"] != "http" or self._may_pass(scope):
+            await self.app(scope, receive, send)
+            return
+        error = Unauthorized(
+            "A request carries `Authorization: Bearer KEY` with a key of this service; this one "
+            "does not. Ask its operator for a key.",
+            headers={"WWW-Authenticate": 'Bearer realm="vae"'},
+        )
+        record = record_of(scope)
+        answer = describe(error, instance=scope["path"], request_id=record.request_id)
+        await answer(scope, receive, send)
+
+    def _may_pass(self, scope: Scope) -> bool:
+        path = scope["path"]
+        if path in self.open_paths or path.startswith(OPEN_PREFIXES):
+            return True
+        scheme, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            return False
+        digest = hash_key(key.strip()).encode()
+        matches = [hmac.compare_digest(digest, known) for known in self.digests]
+        return any(matches)
+
+
+def hash_key(key: str) -> str:
+    """Hex sha256 of an API key: what the settings store."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+class JSONFormatter(logging.Formatter):
+    """One JSON object per line, times in UTC."""
+
+    converter = staticmethod(time.gmtime)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """A record with its extra `fields`."""
+        line: dict[str, Any] = {
+            "time": f"{self.formatTime(record, '%Y-%m-%dT%H:%M:%S')}.{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "message": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)

@@ -1,0 +1,88 @@
+"""The labels of a request: from a name to an index, and what stands in where none was given."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from app.compute.inputs import Inputs, chunk_rows, noise_of
+from app.errors import InvalidParameter
+from app.serving.registry import ServedModel
+from app.serving.scheduler import Steps
+from models.estimators.labels import guess_steps
+
+MAX_LABELS_NAMED = 20
+
+
+def find_label(served: ServedModel, text: str | None) -> int | None:
+    """Index of the label that a name or an index means; a name wins.
+
+    Raises:
+        InvalidParameter: There is none; says which there are.
+    """
+    if text is None:
+        return None
+    if text in served.labels:
+        return served.labels.index(text)
+    if text.isascii() and text.isdecimal() and int(text) < len(served.labels):
+        return int(text)
+    raise InvalidParameter(
+        f"A label is one of {_listed(served)}, or its index; received {text!r}. Name one of them."
+    )
+
+
+def check_label(served: ServedModel, inputs: Inputs) -> None:
+    """Refuse latents without the label that decoding them needs.
+
+    Raises:
+        InvalidParameter: Says which labels there are.
+    """
+    if served.labels and inputs.latents is not None and inputs.label is None:
+        raise InvalidParameter(
+            "Latents of a model with labels are decoded with one of them; received none. Add "
+            f"`label`: {_listed(served)}."
+        )
+
+
+def _listed(served: ServedModel) -> str:
+    names = ", ".join(served.labels[:MAX_LABELS_NAMED])
+    rest = len(served.labels) - MAX_LABELS_NAMED
+    return names if rest <= 0 else f"{names} and {rest} more (GET /v1/models/{served.name})"
+
+
+def given_labels(served: ServedModel, inputs: Inputs, count: int) -> Tensor | None:
+    """The label that the caller gave, once for each item; None where there is none."""
+    if inputs.label is None:
+        return None
+    return torch.full((count,), inputs.label, device=served.device)
+
+
+def most_probable_labels(served: ServedModel, inputs: Inputs, x: Tensor) -> Steps[Tensor | None]:
+    """A label for each image: the caller's, or else the most probable; None without labels."""
+    given = given_labels(served, inputs, len(x))
+    if given is not None or not served.labels:
+        return given
+    log_q = yield from guess_steps(served.vae, x, chunk_rows=chunk_rows(served))
+    return log_q.argmax(-1)
+
+
+def drawn_labels(
+    served: ServedModel, inputs: Inputs, part: slice, *, seed: int, first_item: int
+) -> Tensor | None:
+    """A label for each item: the caller's, or else a draw from p(y); None without labels."""
+    given = given_labels(served, inputs, part.stop - part.start)
+    if given is not None or not served.labels:
+        return given
+    noise = noise_of(seed, part, "label", first_item)
+    uniforms = noise.draw(1, (1,), kind="uniform", dtype=torch.float64)[0]
+    edges = served.vae.log_label_prior.double().cpu().exp().cumsum(0)[:-1]
+    return (uniforms >= edges).sum(-1).to(served.device)
+
+
+def label_used(served: ServedModel, labels: Sequence[Tensor | None]) -> dict[str, Any]:
+    """What an answer says of its labels: a name for each item, or null where none was used."""
+    if not served.labels:
+        return {}
+    indices = [index for part in labels if part is not None for index in part.tolist()]
+    return {"label_used": [served.labels[index] for index in indices] or None}

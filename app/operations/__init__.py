@@ -1,0 +1,1 @@
+"""The operations as they are declared: parameters, inputs, answers; pydantic only."""

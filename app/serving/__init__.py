@@ -1,0 +1,1 @@
+"""Loaded models, the scheduler, and the life of the service."""

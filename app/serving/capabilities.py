@@ -1,0 +1,56 @@
+"""What a model can do, and in words why it cannot do the rest; it serves nothing.
+
+Each `Need` of `operations.py` is met, or has its reason here.
+"""
+
+from typing import get_args
+
+from app.operations.table import Abilities, Need
+from models.estimators.importance import has_exact_posterior
+from models.vae.model import VAE
+
+_AUTOENCODER = (
+    "an autoencoder has no likelihood, prior or posterior: it maps pictures to points and back"
+)
+
+
+def lacking(vae: VAE) -> dict[Need, str]:
+    """The needs that a model does not meet, each with the reason."""
+    config = vae.config
+    mixture, autoencoder = config.posterior.kind == "enumerated", not vae.has_density
+    likelihood, prior = (part.kind.replace("_", " ") for part in (config.likelihood, config.prior))
+    reasons: dict[Need, str] = {}
+    if mixture:
+        reasons["encoder"] = (
+            "a mixture has no encoder: its latent is one of its components, which `classify` weighs"
+        )
+    if autoencoder:
+        reasons |= dict.fromkeys(_DISTRIBUTIONS, _AUTOENCODER)
+    if config.prior.kind != "standard_normal":
+        reasons.setdefault("standard_normal_prior", f"its prior is of the kind {prior}")
+    if not has_exact_posterior(vae):
+        reasons.setdefault("exact_posterior", "its posterior is an approximation")
+    if config.likelihood.kind not in ("bernoulli", "continuous_bernoulli"):
+        reasons.setdefault("logits", f"its likelihood is of the kind {likelihood}")
+    if not vae.num_labels:
+        reasons["labels"] = "it was trained without labels"
+        if not mixture:
+            reasons["classes"] = "it has neither labels nor the components of a mixture"
+    if config.classifier is None and not mixture:
+        reasons["label_posterior"] = "it has no classifier"
+    return reasons
+
+
+_DISTRIBUTIONS: tuple[Need, ...] = (
+    "likelihood",
+    "prior",
+    "posterior",
+    "standard_normal_prior",
+    "exact_posterior",
+    "logits",
+)
+
+
+def abilities(lacks: dict[Need, str]) -> Abilities:
+    """The needs that are met."""
+    return frozenset(get_args(Need)) - lacks.keys()

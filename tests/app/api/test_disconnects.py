@@ -1,0 +1,121 @@
+"""A client that leaves: at once, while its body is read, while its work runs."""
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from starlette.requests import Request
+
+from app.api.requests import read_items
+from app.api.routes import preprocessing_header, unless_disconnected
+from app.errors import ClientDisconnected
+from app.operations.table import OPERATIONS, EncodeParameters
+from app.wire.bodies import Body, read_body
+from tests.app.conftest import ClientFactory
+
+pytestmark = pytest.mark.anyio
+
+
+def request_of(*messages: dict[str, Any], headers: Sequence[tuple[bytes, bytes]] = ()) -> Request:
+    """A request whose body comes in these messages; then nothing more comes."""
+    queue = list(messages)
+
+    async def receive() -> dict[str, Any]:
+        if queue:
+            return queue.pop(0)
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    return Request({"type": "http", "headers": list(headers)}, receive)  # type: ignore[arg-type]
+
+
+async def test_a_body_whose_client_leaves_is_nobodys() -> None:
+    request = request_of(
+        {"type": "http.request", "body": b"half", "more_body": True}, {"type": "http.disconnect"}
+    )
+    with pytest.raises(ClientDisconnected):
+        await read_body(request, max_bytes=100)
+
+
+async def test_a_last_chunk_over_the_limit_is_refused_without_waiting_for_more() -> None:
+    from models.errors import PayloadTooLarge
+
+    request = request_of({"type": "http.request", "body": b"x" * 11, "more_body": False})
+    async with asyncio.timeout(5):
+        with pytest.raises(PayloadTooLarge):
+            await read_body(request, max_bytes=10)
+
+
+@pytest.mark.parametrize("length", [b"11", b"9" * 20])
+@pytest.mark.parametrize("sent", [b"", b"x" * 5])
+async def test_a_length_over_the_limit_is_refused_though_nothing_more_comes(
+    length: bytes, sent: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from models.errors import PayloadTooLarge
+
+    monkeypatch.setattr("app.wire.bodies.REFUSED_WAIT_SECONDS", 0.01)
+    messages = [{"type": "http.request", "body": sent, "more_body": True}] if sent else []
+    request = request_of(*messages, headers=[(b"content-length", length)])
+    async with asyncio.timeout(5):
+        with pytest.raises(PayloadTooLarge, match=f"received {length.decode()}"):
+            await read_body(request, max_bytes=10)
+
+
+async def test_a_client_that_asks_first_is_refused_before_it_sends() -> None:
+    from models.errors import PayloadTooLarge
+
+    headers = [(b"content-length", b"11"), (b"expect", b"100-continue")]
+    request = request_of({"type": "http.request", "body": b"x" * 11}, headers=headers)
+    with pytest.raises(PayloadTooLarge):
+        await read_body(request, max_bytes=10)
+    assert (await request.receive())["body"] == b"x" * 11  # nobody asked for it
+
+
+async def test_work_is_cancelled_when_the_client_leaves() -> None:
+    cancelled = asyncio.Event()
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    request = request_of({"type": "http.request"}, {"type": "http.disconnect"})
+    with pytest.raises(ClientDisconnected):
+        await unless_disconnected(request, work())
+    assert cancelled.is_set()
+
+
+async def test_work_that_fails_fails_with_its_own_error() -> None:
+    async def work() -> None:
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError):
+        await unless_disconnected(request_of(), work())
+
+
+async def test_pictures_are_not_read_for_nobody(open_client: ClientFactory) -> None:
+    stop = threading.Event()
+    stop.set()
+    async with open_client() as client:
+        service = client.app.state.service  # type: ignore[attr-defined]
+        body = Body(images=[np.zeros((1, 8, 8))])
+        with pytest.raises(ClientDisconnected):
+            read_items(
+                service.settings,
+                OPERATIONS["encode"],
+                service.registry.find(),
+                body,
+                EncodeParameters(),
+                stop,
+            )
+
+
+def test_a_long_preprocessing_header_is_cut() -> None:
+    header = preprocessing_header(tuple((f"step {i}",) for i in range(1000)))
+    assert len(header) == 1024
+    assert header.endswith("...")
+    assert preprocessing_header(((), ())) == "none"

@@ -1,0 +1,363 @@
+"""What is refused: the status, the type, the item at fault, the limit's name."""
+
+import base64
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from app.api.requests import is_small
+from app.wire.bodies import Body, Picture
+from tests.app.conftest import ClientFactory
+from tests.app.pictures import JSON, NPY, NPZ, PNG, binary, encoded, npy, npz
+from tests.app.repository import LATENTS
+
+pytestmark = pytest.mark.anyio
+
+PICTURE = encoded(binary()[0])
+
+
+def refused(response: httpx.Response, status: int, slug: str) -> dict[str, Any]:
+    """The problem of a response, which must be this one."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    problem: dict[str, Any] = response.json()
+    assert problem["type"] == f"/problems/{slug}"
+    assert problem["status"] == status
+    assert problem["title"]
+    assert problem["detail"]
+    assert problem["instance"] == response.request.url.path
+    assert problem["request_id"] == response.headers["x-request-id"]
+    return problem
+
+
+# Parameters ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        ("n=0", "n:"),
+        ("n=many", "n:"),
+        ("n=1&n=2", "'n' more than once"),
+        ("seed=-1", "seed:"),
+        ("seed=9223372036854775808", "seed:"),
+        ("seed=1e999", "seed:"),
+        ("temperature=nan", "temperature:"),
+        ("temperature=inf", "temperature:"),
+        ("temperature=2.1", "temperature:"),
+        ("output=logits", "output:"),
+        ("format=webp", "format:"),
+        ("colour=red", "'colour' is not known"),
+        ("label=" + "x" * 65, "label:"),
+        ("columns=0", "columns:"),
+    ],
+)
+async def test_a_parameter_out_of_its_bounds_is_named(
+    open_client: ClientFactory, query: str, named: str
+) -> None:
+    async with open_client() as client:
+        problem = refused(await client.get(f"/v1/sample?{query}"), 422, "invalid-parameter")
+    assert named in problem["detail"]
+
+
+async def test_query_and_body_must_agree(open_client: ClientFactory) -> None:
+    body = {"images": binary().tolist(), "seed": 2}
+    async with open_client() as client:
+        response = await client.post("/v1/elbo?seed=1", json=body)
+        odd = await client.post("/v1/elbo?seed=1", json={**body, "seed": [2]})
+    assert (
+        "'seed' is '1' in the query and '2' in the body"
+        in refused(response, 422, "invalid-parameter")["detail"]
+    )
+    refused(odd, 422, "invalid-parameter")
+
+
+async def test_huge_integers_in_json_are_refused(open_client: ClientFactory) -> None:
+    async with open_client() as client:
+        for member in (b'"seed": 1' + b"0" * 400, b'"num_samples": 1' + b"0" * 30):
+            body = b'{"images": [[[0, 255]]], ' + member + b"}"
+            response = await client.post("/v1/elbo", content=body, headers=JSON)
+            assert response.status_code in (400, 422)
+
+
+async def test_what_a_model_cannot_do_is_a_conflict(open_client: ClientFactory) -> None:
+    latents = {"latents": [[0.0] * 8]}
+    async with open_client() as client:
+        label = await client.get("/v1/sample?label=seven")
+        logits = await client.post("/v1/models/oracle/decode?output=logits", json=latents)
+    assert "labels (for label=seven)" in refused(label, 409, "unsupported-operation")["detail"]
+    assert "logits (for output=logits)" in refused(logits, 409, "unsupported-operation")["detail"]
+
+
+async def test_no_form_that_the_caller_accepts_is_406(open_client: ClientFactory) -> None:
+    body = {"images": binary().tolist()}
+    async with open_client() as client:
+        for response in (
+            await client.post("/v1/elbo", json=body, headers={"Accept": "image/png"}),
+            await client.get("/v1/sample", headers={"Accept": "text/html"}),
+            await client.get("/v1/sample", headers={"Accept": "image/png;q=0"}),
+            await client.post(
+                "/v1/decode?output=logits&format=png", json={"latents": [[0.0] * LATENTS]}
+            ),
+        ):
+            refused(response, 406, "not-acceptable")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/models/nothing",
+        "/v1/models/nothing/sample",
+        "/v1/models/mnist/versions/9",
+        "/v1/models/mnist/versions/9/sample",
+    ],
+)
+async def test_an_unknown_model_or_version_is_404(open_client: ClientFactory, path: str) -> None:
+    async with open_client() as client:
+        problem = refused(await client.get(path), 404, "unknown-model")
+    assert "mnist (1, 2)" in problem["detail"]
+
+
+async def test_a_version_is_a_number(open_client: ClientFactory) -> None:
+    async with open_client() as client:
+        for version in ("first", "0", "-1", "9" * 30):
+            path = f"/v1/models/mnist/versions/{version}/sample"
+            refused(await client.get(path), 422, "invalid-parameter")
+
+
+async def test_unknown_paths_and_methods_are_problems_too(open_client: ClientFactory) -> None:
+    async with open_client() as client:
+        for path in ("/v2/sample", "/v1/sample/", "/v1/models/"):
+            refused(await client.get(path), 404, "not-found")
+        response = await client.post("/v1/sample")
+        refused(response, 405, "method-not-allowed")
+    assert response.headers["allow"] == "GET"
+
+
+# Items -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("images", "status", "slug"),
+    [
+        ([[[0, 1], [1, 0]]], 422, "invalid-input"),
+        ([[[0, 300]]], 422, "out-of-support"),
+        ([[[0, -1]]], 422, "out-of-support"),
+        ([[[0.0, 1.5]]], 422, "out-of-support"),
+        ([[[0, 1], [1]]], 422, "shape-mismatch"),
+        ([[["a"]]], 422, "shape-mismatch"),
+        ([[[None]]], 422, "shape-mismatch"),
+        ([[[{}]]], 422, "shape-mismatch"),
+        ([[]], 422, "shape-mismatch"),
+        ([[1, 2]], 422, "shape-mismatch"),
+        ([[[[[[1]]]]]], 422, "shape-mismatch"),
+        ([1], 422, "shape-mismatch"),
+        ([None], 422, "shape-mismatch"),
+        ([{"url": "http://example.com"}], 422, "shape-mismatch"),
+        ([True], 422, "shape-mismatch"),
+        (["http://example.com/a.png"], 400, "corrupt-image"),
+        (["data:image/png;base64,@@"], 400, "corrupt-image"),
+        (["data:image/svg+xml;base64,AAAA"], 415, "unsupported-media"),
+        (["AAAA"], 415, "unsupported-media"),
+        ([""], 400, "corrupt-image"),
+        ([base64.b64encode(PICTURE[:60]).decode()], 400, "corrupt-image"),
+        ([], 422, "shape-mismatch"),
+        ({}, 422, "shape-mismatch"),
+        ("picture", 422, "shape-mismatch"),
+        (None, 422, "shape-mismatch"),
+    ],
+)
+async def test_an_image_in_json_that_is_none_is_refused(
+    open_client: ClientFactory, images: Any, status: int, slug: str
+) -> None:
+    async with open_client() as client:
+        refused(await client.post("/v1/encode", json={"images": images}), status, slug)
+
+
+async def test_an_ambiguous_integer_array_names_the_parameter(open_client: ClientFactory) -> None:
+    async with open_client() as client:
+        response = await client.post("/v1/encode", content=npy(binary() // 255), headers=NPY)
+    assert "pixel_max" in refused(response, 422, "invalid-input")["detail"]
+
+
+async def test_the_items_at_fault_are_named_and_none_is_answered(
+    open_client: ClientFactory,
+) -> None:
+    good, bad = binary()[0].tolist(), [[999]]
+    async with open_client() as client:
+        response = await client.post("/v1/encode", json={"images": [good, bad, good, bad]})
+        array = binary(4).astype(np.float64) / 255
+        array[2, 0, 0] = np.nan
+        in_array = await client.post("/v1/encode", content=npy(array), headers=NPY)
+    problem = refused(response, 422, "out-of-support")
+    assert [item["index"] for item in problem["items"]] == [1, 3]
+    assert refused(in_array, 422, "out-of-support")["items"] == [
+        {"index": 2, "reason": "NaN or infinite"}
+    ]
+
+
+async def test_resize_never_refuses_another_size(open_client: ClientFactory) -> None:
+    data = encoded(binary(side=9)[0])
+    async with open_client() as client:
+        response = await client.post("/v1/encode?resize=never", content=data, headers=PNG)
+    refused(response, 422, "shape-mismatch")
+
+
+@pytest.mark.parametrize(
+    ("latents", "slug"),
+    [
+        ([[0.0] * 3], "shape-mismatch"),
+        ([0.0], "shape-mismatch"),
+        ([[0.0] * 4, [0.0] * 3], "shape-mismatch"),
+        ([[1e39, 0, 0, 0]], "out-of-support"),
+        ([], "shape-mismatch"),
+    ],
+)
+async def test_latents_that_cannot_be_decoded_are_refused(
+    open_client: ClientFactory, latents: Any, slug: str
+) -> None:
+    async with open_client() as client:
+        refused(await client.post("/v1/decode", json={"latents": latents}), 422, slug)
+
+
+async def test_latents_that_decode_to_nothing_finite_are_refused(
+    open_client: ClientFactory,
+) -> None:
+    latents = {"latents": [[0.0] * 8, [3e38] * 8]}
+    async with open_client() as client:
+        response = await client.post("/v1/models/oracle/decode", json=latents)
+    assert refused(response, 422, "out-of-support")["items"][0]["index"] == 1
+
+
+async def test_latents_in_npy_must_be_finite(open_client: ClientFactory) -> None:
+    rows = np.zeros((3, LATENTS))
+    rows[1, 0] = np.inf
+    async with open_client() as client:
+        response = await client.post("/v1/decode", content=npy(rows), headers=NPY)
+    assert refused(response, 422, "out-of-support")["items"][0]["index"] == 1
+
+
+async def test_an_interpolation_takes_exactly_two_items_of_one_kind(
+    open_client: ClientFactory,
+) -> None:
+    images, latents = binary(3).tolist(), [[0.0] * LATENTS] * 2
+    async with open_client() as client:
+        for body in (
+            {"images": images},
+            {"images": images[:1]},
+            {"latents": latents[:1]},
+            {"images": images[:2], "latents": latents},
+            {},
+        ):
+            response = await client.post("/v1/interpolate", json=body)
+            refused(response, 422, "shape-mismatch")
+
+
+async def test_an_operation_refuses_the_other_kind_of_items(open_client: ClientFactory) -> None:
+    async with open_client() as client:
+        latents = await client.post("/v1/encode", json={"latents": [[0.0] * LATENTS]})
+        images = await client.post("/v1/decode", json={"images": binary().tolist()})
+        picture = await client.post("/v1/decode", content=PICTURE, headers=PNG)
+    for response in (latents, images, picture):
+        refused(response, 422, "shape-mismatch")
+
+
+# Limits ----------------------------------------------------------------------------------------
+
+
+async def test_each_limit_refuses_what_is_over_it_and_names_its_setting(
+    open_client: ClientFactory,
+) -> None:
+    images = {"images": binary(3).tolist()}
+    cases: list[tuple[dict[str, Any], str, str, dict[str, Any]]] = [
+        ({"max_items": 2}, "POST", "/v1/encode", {"json": images}),
+        ({"max_items": 2}, "POST", "/v1/encode", {"content": npy(binary(3)), "headers": NPY}),
+        (
+            {"max_items": 2},
+            "POST",
+            "/v1/encode",
+            {"content": npy(binary(3)[:, None]), "headers": NPY},
+        ),
+        ({"max_items": 2}, "GET", "/v1/sample?n=3", {}),
+        (
+            {"max_items": 2},
+            "POST",
+            "/v1/interpolate?steps=3",
+            {"json": {"images": images["images"][:2]}},
+        ),
+        ({"max_num_samples": 9}, "POST", "/v1/elbo?num_samples=10", {"json": images}),
+        ({"max_num_samples": 9}, "POST", "/v1/encode?num_samples=10", {"json": images}),
+        ({"max_answer_numbers": 100}, "GET", "/v1/sample?n=3", {}),
+        ({"max_answer_numbers": 100}, "POST", "/v1/encode?num_samples=20", {"json": images}),
+        ({"max_request_cost": 0.1}, "POST", "/v1/elbo?num_samples=10", {"json": images}),
+        ({"max_pixels": 63}, "POST", "/v1/encode", {"content": PICTURE, "headers": PNG}),
+        (
+            {"max_body_bytes": len(PICTURE) - 1},
+            "POST",
+            "/v1/encode",
+            {"content": PICTURE, "headers": PNG},
+        ),
+    ]
+    for settings, method, path, body in cases:
+        async with open_client(**settings) as client:
+            response = await client.request(method, path, **body)
+        problem = refused(response, 413, "payload-too-large")
+        (name,) = settings
+        assert name in problem["detail"].lower()
+
+
+async def test_each_limit_admits_what_is_just_within_it(open_client: ClientFactory) -> None:
+    images = {"images": binary(2).tolist()}
+    async with open_client(max_items=2, max_num_samples=10, max_body_bytes=len(PICTURE)) as client:
+        assert (await client.get("/v1/sample?n=2")).status_code == 200
+        response = await client.post("/v1/encode", content=PICTURE, headers=PNG)
+        assert response.status_code == 200
+    async with open_client(max_items=2, max_num_samples=10, max_pixels=64) as client:
+        assert (await client.post("/v1/elbo?num_samples=10", json=images)).status_code == 200
+
+
+async def test_an_npz_that_unpacks_to_more_than_a_body_is_refused(
+    open_client: ClientFactory,
+) -> None:
+    import io
+
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, images=np.zeros((1000, 64, 64), np.uint8))
+    async with open_client(max_body_bytes=1_000_000) as client:
+        response = await client.post("/v1/encode", content=buffer.getvalue(), headers=NPZ)
+    refused(response, 413, "payload-too-large")
+
+
+async def test_default_limits_admit_twenty_images_of_a_thousand_samples(
+    open_client: ClientFactory,
+) -> None:
+    async with open_client() as client:
+        response = await client.post("/v1/log-likelihood", content=npy(binary(20)), headers=NPY)
+    assert response.status_code == 200
+    assert len(response.json()["results"]) == 20
+
+
+async def test_an_npz_names_what_it_holds(open_client: ClientFactory) -> None:
+    both = npz(images=binary(2), latents=np.zeros((2, LATENTS)))
+    other = npz(a=binary(2), b=binary(2))
+    async with open_client() as client:
+        encoded_ = await client.post("/v1/encode", content=both, headers=NPZ)
+        decoded = await client.post("/v1/decode", content=both, headers=NPZ)
+        ambiguous = await client.post("/v1/interpolate", content=both, headers=NPZ)
+        unnamed = await client.post("/v1/encode", content=other, headers=NPZ)
+    assert encoded_.status_code == decoded.status_code == 200
+    refused(ambiguous, 422, "shape-mismatch")
+    refused(unnamed, 400, "corrupt-image")
+
+
+def test_only_what_is_read_in_no_time_is_read_on_the_event_loop() -> None:
+    tiny, large = encoded(binary()[0]), encoded(np.zeros((200, 200), np.uint8))
+    assert is_small(Body(images=[Picture(tiny, "image/png")]))
+    assert is_small(Body(images=[binary(10)]))
+    assert not is_small(Body(images=[Picture(large)]))
+    assert not is_small(Body(images=[Picture(tiny[:20])]))
+    assert not is_small(Body(images=[Picture(encoded(binary()[0], "BMP"))]))
+    assert not is_small(Body(latents=[np.zeros((1000, LATENTS))]))
+    assert not is_small(Body(images=[Picture(tiny)] * 1000))

@@ -1,0 +1,387 @@
+"""The commands: files in, files out, the same numbers in process and from a server."""
+
+import csv
+import io
+import json
+import runpy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from app.api.middleware import hash_key
+from app.cli import client
+from app.cli import commands as cli
+from app.cli.commands import app, main
+from app.operations.table import OPERATIONS
+from app.settings import Settings
+from models.images.spec import ImageSpec
+from tests.app.pictures import binary, encoded, npy, npz, read_npy, read_npz, read_picture
+from tests.app.repository import LABELS, LATENTS, SIDE, random_vae, write_bundle
+from tests.app.serving import Served, serving
+from tests.models.family_cases import family
+
+Vae = Callable[..., Result]
+
+
+@pytest.fixture
+def vae(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Vae:
+    """Runs a command in a folder of its own, against the tests' repository."""
+    monkeypatch.setenv("VAE_MODEL_REPOSITORY", str(repository))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str, stdin: str | None = None) -> Result:
+        return CliRunner().invoke(app, list(arguments), input=stdin)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def served(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> object:
+    with serving(repository, tmp_path_factory.mktemp("server") / "log") as server:
+        yield server
+
+
+def done(result: Result) -> Result:
+    """A command that must have worked."""
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def rows(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def write_pictures(folder: Path, n: int = 3) -> list[Path]:
+    folder.mkdir(exist_ok=True)
+    paths = [folder / f"{i}.png" for i in range(n)]
+    for path, picture in zip(paths, binary(n), strict=True):
+        path.write_bytes(encoded(picture))
+    return paths
+
+
+# Scores and arrays -----------------------------------------------------------------------------
+
+
+def test_scores_of_a_folder_go_to_standard_output_as_csv(vae: Vae, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "in")
+    result = done(vae("elbo", "in", "--seed", "1", "--num-samples", "20"))
+    table = rows(result.stdout)
+    assert [row["file"] for row in table] == ["in/0.png", "in/1.png", "in/2.png"]
+    assert all(float(row["elbo_nats"]) < 0 for row in table)
+    assert {row["num_samples"] for row in table} == {"20"}
+    assert all(row["percentile"] == "" and row["percentile_reason"] for row in table)
+
+
+def test_files_folders_globs_and_arrays_get_the_same_scores_in_any_batch_size(
+    vae: Vae, tmp_path: Path
+) -> None:
+    write_pictures(tmp_path / "in")
+    (tmp_path / "in.npy").write_bytes(npy(binary(3)))
+    (tmp_path / "in.npz").write_bytes(npz(images=binary(3)))
+    scores = [
+        [row["elbo_nats"] for row in rows(done(vae("elbo", *arguments, "--seed", "1")).stdout)]
+        for arguments in (
+            ["in"],
+            ["in/0.png", "in/1.png", "in/2.png"],
+            ["in/*.png"],
+            [str(tmp_path / "in" / "?.png")],
+            ["in.npy"],
+            ["in.npz"],
+            ["in", "--batch-size", "1"],
+            ["in.npy", "--batch-size", "2"],
+        )
+    ]
+    assert all(score == scores[0] for score in scores)
+
+
+@pytest.mark.parametrize("operation", [name for name in OPERATIONS])
+def test_in_process_and_by_url_give_the_same_numbers(
+    vae: Vae, served: Served, tmp_path: Path, operation: str
+) -> None:
+    write_pictures(tmp_path / "in", 2)
+    (tmp_path / "z.npy").write_bytes(npy(np.ones((2, LATENTS))))
+    takes = OPERATIONS[operation].takes
+    inputs = [] if not takes else ["in"] if "images" in takes else ["z.npy"]
+    options = [] if operation == "interpolate" else ["--seed", "3"]
+    options += ["--model", "mnist-labelled"] if operation == "classify" else []
+    answers = []
+    for where in ([], ["--url", served.url]):
+        done(vae(operation, *inputs, *options, *where, "-o", "out.npz"))
+        answers.append(read_npz((tmp_path / "out.npz").read_bytes()))
+    assert answers[0].keys() == answers[1].keys()
+    for name in answers[0]:
+        np.testing.assert_array_equal(answers[0][name], answers[1][name])
+
+
+def test_the_outputs_suffix_says_its_form(vae: Vae, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "in")
+    done(vae("encode", "in", "-o", "z.npy"))
+    done(vae("encode", "in", "-o", "z.json"))
+    done(vae("encode", "in", "-o", "z.csv"))
+    done(vae("elbo", "in", "-o", "s.json", "--seed", "1"))
+    mean = read_npy((tmp_path / "z.npy").read_bytes())
+    answer = json.loads((tmp_path / "z.json").read_text())
+    table = rows((tmp_path / "z.csv").read_text())
+    assert mean.shape == (3, LATENTS)
+    assert answer["mean"] == mean.astype(float).tolist() or np.allclose(answer["mean"], mean)
+    assert float(table[2][f"mean_{LATENTS - 1}"]) == pytest.approx(float(mean[2, -1]))
+    assert answer["preprocessing"] == [["binarize stochastic"]] * 3
+    assert len(json.loads((tmp_path / "s.json").read_text())["results"]) == 3
+
+
+def test_parquet_needs_pyarrow_and_says_so(
+    vae: Vae, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_pictures(tmp_path / "in")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    result = vae("elbo", "in", "-o", "s.parquet")
+    assert "pip install pyarrow" in str(result.exception)
+
+
+def test_parquet_has_the_tables_rows_with_their_types(vae: Vae, tmp_path: Path) -> None:
+    from pyarrow import parquet
+
+    write_pictures(tmp_path / "in")
+    for name in ("s.parquet", "s.csv"):
+        done(vae("elbo", "in", "-o", name, "--seed", "1", "--num-samples", "100"))
+    table = parquet.read_table(tmp_path / "s.parquet").to_pydict()
+    assert table["file"] == ["in/0.png", "in/1.png", "in/2.png"]
+    assert all(isinstance(value, float) for value in table["percentile"])
+    assert all(value is None or isinstance(value, str) for value in table["percentile_reason"])
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "s.csv").read_text())))
+    assert [float(row["elbo_nats"]) for row in rows] == table["elbo_nats"]
+
+
+def test_classes_are_a_table_with_a_column_for_each_label(vae: Vae, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "in")
+    asked = ["classify", "in", "--model", "mnist-labelled"]
+    table = rows(done(vae(*asked)).stdout)
+    for row in table:
+        shares = {label: float(row[f"probabilities_{label}"]) for label in LABELS}
+        assert sum(shares.values()) == pytest.approx(1)
+        assert row["label"] == max(shares, key=lambda label: shares[label])
+    for size in ("1", "32"):
+        done(vae(*asked, "-o", f"{size}.json", "--batch-size", size))
+    one, all_ = (json.loads((tmp_path / f"{size}.json").read_text()) for size in ("1", "32"))
+    assert one == all_
+    assert one["labels"] == list(LABELS)
+    assert [result["label"] for result in one["results"]] == [row["label"] for row in table]
+
+
+def test_a_label_is_chosen_and_the_one_used_is_written(vae: Vae, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "in")
+    done(vae("sample", "--model", "mnist-labelled", "--label", "2", "--n", "3", "-o", "s.json"))
+    done(vae("elbo", "in", "--model", "mnist-labelled", "-o", "free.json"))
+    done(vae("elbo", "in", "--model", "mnist-labelled", "--label", "1", "-o", "given.json"))
+    table = rows(done(vae("encode", "in", "--model", "mnist-labelled")).stdout)
+    answers = {
+        name: json.loads((tmp_path / f"{name}.json").read_text()) for name in ("s", "free", "given")
+    }
+    assert answers["s"]["label_used"] == ["2"] * 3
+    assert answers["free"]["label_used"] is None
+    assert answers["given"]["label_used"] == ["1"] * 3
+    assert {row["label_used"] for row in table} <= set(LABELS)
+    assert "1, 2" in str(vae("sample", "--model", "mnist-labelled", "--label", "x").exception)
+
+
+def test_layers_of_latents_are_written_once(
+    vae: Vae, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = ImageSpec(channels=1, height=4, width=4, levels=2, binarization="threshold")
+    write_bundle(tmp_path / "models", "layers", 1, random_vae(family("two-layers")), image)
+    monkeypatch.setenv("VAE_MODEL_REPOSITORY", str(tmp_path / "models"))
+    write_pictures(tmp_path / "in")
+    done(vae("encode", "in", "-o", "z.json", "--batch-size", "2"))
+    answer = json.loads((tmp_path / "z.json").read_text())
+    assert [group["name"] for group in answer["groups"]] == ["z1", "z2"]
+    assert len(answer["mean"]) == 3
+
+
+# Images ----------------------------------------------------------------------------------------
+
+
+def test_a_sample_is_a_png_grid_unless_asked_otherwise(vae: Vae, tmp_path: Path) -> None:
+    done(vae("sample", "--n", "4", "--seed", "1"))
+    done(vae("sample", "--n", "4", "--seed", "1", "-o", "row.png", "--columns", "4"))
+    done(vae("sample", "--n", "4", "--seed", "1", "-o", "bytes.npy", "--dtype", "uint8"))
+    assert read_picture((tmp_path / "sample.png").read_bytes()).shape == (2 * SIDE + 6,) * 2
+    assert read_picture((tmp_path / "row.png").read_bytes()).shape[0] == SIDE + 4
+    assert read_npy((tmp_path / "bytes.npy").read_bytes()).dtype == np.uint8
+
+
+def test_many_samples_are_those_of_one_request(vae: Vae, tmp_path: Path) -> None:
+    done(vae("sample", "--n", "40", "--seed", "1", "-o", "a.npy", "--batch-size", "7"))
+    done(vae("sample", "--n", "40", "--seed", "1", "-o", "b.npy", "--batch-size", "40"))
+    assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
+
+
+def test_a_folder_gets_a_png_per_file_under_its_name(vae: Vae, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "in")
+    (tmp_path / "more.npy").write_bytes(npy(binary(2)))
+    done(vae("reconstruct", "in", "more.npy", "-o", "out"))
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["0.png", "1.png", "2.png", "more-00003.png", "more-00004.png"]
+
+
+def test_latents_come_back_as_images(vae: Vae, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "in")
+    done(vae("encode", "in", "-o", "z.npz"))
+    done(vae("encode", "in", "-o", "z.npy"))
+    done(vae("decode", "z.npy", "-o", "decoded.npy"))
+    done(vae("reconstruct", "in", "-o", "reconstructed.npy"))
+    decoded, reconstructed = (tmp_path / f"{n}.npy" for n in ("decoded", "reconstructed"))
+    assert decoded.read_bytes() == reconstructed.read_bytes()
+    result = vae("decode", "z.npz")
+    assert "takes latents" in str(result.exception)
+
+
+def test_an_interpolation_can_move(vae: Vae, tmp_path: Path) -> None:
+    first, second = write_pictures(tmp_path / "in", 2)
+    done(vae("interpolate", str(first), str(second), "--steps", "5", "-o", "between.webp"))
+    done(vae("interpolate", str(first), str(second), "--path", "spherical", "-o", "frames/"))
+    assert (tmp_path / "between.webp").read_bytes()[8:12] == b"WEBP"
+    assert len(list((tmp_path / "frames").iterdir())) == 8
+
+
+# What goes wrong -------------------------------------------------------------------------------
+
+
+def failure(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str
+) -> tuple[int, str]:
+    """Exit code and message of a command as the shell sees it."""
+    monkeypatch.setattr("sys.argv", ["vae", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    return int(stopped.value.code or 0), " ".join(capsys.readouterr().err.split())
+
+
+def test_failures_are_one_message_and_exit_code_one(
+    vae: Vae,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write_pictures(tmp_path / "in")
+    (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
+    (tmp_path / "bad.npy").write_bytes(b"broken")
+    (tmp_path / "two.npz").write_bytes(npz(a=binary(), b=binary()))
+    for arguments, words in (
+        (["elbo", "nowhere"], "'nowhere' names none"),
+        (["elbo", "*.nothing"], "names none"),
+        (["elbo", "bad.npy"], "bad.npy is no array"),
+        (["elbo", "two.npz"], "two.npz holds a, b"),
+        (["elbo", "in", "bad.png"], "Corrupt image (400)"),
+        (["elbo", "in", "bad.png"], "bad.png: A PNG"),
+        (["elbo", "in", "-o", "scores.png"], "writes .json, .npy, .npz, .csv, .parquet"),
+        (["elbo", "in", "-o", "folder"], "A folder is for images"),
+        (["sample", "-o", "x.csv"], "writes .png"),
+        (["decode", "in"], "takes latents"),
+        (["elbo", "in", "--model", "nothing"], "Unknown model (404)"),
+        (["elbo", "in", "--num-samples", "100000"], "VAE_MAX_NUM_SAMPLES"),
+        (["sample", "--label", "seven"], "Unsupported operation (409)"),
+        (["models", "--url", "http://127.0.0.1:9"], "it does not"),
+    ):
+        code, message = failure(capsys, monkeypatch, *arguments)
+        assert code == 1, arguments
+        assert words in message, (arguments, message)
+
+
+def test_a_wrong_command_line_is_exit_code_two(vae: Vae) -> None:
+    assert vae("sample", "--n", "0").exit_code == 2
+    assert vae("sample", "--output", "nonsense").exit_code == 2
+    assert vae("elbo").exit_code == 2
+    assert vae("nonsense").exit_code == 2
+
+
+def test_without_any_model_the_commands_say_so(
+    vae: Vae, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VAE_MODEL_REPOSITORY", str(tmp_path))
+    result = vae("sample")
+    assert "no default model" in str(result.exception)
+
+
+def test_an_answer_that_is_no_problem_is_still_explained() -> None:
+    response = httpx.Response(502, text="<html>")
+    assert client._explain(response, ()) == "The service answered 502 Bad Gateway."
+
+
+# Other commands --------------------------------------------------------------------------------
+
+
+def test_every_operation_is_a_command_with_its_parameters_and_examples(vae: Vae) -> None:
+    for operation in OPERATIONS.values():
+        help_ = done(vae(operation.name, "--help")).stdout
+        assert "Examples:" in help_
+        assert f"vae {operation.name}" in help_
+        for name in operation.parameters.model_fields:
+            if name not in cli.HIDDEN:
+                assert f"--{name.replace('_', '-')}" in help_
+
+
+def test_every_setting_is_a_flag_of_serve(vae: Vae) -> None:
+    help_ = done(vae("serve", "--help")).stdout
+    for name in Settings.model_fields:
+        assert f"--{name.replace('_', '-')}" in help_
+
+
+def test_serve_passes_its_flags_on(vae: Vae, monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    served: list[Settings] = []
+    monkeypatch.setattr(cli, "run_server", served.append)
+    done(vae("serve", "--port", "9", "--no-docs", "--cors-origins", "http://a"))
+    (settings,) = served
+    assert (settings.port, settings.docs, settings.cors_origins) == (9, False, ("http://a",))
+
+
+def test_models_are_listed(vae: Vae, served: Served) -> None:
+    for where in ([], ["--url", served.url]):
+        text = done(vae("models", *where)).stdout
+        assert "oracle" in text
+        assert "ready" in text
+
+
+def test_a_key_is_hashed_and_not_shown(vae: Vae) -> None:
+    result = done(vae("hash-key", stdin="secret\n"))
+    assert hash_key("secret") in result.stdout
+    assert "secret" not in result.stdout.replace("API key", "")
+
+
+def test_a_service_with_keys_is_called_with_one(
+    repository: Path, tmp_path: Path, vae: Vae, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(repository, tmp_path / "log", "--api-keys-sha256", hash_key("k")) as server:
+        refused = vae("models", "--url", server.url)
+        assert "Unauthorized (401)" in str(refused.exception)
+        monkeypatch.setenv("VAE_API_KEY", "k")
+        done(vae("models", "--url", server.url))
+
+
+def test_shell_completion_is_offered(vae: Vae) -> None:
+    assert "--install-completion" in done(vae("--help")).stdout
+
+
+def test_the_module_runs_as_a_program(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["vae", "--help"])
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_module("app", run_name="__main__")
+    assert stopped.value.code == 0
+    assert "log-likelihood" in capsys.readouterr().out
+
+
+def test_the_default_model_is_called_by_its_path() -> None:
+    assert client.Client(httpx.AsyncClient(), None, None).base == "/v1"
+    assert client.Client(httpx.AsyncClient(), "a", None).base == "/v1/models/a"

@@ -1,0 +1,66 @@
+"""How much work a request is: labels and components that are tried in turn count."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.compute.inputs import GROUP_ITEMS, Inputs, groups, measure
+from app.operations.table import OPERATIONS
+from app.serving.registry import ServedModel, served_model
+from models.bundle.loading import load_bundle
+from models.estimators.labels import GUESS_NUM_SAMPLES
+from tests.app.family_repository import make_families
+
+X = np.zeros((2, 1, 4, 4), np.float32)
+FREE, GIVEN = Inputs(x=X), Inputs(x=X, label=1)
+LABELS = 3
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_families(tmp_path_factory.mktemp("families"))
+
+
+def rows_for_each_item(
+    repository: Path, name: str, operation: str, inputs: Inputs, **asked: Any
+) -> float:
+    served = served_model(load_bundle(repository / name / "1"), "cpu")
+    declared = OPERATIONS[operation]
+    work = measure(declared, served, inputs, declared.parameters(**asked))
+    return round(work.cost / served.cost / work.items, 6)
+
+
+@pytest.mark.parametrize(
+    ("name", "operation", "inputs", "asked", "rows"),
+    [
+        ("standard", "encode", FREE, {"num_samples": 9}, 1),
+        ("standard", "elbo", FREE, {"num_samples": 9}, 9),
+        ("standard", "sample", Inputs(), {"n": 5}, 1),
+        ("m2", "encode", FREE, {}, 1),
+        ("m2", "elbo", FREE, {"num_samples": 9}, 9 * LABELS),
+        ("m2", "elbo", GIVEN, {"num_samples": 9}, 9),
+        ("m2", "classify", FREE, {"num_samples": 9}, 1),
+        ("labelled", "encode", FREE, {}, 1 + GUESS_NUM_SAMPLES * LABELS),
+        ("labelled", "encode", GIVEN, {}, 1),
+        ("labelled", "elbo", FREE, {"num_samples": 9}, (9 + GUESS_NUM_SAMPLES) * LABELS),
+        ("labelled", "log-likelihood", FREE, {"num_samples": 9}, 9 * LABELS),
+        ("labelled", "classify", FREE, {"num_samples": 9}, 9 * LABELS),
+        ("categorical", "log-likelihood", FREE, {"num_samples": 9}, 9 + 2),
+        ("categorical", "log-likelihood", FREE, {"estimator": "exact"}, 1 + 2),
+        ("categorical", "classify", FREE, {}, 1 + 2),
+    ],
+)
+def test_every_decoding_is_counted(
+    repository: Path, name: str, operation: str, inputs: Inputs, asked: dict[str, Any], rows: int
+) -> None:
+    assert rows_for_each_item(repository, name, operation, inputs, **asked) == rows
+
+
+def test_items_that_every_label_is_tried_on_go_through_in_smaller_groups(repository: Path) -> None:
+    served: ServedModel = served_model(load_bundle(repository / "m2" / "1"), "cpu")
+    for inputs, size in ((GIVEN, GROUP_ITEMS), (FREE, GROUP_ITEMS // LABELS)):
+        parts = [*groups(served, inputs, 150)]
+        assert [part.start for part in parts] == [*range(0, 150, size)]
+        assert parts[-1].stop == 150

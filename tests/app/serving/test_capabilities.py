@@ -1,0 +1,42 @@
+"""What a model can do follows from its distributions, and every need is met or has its reason."""
+
+from typing import get_args
+
+import pytest
+
+from app.operations.table import OPERATIONS, Need
+from app.serving.capabilities import abilities, lacking
+from tests.app.family_repository import exact_oracle
+from tests.app.repository import random_vae
+from tests.models.family_cases import FAMILIES, family
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_need_is_met_or_has_its_reason(name: str) -> None:
+    lacks = lacking(random_vae(family(name)))
+    assert abilities(lacks) | lacks.keys() == set(get_args(Need))
+    assert abilities(lacks).isdisjoint(lacks)
+    assert all(lacks.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "missing"),
+    [
+        ("standard", {"labels", "classes", "label_posterior", "exact_posterior"}),
+        ("m2", {"exact_posterior"}),
+        ("labelled", {"exact_posterior", "label_posterior"}),
+        ("categorical", {"encoder", "labels", "standard_normal_prior"}),
+        ("autoencoder", set(get_args(Need)) - {"encoder", "decoder"}),
+    ],
+)
+def test_each_family_lacks_what_its_distributions_lack(name: str, missing: set[str]) -> None:
+    assert lacking(random_vae(family(name))).keys() == missing
+
+
+def test_an_exact_posterior_is_found_in_the_weights() -> None:
+    assert "exact_posterior" in abilities(lacking(exact_oracle().vae))
+
+
+def test_operations_need_what_exists() -> None:
+    for operation in OPERATIONS.values():
+        assert {*operation.needs, *operation.option_needs.values()} <= set(get_args(Need))

@@ -1,0 +1,184 @@
+"""Bodies that lie, are broken, or are of no type that is read."""
+
+from collections.abc import AsyncIterator
+
+import numpy as np
+import pytest
+
+from app.wire.bodies import _run_at_once
+from tests.app.api.test_requests import refused
+from tests.app.conftest import ClientFactory
+from tests.app.pictures import JSON, NPY, NPZ, PNG, binary, encoded, npy, npz
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "slug"),
+    [
+        (b"", 400, "malformed-request"),
+        (b"{", 400, "malformed-request"),
+        (b"[1]", 400, "malformed-request"),
+        (b"null", 400, "malformed-request"),
+        (b"\xff\xfe", 400, "malformed-request"),
+        (b'{"images": ["\xff"]}', 400, "malformed-request"),
+        (b"[" * 100_000, 400, "malformed-request"),
+        (b'{"images": ' + b"[" * 900 + b"]" * 900 + b"}", 422, "shape-mismatch"),
+        (b'{"images": [[[NaN]]]}', 422, "invalid-parameter"),
+        (b'{"images": [[[-Infinity, 0]]]}', 422, "invalid-parameter"),
+        (b'{"images": [[[1e400]]]}', 400, "malformed-request"),
+        (b'{"images": [[[99999999999999999999999999]]]}', 422, "out-of-support"),
+        (b'{"images": [[[1, 18446744073709551615]]]}', 422, "out-of-support"),
+        (b'{"images": [[[0]]], "\\ud800": 1}', 400, "malformed-request"),
+        (b'{"images": [[[0]]], "nonsense": 1}', 422, "invalid-parameter"),
+        (b'{"images": [[[0]]], "seed": 1, "seed": 2}', 200, ""),
+    ],
+)
+async def test_json_that_is_broken_deep_or_not_finite_is_refused(
+    open_client: ClientFactory, body: bytes, status: int, slug: str
+) -> None:
+    async with open_client() as client:
+        response = await client.post("/v1/encode", content=body, headers=JSON)
+    if status == 200:
+        assert response.status_code == 200
+    else:
+        refused(response, status, slug)
+
+
+@pytest.mark.parametrize("media_type", ["", "text/plain", "image/svg+xml", "image/avif"])
+async def test_a_body_of_another_type_or_none_is_unsupported(
+    open_client: ClientFactory, media_type: str
+) -> None:
+    headers = {"Content-Type": media_type} if media_type else {}
+    async with open_client() as client:
+        response = await client.post("/v1/encode", content=encoded(binary()[0]), headers=headers)
+    assert "image/png" in refused(response, 415, "unsupported-media")["detail"]
+
+
+async def test_bytes_of_no_type_in_particular_say_themselves_what_they_are(
+    open_client: ClientFactory,
+) -> None:
+    headers = {"Content-Type": "application/octet-stream"}
+    async with open_client() as client:
+        picture = await client.post("/v1/encode", content=encoded(binary()[0]), headers=headers)
+        nothing = await client.post("/v1/encode", content=b"nothing", headers=headers)
+    assert picture.status_code == 200
+    refused(nothing, 415, "unsupported-media")
+
+
+async def test_a_picture_of_another_type_than_it_says_is_unsupported(
+    open_client: ClientFactory,
+) -> None:
+    async with open_client() as client:
+        response = await client.post(
+            "/v1/encode", content=encoded(binary()[0]), headers={"Content-Type": "image/jpeg"}
+        )
+    refused(response, 415, "unsupported-media")
+
+
+async def test_a_compressed_body_is_unsupported(open_client: ClientFactory) -> None:
+    headers = {**PNG, "Content-Encoding": "gzip"}
+    async with open_client() as client:
+        response = await client.post("/v1/encode", content=b"", headers=headers)
+    refused(response, 415, "unsupported-media")
+
+
+@pytest.mark.parametrize("headers", [PNG, NPY, NPZ])
+async def test_an_empty_or_truncated_body_is_corrupt(
+    open_client: ClientFactory, headers: dict[str, str]
+) -> None:
+    whole = {
+        "image/png": encoded(binary()[0]),
+        "application/x-npy": npy(binary()),
+        "application/x-npz": npz(images=binary()),
+    }[headers["Content-Type"]]
+    async with open_client() as client:
+        for data in (b"", whole[: len(whole) * 2 // 3]):
+            response = await client.post("/v1/encode", content=data, headers=headers)
+            refused(response, 400, "corrupt-image")
+
+
+async def test_a_body_in_chunks_without_a_length_is_read_and_bounded(
+    open_client: ClientFactory,
+) -> None:
+    data = encoded(binary()[0])
+
+    async def chunks(times: int) -> AsyncIterator[bytes]:
+        for _ in range(times):
+            for i in range(0, len(data), 10):
+                yield data[i : i + 10]
+
+    async with open_client(max_body_bytes=len(data)) as client:
+        whole = await client.post("/v1/encode", content=chunks(1), headers=PNG)
+        over = await client.post("/v1/encode", content=chunks(4), headers=PNG)
+    assert whole.status_code == 200
+    refused(over, 413, "payload-too-large")
+
+
+# Multipart -------------------------------------------------------------------------------------
+
+
+async def test_multipart_without_its_boundary_is_malformed(open_client: ClientFactory) -> None:
+    body = b"--x\r\nnonsense"
+    async with open_client() as client:
+        for media_type in ("multipart/form-data", "multipart/form-data; boundary=x"):
+            response = await client.post(
+                "/v1/encode", content=body, headers={"Content-Type": media_type}
+            )
+            refused(response, 400, "malformed-request")
+
+
+async def test_parts_are_counted_before_they_are_parsed(
+    open_client: ClientFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = b'--x\r\nContent-Disposition: form-data; name="images"; filename="a"\r\n\r\n\r\n'
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    async with open_client(max_items=2) as client:
+        response = await client.post("/v1/encode", content=part * 3 + b"--x--", headers=headers)
+        assert "VAE_MAX_ITEMS" in refused(response, 413, "payload-too-large")["detail"]
+        monkeypatch.setattr("app.wire.bodies._MemoryParser", None)
+        response = await client.post("/v1/encode", content=part * 99 + b"--x--", headers=headers)
+        assert "VAE_MAX_ITEMS" in refused(response, 413, "payload-too-large")["detail"]
+
+
+async def test_multipart_that_ends_early_is_malformed(open_client: ClientFactory) -> None:
+    part = b'--x\r\nContent-Disposition: form-data; name="images"; filename="a"\r\n\r\n'
+    body = part + encoded(binary()[0]) + b"\r\n" + part + b"\x89PNG"
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    async with open_client() as client:
+        response = await client.post("/v1/encode", content=body, headers=headers)
+    refused(response, 400, "malformed-request")
+
+
+async def test_multipart_fields_are_known_and_given_once(open_client: ClientFactory) -> None:
+    file = ("images", ("a.png", encoded(binary()[0]), "image/png"))
+    text = ("images", ("a.txt", b"hello", "text/plain"))
+    other = ("picture", file[1])
+    async with open_client() as client:
+        unknown = await client.post("/v1/encode", files=[other])
+        twice = await client.post("/v1/encode", files=[file], data={"seed": ["1", "2"]})
+        unsupported = await client.post("/v1/encode", files=[text])
+        too_many = await client.post(
+            "/v1/encode", files=[file], data={f"f{i}": "" for i in range(100)}
+        )
+    refused(unknown, 422, "invalid-parameter")
+    refused(twice, 422, "invalid-parameter")
+    refused(unsupported, 415, "unsupported-media")
+    refused(too_many, 400, "malformed-request")
+
+
+async def test_a_file_that_is_large_is_kept_in_memory(open_client: ClientFactory) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (1400, 1400), dtype=np.uint8)
+    data = encoded(noise)
+    assert len(data) > 1_500_000
+    async with open_client() as client:
+        response = await client.post("/v1/encode", files=[("images", ("a.png", data, "image/png"))])
+    assert response.status_code == 200
+    assert "1400x1400 to 8x8" in response.json()["preprocessing"][0][0]
+
+
+def test_a_parser_that_waits_is_a_mistake() -> None:
+    import asyncio
+
+    with pytest.raises(RuntimeError, match="does not wait"):
+        _run_at_once(asyncio.sleep(0))

@@ -1,0 +1,122 @@
+"""Arrays whose headers lie, or that hold something else than numbers."""
+
+import io
+import struct
+import zipfile
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.wire.npy import parse_npy, parse_npz
+from models.errors import CorruptImage, UnsupportedMedia
+from tests.app.pictures import binary, npy, npz
+
+
+def lying_npy(shape: str, *, descr: str = "'|u1'", data: bytes = b"") -> bytes:
+    """A .npy file whose header says what it likes."""
+    header = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}".encode()
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + data
+
+
+def pickled_npy() -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x93NUMPY",
+        b"\x93NUMPY\x01\x00\xff\xff",
+        b"\x93NUMPY\x09\x00" + bytes(100),
+        lying_npy("(1000000, 1000000, 1000000)"),
+        lying_npy("(18446744073709551616,)"),
+        lying_npy("(-1, 8)"),
+        lying_npy("(-1, -8)", data=bytes(8)),
+        lying_npy("(0, 99999999999999999999, 8)"),
+        lying_npy("(0, 2147483647, 2147483647, 2147483647)"),
+        lying_npy("(2, 8, 8)", data=bytes(64)),
+        lying_npy("(1, 8, 8)", data=bytes(65)),
+        lying_npy("(1, 1, 1, 1, 1, 1)", data=bytes(1)),
+        lying_npy("'x'"),
+        lying_npy("(" * 200 + ")" * 200),
+        lying_npy("(1,)", descr="'nonsense'"),
+        b"\x93NUMPY\x02\x00" + struct.pack("<I", 2**31) + bytes(64),
+        b"not numpy at all",
+    ],
+)
+def test_an_npy_whose_header_is_broken_or_lies_is_corrupt(data: bytes) -> None:
+    with pytest.raises(CorruptImage, match="npy"):
+        parse_npy(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pickled_npy(),
+        npy(np.zeros(2, dtype=np.complex64)),
+        npy(np.array(["a"])),
+        npy(np.zeros(2, dtype=[("a", "u1")])),
+        npy(np.zeros(2, dtype="datetime64[s]")),
+        npy(np.zeros(2, dtype=np.longdouble)),
+    ],
+)
+def test_an_npy_of_no_plain_numbers_is_unsupported(data: bytes) -> None:
+    with pytest.raises(UnsupportedMedia, match="nothing is unpickled"):
+        parse_npy(data)
+
+
+def test_an_npy_is_read_without_a_copy_and_in_native_order() -> None:
+    array = np.arange(6, dtype=np.float32).reshape(2, 3)
+    data = npy(array)
+    assert np.array_equal(parse_npy(data), array)
+    assert parse_npy(data).base is not None
+    swapped = parse_npy(npy(array.astype(">f4")))
+    assert swapped.dtype.isnative
+    assert np.array_equal(swapped, array)
+
+
+def zipped(members: dict[str, bytes], **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", **options) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def damaged(data: bytes) -> bytes:
+    middle = data.index(b"NUMPY") + 100
+    return data[:middle] + bytes([data[middle] ^ 0xFF]) + data[middle + 1 :]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"PK\x03\x04",
+        npz(images=binary())[:-30],
+        damaged(npz(images=binary())),
+        zipped({}),
+        zipped({f"{i}.npy": npy(np.zeros(1)) for i in range(2)}),
+        zipped({"images.npy": lying_npy("(1000000, 1000000)")}),
+        zipped({"images.npy": b"not numpy"}),
+        zipped({"images.npy": npy(binary())}, compression=zipfile.ZIP_DEFLATED)[:60],
+    ],
+)
+def test_an_npz_that_is_broken_or_lies_is_corrupt(data: bytes) -> None:
+    with pytest.raises(CorruptImage, match=r"npz|npy"):
+        parse_npz(data, max_bytes=10**9)
+
+
+def test_an_npz_with_a_pickle_in_it_is_unsupported() -> None:
+    with pytest.raises(UnsupportedMedia):
+        parse_npz(zipped({"images.npy": pickled_npy()}), max_bytes=10**9)
+
+
+def test_a_compressed_npz_is_read() -> None:
+    data = zipped({"images.npy": npy(binary())}, compression=zipfile.ZIP_DEFLATED)
+    (array,) = parse_npz(data, max_bytes=10**9).values()
+    assert np.array_equal(array, binary())

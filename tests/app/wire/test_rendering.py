@@ -1,0 +1,68 @@
+"""Content negotiation by quality, and forms that lose nothing."""
+
+import json
+
+import numpy as np
+import pytest
+
+from app.errors import NotAcceptable
+from app.wire.rendering import Answer, Rendering, negotiate, render, to_json
+from tests.app.pictures import read_npz
+
+FORMS = ("json", "png", "npy")
+
+
+@pytest.mark.parametrize(
+    ("accept", "form"),
+    [
+        (None, "json"),
+        ("", "json"),
+        ("*/*", "json"),
+        ("image/png", "png"),
+        ("image/*", "png"),
+        ("application/*", "json"),
+        ("IMAGE/PNG", "png"),
+        ("application/json;q=0.5, image/png;q=0.9", "png"),
+        ("application/json; charset=utf-8", "json"),
+        ("image/png, */*;q=0.1", "png"),
+        ("*/*, application/json;q=0", "png"),
+        ("application/x-npy;q=0.2, text/html", "npy"),
+        ("text/html,application/xhtml+xml,image/avif,*/*;q=0.8", "json"),
+        ("image/png;q=nonsense, application/x-npy", "npy"),
+        ("image/png;q=7, application/x-npy;q=0.1", "npy"),
+    ],
+)
+def test_the_form_is_the_one_that_the_caller_likes_best(accept: str | None, form: str) -> None:
+    assert negotiate(accept, FORMS) == form
+
+
+@pytest.mark.parametrize("accept", ["text/html", "*/*;q=0", ",", "image/png;q=0", "nonsense"])
+def test_no_acceptable_form_is_refused_with_those_there_are(accept: str) -> None:
+    with pytest.raises(NotAcceptable, match="application/x-npy"):
+        negotiate(accept, FORMS)
+
+
+def test_what_is_not_finite_is_null_in_json() -> None:
+    data = to_json({"a": float("nan"), "b": np.array([np.inf, 1.0]), "c": np.float64("-inf")})
+    assert json.loads(data) == {"a": None, "b": [None, 1.0], "c": None}
+
+
+def test_arrays_of_any_order_become_nested_lists() -> None:
+    array = np.arange(6, dtype=np.float32).reshape(2, 3)
+    assert json.loads(to_json({"a": array.T})) == {"a": array.T.tolist()}
+
+
+def test_what_json_has_no_word_for_is_a_mistake() -> None:
+    with pytest.raises(TypeError):
+        to_json({"a": object()})
+
+
+def test_null_is_nan_among_numbers_and_empty_among_words_in_npz() -> None:
+    columns = {"percentile": [None, 3.0], "reason": [None, None], "kind": ["a", None]}
+    rendering = Rendering(primary=("percentile",), per_item=True)
+    arrays = read_npz(render("npz", Answer(columns, facts={"seed": None}), rendering, {"n": 1}))
+    assert np.isnan(arrays["percentile"][0])
+    assert arrays["reason"].tolist() == ["", ""]
+    assert arrays["kind"].tolist() == ["a", ""]
+    assert arrays["n"].item() == 1
+    assert "seed" not in arrays
