@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from models.config import Config
 from models.noise import MAX_SEED
-from training.config import Recipe
+from training.recipes.recipe import Recipe
 
 PAGE = Path(__file__).resolve().parent / "recipes.md"
 TABLES = re.compile(r"(<!-- entries -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import get_args
 
 from models.bundle.schema import Estimate, Evaluation
-from training.cli import find_recipe
-from training.config import Recipe
-from training.objective_config import ClassicalKind
-from training.recipe_file import load_recipe
-from training.trained import StoredEvaluation
+from training.commands.lab import find_recipe
+from training.evaluation.trained import StoredEvaluation
+from training.recipes.file import load_recipe
+from training.recipes.objective import ClassicalKind
+from training.recipes.recipe import Recipe
 
 BASH = re.compile(r"^```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TABLE = re.compile(r"(<!-- (runs|differences): ([^>]+) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -13,8 +13,8 @@ from app.settings import Settings
 from models.bundle.loading import Bundle, load_bundle
 from models.bundle.repository import Repository
 from models.bundle.schema import Estimate
-from training.datasets import load
-from training.evaluate import choose_subset
+from training.data.datasets import load
+from training.evaluation.evaluate import choose_subset
 
 ROOT = Path(__file__).resolve().parent.parent
 REPOSITORY = ROOT / "models" / "pretrained"

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from tests.makers import DOCS, load_maker
-from training.recipe_file import RECIPES, load_recipe
+from training.recipes.file import RECIPES, load_recipe
 
 PAGE = (DOCS / "recipes.md").read_text(encoding="utf-8")
 maker = load_maker("make_recipes")

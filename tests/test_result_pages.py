@@ -10,13 +10,13 @@ import typer.main
 
 from tests.makers import DOCS, load_maker
 from tests.training.conftest import run_dir  # noqa: F401, a fixture
-from training.cli import app
-from training.config import Recipe
-from training.evaluate import EvaluationSettings
-from training.objective_config import ClassicalKind
-from training.plot_cli import write_csv
-from training.studies import BoundsRow
-from training.trained import load_run
+from training.commands.lab import app
+from training.commands.plot import write_csv
+from training.evaluation.evaluate import EvaluationSettings
+from training.evaluation.trained import load_run
+from training.recipes.objective import ClassicalKind
+from training.recipes.recipe import Recipe
+from training.studies.bounds import BoundsRow
 
 PAGES = {
     name: (DOCS / name).read_text(encoding="utf-8") for name in ("families.md", "benchmarks.md")

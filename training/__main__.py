@@ -1,6 +1,6 @@
 """`python -m training`: the same as `vae-lab`; nothing else."""
 
-from training.cli import main
+from training.commands.lab import main
 
 if __name__ == "__main__":
     main()

@@ -8,9 +8,9 @@ import torch
 from models.config import DiscretizedLogisticConfig, MLPConfig, VAEConfig
 from models.images.spec import ImageSpec
 from models.vae.model import VAE
-from training.config import DatasetConfig, Recipe, TrainingConfig
-from training.datasets import load
-from training.run import Progressed, claim, save_best, write_state
+from training.data.datasets import load
+from training.recipes.recipe import DatasetConfig, Recipe, TrainingConfig
+from training.runs.folder import Progressed, claim, save_best, write_state
 
 RECIPE = Recipe(
     name="tiny",

@@ -19,8 +19,8 @@ import numpy as np
 from PIL import Image
 from rich.console import Console
 
-from training import train as loop
-from training.config import Recipe
+from training.fit import train as loop
+from training.recipes.recipe import Recipe
 
 NUM_IMAGES = 120
 EPOCHS, BATCH = 20, 16

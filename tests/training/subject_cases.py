@@ -8,9 +8,9 @@ from models.vae.model import VAE
 from tests.models.family_cases import family
 from tests.oracle import Oracle
 from tests.training.conftest import RECIPE
-from training.config import Recipe
-from training.datasets import load
-from training.subjects import Subject
+from training.data.datasets import load
+from training.recipes.recipe import Recipe
+from training.studies.subjects import Subject
 
 
 def of_oracle(instance: Oracle, x: Tensor, *, name: str = "oracle", **recipe: object) -> Subject:

@@ -1,0 +1,198 @@
+"""Any npz or npy: which arrays it takes for pictures, in which axes and numbers."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.images.spec import ImageSpec
+from training.data.arrays import read_arrays
+from training.data.datasets import Dataset, load
+from training.data.formats import DatasetError
+from training.data.split import ArraySplit
+
+
+def noise(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def saved(folder: Path, **arrays: np.ndarray) -> Path:
+    path = folder / "some.npz"
+    np.savez(path, **arrays)
+    return path
+
+
+def lengths(dataset: Dataset) -> list[int]:
+    return [len(split) for split in dataset.splits.values()]
+
+
+@pytest.mark.parametrize("images", ["images", "x", "data", "arr_0", "anything"])
+@pytest.mark.parametrize("labels", ["labels", "y", None])
+def test_pictures_are_found_under_the_usual_names(
+    images: str, labels: str | None, tmp_path: Path
+) -> None:
+    arrays = {images: noise(30, 6, 7), "numbers": np.arange(30)}
+    if labels is not None:
+        arrays[labels] = np.arange(30).reshape(30, 1) % 3
+    path = saved(tmp_path, **arrays)
+    dataset = load(str(path))
+    assert (dataset.name, dataset.licence) == ("some.npz", "not stated")
+    assert sum(lengths(dataset)) == 30
+    assert min(lengths(dataset)) >= 4
+    for split in dataset.splits.values():
+        assert isinstance(split, ArraySplit)
+        assert (split.labels is None) == (labels is None)
+        for image, label in zip(split.images, split.labels if labels else [], strict=bool(labels)):
+            (position,) = np.flatnonzero((arrays[images] == image).all(axis=(1, 2)))
+            assert label == position % 3
+
+
+def test_exact_copies_in_an_array_never_straddle(tmp_path: Path) -> None:
+    dataset = load(str(saved(tmp_path, images=noise(20, 3, 3).repeat(3, axis=0))))
+    seen = [set(split.digests) for split in dataset.splits.values()]
+    assert sum(map(len, seen)) == len(set.union(*seen)) == 20
+
+
+@pytest.mark.parametrize(
+    ("keys", "labels"),
+    [
+        (
+            ("train_images", "val_images", "test_images"),
+            ("train_labels", "val_labels", "test_labels"),
+        ),
+        (("x_train", "x_valid", "x_test"), ("y_train", "y_valid", "y_test")),
+        (("train", "validation", "test"), ("train_labels", "y_validation", "test_labels")),
+    ],
+)
+def test_given_splits_are_kept(
+    keys: tuple[str, ...], labels: tuple[str, ...], tmp_path: Path
+) -> None:
+    stack, classes = noise(9, 4, 4), np.arange(9)
+    parts = [slice(0, 4), slice(4, 7), slice(7, 9)]
+    arrays = {key: stack[part] for key, part in zip(keys, parts, strict=True)}
+    arrays |= {key: classes[part] for key, part in zip(labels, parts, strict=True)}
+    dataset = load(str(saved(tmp_path, **arrays)))
+    assert lengths(dataset) == [4, 3, 2]
+    assert dataset.test.labels is not None
+    assert dataset.test.labels.tolist() == [7, 8]
+
+
+def test_validation_is_taken_from_train_where_it_is_not_given(tmp_path: Path) -> None:
+    path = saved(tmp_path, x_train=noise(40, 4, 4), x_test=noise(5, 4, 4, seed=1))
+    train, validation, test = lengths(load(str(path)))
+    assert train + validation == 40
+    assert validation >= 4
+    assert test == 5
+
+
+@pytest.mark.parametrize(
+    "shape", [(9, 4, 5), (9, 4, 5, 1), (9, 1, 4, 5), (9, 4, 5, 3), (9, 3, 4, 5)]
+)
+def test_axes_follow_the_rules_of_the_layout(shape: tuple[int, ...], tmp_path: Path) -> None:
+    path = tmp_path / "some.npy"
+    np.save(path, noise(*shape))
+    (split,) = read_arrays(path).parts.values()
+    colour = 3 in shape
+    spec = ImageSpec(channels=3 if colour else 1, height=4, width=5)
+    levels = split.read_levels(spec)
+    found = noise(*shape)
+    wanted = found.reshape(9, -1, 4, 5) if shape[1] in (1, 3) or shape[-1] == 5 else None
+    if wanted is None:
+        wanted = found.transpose(0, 3, 1, 2)
+    assert np.array_equal(levels, wanted)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        noise(9, 4, 4),
+        noise(9, 4, 4).astype(np.int64),
+        noise(9, 4, 4) / 255,
+        (noise(9, 4, 4) / 255).astype(np.float32),
+    ],
+    ids=["bytes", "integers", "float64", "float32"],
+)
+def test_numbers_of_every_kind_give_the_same_levels(images: np.ndarray, tmp_path: Path) -> None:
+    (split,) = read_arrays(saved(tmp_path, images=images)).parts.values()
+    spec = ImageSpec(channels=1, height=4, width=4)
+    assert np.array_equal(split.read_levels(spec)[:, 0], noise(9, 4, 4))
+    assert split.facts.levels == 256
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int32, np.float32])
+def test_zeros_and_ones_are_black_and_white(dtype: type, tmp_path: Path) -> None:
+    images = noise(9, 4, 4) % 2
+    (split,) = read_arrays(saved(tmp_path, images=images.astype(dtype))).parts.values()
+    spec = ImageSpec(channels=1, height=4, width=4, levels=2, binarization="threshold")
+    assert np.array_equal(split.observations(spec)[:, 0], images)
+    assert split.facts.is_binary
+
+
+def test_a_dark_split_is_read_on_the_scale_of_the_others(tmp_path: Path) -> None:
+    path = saved(tmp_path, x_train=noise(40, 4, 4), x_test=np.ones((3, 4, 4), np.uint8))
+    test = load(str(path)).test
+    assert test.read_levels(ImageSpec(channels=1, height=4, width=4)).max() == 1
+
+
+def test_class_names_are_taken_when_they_are_there(tmp_path: Path) -> None:
+    arrays = {"images": noise(9, 4, 4), "labels": np.arange(9) % 2}
+    assert read_arrays(saved(tmp_path, **arrays)).class_names == ()
+    named = saved(tmp_path, **arrays, class_names=np.array(["cat", "dog"]))
+    assert read_arrays(named).class_names == ("cat", "dog")
+    without = saved(tmp_path, images=noise(9, 4, 4), class_names=np.array(["cat"]))
+    assert read_arrays(without).class_names == ()
+
+
+def test_arrays_of_python_objects_are_passed_over(tmp_path: Path) -> None:
+    path = saved(tmp_path, images=noise(9, 4, 4), metadata=np.array([{}], dtype=object))
+    assert len(read_arrays(path).parts["train"]) == 9
+    np.save(tmp_path / "some.npy", np.array([{}], dtype=object))
+    with pytest.raises(DatasetError, match="pickle"):
+        read_arrays(tmp_path / "some.npy")
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"rows": noise(9, 16)}, r"received rows \(9, 16\)"),
+        ({"a": noise(9, 4, 4), "b": noise(9, 4, 4)}, r"received a \(9, 4, 4\), b \(9, 4, 4\)"),
+        ({"images": noise(9, 16)}, r"received images of shape \(9, 16\)"),
+        ({"images": noise(0, 4, 4)}, r"none of them 0; received images of shape \(0, 4, 4\)"),
+        ({"images": noise(9, 4, 4, 2)}, r"1 or 3 channels.*received images of shape"),
+        ({"images": noise(9, 4, 4) * 1.0}, r"floats in 0\.\.1; received float64 from 0"),
+        ({"images": noise(9, 4, 4) * np.nan}, "received float64 from nan"),
+        ({"images": noise(9, 4, 4).astype(np.int16) - 1}, "received int16 from -1"),
+        ({"images": noise(9, 4, 4).astype(str)}, "received <U3 in images"),
+        (
+            {"images": noise(9, 4, 4), "labels": np.arange(8)},
+            r"each of 9 pictures; received labels of shape \(8,\)",
+        ),
+        ({"images": noise(9, 4, 4), "labels": noise(9, 14)}, r"labels of shape \(9, 14\)"),
+        ({"images": noise(9, 4, 4), "labels": np.arange(9) / 2}, "labels of shape.*float64"),
+        (
+            {"images": noise(9, 4, 4), "y": np.arange(9), "class_names": np.array(["cat"])},
+            r"one string for each label 0\.\.8",
+        ),
+        ({"images": noise(7, 4, 4)}, "at least 8 distinct pictures; received 7"),
+    ],
+)
+def test_what_is_no_data_set_is_refused_with_what_was_found(
+    arrays: dict[str, np.ndarray], words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DatasetError, match=words):
+        load(str(saved(tmp_path, **arrays)))
+
+
+@pytest.mark.parametrize("name", ["some.npz", "some.npy"])
+@pytest.mark.parametrize("damage", [b"", b"nothing of the kind", "cut"])
+def test_a_damaged_file_is_named(name: str, damage: bytes | str, tmp_path: Path) -> None:
+    whole = io.BytesIO()
+    if name.endswith("npz"):
+        np.savez(whole, images=noise(9, 40, 40))
+    else:
+        np.save(whole, noise(9, 40, 40))
+    content = whole.getvalue()[:1_000] if isinstance(damage, str) else damage
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DatasetError, match=name):
+        load(str(tmp_path / name))

@@ -1,0 +1,307 @@
+"""Folders of pictures: classes, given splits, and everything that is no picture."""
+
+import io
+import os
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from models.images.spec import ImageSpec
+from training.data import folders
+from training.data.datasets import Dataset, load
+from training.data.folders import read_folder, skipped_table
+from training.data.formats import DatasetError
+from training.data.split import FileSplit, Skipped
+
+
+def save(path: Path, *, seed: int, form: str = "PNG", side: int = 6) -> Path:
+    """One picture of noise, the same for the same seed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path, form)
+    return path
+
+
+def fill(folder: Path, count: int, *, start: int = 0) -> None:
+    for seed in range(start, start + count):
+        save(folder / f"{seed}.png", seed=seed)
+
+
+def named(dataset: Dataset) -> dict[str, str]:
+    """Which split each file is in."""
+    return {
+        file.path.name: name
+        for name, split in dataset.splits.items()
+        if isinstance(split, FileSplit)
+        for file in split.files
+    }
+
+
+def reasons(root: Path) -> dict[str, str]:
+    return {one.path: one.reason for one in read_folder(root).skipped}
+
+
+def test_a_plain_folder_has_no_labels_and_three_splits(tmp_path: Path) -> None:
+    fill(tmp_path / "photos", 40)
+    dataset = load(str(tmp_path / "photos"))
+    assert dataset.name == "photos"
+    assert dataset.licence == "not stated"
+    assert dataset.class_names == ()
+    assert dataset.train.labels is None
+    assert sum(map(len, dataset.splits.values())) == 40
+    assert min(map(len, dataset.splits.values())) >= 4
+
+
+def test_added_files_move_no_others_and_other_names_change_nothing(tmp_path: Path) -> None:
+    fill(tmp_path, 250)
+    before = load(str(tmp_path))
+    for path in list(tmp_path.iterdir()):
+        path.rename(tmp_path / f"renamed-{path.name}")
+    renamed = load(str(tmp_path))
+    assert renamed.sha256 == before.sha256
+    fill(tmp_path / "more", 100, start=1_000)
+    after = named(load(str(tmp_path)))
+    assert all(after[f"renamed-{name}"] == split for name, split in named(before).items())
+
+
+def test_copies_in_another_format_never_straddle(tmp_path: Path) -> None:
+    fill(tmp_path, 30)
+    for seed in range(30):
+        save(tmp_path / f"copy-{seed}.bmp", seed=seed, form="BMP")
+    found = named(load(str(tmp_path)))
+    assert all(found[f"{seed}.png"] == found[f"copy-{seed}.bmp"] for seed in range(30))
+
+
+def test_a_grey_picture_is_the_same_stored_in_colour(tmp_path: Path) -> None:
+    grey = Image.fromarray(np.arange(16, dtype=np.uint8).reshape(4, 4))
+    grey.save(tmp_path / "a.png")
+    grey.convert("RGB").save(tmp_path / "b.png")
+    first, second = read_folder(tmp_path).parts["train"].files
+    assert first.digest == second.digest
+    assert not second.has_colour
+
+
+def test_transparent_pictures_that_only_black_makes_equal_are_not_copies(tmp_path: Path) -> None:
+    for number in (1, 2):
+        glyph = np.zeros((4, 4, 4), np.uint8)
+        glyph[number, :, 3] = 255
+        Image.fromarray(glyph).save(tmp_path / f"{number}.png")
+    first, second = read_folder(tmp_path).parts["train"].files
+    assert first.digest != second.digest
+    assert first.mode == "RGB, 8 bits, transparent"
+
+
+def test_class_folders_become_labels_in_sorted_order(tmp_path: Path) -> None:
+    fill(tmp_path / "dogs" / "2024", 20)
+    fill(tmp_path / "cats", 20, start=20)
+    dataset = load(str(tmp_path))
+    assert dataset.class_names == ("cats", "dogs")
+    for split in dataset.splits.values():
+        assert isinstance(split, FileSplit)
+        assert split.labels is not None
+        classes = [dataset.class_names[label] for label in split.labels]
+        assert all(name in file.path.parts for name, file in zip(classes, split.files, strict=True))
+
+
+def test_a_folder_around_all_of_it_counts_for_nothing(tmp_path: Path) -> None:
+    fill(tmp_path / "unzipped" / "images", 10)
+    assert load(str(tmp_path)).class_names == ()
+    fill(tmp_path / "unzipped" / "more", 10, start=10)
+    assert load(str(tmp_path)).class_names == ("images", "more")
+
+
+def test_pictures_beside_class_folders_leave_no_labels(tmp_path: Path) -> None:
+    fill(tmp_path / "cats", 10)
+    fill(tmp_path / "dogs", 10, start=10)
+    save(tmp_path / "contact-sheet.png", seed=99)
+    assert load(str(tmp_path)).train.labels is None
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "test"),
+    [("train", "val", "test"), ("Training", "valid", "Testing"), ("train", "validation", "TEST")],
+)
+def test_given_splits_are_kept(tmp_path: Path, train: str, validation: str, test: str) -> None:
+    for start, name in enumerate((train, validation, test)):
+        for label, class_name in enumerate(("cats", "dogs")):
+            fill(tmp_path / name / class_name, 3, start=10 * start + 5 * label)
+    dataset = load(str(tmp_path))
+    assert dataset.class_names == ("cats", "dogs")
+    assert [len(split) for split in dataset.splits.values()] == [6, 6, 6]
+    for name, split in dataset.splits.items():
+        assert split.labels is not None
+        assert sorted(split.labels.tolist()) == [0, 0, 0, 1, 1, 1], name
+    assert {seed for seed, split in named(dataset).items() if split == "test"} == {
+        f"{seed}.png" for seed in (20, 21, 22, 25, 26, 27)
+    }
+
+
+def test_given_splits_need_no_class_folders(tmp_path: Path) -> None:
+    for start, name in enumerate(("train", "val", "test")):
+        fill(tmp_path / name, 3, start=10 * start)
+    dataset = load(str(tmp_path))
+    assert dataset.class_names == ()
+    assert [len(split) for split in dataset.splits.values()] == [3, 3, 3]
+
+
+@pytest.mark.parametrize(("given", "taken"), [("test", "validation"), ("val", "test")])
+def test_a_split_that_is_not_given_is_taken_from_train(
+    tmp_path: Path, given: str, taken: str
+) -> None:
+    fill(tmp_path / "train", 40)
+    fill(tmp_path / given, 5, start=100)
+    splits = load(str(tmp_path)).splits
+    assert len(splits["train"]) + len(splits[taken]) == 40
+    assert len(splits[taken]) >= 4
+
+
+def test_pictures_outside_given_splits_are_left_out_and_listed(tmp_path: Path) -> None:
+    for start, name in enumerate(("train", "val", "test")):
+        fill(tmp_path / name, 3, start=10 * start)
+    save(tmp_path / "extra" / "more.png", seed=99)
+    assert reasons(tmp_path) == {"extra/more.png": "outside train, val and test"}
+    assert sum(map(len, load(str(tmp_path)).splits.values())) == 9
+
+
+def test_a_class_that_is_called_train_is_a_class(tmp_path: Path) -> None:
+    fill(tmp_path / "train", 10)
+    fill(tmp_path / "plane", 10, start=10)
+    assert load(str(tmp_path)).class_names == ("plane", "train")
+
+
+def bomb(side: int) -> bytes:
+    """A PNG whose header promises side x side pixels."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        check = zlib.crc32(kind + content).to_bytes(4)
+        return len(content).to_bytes(4) + kind + content + check
+
+    header = side.to_bytes(4) * 2 + bytes([8, 0, 0, 0, 0])
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0"))
+
+
+def test_what_is_no_readable_picture_is_listed_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path, 8)
+    (tmp_path / "notes.txt").write_text("hello")
+    (tmp_path / "empty.png").touch()
+    whole = save(tmp_path / "cut.jpg", seed=50, form="JPEG", side=64).read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "bomb.png").write_bytes(bomb(50_000))
+    Image.fromarray(np.full((3, 3), 7.5, np.float32)).save(tmp_path / "bright.tif")
+    save(tmp_path / ".hidden.png", seed=51)
+    save(tmp_path / ".cache" / "a.png", seed=52)
+    save(tmp_path / "__MACOSX" / "a.png", seed=53)
+    os.mkfifo(tmp_path / "pipe.png")
+    monkeypatch.setattr(folders, "_MAX_BYTES", 100_000)
+    (tmp_path / "huge.bmp").write_bytes(b"BM" + bytes(100_000))
+    found = reasons(tmp_path)
+    assert len(found) == 10
+    assert "another format" in found["notes.txt"]
+    assert "received none" in found["empty.png"]
+    assert "cannot be decoded" in found["cut.jpg"]
+    assert "50000x50000" in found["bomb.png"]
+    assert "0..1" in found["bright.tif"]
+    assert found[".hidden.png"] == "hidden file"
+    assert found[".cache"] == found["__MACOSX"] == "hidden folder"
+    assert found["pipe.png"] == "not a regular file"
+    assert found["huge.bmp"] == "larger than 100,000 bytes"
+    dataset = load(str(tmp_path))
+    assert {one.path: one.reason for one in dataset.skipped} == found
+    assert sum(map(len, dataset.splits.values())) == 8
+
+
+def test_links_to_files_are_read_and_links_to_folders_are_not(tmp_path: Path) -> None:
+    root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
+    fill(root, 3)
+    fill(elsewhere, 3, start=10)
+    (root / "linked.png").symlink_to(elsewhere / "10.png")
+    (root / "dangling.png").symlink_to(elsewhere / "gone.png")
+    (root / "all").symlink_to(elsewhere)
+    (root / "circle").symlink_to(root)
+    folder = read_folder(root)
+    assert "linked.png" in {file.path.name for file in folder.parts["train"].files}
+    assert {one.path: one.reason for one in folder.skipped} == {
+        "all": "linked folder",
+        "circle": "linked folder",
+        "dangling.png": "a link to nothing",
+    }
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_what_may_not_be_read_is_listed(tmp_path: Path) -> None:  # pragma: no cover
+    fill(tmp_path, 3)
+    (tmp_path / "0.png").chmod(0)
+    (tmp_path / "closed").mkdir(mode=0)
+    assert reasons(tmp_path) == {"0.png": "Permission denied", "closed": "Permission denied"}
+
+
+def test_what_a_decoder_has_no_memory_for_is_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path, 2)
+    describe = folders._describe
+
+    def exhausted(path: Path, data: bytes) -> object:
+        if path.name == "1.png":
+            raise MemoryError
+        return describe(path, data)
+
+    monkeypatch.setattr(folders, "_describe", exhausted)
+    assert reasons(tmp_path) == {"1.png": "more memory than there is"}
+
+
+def test_names_that_are_not_unicode_can_be_written(tmp_path: Path) -> None:
+    fill(tmp_path / "cats", 2)
+    try:
+        fill(tmp_path / os.fsdecode(b"dogs\xff"), 2, start=2)
+        (tmp_path / os.fsdecode(b"\xff[bold].txt")).write_text("hello")
+    except OSError:
+        pytest.skip("the file system takes no such names")
+    folder = read_folder(tmp_path)
+    assert folder.class_names == ("cats", "dogs\ufffd")
+    shown = io.StringIO()
+    Console(file=shown, width=120).print(skipped_table(folder.skipped))
+    assert "\ufffd[bold].txt" in shown.getvalue()
+
+
+def test_a_folder_without_pictures_says_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("hello")
+    with pytest.raises(DatasetError, match=r"received 1 other files in .*notes\.txt: Pictures"):
+        load(str(tmp_path))
+
+
+def test_the_table_of_what_was_left_out_is_short() -> None:
+    skipped = tuple(Skipped(f"{number}.txt", "hidden file") for number in range(300))
+    table = skipped_table(skipped)
+    assert table.row_count == 20
+    assert table.title == "Left out: 300 of the folder's files, the first 20"
+
+
+def test_loading_shows_what_was_left_out(tmp_path: Path) -> None:
+    fill(tmp_path, 8)
+    (tmp_path / "notes.txt").write_text("hello")
+    shown = io.StringIO()
+    load(str(tmp_path), console=Console(file=shown, width=120))
+    assert "notes.txt" in shown.getvalue()
+
+
+def test_large_pictures_are_sampled_for_their_levels(tmp_path: Path) -> None:
+    save(tmp_path / "large.png", seed=0, side=300)
+    facts = read_folder(tmp_path).parts["train"].facts
+    assert 2**13 < facts.histogram.sum() <= 2**14
+    assert facts.num_used_levels == 256
+
+
+def test_pictures_of_16_bits_count_on_256_levels(tmp_path: Path) -> None:
+    ramp = np.array([[0, 257, 65535]], dtype=np.uint16)
+    Image.fromarray(ramp).save(tmp_path / "deep.png")
+    split = read_folder(tmp_path).parts["train"]
+    assert np.flatnonzero(split.facts.histogram).tolist() == [0, 1, 255]
+    spec = ImageSpec(channels=1, height=1, width=3)
+    assert split.read_levels(spec).ravel().tolist() == [0, 1, 255]

@@ -1,0 +1,200 @@
+"""From a run to a bundle that loads, serves the same numbers, and says what it is."""
+
+import dataclasses
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from models.bundle.loading import load_bundle
+from models.config import VAEConfig
+from models.errors import ConfigError
+from models.estimators.elbo import estimate_elbo
+from models.noise import BatchNoise
+from models.vae.model import VAE
+from tests.training.conftest import RECIPE
+from training.data.datasets import load
+from training.evaluation import trained
+from training.evaluation.evaluate import EvaluationSettings, evaluate
+from training.evaluation.trained import evaluate_bundle, load_run, load_test_images
+from training.export import export
+from training.export.export import draw_samples, export_run, reconstruct_some
+from training.runs.folder import STATE
+
+QUICK = EvaluationSettings(
+    seed=2,
+    elbo_num_samples=2,
+    iwae_num_samples=3,
+    subset_num_images=5,
+    subset_num_samples=(4, 8),
+)
+
+
+@pytest.fixture
+def bundle_path(run_dir: Path, tmp_path: Path) -> Path:
+    return export_run(run_dir, repository=tmp_path / "models", settings=QUICK)
+
+
+def test_bundle_loads_and_says_where_it_comes_from(bundle_path: Path) -> None:
+    bundle = load_bundle(bundle_path)
+    assert (bundle.name, bundle.version) == ("tiny", 1)
+    assert bundle.config.vae == RECIPE.vae
+    assert bundle.config.image == RECIPE.image
+    assert bundle.config.labels == tuple("0123456789")
+    assert bundle.config.provenance.dataset == "digits"
+
+
+def test_a_test_split_of_less_than_eight_images_can_be_exported(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = dataclasses.replace(load("digits"), test=load("digits").test.take(np.arange(3)))
+    monkeypatch.setattr(trained, "load", lambda name, **_: few)
+    changed = {**json.loads((run_dir / STATE).read_text()), "dataset_sha256": few.sha256}
+    (run_dir / STATE).write_text(json.dumps(changed))
+    settings = QUICK.model_copy(update={"subset_num_images": 0})
+    path = export_run(run_dir, repository=tmp_path / "models", settings=settings)
+    assert load_bundle(path).evaluation.num_images == 3
+
+
+def test_next_version_is_one_more(bundle_path: Path, run_dir: Path) -> None:
+    again = export_run(run_dir, repository=bundle_path.parent.parent, settings=QUICK)
+    assert again == bundle_path.with_name("2")
+
+
+def test_name_and_version_can_be_chosen(run_dir: Path, tmp_path: Path) -> None:
+    path = export_run(
+        run_dir, repository=tmp_path / "models", name="other", version=7, settings=QUICK
+    )
+    assert path == tmp_path / "models/other/7"
+    assert load_bundle(path).name == "other"
+
+
+def test_released_version_is_never_overwritten(bundle_path: Path, run_dir: Path) -> None:
+    with pytest.raises(ConfigError, match="never overwritten"):
+        export_run(run_dir, repository=bundle_path.parent.parent, version=1, settings=QUICK)
+
+
+def test_bundle_evaluates_to_what_it_says(bundle_path: Path) -> None:
+    stored = load_bundle(bundle_path).evaluation
+    assert evaluate_bundle(bundle_path, settings=QUICK) == stored
+
+
+def test_first_test_images_score_in_the_bundle_as_in_the_evaluation(
+    bundle_path: Path, run_dir: Path
+) -> None:
+    bundle = load_bundle(bundle_path)
+    _, x = load_test_images(bundle.config.provenance, bundle.config.image, data_dir=None)
+    alone = estimate_elbo(bundle.vae, x[:3], num_samples=2, seed=2).elbo_nats
+    stored = torch.tensor(bundle.evaluation.references[0].values_nats, dtype=torch.float64)
+    assert all(bool(torch.isclose(stored, value, rtol=1e-9).any()) for value in alone)
+
+
+def test_evaluation_at_hand_is_not_repeated(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluation = load_run(run_dir).evaluate(settings=QUICK)
+    monkeypatch.setattr("training.evaluation.trained.evaluate", None)
+    path = export_run(run_dir, repository=tmp_path / "models", settings=QUICK)
+    assert load_bundle(path).evaluation == evaluation
+
+
+def test_pictures_are_grids_of_enlarged_images(bundle_path: Path) -> None:
+    for name in ("samples.png", "reconstructions.png"):
+        with Image.open(io.BytesIO((bundle_path / name).read_bytes())) as picture:
+            assert picture.size == (8 * 66 + 2, 8 * 66 + 2)
+            assert picture.mode == "L"
+
+
+def test_samples_are_those_of_the_prior_noise_of_the_seed(run_dir: Path) -> None:
+    vae = load_run(run_dir).vae
+    noise = BatchNoise(0, 4, "prior").draw(1, (2,))[0]
+    with torch.no_grad():
+        expected = vae.likelihood(vae.prior().from_noise(noise)).mean
+    assert torch.equal(draw_samples(vae, 4), expected)
+    assert not torch.equal(draw_samples(vae, 4, seed=1), expected)
+
+
+def test_reconstructions_follow_their_originals_row_by_row(run_dir: Path) -> None:
+    run = load_run(run_dir)
+    _, x = load_test_images(run.provenance(), RECIPE.image, data_dir=None)
+    rows = reconstruct_some(run.vae, x)
+    assert rows.shape == (64, 1, 8, 8)
+    known = {image.numpy().tobytes() for image in x}
+    is_original = [image.numpy().tobytes() in known for image in rows]
+    assert is_original == ([True] * 8 + [False] * 8) * 4
+
+
+FAMILIES: dict[str, dict[str, Any]] = {
+    "labels": {"num_labels": 3},
+    "labels and their prior": {"num_labels": 3, "prior": {"kind": "label_normal"}},
+    "mixture": {"prior": {"kind": "mixture", "num_components": 4}},
+    "vamp": {"prior": {"kind": "vamp", "num_components": 4}},
+    "full": {"posterior": {"kind": "full_normal"}},
+    "categorical": {
+        "prior": {"kind": "categorical"},
+        "posterior": {"kind": "enumerated"},
+        "encoder": None,
+    },
+    "hierarchy": {
+        "latent_shape": (5,),
+        "latent_groups": ((3,), (2,)),
+        "prior": {"kind": "top_down"},
+        "posterior": {"kind": "bottom_up"},
+    },
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_of_models_is_scored_and_pictured(family: str) -> None:
+    config = VAEConfig.model_validate({**RECIPE.vae.model_dump(), **FAMILIES[family]})
+    vae = VAE(config).freeze()
+    x = torch.from_numpy(load("digits").test.observations(RECIPE.image))[:40]
+    evaluation = evaluate(vae, x, dataset="digits", settings=QUICK)
+    assert 0 <= evaluation.active_units <= vae.num_latents
+    assert draw_samples(vae, 8).shape == (8, 1, 8, 8)
+    assert reconstruct_some(vae, x).shape == (64, 1, 8, 8)
+
+
+def test_a_model_with_labels_draws_them_in_turn() -> None:
+    vae = VAE(RECIPE.vae.model_copy(update={"num_labels": 3})).freeze()
+    noise = BatchNoise(0, 4, "prior").draw(1, (2,))[0]
+    expected = vae.likelihood(noise, torch.tensor([0, 1, 2, 0])).mean
+    assert torch.equal(draw_samples(vae, 4), expected)
+
+
+def test_card_has_the_numbers_the_recipe_and_the_licence(bundle_path: Path) -> None:
+    card = (bundle_path / "README.md").read_text()
+    evaluation = load_bundle(bundle_path).evaluation
+    for estimate in evaluation.estimates:
+        assert f"| {estimate.mean_nats:.2f} | {estimate.standard_error_nats:.2f} |" in card
+    assert "IWAE, K = 8 | 5 |" in card
+    assert "CC BY 4.0" in card
+    assert "[vae.encoder]" in card
+    assert "/v1/models/tiny\n" in card
+    assert f"| {evaluation.baselines[0].bits_per_dim:.4f} |" in card
+    assert "discretised mixture of 1 logistics over 17 levels" in card
+    assert f"{evaluation.rate_nats:.2f} nats (rate" in card
+
+
+def test_model_over_the_size_limit_is_refused_before_anything_is_written(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "MAX_BUNDLE_BYTES", 1000)
+    with pytest.raises(ConfigError, match="Train a smaller model"):
+        export_run(run_dir, repository=tmp_path / "models", settings=QUICK)
+    assert not (tmp_path / "models").exists()
+
+
+def test_enlarging_repeats_whole_pixels() -> None:
+    from training.data.summary import enlarge
+
+    images = np.arange(4, dtype=np.uint8).reshape(1, 1, 2, 2)
+    large = enlarge(images)
+    assert large.shape == (1, 1, 64, 64)
+    assert np.array_equal(large[:, :, ::32, ::32], images)
+    assert enlarge(np.zeros((1, 3, 100, 20), dtype=np.uint8)).shape == (1, 3, 100, 20)

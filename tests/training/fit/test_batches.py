@@ -1,0 +1,79 @@
+"""What a step makes of the cache."""
+
+import pytest
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from models.errors import ConfigError
+from training.fit.batches import Data, keep_some, load_data, observe
+from training.fit.objectives import UNLABELLED
+from training.recipes.file import RECIPES, load_recipe
+
+
+def test_binary_levels_are_unchanged_by_stochastic_binarisation():
+    changes = ["vae.likelihood={ kind = 'bernoulli' }", "image.levels=2"]
+    chosen = load_recipe(
+        RECIPES / "digits.toml", overrides=[*changes, "image.binarization=stochastic"]
+    )
+    levels = torch.randint(0, 2, (50, 1, 8, 8), dtype=torch.uint8)
+    assert torch.equal(observe(levels * 255, chosen, 0.0), levels.float())
+
+
+def data_of(labels: Tensor | None) -> Data:
+    cache = torch.arange(10, dtype=torch.uint8)[:, None, None, None].expand(-1, 1, 8, 8)
+    return Data(cache, labels, cache[:2].float(), None, sha256="")
+
+
+def test_a_batch_has_the_labels_of_its_images_where_there_are_any():
+    recipe = load_recipe(RECIPES / "digits.toml")
+    for labels in (None, torch.arange(10)):
+        batch = data_of(labels).batch(torch.tensor([7, 2]), recipe, progress=0.5)
+        assert batch.x[:, 0, 0, 0].tolist() == [7, 2]
+        assert batch.y is None if labels is None else batch.y.tolist() == [7, 2]
+        assert batch.labelled is None
+
+
+M2 = (
+    "vae.num_labels=10",
+    "vae.classifier={ kind = 'mlp' }",
+    "objective.kind=m2",
+    "dataset.labels_per_class=1",
+)
+
+
+def test_where_few_labels_are_known_as_many_images_that_have_one_come_along():
+    recipe = load_recipe(RECIPES / "digits.toml", overrides=M2)
+    labels = torch.full((10,), UNLABELLED)
+    labels[[3, 8]] = torch.tensor([5, 6])
+    batch = data_of(labels).batch(torch.tensor([7, 3, 2]), recipe, progress=0.5)
+    assert batch.x[:, 0, 0, 0].tolist() == [7, 3, 2]
+    assert batch.y.tolist() == [UNLABELLED, 5, UNLABELLED]
+    assert batch.labelled.labelled is None
+    assert len(batch.labelled.x) == 3
+    of = {3: 5, 8: 6}
+    assert [of[int(v)] for v in batch.labelled.x[:, 0, 0, 0]] == batch.labelled.y.tolist()
+
+
+def test_the_labels_that_are_kept_are_as_many_of_each_class_and_chosen_by_the_seed():
+    labels = torch.arange(40) % 4
+    kept = keep_some(labels, 3, seed=0)
+    known = kept != UNLABELLED
+    assert torch.equal(kept[known], labels[known])
+    assert kept[known].bincount().tolist() == [3, 3, 3, 3]
+    assert torch.equal(kept, keep_some(labels, 3, seed=0))
+    assert not torch.equal(kept, keep_some(labels, 3, seed=1))
+    with pytest.raises(ConfigError, match=r"received 10 of class 0 for .*= 11"):
+        keep_some(labels, 11, seed=0)
+
+
+def test_data_have_labels_for_a_model_that_takes_them_and_as_many():
+    console = Console(quiet=True)
+    plain = load_data(load_recipe(RECIPES / "digits.toml"), None, console)
+    assert (plain.labels, plain.validation_labels) == (None, None)
+    data = load_data(load_recipe(RECIPES / "digits.toml", overrides=M2), None, console)
+    assert data.labels[data.labels != UNLABELLED].bincount().tolist() == [1] * 10
+    assert len(data.validation_labels) == 300
+    few = load_recipe(RECIPES / "digits.toml", overrides=[*M2, "vae.num_labels=9"])
+    with pytest.raises(ConfigError, match=r"10 classes in digits for vae.num_labels = 9"):
+        load_data(few, None, console)

@@ -1,0 +1,224 @@
+"""The loop: it learns, and keeps what validates best. See test_resume.py for how it goes on."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+from safetensors.torch import load_file
+
+from models.distributions.discretized import DiscretizedLogistic
+from models.errors import ConfigError
+from models.vae.model import VAE
+from training.data.datasets import load
+from training.fit import batches
+from training.fit import train as loop
+from training.recipes.file import RECIPES, load_recipe
+from training.recipes.recipe import Recipe
+from training.runs.checkpoint import CHECKPOINT
+from training.runs.folder import BEST, LOG, RECIPE, STATE, RunError, read_log
+
+SMALL = [
+    "vae.encoder.hidden=[16]",
+    "vae.decoder.hidden=[16]",
+    "training.epochs=4",
+    "training.batch_size=128",
+    "training.validate_every_epochs=1",
+    "training.checkpoint_seconds=0.1",
+]
+
+
+def recipe(*overrides: str) -> Recipe:
+    return load_recipe(RECIPES / "digits.toml", overrides=[*SMALL, *overrides])
+
+
+def weights(run_dir: Path) -> dict[str, torch.Tensor]:
+    state = torch.load(run_dir / CHECKPOINT, weights_only=True)
+    return {**state["vae"], **{f"average.{k}": v for k, v in state["average"].items()}}
+
+
+def assert_same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run_dir = tmp_path_factory.mktemp("runs") / "whole"
+    loop.train(recipe(), run_dir=run_dir, device="cpu")
+    return run_dir
+
+
+def test_the_loss_falls_and_the_log_says_so(uninterrupted: Path):
+    lines = [json.loads(line) for line in (uninterrupted / LOG).read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2, 3, 4]
+    assert lines[-1]["validation_bound_nats"] > lines[0]["validation_bound_nats"] + 5
+    assert lines[-1]["train_elbo_nats"] == pytest.approx(
+        -lines[-1]["train_rate_nats"] - lines[-1]["train_distortion_nats"]
+    )
+    assert lines[-1]["step"] == 4 * (1197 // 128)
+
+
+def test_the_run_folder_holds_the_recipe_and_its_provenance(uninterrupted: Path):
+    state = json.loads((uninterrupted / STATE).read_text())
+    assert state["finished"]
+    assert state["seed"] == 1
+    assert len(state["dataset_sha256"]) == 64
+    assert load_recipe(uninterrupted / RECIPE) == recipe()
+
+
+def test_the_best_weights_are_the_averaged_ones_that_validated_best(uninterrupted: Path):
+    state = json.loads((uninterrupted / STATE).read_text())
+    vae = VAE(recipe().vae).eval()
+    vae.load_state_dict(load_file(uninterrupted / BEST))
+    dataset = load("digits")
+    data = batches.load_data(recipe(), None, Console(quiet=True), dataset=dataset)
+    bound_nats, error_nats = loop.validate(vae, data, recipe().objective)
+    assert bound_nats == pytest.approx(state["best_validation_bound_nats"], rel=1e-6)
+    assert error_nats == pytest.approx(state["best_validation_standard_error_nats"], rel=1e-6)
+
+
+def test_another_seed_ends_with_other_weights(uninterrupted: Path, tmp_path: Path):
+    loop.train(recipe("seed=2"), run_dir=tmp_path / "run", device="cpu")
+    first, second = weights(uninterrupted), weights(tmp_path / "run")
+    assert any(not torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_folder_with_a_run_is_neither_overwritten_nor_resumed_with_another_recipe(
+    uninterrupted: Path,
+):
+    with pytest.raises(ConfigError, match="--resume"):
+        loop.train(recipe(), run_dir=uninterrupted, device="cpu")
+    with pytest.raises(ConfigError, match="own recipe"):
+        loop.train(recipe("seed=2"), run_dir=uninterrupted, device="cpu", resume=True)
+
+
+def test_a_step_whose_gradient_is_not_finite_changes_nothing_and_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    clip, calls = loop.clip_gradient, 0
+
+    def poisoned(vae: VAE, largest_norm: float) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        if calls == 5:
+            next(vae.parameters()).grad.fill_(float("nan"))
+        return clip(vae, largest_norm)
+
+    monkeypatch.setattr(loop, "clip_gradient", poisoned)
+    done = loop.train(recipe("training.epochs=1"), run_dir=tmp_path / "run", device="cpu")
+    assert done.skipped_steps == 1
+    assert all(bool(t.isfinite().all()) for t in weights(tmp_path / "run").values())
+
+
+@pytest.fixture
+def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = load("digits")
+    train, validation = whole.train.take(np.arange(128)), whole.validation.take(np.arange(20))
+    few = replace(whole, train=train, validation=validation)
+    monkeypatch.setattr(batches, "load", lambda name, data_dir, console: few)
+
+
+@pytest.mark.usefixtures("few_digits")
+@pytest.mark.parametrize(
+    ("kind", "binarization", "likelihood"),
+    [
+        ("unit", "none", '{ kind = "normal", scale = "per_pixel" }'),
+        ("unit", "none", '{ kind = "continuous_bernoulli" }'),
+        ("integer", "stochastic", '{ kind = "bernoulli" }'),
+        ("integer", "threshold", '{ kind = "bernoulli" }'),
+        ("integer", "none", '{ kind = "discretized_normal", levels = 17 }'),
+    ],
+)
+@pytest.mark.parametrize("network", ['{ kind = "gated_mlp", hidden = [8] }', '{ kind = "conv" }'])
+def test_one_epoch_trains_every_likelihood_with_every_network(
+    kind: str, binarization: str, likelihood: str, network: str, tmp_path: Path
+):
+    levels = 17 if binarization == "none" else 2
+    if '"conv"' in network:
+        network = '{ kind = "conv", channels = [8], blocks = [1] }'
+    chosen = recipe(
+        f"vae.likelihood={likelihood}",
+        f"vae.encoder={network}",
+        f"vae.decoder={network}",
+        f"image.levels={levels}",
+        f"image.values={kind}",
+        f"image.binarization={binarization}",
+        "augmentation.probability=0.5",
+        "training.epochs=1",
+        "training.checkpoint_seconds=60",
+    )
+    done = loop.train(chosen, run_dir=tmp_path / "run", device="cpu")
+    assert done.skipped_steps == 0
+    assert torch.isfinite(torch.tensor(done.best_bound_nats))
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "64-true"])
+def test_other_precisions_train(precision: str, tmp_path: Path):
+    chosen = recipe(f"training.precision={precision}", "training.epochs=1")
+    assert loop.train(chosen, run_dir=tmp_path / "run", device="cpu").step == 9
+
+
+def test_mixed_precision_rounds_neither_data_nor_latents_nor_scores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    log_prob, seen = DiscretizedLogistic.log_prob, []
+
+    def watched(self: DiscretizedLogistic, value: torch.Tensor) -> torch.Tensor:
+        found = log_prob(self, value)
+        seen.append({value.dtype, self.loc.dtype, self.scale.dtype, found.dtype})
+        return found
+
+    monkeypatch.setattr(DiscretizedLogistic, "log_prob", watched)
+    chosen = recipe("training.precision=bf16-mixed", "training.epochs=1")
+    loop.train(chosen, run_dir=tmp_path / "run", device="cpu")
+    assert len(seen) > 9
+    assert all(dtypes == {torch.float32} for dtypes in seen)
+
+
+def test_a_run_starts_from_the_best_weights_of_a_finished_one(uninterrupted: Path):
+    chosen = recipe(
+        f"start={uninterrupted.name}",
+        "objective.kind=iwae",
+        "training.kl_warmup_epochs=0",
+        "training.epochs=1",
+        "optimizer.learning_rate=1e-6",
+    )
+    run_dir = uninterrupted.parent / "second"
+    done = loop.train(chosen, run_dir=run_dir, device="cpu")
+    before = json.loads((uninterrupted / STATE).read_text())
+    # One step of a tiny rate changes little, and five draws bound log p(x) tighter than one.
+    assert before["best_validation_bound_nats"] < done.best_bound_nats
+    assert done.best_bound_nats < before["best_validation_bound_nats"] + 10
+    assert done.seconds > before["seconds"]
+
+
+@pytest.mark.parametrize("change", ["vae.latent_shape=[3]", "start=nowhere"])
+def test_a_run_starts_from_a_finished_run_of_the_same_model_only(change: str, uninterrupted: Path):
+    chosen = recipe(f"start={uninterrupted.name}", change)
+    with pytest.raises(ConfigError, match="starts from"):
+        loop.train(chosen, run_dir=uninterrupted.parent / change, device="cpu")
+
+
+def test_many_gradients_in_a_row_that_are_not_finite_end_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def poisoned(vae: VAE, largest_norm: float) -> torch.Tensor:
+        return torch.tensor(float("nan"))
+
+    monkeypatch.setattr(loop, "clip_gradient", poisoned)
+    chosen = recipe("training.max_skipped_in_a_row=7")
+    with pytest.raises(RunError, match=r"received 7 in a row .* up to step 7.*learning_rate"):
+        loop.train(chosen, run_dir=tmp_path / "run", device="cpu")
+
+
+def test_the_log_has_the_gradients_norm_the_rate_and_memory(uninterrupted: Path):
+    for epoch, line in enumerate(read_log(uninterrupted)):
+        assert line["gradient_norm"] > 0
+        assert 0 < line["learning_rate"] <= recipe().optimizer.learning_rate
+        assert 50 * 2**20 < line["peak_memory_bytes"] < 2**40
+        assert line["train_kl_weight"] == pytest.approx((epoch + 4 / 9) / 20)  # the mean of 9 steps
+        assert line["validation_standard_error_nats"] > 0

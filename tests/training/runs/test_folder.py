@@ -1,0 +1,65 @@
+"""A run's folder: files are whole or not there, and the log goes on where the run does."""
+
+import json
+import math
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from training.runs import folder as run
+from training.runs.folder import LOG, RunError, append_line, hardware, read_log, replace, trim_log
+
+
+def test_a_line_that_finds_no_room_leaves_the_file_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    append_line(tmp_path / LOG, {"step": 1})
+    monkeypatch.setattr(run.os, "fsync", full)
+    with pytest.raises(RunError, match=r"log.jsonl: No space left on device.*--resume"):
+        append_line(tmp_path / LOG, {"step": 2})
+    assert read_log(tmp_path) == [{"step": 1}]
+    with pytest.raises(RunError, match="make room"):
+        replace(tmp_path / LOG, b"new")
+    assert read_log(tmp_path) == [{"step": 1}]
+    assert os.listdir(tmp_path) == [LOG]
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_that_says_so(tmp_path: Path):
+    with pytest.raises(RunError, match="No such file or directory"):
+        replace(tmp_path / "lost" / "file", b"")
+
+
+def test_numbers_that_are_not_finite_become_null(tmp_path: Path):
+    append_line(tmp_path / LOG, {"step": 1, "bound": -math.inf, "rate": math.nan, "lr": 0.5})
+    assert json.loads((tmp_path / LOG).read_text()) == {
+        "step": 1,
+        "bound": None,
+        "rate": None,
+        "lr": 0.5,
+    }
+
+
+def test_the_log_is_cut_back_to_a_step_and_to_whole_lines(tmp_path: Path):
+    for step in (10, 20, 30):
+        append_line(tmp_path / LOG, {"step": step})
+    with (tmp_path / LOG).open("a") as log:
+        log.write('{"step": 1')
+    assert [line["step"] for line in read_log(tmp_path)] == [10, 20, 30]
+    trim_log(tmp_path, step=20)
+    assert (tmp_path / LOG).read_text() == '{"step": 10}\n{"step": 20}\n'
+
+
+def test_the_old_content_is_kept_where_asked(tmp_path: Path):
+    path, before = tmp_path / "new", tmp_path / "old"
+    for content in (b"1", b"2", b"3"):
+        replace(path, content, keep=before)
+    assert (path.read_bytes(), before.read_bytes()) == (b"3", b"2")
+
+
+def test_the_hardware_is_named():
+    assert "CPU thread" in hardware(torch.device("cpu"))

@@ -1,0 +1,278 @@
+"""The data sets known by name: their files, where these come from, and what must be in them.
+
+A new set is one function in `splits.py` that reads it and one entry in `DATASETS`, at the end.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pooch
+
+from training.data.formats import DatasetError
+from training.data.readers import (
+    IDX_FILES,
+    Splits,
+    split_bccd,
+    split_cifar10,
+    split_cifar10_sample,
+    split_digits,
+    split_frey_faces,
+    split_idx,
+    split_medmnist,
+    split_omniglot,
+    split_static_amat,
+    split_static_npz,
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Files that together hold a data set, in a folder or beside each other."""
+
+    folder: str
+    files: tuple[str, ...]
+    """Names without `.gz`: each may be gzipped or not."""
+    read: Callable[[Sequence[Path]], Splits]
+    url: str = ""
+    """Where `<url><file>.gz` can be downloaded from; empty when no lasting place is known."""
+    md5: tuple[str, ...] = ()
+    """Published digests of the downloads, one per file."""
+
+    def find(self, data_dir: Path) -> list[Path] | None:
+        """The files' paths, or None when one is missing."""
+        for folder in (data_dir / self.folder, data_dir):
+            found = [_plain_or_gzipped(folder / name) for name in self.files]
+            paths = [path for path in found if path is not None]
+            if len(paths) == len(self.files):
+                return paths
+        return None
+
+    def download(self, data_dir: Path) -> list[Path]:
+        """Fetch every file into the source's folder, and check its published digest."""
+        try:
+            return [
+                Path(
+                    pooch.retrieve(
+                        f"{self.url}{name}.gz",
+                        known_hash=f"md5:{md5}",
+                        fname=f"{name}.gz",
+                        path=data_dir / self.folder,
+                    )
+                )
+                for name, md5 in zip(self.files, self.md5, strict=True)
+            ]
+        except (OSError, ValueError) as error:
+            raise DatasetError(
+                f"A download gives the published content; received from {self.url}: {error}. Put "
+                f"{', '.join(self.files)} into {data_dir / self.folder} by hand."
+            ) from error
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of a data set without reading it, and the sources it can be read from."""
+
+    about: str
+    licence: str
+    image_shape: tuple[int, int, int]
+    counts: tuple[int, int, int]
+    """Images in train, validation and test."""
+    levels: int
+    sources: tuple[Source, ...]
+    """Any one of them will do; a source without files needs nothing on disk."""
+    sha256: str | None = None
+    """Of `Dataset.sha256`: the same from every source."""
+    class_names: tuple[str, ...] = ()
+
+    def find(self, data_dir: Path) -> tuple[Source, list[Path]] | None:
+        """The first source that is complete, with its paths."""
+        for source in self.sources:
+            paths = source.find(data_dir)
+            if paths is not None:
+                return source, paths
+        return None
+
+
+def _plain_or_gzipped(path: Path) -> Path | None:
+    candidates = (path, path.with_name(f"{path.name}.gz"))
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+_DIGIT_NAMES = tuple("0123456789")
+_CIFAR_NAMES = tuple(
+    ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+)
+
+DATASETS: dict[str, Entry] = {
+    "digits": Entry(
+        about="handwritten digits of the UCI repository, part of scikit-learn",
+        licence="CC BY 4.0",
+        image_shape=(1, 8, 8),
+        counts=(1_197, 300, 300),
+        levels=17,
+        sha256="d522fc1a067b55ad4efa73a86136c7f6a9c2899993f36f7a41a2e61e74b95631",
+        sources=(Source("", (), split_digits),),
+        class_names=_DIGIT_NAMES,
+    ),
+    "mnist-static": Entry(
+        about="handwritten digits, the fixed binarisation of Larochelle and Murray (2011)",
+        licence="none stated",
+        image_shape=(1, 28, 28),
+        counts=(50_000, 10_000, 10_000),
+        levels=2,
+        sha256="d02ebecf4feece8eba9f2606c233a3e9ebacf0f4dffd760c05df8f7c7f6df89e",
+        sources=(
+            Source("static_binarized_mnist", ("binarized_mnist.npz",), split_static_npz),
+            Source(
+                "static_binarized_mnist",
+                tuple(f"binarized_mnist_{split}.amat" for split in ("train", "valid", "test")),
+                split_static_amat,
+            ),
+        ),
+    ),
+    "mnist": Entry(
+        about="handwritten digits, grey (LeCun et al. 1998)",
+        licence="none stated",
+        image_shape=(1, 28, 28),
+        counts=(55_000, 5_000, 10_000),
+        levels=256,
+        sha256="f4034bead488e20f3e921340d4436a956facf939ab5a22d311c16da7525c08d3",
+        sources=(
+            Source(
+                "mnist",
+                IDX_FILES,
+                split_idx,
+                url="https://ossci-datasets.s3.amazonaws.com/mnist/",
+                md5=(
+                    "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+                    "d53e105ee54ea40749a09fcbcd1e9432",
+                    "9fb629c4189551a2d022fa330f9573f3",
+                    "ec29112dd5afa0611ce80d1b7f02629c",
+                ),
+            ),
+        ),
+        class_names=_DIGIT_NAMES,
+    ),
+    "fashion-mnist": Entry(
+        about="photographs of clothes, grey (Xiao et al. 2017, arXiv:1708.07747)",
+        licence="MIT",
+        image_shape=(1, 28, 28),
+        counts=(55_000, 5_000, 10_000),
+        levels=256,
+        sha256="2ce4547834779f1d7858a494935740219223f39d592ad4ee33cd0847438e697d",
+        sources=(
+            Source(
+                "fashion_mnist",
+                IDX_FILES,
+                split_idx,
+                url="http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+                md5=(
+                    "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+                    "25c81989df183df01b3e8a0aad5dffbe",
+                    "bef4ecab320f06d8554ea6380940ec79",
+                    "bb300cfdad3c16e7a12a480ee83cd310",
+                ),
+            ),
+        ),
+        class_names=(
+            "T-shirt/top",
+            "Trouser",
+            "Pullover",
+            "Dress",
+            "Coat",
+            "Sandal",
+            "Shirt",
+            "Sneaker",
+            "Bag",
+            "Ankle boot",
+        ),
+    ),
+    "kmnist": Entry(
+        about="cursive Japanese characters, grey (Clanuwat et al. 2018, arXiv:1812.01718)",
+        licence="CC BY-SA 4.0",
+        image_shape=(1, 28, 28),
+        counts=(55_000, 5_000, 10_000),
+        levels=256,
+        sources=(
+            Source(
+                "kmnist",
+                IDX_FILES,
+                split_idx,
+                url="http://codh.rois.ac.jp/kmnist/dataset/kmnist/",
+                md5=(
+                    "bdb82020997e1d708af4cf47b453dcf7",
+                    "e144d726b3acfaa3e44228e80efcd344",
+                    "5c965bf0a639b31b8f53240b1b52f4d7",
+                    "7320c461ea6c1c855c0b718fb2a4b134",
+                ),
+            ),
+        ),
+        class_names=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
+    ),
+    "omniglot": Entry(
+        about="part of the characters of 30 alphabets, white on black (Lake et al. 2015)",
+        licence="MIT",
+        image_shape=(1, 32, 32),
+        counts=(13_099, 1_433, 1_461),
+        levels=256,
+        sha256="5151bae786130329d171e8fb366071fb3906e4e794295abf3414421a1a7dd273",
+        sources=(Source("omniglot", ("omniglot_background_32x32_15993.npz",), split_omniglot),),
+    ),
+    "cifar10": Entry(
+        about="small photographs of ten kinds of things (Krizhevsky 2009)",
+        licence="none stated",
+        image_shape=(3, 32, 32),
+        counts=(45_000, 5_000, 10_000),
+        levels=256,
+        sources=(
+            Source(
+                "cifar10",
+                ("cifar-10-binary.tar",),
+                split_cifar10,
+                url="https://www.cs.toronto.edu/~kriz/",
+                md5=("c32a1d4ab5d03f1284b67883e8d87530",),
+            ),
+        ),
+        class_names=_CIFAR_NAMES,
+    ),
+    "cifar10-5000": Entry(
+        about="the first 4,000 training and 1,000 test images of CIFAR-10, lossless",
+        licence="none stated",
+        image_shape=(3, 32, 32),
+        counts=(3_500, 500, 1_000),
+        levels=256,
+        sha256="a8ddd33aeda5a3766e6216dcdbffe2e90503db31eeb0bd7d2942fb5da40364dd",
+        sources=(Source("cifar10", ("cifar10_lossless_5000.npz",), split_cifar10_sample),),
+        class_names=_CIFAR_NAMES,
+    ),
+    "bccd": Entry(
+        about="blood cells cropped from the photographs of BCCD, colour",
+        licence="MIT",
+        image_shape=(3, 32, 32),
+        counts=(2_804, 1_137, 945),
+        levels=256,
+        sha256="cb8d07c7a3dbc1a9c5261bd49f45641191a34a35a784fdb80fd3b5b11b86812b",
+        sources=(Source("bccd", ("bccd_cells_32x32.npz",), split_bccd),),
+        class_names=("red", "white", "platelet"),
+    ),
+    "frey-faces": Entry(
+        about="one face in the frames of a video, grey (Roweis and Saul 2000)",
+        licence="none stated",
+        image_shape=(1, 28, 20),
+        counts=(1_565, 200, 200),
+        levels=256,
+        sha256="25e7ee5dafc36653fdf076358e66e03113470ba83b53b888d5c9679f8b43670d",
+        sources=(Source("frey_faces", ("frey_faces.npz",), split_frey_faces),),
+    ),
+    "pneumoniamnist": Entry(
+        about="chest X-rays of children, grey (Yang et al. 2023, MedMNIST v2)",
+        licence="CC BY 4.0",
+        image_shape=(1, 28, 28),
+        counts=(4_708, 524, 624),
+        levels=256,
+        sha256="9ddf8d9e2c7a94f4833b3bf9a9edf35d73551de0091c32849380f825ebf7ee0d",
+        sources=(Source("pneumoniamnist", ("pneumoniamnist.npz",), split_medmnist),),
+        class_names=("normal", "pneumonia"),
+    ),
+}

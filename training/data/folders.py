@@ -1,0 +1,221 @@
+"""A folder of pictures as a data set: which files, which classes, which splits.
+
+    <folder>/*.png                        no labels, split by the pixels' digests (`division.py`)
+    <folder>/<class>/**/*.png             labels: the subfolders' names, in sorted order
+    <folder>/train/..., val/..., test/... the splits as given, either form within each; what is
+                                          missing of val (valid, validation) and test is split from
+                                          train
+
+Folders around all of it count for nothing. Labels exist when every picture is in the subfolder of
+one of at least two classes. Where the splits are given, pictures outside them are left out.
+
+Files that cannot be read are listed with the reason and left out: hidden ones, other formats,
+damaged pictures, those of more than 89 million pixels (all that `models.decoding` refuses). A link
+to a file is read as that file; a link to a folder is not followed, since it may lead in circles.
+"""
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Shaped, UInt16
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Column, Table
+
+from models.errors import InputError
+from models.images.decoding import MAX_PIXELS, Pixels, decode
+from models.images.reading import read_levels
+from models.images.spec import ImageSpec
+from training.data.formats import DatasetError
+from training.data.split import FILE_OPTIONS, FileSplit, PictureFile, Skipped, in_threads
+from training.data.splitting import PARTS
+
+_MAX_BYTES = 2**29
+_MAX_COUNTED = 2**14
+_ANY = ImageSpec(channels=1, height=1, width=1)
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Folder:
+    """What was found in a folder."""
+
+    parts: Mapping[str, FileSplit]
+    """The given splits, or all as "train"; in the order of the digests."""
+    class_names: tuple[str, ...]
+    skipped: tuple[Skipped, ...]
+
+
+def read_folder(root: Path, *, console: Console | None = None) -> Folder:
+    """Find and decode every picture once, keeping what was found in it but not its pixels.
+
+    Raises:
+        DatasetError: It holds no picture that can be read.
+    """
+    paths, skipped = _walk(root)
+    found = in_threads(_inspect, paths, words="looking at pictures", console=console)
+    files = []
+    for path, result in zip(paths, found, strict=True):
+        if isinstance(result, PictureFile):
+            files.append(result)
+        else:
+            skipped.append(_skipped(path, root, result))
+    if not files:
+        reasons = "; ".join(f"{one.path}: {one.reason}" for one in skipped[:3])
+        raise DatasetError(
+            f"A data set's folder holds pictures that can be read; received {len(skipped)} other "
+            f"files in {root}{f' ({reasons})' if reasons else ''}. Put pictures there, or name "
+            "another folder."
+        )
+    parts, class_names, outside = _arrange(sorted(files, key=lambda file: (file.digest, file.path)))
+    skipped += [_skipped(path, root, "outside train, val and test") for path in outside]
+    return Folder(parts, class_names, tuple(sorted(skipped, key=lambda one: one.path)))
+
+
+def skipped_table(skipped: tuple[Skipped, ...]) -> Table:
+    """The first twenty files that were left out, and why."""
+    more = f", the first {_SHOWN}" if len(skipped) > _SHOWN else ""
+    title = f"Left out: {len(skipped):,} of the folder's files{more}"
+    table = Table(
+        Column("file", overflow="fold"), "reason", box=box.SIMPLE, title=title, title_justify="left"
+    )
+    for one in skipped[:_SHOWN]:
+        table.add_row(escape(one.path), escape(one.reason))
+    return table
+
+
+def _walk(root: Path) -> tuple[list[Path], list[Skipped]]:
+    """Every file that may be a picture, sorted, and what was passed by."""
+    paths, skipped = [], []
+
+    def unreadable(error: OSError) -> None:
+        skipped.append(_skipped(Path(error.filename), root, f"{error.strerror}"))
+
+    for place, folders, files in os.walk(root, onerror=unreadable):
+        here = Path(place)
+        for name in sorted(folders):
+            if reason := _passed_by(here / name):
+                folders.remove(name)
+                skipped.append(_skipped(here / name, root, f"{reason} folder"))
+        folders.sort()
+        for name in sorted(files):
+            if name.startswith("."):
+                skipped.append(_skipped(here / name, root, "hidden file"))
+            else:
+                paths.append(here / name)
+    return paths, skipped
+
+
+def _passed_by(folder: Path) -> str:
+    if folder.name.startswith(".") or folder.name == "__MACOSX":
+        return "hidden"
+    return "linked" if folder.is_symlink() else ""
+
+
+def _skipped(path: Path, root: Path, reason: str) -> Skipped:
+    return Skipped(printable(os.path.relpath(path, root)), reason)
+
+
+def printable(name: str) -> str:
+    """A file's name, whose bytes need not be text, with a mark for those that are not."""
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
+# One file
+
+
+def _inspect(path: Path) -> PictureFile | str:
+    """What is in a picture file, or why it is left out."""
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            return "not a regular file"
+        if found.st_size > _MAX_BYTES:
+            return f"larger than {_MAX_BYTES:,} bytes"
+        return _describe(path, path.read_bytes())
+    except FileNotFoundError:
+        return "a link to nothing"
+    except OSError as error:
+        return f"{error.strerror}"
+    except MemoryError:
+        return "more memory than there is"
+    except InputError as error:
+        return str(error)
+
+
+def _describe(path: Path, data: bytes) -> PictureFile:
+    pixels = _decoded(data, background=0)
+    values, is_clear = pixels.values, any(step.startswith("alpha") for step in pixels.steps)
+    if pixels.maximum == 1:
+        read_levels(data, _ANY, options=FILE_OPTIONS)  # refuses floats outside 0..1
+    has_colour = len(values) == 3 and bool((values != values[:1]).any())
+    digest = sha256(repr((values.shape[1:], values.dtype.str, has_colour)).encode())
+    # What is equal on black and on white is equal on every background.
+    for one in (pixels, _decoded(data, background=255)) if is_clear else (pixels,):
+        digest.update(np.ascontiguousarray(one.values if has_colour else one.values[:1]).data)
+    return PictureFile(
+        path=path,
+        digest=digest.digest(),
+        size=(values.shape[1], values.shape[2]),
+        mode=_mode(pixels, is_clear=is_clear),
+        has_colour=has_colour,
+        histogram=_histogram(values, pixels.maximum),
+    )
+
+
+def _decoded(data: bytes, *, background: int) -> Pixels:
+    return decode(data, background=background, max_pixels=MAX_PIXELS, media_type=None)
+
+
+def _mode(pixels: Pixels, *, is_clear: bool) -> str:
+    channels = "RGB" if len(pixels.values) == 3 else "grey"
+    depth = {255: "8 bits", 65535: "16 bits", 1: "floats"}[pixels.maximum]
+    return f"{channels}, {depth}{', transparent' if is_clear else ''}"
+
+
+def _histogram(
+    values: Shaped[np.ndarray, "channel height width"], white: int
+) -> UInt16[np.ndarray, "256"]:
+    """Of at most 16,384 values, so that a thousand files take half a megabyte."""
+    step = -(-values.size // _MAX_COUNTED) | 1  # odd: not always the same columns
+    some = values.reshape(-1)[::step]
+    if white != 255:
+        some = np.rint(some * (255 / white)).astype(np.uint8)
+    return np.bincount(some, minlength=256).astype(np.uint16)
+
+
+# All files
+
+
+def _arrange(
+    files: list[PictureFile],
+) -> tuple[dict[str, FileSplit], tuple[str, ...], list[Path]]:
+    """Splits, names of classes, and the files outside the splits."""
+    base = os.path.commonpath([file.path.parent for file in files])
+    folders = [file.path.relative_to(base).parts[:-1] for file in files]
+    parts = [PARTS.get(names[0].lower(), "") if names else "" for names in folders]
+    if {"train"} < set(parts) - {""}:
+        folders = [names[1:] for names in folders]
+    else:
+        parts = ["train"] * len(files)
+    classes = [names[0] if names else "" for names in folders]
+    kept = [position for position, part in enumerate(parts) if part]
+    class_names = sorted({classes[position] for position in kept})
+    if "" in class_names or len(class_names) == 1:
+        class_names = []
+    label_of = {name: label for label, name in enumerate(class_names)}
+    splits = {}
+    for part in {parts[position] for position in kept}:
+        chosen = [position for position in kept if parts[position] == part]
+        labels = np.array([label_of.get(classes[one], -1) for one in chosen], dtype=np.int64)
+        splits[part] = FileSplit(
+            tuple(files[position] for position in chosen), labels if class_names else None
+        )
+    outside = [file.path for file, part in zip(files, parts, strict=True) if not part]
+    return splits, tuple(map(printable, class_names)), outside

@@ -1,0 +1,115 @@
+"""Grids of pictures for people to look at, and what a data set holds in numbers.
+
+It decides nothing: no split, no recipe, no score.
+"""
+
+from typing import Literal
+
+import numpy as np
+from jaxtyping import UInt8
+from rich import box
+from rich.table import Column, Table
+from torch import Tensor
+
+from models.images.reading import grid, to_png, to_uint8, to_unit
+from models.images.spec import ImageSpec
+from training.data.datasets import Dataset
+from training.evaluation.evaluate import choose_subset
+
+COLUMNS = 8
+_NUM_SHOWN = 64
+_PICTURE_SIDE = 64
+
+
+def picture_of(x: Tensor, spec: ImageSpec) -> bytes:
+    """A PNG grid of observations in eight columns, small images enlarged by whole pixels."""
+    return to_png(grid(enlarge(to_uint8(to_unit(x, spec))), COLUMNS))
+
+
+def picture_of_dataset(dataset: Dataset) -> bytes:
+    """A PNG grid of 64 random training images, always the same ones.
+
+    Images of different sizes are fitted into squares of 64 pixels on grey.
+    """
+    facts = dataset.facts
+    chosen = choose_subset(facts.count, _NUM_SHOWN, seed=0).numpy()
+    channels: Literal[1, 3] = 3 if facts.num_colour else 1
+    (height, width), *others = facts.sizes
+    if others or max(height, width) > _PICTURE_SIDE:
+        spec = ImageSpec(
+            channels=channels,
+            height=_PICTURE_SIDE,
+            width=_PICTURE_SIDE,
+            fit="pad",
+            background=128,
+        )
+    else:
+        spec = ImageSpec(channels=channels, height=height, width=width)
+    return to_png(grid(enlarge(dataset.train.take(chosen).read_levels(spec)), COLUMNS))
+
+
+def enlarge(
+    images: UInt8[np.ndarray, "batch channel height width"],
+) -> UInt8[np.ndarray, "batch channel larger_height larger_width"]:
+    """Repeat pixels until the longer side is near 64."""
+    factor = max(1, _PICTURE_SIDE // max(images.shape[2:]))
+    return images.repeat(factor, axis=2).repeat(factor, axis=3)
+
+
+def statistics(dataset: Dataset) -> Table:
+    """Counts, repeats, grey levels and number of classes of each split."""
+    names = ("images", "distinct", "lowest", "highest", "mean", "sd", "classes")
+    table = Table("split", *(Column(name, justify="right") for name in names), box=box.SIMPLE)
+    for name, split in dataset.splits.items():
+        counts = split.facts.histogram
+        used = np.flatnonzero(counts)
+        mean = np.average(used, weights=counts[used])
+        table.add_row(
+            name,
+            f"{len(split):,}",
+            f"{len(set(split.digests)):,}",
+            str(used[0]),
+            str(used[-1]),
+            f"{mean:.2f}",
+            f"{np.sqrt(np.average((used - mean) ** 2, weights=counts[used])):.2f}",
+            "-" if split.labels is None else str(len(np.unique(split.labels))),
+        )
+    return table
+
+
+def class_counts(dataset: Dataset) -> str:
+    """How many training images each named class has, in words; empty without names."""
+    if dataset.train.labels is None or not dataset.class_names:
+        return ""
+    counts = np.bincount(dataset.train.labels, minlength=len(dataset.class_names))
+    named = zip(dataset.class_names, counts, strict=True)
+    said = ", ".join(f"{name} {count:,}" for name, count in named)
+    return f"Training images by class: {said}"
+
+
+def native_forms(dataset: Dataset) -> str:
+    """Sizes (width x height) and modes of all images, the most frequent first."""
+    facts = dataset.train.facts + dataset.validation.facts + dataset.test.facts
+    sizes = [f"{width}x{height} {count:,}" for (height, width), count in facts.sizes.most_common(5)]
+    if len(facts.sizes) > len(sizes):
+        sides = [sorted(side) for side in zip(*facts.sizes, strict=True)]
+        (low, *_, high), (left, *_, right) = sides
+        sizes.append(
+            f"{len(facts.sizes):,} sizes from {left} to {right} wide, {low} to {high} high"
+        )
+    modes = [f"{mode} {count:,}" for mode, count in facts.modes.most_common()]
+    return f"Sizes: {'; '.join(sizes)}\nModes: {'; '.join(modes)}"
+
+
+def shared_images(dataset: Dataset) -> str:
+    """How many held-out images the training split holds too; empty when none."""
+    train = set(dataset.train.digests)
+    counts = {
+        name: sum(digest in train for digest in split.digests)
+        for name, split in dataset.splits.items()
+        if name != "train"
+    }
+    if not any(counts.values()):
+        return ""
+    said = " and ".join(f"{count:,} of the {name} split" for name, count in counts.items())
+    return f"Exact copies of training images: {said}. Scores on them flatter the model."

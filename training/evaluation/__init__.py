@@ -1,0 +1,1 @@
+"""Numbers of a trained model on held-out data."""

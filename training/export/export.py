@@ -1,0 +1,134 @@
+"""From a run to a bundle: weights, evaluation, pictures and a model card that a stranger can read.
+
+It trains nothing and computes no number of the card itself (`evaluate.py`); `models.bundle` writes.
+"""
+
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from models.bundle.loading import save_bundle
+from models.bundle.repository import Repository
+from models.bundle.schema import BundleConfig, Evaluation
+from models.errors import ConfigError
+from models.estimators.elbo import CHUNK_ROWS, run_steps
+from models.estimators.labels import guess_steps
+from models.noise import BatchNoise
+from models.vae.model import VAE
+from training.data.summary import COLUMNS, picture_of
+from training.evaluation.evaluate import EvaluationSettings, choose_subset
+from training.evaluation.trained import load_run, load_test_images
+from training.export.card import write_card
+
+MAX_BUNDLE_BYTES = 8 * 2**20
+"""Bundles are kept in the repository's history."""
+PICTURE_SEED = 0
+_NUM_SAMPLES = 64
+_NUM_RECONSTRUCTIONS = 32
+
+
+def export_run(
+    run_dir: Path,
+    *,
+    repository: Path,
+    name: str | None = None,
+    version: int | None = None,
+    data_dir: Path | None = None,
+    settings: EvaluationSettings | None = None,
+    device: str | torch.device = "cpu",
+    console: Console | None = None,
+) -> Path:
+    """Write a run's best weights as a bundle, evaluating them first unless that is done.
+
+    Args:
+        run_dir: What training left.
+        repository: Folder of `<model>/<version>` folders.
+        name: The model's; the recipe's by default.
+        version: The next free one by default.
+        data_dir: Where the data sets are.
+        settings: Of the evaluation; the published ones by default.
+        device: Where to evaluate.
+        console: Where to show progress; nowhere by default.
+
+    Returns:
+        The bundle's folder.
+
+    Raises:
+        ConfigError: The run is incomplete, its data have changed, the version exists, or the
+            bundle is too large.
+    """
+    run = load_run(run_dir)
+    name = name or run.recipe.name
+    version = version or Repository(repository).next_version(name)
+    target = repository / name / str(version)
+    if target.exists():
+        raise ConfigError(
+            f"A released bundle is never overwritten; {target} exists. Take --version next."
+        )
+    settings = settings or EvaluationSettings()
+    evaluation = run.stored_evaluation(settings) or run.evaluate(
+        settings=settings, data_dir=data_dir, device=device, console=console
+    )
+    dataset, x = load_test_images(run.provenance(), run.recipe.image, data_dir=data_dir)
+    config = BundleConfig(
+        name=name,
+        version=version,
+        vae=run.recipe.vae,
+        image=run.recipe.image,
+        labels=dataset.class_names,
+        provenance=run.provenance(),
+    )
+    vae = run.vae.cpu()  # where the evaluation left it, it may be elsewhere
+    pictures = {"reconstructions.png": picture_of(reconstruct_some(vae, x), config.image)}
+    if vae.has_density:
+        pictures["samples.png"] = picture_of(draw_samples(vae, _NUM_SAMPLES), config.image)
+    _check_size(vae, evaluation, pictures)
+    save_bundle(
+        target,
+        vae=vae,
+        config=config,
+        evaluation=evaluation,
+        card=write_card(config, evaluation, dataset, vae),
+        pictures=pictures,
+        parity_inputs=x[torch.arange(8) % len(x)],  # of a small test split, some again
+    )
+    return target
+
+
+@torch.no_grad()
+def draw_samples(vae: VAE, count: int, *, seed: int = PICTURE_SEED) -> Tensor:
+    """Means of p(x|z) at draws z ~ p(z): what the service gives for the same seed.
+
+    A model with labels draws the labels in turn.
+    """
+    y = torch.arange(count) % vae.num_labels if vae.num_labels else None
+    prior = vae.prior(y)
+    noise = BatchNoise(seed, count, "prior").draw_for(prior, 1)[0]
+    return vae.likelihood(prior.from_noise(noise), y).mean
+
+
+@torch.no_grad()
+def reconstruct_some(vae: VAE, x: Tensor) -> Tensor:
+    """A row of random test images, a row of reconstructions (means at the means), and so on.
+
+    A model with labels takes the one that it finds most probable.
+    """
+    chosen = x[choose_subset(len(x), _NUM_RECONSTRUCTIONS, seed=PICTURE_SEED)]
+    y = None
+    if vae.num_labels:
+        y = run_steps(guess_steps(vae, chosen, chunk_rows=CHUNK_ROWS)).argmax(-1)
+    means = vae.likelihood(vae.posterior(chosen, y).mean, y).mean
+    rows = zip(chosen.split(COLUMNS), means.split(COLUMNS), strict=True)
+    return torch.cat([row for pair in rows for row in pair])
+
+
+def _check_size(vae: VAE, evaluation: Evaluation, pictures: dict[str, bytes]) -> None:
+    weights = sum(tensor.numel() * 4 for tensor in vae.state_dict().values())
+    size = weights + len(evaluation.model_dump_json(indent=2)) + sum(map(len, pictures.values()))
+    if size > MAX_BUNDLE_BYTES:
+        raise ConfigError(
+            f"A bundle has at most {MAX_BUNDLE_BYTES / 2**20:g} MiB; received {size / 2**20:.1f} "
+            f"MiB, {weights / 2**20:.1f} of them weights. Train a smaller model."
+        )

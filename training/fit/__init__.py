@@ -1,0 +1,1 @@
+"""Training itself: the loop, its objectives and its optimizer."""

@@ -1,0 +1,327 @@
+"""What training maximises; a new objective is one class here. Evaluation uses `models.bounds`.
+
+    elbo            E_q[log p(x|z)] - b KL(q(z|x) || p(z)), the KL perhaps with free bits
+    capacity        E_q[log p(x|z)] - g |KL - C(t)|
+    iwae            log (1/K) sum_k p(x, z_k) / q(z_k|x), with one of three gradients
+    score_function  the ELBO, by the gradient that needs no path through z
+    m2              the bounds of labelled and unlabelled data, and a classification term
+    autoencoder     -|x - picture(z(x))|^2
+
+Nats per datum, batch means. The loop trains on -objective; q, p and their KL are `models`'.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.distributions.normals import DiagonalNormal, kl_terms
+from models.estimators.elbo import has_analytic_kl, iwae_bound, kl_divergence, log_ratios
+from models.vae.model import VAE, Posterior, Prior
+from training.recipes.objective import (
+    AutoencoderConfig,
+    CapacityConfig,
+    ELBOConfig,
+    IWAEConfig,
+    M2Config,
+    ObjectiveConfig,
+    ScoreFunctionConfig,
+)
+
+C = TypeVar("C", bound=Any)
+Noise = Float[Tensor, "sample batch ..."]
+UNLABELLED = -1
+
+
+class Batch(NamedTuple):
+    """What a step learns from."""
+
+    x: Float[Tensor, "batch channel height width"]
+    """Observations in the likelihood's support."""
+    y: Int64[Tensor, " batch"] | None = None
+    """Labels, `UNLABELLED` where one is not known; None for a model without labels."""
+    labelled: "Batch | None" = None
+    """More images, all with labels, where labels are few: what a classifier learns from."""
+
+
+class At(NamedTuple):
+    """Where in its run a step is: what every annealing is a function of."""
+
+    step: int
+    """From 0."""
+    epoch: float
+    """Epochs done, with the fraction of this one."""
+    progress: float
+    """Part of the run that is done, from 0 to below 1."""
+
+
+class Terms(NamedTuple):
+    """The minimised scalar, and what the log shows of the step; batch means."""
+
+    loss: Tensor
+    scalars: Mapping[str, Tensor | float]
+    """By their names in the log; nats, unless the name says otherwise."""
+
+
+class Objective(nn.Module, ABC, Generic[C]):
+    """What a step minimises, as a function of a batch, its noise and where in the run it is."""
+
+    def __init__(self, vae: VAE, config: C, *, annealing: "Annealing | None" = None) -> None:
+        """Train this model's parameters; an objective without a KL term anneals none."""
+        super().__init__()
+        self.vae, self.config, self.annealing = vae, config, annealing or Annealing()
+
+    @abstractmethod
+    def forward(self, batch: Batch, noise: Noise, at: At) -> Terms:
+        """The objective of a batch.
+
+        Args:
+            batch: Observations, and labels where the model has them.
+            noise: What the posterior's `from_noise` takes, (sample, batch, ...).
+            at: Where in the run the step is.
+        """
+
+
+@dataclass(frozen=True)
+class Annealing:
+    """The KL's weight: linear from 0 to 1 over a warm-up, then 1; perhaps again in each cycle.
+
+    Source: Bowman et al. 2016, arXiv:1511.06349, section 3.1; cycles: Fu et al. 2019,
+        arXiv:1903.10145.
+    """
+
+    warmup_epochs: float = 0.0
+    cycle_epochs: float = float("inf")
+    """The warm-up begins anew after so many."""
+
+    def weight(self, epoch: float) -> float:
+        """At an epoch and its fraction."""
+        within = epoch % self.cycle_epochs
+        return min(1.0, within / self.warmup_epochs) if self.warmup_epochs > 0 else 1.0
+
+
+def elbo_terms(loss: Tensor, log_likelihood: Tensor, kl: Tensor, **more: Tensor | float) -> Terms:
+    """A loss beside the parts of the unmodified ELBO at the same draws."""
+    scalars = {
+        "elbo_nats": log_likelihood - kl,
+        "rate_nats": kl,
+        "distortion_nats": -log_likelihood,
+    }
+    return Terms(loss, {**scalars, **more})
+
+
+def kl_groups(q: Posterior, p: Prior, z: Tensor, *, sampled: bool) -> Float[Tensor, " group"]:
+    """Batch means of the KL of each part that has one of its own, nats; their sum is the KL.
+
+    Parts are latent dimensions where the KL is analytic and q and p factorise, the groups of a
+    hierarchy, or the whole latent.
+    """
+    if sampled or not has_analytic_kl(q, p):
+        return log_ratios(q, p, z).mean((0, 1))
+    if isinstance(q, DiagonalNormal) and isinstance(p, DiagonalNormal):
+        return kl_terms(q, p).flatten(1).mean(0)
+    return kl_divergence(q, p).mean().unsqueeze(0)
+
+
+class ELBO(Objective[ELBOConfig]):
+    """The evidence lower bound, its KL weighted by beta and held above the free bits.
+
+    Source: Kingma and Welling 2014, arXiv:1312.6114, equation 10; beta: Higgins et al. 2017;
+        free bits: Kingma et al. 2016, arXiv:1606.04934, equation 15.
+    """
+
+    def forward(self, batch: Batch, noise: Noise, at: At) -> Terms:
+        """See `Objective.forward`."""
+        q, prior = self.vae.posterior(batch.x, batch.y), self.vae.prior(batch.y)
+        z = q.from_noise(noise)
+        log_likelihood = self.vae.likelihood(z, batch.y).log_prob(batch.x).mean()
+        groups = kl_groups(q, prior, z, sampled=self.config.kl == "sampled")
+        free = self.config.free_bits_nats
+        penalised = groups.clamp_min(free).sum() if free > 0 else groups.sum()
+        kl_weight = self.config.beta * self.annealing.weight(at.epoch)
+        loss = kl_weight * penalised - log_likelihood
+        return elbo_terms(loss, log_likelihood, groups.sum(), kl_weight=kl_weight)
+
+
+class Capacity(Objective[CapacityConfig]):
+    """The KL held at a capacity C that rises through the run.
+
+    Source: Burgess et al. 2018, arXiv:1804.03599, equation 8.
+    """
+
+    def forward(self, batch: Batch, noise: Noise, at: At) -> Terms:
+        """See `Objective.forward`."""
+        q, prior = self.vae.posterior(batch.x, batch.y), self.vae.prior(batch.y)
+        z = q.from_noise(noise)
+        log_likelihood = self.vae.likelihood(z, batch.y).log_prob(batch.x).mean()
+        kl = kl_groups(q, prior, z, sampled=False).sum()
+        capacity = self.config.capacity_nats * min(1.0, at.progress / self.config.until)
+        loss = self.config.gamma * (kl - capacity).abs() - log_likelihood
+        return elbo_terms(loss, log_likelihood, kl, capacity_nats=capacity)
+
+
+class IWAE(Objective[IWAEConfig]):
+    """The importance-weighted bound of K draws; a warm-up weighs log p(z) - log q(z|x) in them.
+
+    Gradients: `plain`, by reparameterisation; `stl` leaves out log q's own derivative, whose mean
+    is zero at K = 1 (for larger K the encoder's gradient is biased); `dreg` is unbiased for every
+    K, and the encoder's signal-to-noise ratio does not fall with K.
+
+    Source: Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519, equations 8 and 13; Roeder, Wu
+        and Duvenaud 2017, arXiv:1703.09194; Tucker et al. 2018, arXiv:1810.04152, section 3.
+    """
+
+    def forward(self, batch: Batch, noise: Noise, at: At) -> Terms:
+        """See `Objective.forward`."""
+        q, prior = self.vae.posterior(batch.x, batch.y), self.vae.prior(batch.y)
+        z = q.from_noise(noise)
+        gradient = self.config.gradient
+        scored: Any = q if gradient == "plain" else q.detached()  # type: ignore[union-attr]
+        log_likelihood = self.vae.likelihood(z, batch.y).log_prob(batch.x)
+        kl_weight = self.annealing.weight(at.epoch)
+        log_w = log_likelihood + kl_weight * (prior.log_prob(z) - scored.log_prob(z))
+        bound = iwae_bound(log_w)
+        if gradient == "dreg" and z.requires_grad:
+            # sum_k share_k^2 d log w_k / dz_k dz_k / dphi: the bound brings one share of each draw,
+            # and what goes on to q, but not what the decoder gets, takes the other here.
+            share = log_w.detach().softmax(0)
+            z.register_hook(lambda g: g * share.reshape(*share.shape, *[1] * (g.ndim - 2)))
+        kl = kl_groups(q, prior, z, sampled=False).sum()
+        return elbo_terms(
+            -bound.mean(),
+            log_likelihood.mean(),
+            kl,
+            iwae_bound_nats=bound.mean(),
+            kl_weight=kl_weight,
+        )
+
+
+class ScoreFunction(Objective[ScoreFunctionConfig]):
+    """The ELBO by the score-function gradient (REINFORCE) of the encoder: no path through z.
+
+    Each draw's baseline is the mean log-weight of the others.
+
+    Source: Ranganath, Gerrish and Blei 2014, arXiv:1401.0118, equation 5; baseline: Kool, van Hoof
+        and Welling 2019, Buy 4 REINFORCE samples.
+    """
+
+    def forward(self, batch: Batch, noise: Noise, at: At) -> Terms:
+        """See `Objective.forward`."""
+        q, prior = self.vae.posterior(batch.x, batch.y), self.vae.prior(batch.y)
+        z = q.from_noise(noise).detach()
+        log_likelihood = self.vae.likelihood(z, batch.y).log_prob(batch.x)
+        log_q, log_prior = q.log_prob(z), prior.log_prob(z)
+        log_w = (log_likelihood + log_prior - log_q).detach()
+        baseline = torch.zeros_like(log_w)
+        if self.config.baseline == "leave_one_out":
+            baseline = (log_w.sum(0) - log_w) / (len(log_w) - 1)
+        surrogate = log_likelihood + log_prior + (log_w - baseline) * log_q
+        loss = -(surrogate - surrogate.detach() + log_w).mean()
+        return elbo_terms(loss, log_likelihood.mean(), (log_q - log_prior).mean())
+
+
+class M2(Objective[M2Config]):
+    """Bounds of log p(x, y) and of log p(x), and the classifier's own term.
+
+    loss = -mean of L(x, y) where y is known and of U(x) elsewhere + alpha mean -log q(y|x)
+    L(x, y) = ELBO given y + log p(y),  U(x) = sum_y q(y|x) (L(x, y) - log q(y|x))
+
+    Where labels are few, `balanced` takes L from as many images that have one as there are others.
+
+    Source: Kingma et al. 2014, arXiv:1406.5298, equations 6-9, per datum: its alpha is N times
+        ours.
+    """
+
+    def forward(self, batch: Batch, noise: Noise, at: At) -> Terms:
+        """See `Objective.forward`."""
+        assert batch.y is not None  # the config asks for labels
+        x, y, known = batch.x, batch.y, batch.y != UNLABELLED
+        taught_x, taught_y = x[known], y[known]
+        if batch.labelled is not None:
+            assert batch.labelled.y is not None
+            taught_x, taught_y = batch.labelled.x, batch.labelled.y
+        parts = []
+        if batch.labelled is not None and self.config.balanced:
+            parts.append(self._labelled(taught_x, taught_y, noise[:, : len(taught_x)]))
+        elif bool(known.any()):
+            parts.append(self._labelled(x[known], y[known], noise[:, known]))
+        if not bool(known.all()):
+            parts.append(self._unlabelled(x[~known], noise[:, ~known]))
+        log_likelihood, kl = (torch.cat(part).mean() for part in zip(*parts, strict=True))
+        cross_entropy = x.new_zeros(())
+        if len(taught_x):  # the mean of nothing is not a number
+            cross_entropy = F.cross_entropy(self.vae.label_logits(taught_x), taught_y)
+        kl_weight = self.annealing.weight(at.epoch)
+        loss = kl_weight * kl - log_likelihood + self.config.alpha * cross_entropy
+        scalars = elbo_terms(loss, log_likelihood, kl, kl_weight=kl_weight).scalars
+        return Terms(loss, {**scalars, "classification_nats": cross_entropy})
+
+    def _labelled(self, x: Tensor, y: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """L(x, y) in two parts, E_q[log p(x|z,y)] and KL - log p(y), each (row,)."""
+        log_likelihood, kl = self._bound(x, y, noise)
+        return log_likelihood, kl - self.vae.log_label_prior[y]
+
+    def _unlabelled(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """U(x) in two parts, the means over q(y|x); every label has the same noise."""
+        rows, labels = self.vae.every_label(x)
+        spread = noise.repeat(1, self.vae.num_labels, *[1] * (noise.ndim - 2))
+        log_q = self.vae.label_logits(x).log_softmax(-1).T
+        log_likelihood, kl = (
+            part.unflatten(0, log_q.shape) for part in self._bound(rows, labels, spread)
+        )
+        label_kl = log_q - self.vae.log_label_prior.unsqueeze(-1)
+        weights = log_q.exp()
+        return (weights * log_likelihood).sum(0), (weights * (kl + label_kl)).sum(0)
+
+    def _bound(self, x: Tensor, y: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """E_q[log p(x|z,y)] and the KL of each row, (row,)."""
+        q, prior = self.vae.posterior(x, y), self.vae.prior(y)
+        z = q.from_noise(noise)
+        log_likelihood = self.vae.likelihood(z, y).log_prob(x).mean(0)
+        if has_analytic_kl(q, prior):
+            return log_likelihood, kl_divergence(q, prior)
+        return log_likelihood, log_ratios(q, prior, z).sum(-1).mean(0)
+
+
+def final_bound(
+    config: ObjectiveConfig, log_likelihood: Tensor, kl: Tensor
+) -> Float[Tensor, " batch"]:
+    """What an objective maximises once its annealing is over, as a mean over data; nats, (batch,).
+
+    E_q[log p(x|z)] - beta KL, or - gamma |KL - C|: what the weights that are kept are chosen by. By
+    the ELBO itself, those would win that were passed while beta or C was near the ELBO's own.
+    """
+    if isinstance(config, CapacityConfig):
+        excess = kl - config.capacity_nats
+        return log_likelihood - config.gamma * excess.mean().sign() * excess
+    return log_likelihood - getattr(config, "beta", 1.0) * kl
+
+
+class Autoencoder(Objective[AutoencoderConfig]):
+    """The squared error of a picture through the latent: no distribution, so no likelihood."""
+
+    def forward(self, batch: Batch, noise: Noise, at: At) -> Terms:
+        """See `Objective.forward`; the noise is not used."""
+        error = squared_error(self.vae, batch.x).mean()
+        return Terms(error, {"squared_error": error})
+
+
+def squared_error(vae: VAE, x: Float[Tensor, "batch channel height width"]) -> Tensor:
+    """|x - picture(z(x))|^2 of each image on the unit scale, summed over its elements, (batch,)."""
+    picture = vae.likelihood(vae.posterior(x).mean).mean
+    return (x - picture).square().flatten(1).sum(1)
+
+
+OBJECTIVES: dict[str, type[Objective[Any]]] = {
+    "elbo": ELBO,
+    "capacity": Capacity,
+    "iwae": IWAE,
+    "score_function": ScoreFunction,
+    "m2": M2,
+    "autoencoder": Autoencoder,
+}

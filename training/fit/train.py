@@ -1,0 +1,392 @@
+"""The training loop, read top to bottom; it knows no command line and exports nothing.
+
+All randomness is a function of (seed, step): the order of the data of (seed, epoch), everything
+else is drawn after torch is seeded with both at each step. So a run that was killed at any moment
+and resumed from its last checkpoint repeats the lost steps exactly, and ends with the same weights
+(bitwise on CPU with the same number of threads).
+"""
+
+import copy
+import math
+import resource
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Int64
+from lightning_fabric import Fabric
+from rich.console import Console
+from torch import Tensor
+
+from models.errors import ConfigError
+from models.vae.model import VAE
+from training.data.datasets import Dataset
+from training.fit.batches import Data, load_data
+from training.fit.classical import CLASSICAL, fit
+from training.fit.interruption import Interrupted, Interruption
+from training.fit.objectives import OBJECTIVES, Annealing
+from training.fit.optimizer import clip_gradient, follow, make_optimizer, project, set_learning_rate
+from training.fit.order import Plan, mix
+from training.fit.progress import Bar, Window
+from training.fit.start import num_needed, start_from_marginal
+from training.fit.tensorboard import Curves
+from training.fit.validation import validate
+from training.recipes.recipe import Recipe
+from training.runs.checkpoint import restore_checkpoint, save_checkpoint
+from training.runs.folder import (
+    LOG,
+    Progressed,
+    RunError,
+    append_line,
+    claim,
+    save_best,
+    start_from,
+    trim_log,
+    write_state,
+)
+from training.runs.provenance import record_start
+
+
+def train(
+    recipe: Recipe,
+    *,
+    run_dir: Path,
+    data_dir: Path | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    console: Console | None = None,
+    limit_seconds: float = math.inf,
+    tensorboard: bool = True,
+    comments: Mapping[str, Sequence[str]] | None = None,
+    dataset: Dataset | None = None,
+) -> Progressed:
+    """Train a recipe's model and keep the averaged weights that validate best.
+
+    Args:
+        recipe: What to train.
+        run_dir: Where everything is written; must be empty unless resumed.
+        data_dir: Where the data sets are.
+        resume: Go on from the run's checkpoint, if there is one.
+        device: Lightning Fabric's accelerator: "auto", "cpu", "cuda", ...
+        console: Where to show progress; a console of its own by default.
+        limit_seconds: Write a checkpoint and return after this time, counted from the call.
+        tensorboard: Write its files into the run's folder too.
+        comments: Lines for the stored recipe's tables, as `config.to_toml` takes them.
+        dataset: The recipe's, if it is loaded already.
+
+    Returns:
+        How far it came; `stopped_because` is empty when it was the limit that ended it.
+
+    Raises:
+        ConfigError: The folder holds another run.
+        DatasetError: The data set is not at hand.
+        Interrupted: SIGTERM or SIGINT came; a checkpoint is written.
+        RunError: The disk is full, no checkpoint can be read, or training diverged.
+    """
+    deadline = time.monotonic() + limit_seconds
+    console = console or Console()
+    claim(run_dir, recipe, resume=resume, comments=comments)
+    data = load_data(recipe, data_dir, console, dataset=dataset)
+    if recipe.objective.kind in CLASSICAL:
+        return fit(recipe, data, run_dir=run_dir)
+    training = begin(recipe, data, run_dir=run_dir, device=device)
+    if resume:
+        restore(training, console)
+    record_start(
+        run_dir, step=training.done.step, dataset_sha256=data.sha256, device=training.device
+    )
+    run_steps(training, deadline=deadline, tensorboard=tensorboard, console=console)
+    return training.done
+
+
+@dataclass
+class Training:
+    """All that a step reads and changes."""
+
+    recipe: Recipe
+    run_dir: Path
+    data: Data
+    plan: Plan
+    fabric: Fabric
+    vae: VAE
+    average: VAE
+    """Follows the weights; what is validated and exported."""
+    objective: Any
+    """An `Objective` of the model, as Fabric wraps it."""
+    optimizer: Any
+    done: Progressed
+    window: Window = field(default_factory=Window)
+    next_checkpoint: float = 0.0
+    """On the monotonic clock, seconds."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.fabric.device
+
+
+def begin(recipe: Recipe, data: Data, *, run_dir: Path, device: str) -> Training:
+    """A training before its first step.
+
+    Raises:
+        ConfigError: The run that it is to start from is not there, or is of another model.
+    """
+    settings = recipe.training
+    precision: Any = settings.precision if settings.precision == "64-true" else "32-true"
+    fabric = Fabric(accelerator=device, devices=1, precision=precision)
+    torch.manual_seed(recipe.seed)
+    vae = VAE(recipe.vae)
+    done = Progressed()
+    if recipe.start is not None:
+        done.seconds = start_from(run_dir.parent / recipe.start, vae)
+    else:
+        if settings.start_from_marginal:
+            some = torch.randperm(len(data.cache))[: num_needed(vae)]
+            start_from_marginal(vae, data.batch(some, recipe, progress=1.0).x)
+        if recipe.vae.prior.kind == "vamp":
+            start_pseudo_inputs(vae, data, recipe)
+    annealing = Annealing(settings.kl_warmup_epochs, settings.epochs / settings.kl_cycles)
+    maximised = OBJECTIVES[recipe.objective.kind](vae, recipe.objective, annealing=annealing)
+    objective, optimizer = fabric.setup(maximised, make_optimizer(vae, recipe.optimizer))
+    count = len(data.cache)
+    return Training(
+        recipe=recipe,
+        run_dir=run_dir,
+        data=data,
+        plan=Plan(count, min(settings.batch_size, count), settings.epochs, recipe.seed),
+        fabric=fabric,
+        vae=vae,
+        average=copy.deepcopy(vae).eval().requires_grad_(False),
+        objective=objective,
+        optimizer=optimizer,
+        done=done,
+        next_checkpoint=time.monotonic() + settings.checkpoint_seconds,
+    )
+
+
+def start_pseudo_inputs(vae: VAE, data: Data, recipe: Recipe) -> None:
+    """Put random training images, in turn where they are few, into a VampPrior's pseudo-inputs."""
+    pseudo_inputs = vae.get_parameter("_prior.pseudo_inputs").data
+    generator = torch.Generator().manual_seed(recipe.seed)
+    order = torch.randperm(len(data.cache), generator=generator)
+    chosen = order.repeat(math.ceil(len(pseudo_inputs) / len(order)))[: len(pseudo_inputs)]
+    batch = data.batch(chosen, recipe, progress=1.0)
+    pseudo_inputs.copy_(batch.x / vae.unit_scale)
+
+
+def save(training: Training) -> None:
+    """Write a checkpoint: all that the coming steps depend on.
+
+    Raises:
+        RunError: The disk is full or cannot be written to.
+    """
+    state = {
+        "vae": training.vae.state_dict(),
+        "average": training.average.state_dict(),
+        "optimizer": training.optimizer.state_dict(),
+        "done": asdict(training.done),
+        "window": asdict(training.window),
+        "dataset_sha256": training.data.sha256,
+    }
+    save_checkpoint(training.run_dir, state)
+    training.next_checkpoint = time.monotonic() + training.recipe.training.checkpoint_seconds
+
+
+def restore(training: Training, console: Console) -> None:
+    """Go back to the run's last checkpoint, if it has one, and forget what was logged after it.
+
+    Raises:
+        ConfigError: The data set has changed.
+        RunError: Every checkpoint is damaged.
+    """
+    state = restore_checkpoint(training.run_dir, device=training.device, console=console)
+    if state is not None:
+        # Runs from before 0.2 noted neither their data nor their window here.
+        before = state.get("dataset_sha256", training.data.sha256)
+        if before != training.data.sha256:
+            raise ConfigError(
+                f"A run is resumed on the data that it was started on, sha256 {before}; received "
+                f"{training.data.sha256}. Restore the data, or train in another folder."
+            )
+        training.vae.load_state_dict(state["vae"])
+        training.average.load_state_dict(state["average"])
+        training.optimizer.load_state_dict(state["optimizer"])
+        training.done = Progressed(**state["done"])
+        training.done.stopped_because = training.done.stopped_because or why_over(training)
+        training.window = Window(**state.get("window", {}))
+    trim_log(training.run_dir, step=training.done.step)
+
+
+def run_steps(training: Training, *, deadline: float, tensorboard: bool, console: Console) -> None:
+    """The loop: step, validate, write a checkpoint, until the run is over or is to end before.
+
+    Raises:
+        Interrupted: SIGTERM or SIGINT came; a checkpoint is written.
+        RunError: The disk is full, or training diverged.
+    """
+    done, plan, run_dir = training.done, training.plan, training.run_dir
+    held_out, spec = training.data.validation, training.recipe.image
+    with (
+        Interruption() as interruption,
+        Curves(run_dir, step=done.step, held_out=held_out, spec=spec) as curves,
+        Bar(training.recipe.name, num_steps=plan.num_steps, console=console) as bar,
+    ):
+        for chosen in plan.batches(start=plan.num_steps if done.stopped_because else done.step):
+            take_step(training, chosen)
+            if is_due(training):
+                line = assess(training)
+                if tensorboard:
+                    curves.add(line, training.average)
+            ends = done.stopped_because or interruption.received or time.monotonic() > deadline
+            if ends or time.monotonic() > training.next_checkpoint:
+                save(training)
+            bar.show(step=done.step, window=training.window, bound_nats=done.bound_nats)
+            if ends:
+                break
+    if interruption.received is not None and not done.stopped_because:
+        raise Interrupted(
+            f"{interruption.received.name} ended the run after step {done.step} of "
+            f"{plan.num_steps}; a checkpoint is in {run_dir}. Go on with --resume.",
+            signal_number=interruption.received,
+        )
+
+
+def take_step(training: Training, chosen: Int64[Tensor, " batch"]) -> None:
+    """Change the weights by one batch, unless its gradient is not finite.
+
+    Raises:
+        RunError: Too many gradients in a row were not finite.
+    """
+    recipe, done, fabric = training.recipe, training.done, training.fabric
+    started, at = time.monotonic(), training.plan.at(training.done.step)
+    torch.manual_seed(mix(recipe.seed, at.step))
+    training.objective.train()
+    batch = fabric.to_device(training.data.batch(chosen, recipe, progress=at.progress))
+    noise_shape = (recipe.objective.num_samples, len(batch.x), *training.vae.latent_shape)
+    noise = torch.randn(noise_shape, device=batch.x.device)
+    set_learning_rate(training.optimizer, recipe, at.progress)
+
+    # Fabric's own mixed precision would round data and noise, and with them every log-density.
+    mixed = recipe.training.precision == "bf16-mixed"
+    with torch.autocast(fabric.device.type, torch.bfloat16, enabled=mixed):
+        terms = training.objective(batch, noise, at)
+    training.optimizer.zero_grad()
+    fabric.backward(terms.loss)
+    norm = clip_gradient(training.vae, recipe.optimizer.gradient_clip)
+    is_finite = bool(norm.isfinite())
+    if is_finite:
+        training.optimizer.step()
+        project(training.vae)
+        decay = min(recipe.training.ema_decay, (1 + at.step) / (10 + at.step))
+        follow(training.average, training.vae, decay=decay)
+    done.step += 1
+    done.seconds += (seconds := time.monotonic() - started)
+    if is_finite:
+        done.skipped_in_a_row = 0
+        training.window.add(terms, norm, images=len(batch.x), seconds=seconds)
+    else:
+        count_skipped(done, limit=recipe.training.max_skipped_in_a_row)
+
+
+def count_skipped(done: Progressed, *, limit: int) -> None:
+    """Note a step that changed nothing, since its gradient was not finite.
+
+    Raises:
+        RunError: As many in a row as are allowed.
+    """
+    done.skipped_steps += 1
+    done.skipped_in_a_row += 1
+    if done.skipped_in_a_row >= limit:
+        raise RunError(
+            f"A run goes on while gradients are finite; received {limit} in a row that are not, "
+            f"up to step {done.step}. Lower optimizer.learning_rate or optimizer.gradient_clip, "
+            "and train in another folder; the weights that validated best are kept in this one."
+        )
+
+
+def is_due(training: Training) -> bool:
+    """Whether the averaged weights are validated now."""
+    step, plan = training.done.step, training.plan
+    every = training.recipe.training.validate_every_epochs
+    return step == plan.num_steps or step % (every * plan.steps_per_epoch) == 0
+
+
+def assess(training: Training) -> dict[str, Any]:
+    """Validate the averaged weights, keep them where they are the best, and write it all down.
+
+    Returns:
+        The log's new line.
+
+    Raises:
+        RunError: The disk is full or cannot be written to.
+    """
+    recipe, done = training.recipe, training.done
+    bound_nats, error_nats = validate(training.average, training.data, recipe.objective)
+    keep_best(training, bound_nats, error_nats)
+    done.stopped_because = why_over(training)
+    line = log_line(training)
+    append_line(training.run_dir / LOG, line)
+    write_state(
+        training.run_dir,
+        recipe,
+        done,
+        dataset_sha256=training.data.sha256,
+        device=training.device,
+    )
+    training.window, training.next_checkpoint = Window(), 0.0
+    return line
+
+
+def keep_best(training: Training, bound_nats: float, error_nats: float) -> None:
+    """Note a validation's result, and keep its weights where they are the best so far."""
+    done = training.done
+    done.bound_nats, done.bound_error_nats = bound_nats, error_nats
+    done.stale_validations += 1
+    if bound_nats > done.best_bound_nats:
+        done.best_bound_nats, done.best_error_nats = bound_nats, error_nats
+        done.best_epoch = done.step // training.plan.steps_per_epoch
+        done.stale_validations = 0
+        save_best(training.run_dir, training.average)
+
+
+def why_over(training: Training) -> str:
+    """Why no step follows; empty while one does."""
+    done, settings = training.done, training.recipe.training
+    if done.step == training.plan.num_steps:
+        return f"all {settings.epochs} epochs are done"
+    if 0 < settings.patience <= done.stale_validations:
+        return (
+            f"the last {done.stale_validations} validations were not better than that of epoch "
+            f"{done.best_epoch}"
+        )
+    return ""
+
+
+def log_line(training: Training) -> dict[str, Any]:
+    """One line of the log."""
+    done = training.done
+    return {
+        "epoch": done.step // training.plan.steps_per_epoch,
+        "step": done.step,
+        "seconds": round(done.seconds, 1),
+        "validation_bound_nats": done.bound_nats,
+        "validation_standard_error_nats": done.bound_error_nats,
+        "best_validation_bound_nats": done.best_bound_nats,
+        "learning_rate": training.optimizer.param_groups[0]["lr"],
+        "skipped_steps": done.skipped_steps,
+        **training.window.means(),
+        **peak_memory(training.device),
+    }
+
+
+def peak_memory(device: torch.device) -> dict[str, int]:
+    """The most memory that this process held so far, bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = {"peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
+    if device.type == "cuda":
+        peak["peak_gpu_memory_bytes"] = torch.cuda.max_memory_allocated(device)
+    return peak

@@ -1,0 +1,87 @@
+"""What the pictures of a training split are like, as far as a recipe depends on it.
+
+It decides nothing (`choose.py`). Sizes, colour and levels are facts of all pictures; what needs
+their pixels is measured on some hundred of them, always the same ones.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64, Shaped
+
+from models.images.spec import ImageSpec
+from training.data.split import Facts, Split
+
+NUM_LOOKED_AT = 400
+_SIDE = 32
+_NEAR = 12
+"""Grey levels, of 256, within which a border counts as one colour."""
+
+Grey = Float64[np.ndarray, "batch height width"]
+
+
+@dataclass(frozen=True)
+class Description:
+    """Facts of all pictures, and measures of some."""
+
+    facts: Facts
+    has_plain_border: bool
+    """Whether most pictures stand on one and the same grey."""
+    background: int
+    """That grey, 0..255, and black where there is none."""
+    mirror_ratio: float
+    """n |mean of d|^2 / mean of |d|^2 over pictures x, where d is x minus its mirror image, left
+    and right changed: 1 on average where the data's law knows no left and right, and of the order
+    of n where it does."""
+
+
+def describe(split: Split) -> Description:
+    """Look at a training split.
+
+    Raises:
+        DatasetError: A file is not what it was when the data set was loaded.
+    """
+    order = np.random.default_rng(0).permutation(len(split))
+    sample = split.take(np.sort(order[:NUM_LOOKED_AT]))
+    background, grey = _on_the_better_background(sample, split.facts)
+    border = _common_border(grey)
+    return Description(
+        facts=split.facts,
+        has_plain_border=border is not None,
+        background=background if border is None else border,
+        mirror_ratio=mirror_ratio(grey),
+    )
+
+
+def mirror_ratio(grey: Grey) -> float:
+    """See `Description.mirror_ratio`; 1 for pictures that equal their mirror images."""
+    difference = grey - grey[:, :, ::-1]
+    power = np.square(difference).sum(axis=(1, 2)).mean()
+    return float(len(grey) * np.square(difference.mean(axis=0)).sum() / power) if power else 1.0
+
+
+def _on_the_better_background(sample: Split, facts: Facts) -> tuple[int, Grey]:
+    """Transparent pictures go on black or on white, whichever shows more of them."""
+    backgrounds = (0, 255) if any("transparent" in mode for mode in facts.modes) else (0,)
+    seen = {background: _grey(sample, background) for background in backgrounds}
+    best = max(seen, key=lambda background: float(seen[background].std(axis=(1, 2)).mean()))
+    return best, seen[best]
+
+
+def _grey(sample: Split, background: int) -> Grey:
+    spec = ImageSpec(channels=1, height=_SIDE, width=_SIDE, background=background)
+    levels: Shaped[np.ndarray, "batch 1 height width"] = sample.read_levels(spec)
+    return levels[:, 0].astype(np.float64)
+
+
+def _common_border(grey: Grey) -> int | None:
+    """The grey around four pictures of five or more; None without one."""
+    ring = np.ones(grey.shape[1:], dtype=bool)
+    ring[1:-1, 1:-1] = False
+    border = grey[:, ring]
+    own = np.median(border, axis=1)
+    common = float(np.median(own))
+    is_plain = (np.abs(border - own[:, None]) <= _NEAR).mean(axis=1) >= 0.9
+    if (is_plain & (np.abs(own - common) <= _NEAR)).mean() < 0.8:
+        return None
+    return 0 if common <= _NEAR else 255 if common >= 255 - _NEAR else round(common)

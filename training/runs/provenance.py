@@ -1,0 +1,76 @@
+"""What a start of a run ran with: command, code, libraries, machine; it changes nothing.
+
+runs/<name>/starts.jsonl   one line per start, resumed ones included
+"""
+
+import platform
+import shlex
+import sys
+from datetime import UTC, datetime
+from hashlib import sha256
+from importlib.metadata import distributions
+from pathlib import Path
+
+import torch
+
+from models import __version__
+from training.runs.folder import append_line, hardware
+
+STARTS = "starts.jsonl"
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+def record_start(run_dir: Path, *, step: int, dataset_sha256: str, device: torch.device) -> None:
+    """Note that a run starts, or goes on, from a step.
+
+    Raises:
+        RunError: The disk is full or cannot be written to.
+    """
+    append_line(
+        run_dir / STARTS,
+        {
+            "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "step": step,
+            "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+            "code_version": __version__,
+            "code_sha256": code_sha256(_ROOT),
+            "git_commit": git_commit(_ROOT),
+            "dataset_sha256": dataset_sha256,
+            "hardware": hardware(device),
+            "threads": torch.get_num_threads(),
+            "platform": platform.platform(),
+            "python_version": platform.python_version(),
+            "packages": {d.name: d.version for d in sorted(distributions(), key=lambda d: d.name)},
+        },
+    )
+
+
+def code_sha256(root: Path) -> str:
+    """Of every module of models/ and training/: it tells edits that no commit holds."""
+    digest = sha256()
+    for package in ("models", "training"):
+        for path in sorted((root / package).rglob("*.py")):
+            digest.update(f"{path.relative_to(root).as_posix()}\n".encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def git_commit(root: Path) -> str | None:
+    """The commit that a checkout is at, read without git; None where there is no checkout."""
+    folder = root / ".git"
+    try:
+        if folder.is_file():  # a linked worktree or a submodule
+            folder = root / folder.read_text().removeprefix("gitdir:").strip()
+        head = (folder / "HEAD").read_text().strip()
+        if not head.startswith("ref: "):
+            return head
+        shared = folder / "commondir"
+        if shared.is_file():
+            folder = folder / shared.read_text().strip()
+        name = head.removeprefix("ref: ")
+        if (folder / name).is_file():
+            return (folder / name).read_text().strip()
+        packed = (line.split() for line in (folder / "packed-refs").read_text().splitlines())
+        return next((words[0] for words in packed if words[1:] == [name]), None)
+    except OSError:
+        return None

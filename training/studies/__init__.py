@@ -1,0 +1,1 @@
+"""Studies over several trained models, and their plots."""

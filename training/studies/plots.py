@@ -1,0 +1,358 @@
+"""Figures from the rows of studies: matplotlib's Agg, no window, nothing computed but positions.
+
+Colours are those of Petroff 2021, arXiv:2107.02270, told apart by the colour-blind; markers and
+styles tell the same apart once more. Error bars are standard errors. matplotlib is imported when a
+figure is made.
+"""
+
+from collections.abc import Callable, Sequence
+from math import isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from models.images.spec import ImageSpec
+from models.images.writing import to_uint8, to_unit
+from training.fit.objectives import UNLABELLED
+from training.studies.bounds import AccuracyRow, BoundsRow, GapRow, RateRow
+from training.studies.gradients import GradientRow
+from training.studies.latents import ACTIVE, LatentRow, Map, Traversals
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS = (
+    "#3f90da",
+    "#ffa90e",
+    "#bd1f01",
+    "#94a4a2",
+    "#832db6",
+    "#a96b59",
+    "#e76300",
+    "#b9ac70",
+    "#717581",
+    "#92dadd",
+)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
+LINES = ("-", "--", ":")
+_STYLE: Any = {
+    "font.size": 9.0,
+    "axes.titlesize": 9.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "errorbar.capsize": 2.5,
+    "legend.frameon": False,
+}
+_DPI = 110
+
+
+def save(figure: "Figure", path: Path) -> None:
+    """Write a PNG without a date or version in it: the same figure is the same file.
+
+    In 256 colours, a third of the size, unless it shows pictures.
+    """
+    figure.set_dpi(_DPI)
+    canvas: Any = figure.canvas
+    canvas.draw()
+    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    if not any(axes.images for axes in figure.axes):
+        picture = picture.quantize(256, dither=Image.Dither.NONE)
+    picture.save(path, "PNG", optimize=True)
+
+
+def _draw(
+    paint: Callable[..., None], *, title: str, size: tuple[float, float], shape: tuple[int, int]
+) -> "Figure":
+    """A figure of rows x columns of axes, which `paint` fills."""
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=size, layout="constrained")
+        FigureCanvasAgg(figure)
+        figure.suptitle(title, fontsize=9.5)
+        axes = figure.subplots(*shape, squeeze=False)
+        paint(*axes.flat)
+        figure.canvas.draw()
+    return figure
+
+
+def _bars(axes: "Axes", x: Any, y: Any, index: int, label: str = "", **options: Any) -> None:
+    """Points with error bars in the colour and marker of that index."""
+    axes.errorbar(
+        x,
+        y,
+        color=COLOURS[index % len(COLOURS)],
+        marker=MARKERS[index % len(MARKERS)],
+        markersize=5,
+        label=label or None,
+        **{"linestyle": "none", **options},
+    )
+
+
+def bounds(rows: Sequence[BoundsRow], *, title: str) -> "Figure":
+    """A line per model: its ELBO and its IWAE bound or exact log p(x)."""
+
+    def paint(axes: "Axes") -> None:
+        places = np.arange(len(rows))[::-1]
+        for index, (name, field) in enumerate(
+            (("ELBO", "elbo"), (", ".join(sorted({r.estimator for r in rows})), "log_px"))
+        ):
+            _bars(
+                axes,
+                [getattr(row, f"{field}_nats") for row in rows],
+                places + 0.12 * (1 - 2 * index),
+                index,
+                name,
+                xerr=[getattr(row, f"{field}_error_nats") for row in rows],
+            )
+        axes.set_yticks(places, [row.model for row in rows])
+        axes.set_ylim(-0.6, len(rows) - 0.4)
+        axes.set_xlabel("nats per image (higher is better)")
+        axes.legend(loc="best")
+
+    height = 1.5 + 0.32 * len(rows)
+    return _draw(paint, title=title, size=(6.4, height), shape=(1, 1))
+
+
+def rate_distortion(rows: Sequence[RateRow], *, title: str) -> "Figure":
+    """Distortion over rate, with lines along which the ELBO is the same."""
+
+    def paint(axes: "Axes") -> None:
+        rates = np.array([row.rate_nats for row in rows])
+        distortions = np.array([row.distortion_nats for row in rows])
+        axes.plot(rates, distortions, color=COLOURS[8], linewidth=0.8, zorder=1)
+        for index, row in enumerate(rows):
+            _bars(
+                axes,
+                row.rate_nats,
+                row.distortion_nats,
+                index,
+                f"{row.model}, beta = {row.beta:g}" if isfinite(row.beta) else row.model,
+                xerr=row.rate_error_nats,
+                yerr=row.distortion_error_nats,
+            )
+        axes.margins(0.12)
+        low, high = axes.get_xlim()
+        bottom, top = axes.get_ylim()
+        for minus_elbo in _ticks(float((rates + distortions).min()), low + bottom, high + top):
+            axes.plot([low, high], [minus_elbo - low, minus_elbo - high], **_FAINT)
+            right = min(high, minus_elbo - bottom)
+            if bottom < minus_elbo - right < top:
+                axes.annotate(f"{-minus_elbo:g}", (right, minus_elbo - right), **_SMALL)
+        axes.set(xlim=(low, high), ylim=(bottom, top))
+        axes.set_xlabel("rate: mean KL, nats per image")
+        axes.set_ylabel("distortion: mean of -E_q[log p(x|z)], nats per image")
+        axes.legend(title="lines: equal ELBO, nats")
+
+    return _draw(paint, title=title, size=(6.2, 4.4), shape=(1, 1))
+
+
+_FAINT: dict[str, Any] = {"color": "0.75", "linewidth": 0.7, "linestyle": "--", "zorder": 0}
+_SMALL: dict[str, Any] = {"fontsize": 7, "color": "0.4", "ha": "right", "va": "bottom"}
+
+
+def _ticks(near: float, low: float, high: float) -> list[float]:
+    """Some six round numbers over the range, one of them next to a value."""
+    step = 10 ** np.floor(np.log10((high - low) / 5))
+    step *= min((1, 2, 5, 10), key=lambda factor: abs((high - low) / (factor * step) - 6))
+    first = np.floor(near / step) * step
+    count = int((high - low) / step) + 2
+    return [float(first + step * i) for i in range(-count, count) if low < first + step * i < high]
+
+
+def latents(rows: Sequence[LatentRow], *, title: str) -> "Figure":
+    """KL by dimension (or group) and activity by dimension, in the rows' order."""
+    dimensions = [row for row in rows if row.part.startswith("dimension")]
+    with_kl = [row for row in rows if isfinite(row.kl_nats)]
+
+    def paint(*axes: "Axes") -> None:
+        if with_kl:
+            _columns(axes[0], with_kl, "kl_nats", "kl_error_nats", 0)
+            axes[0].set_ylabel("KL, nats per image")
+        _columns(axes[-1], dimensions, "activity", "activity_error", 1)
+        axes[-1].axhline(ACTIVE, color="0.3", linestyle="--", linewidth=0.9)
+        axes[-1].annotate(f"active above {ACTIVE:g}", (0, ACTIVE), fontsize=7, va="bottom")
+        axes[-1].set_yscale("log")
+        axes[-1].set_ylabel("activity: variance of E_q[z] over the images")
+
+    panels = 2 if with_kl else 1
+    return _draw(paint, title=title, size=(3.4 * panels + 0.4, 3.6), shape=(1, panels))
+
+
+def _columns(
+    axes: "Axes", rows: Sequence[LatentRow], field: str, error_field: str, index: int
+) -> None:
+    places = np.arange(len(rows))
+    values = np.array([getattr(row, field) for row in rows])
+    errors = np.array([getattr(row, error_field) for row in rows])
+    axes.bar(places, values, yerr=errors, color=COLOURS[index], error_kw={"linewidth": 0.9})
+    kind = rows[0].part.split()[0]
+    every = -(-len(rows) // 12)
+    axes.set_xticks(places[::every], [row.part.split()[1] for row in rows][::every])
+    axes.set_xlabel("latent dimension" if kind == "dimension" else "group of latents, 1 next to x")
+
+
+def latent_map(found: Map, *, class_names: Sequence[str], title: str) -> "Figure":
+    """A point per image, coloured and marked by its label."""
+
+    def paint(axes: "Axes") -> None:
+        points = np.array([(row.first, row.second) for row in found.rows])
+        labels = np.array([row.label for row in found.rows])
+        for index, label in enumerate(np.unique(labels)):
+            chosen = points[labels == label]
+            name = class_names[label] if 0 <= label < len(class_names) else str(label)
+            axes.scatter(
+                chosen[:, 0],
+                chosen[:, 1],
+                s=14,
+                linewidths=0,
+                alpha=0.85,
+                color=COLOURS[index % len(COLOURS)],
+                marker=MARKERS[(index + index // len(COLOURS)) % len(MARKERS)],
+                label="unlabelled" if label == UNLABELLED else name,
+            )
+        axes.set_aspect("equal", "datalim")
+        axes.set_xlabel(found.axes[0])
+        axes.set_ylabel(found.axes[1])
+        axes.legend(title="label", loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
+
+    return _draw(paint, title=title, size=(6.2, 4.8), shape=(1, 1))
+
+
+def traversals(found: Traversals, *, spec: ImageSpec, title: str) -> "Figure":
+    """A row of pictures per dimension, the most active first."""
+    flat = found.pictures.flatten(0, 1)
+    shown = to_uint8(to_unit(flat, spec)).transpose(0, 2, 3, 1)
+    num_rows, num_steps = len(found.rows), len(found.steps)
+
+    def paint(axes: "Axes") -> None:
+        height, width = shown.shape[1:3]
+        sheet = shown.reshape(num_rows, num_steps, *shown.shape[1:])
+        picture = sheet.transpose(0, 2, 1, 3, 4).reshape(num_rows * height, num_steps * width, -1)
+        grey = picture.shape[-1] == 1
+        axes.imshow(
+            picture[..., 0] if grey else picture, cmap="gray", vmin=0, vmax=255, aspect="equal"
+        )
+        for edge in range(1, num_rows):
+            axes.axhline(edge * height - 0.5, color="white", linewidth=1.5)
+        for edge in range(1, num_steps):
+            axes.axvline(edge * width - 0.5, color="white", linewidth=1.5)
+        axes.set_xticks((np.arange(num_steps) + 0.5) * width - 0.5, [f"{s:g}" for s in found.steps])
+        names = [f"{row.dimension} ({row.activity:.2g})" for row in found.rows]
+        axes.set_yticks((np.arange(num_rows) + 0.5) * height - 0.5, names)
+        axes.grid(visible=False)
+        axes.tick_params(length=0)
+        axes.set_xlabel(f"prior standard deviations from {found.centre}")
+        axes.set_ylabel("dimension (activity)")
+
+    ratio = spec.height * num_rows / (spec.width * num_steps)
+    return _draw(paint, title=title, size=(5.2, 0.95 + 4.2 * ratio), shape=(1, 1))
+
+
+def gradient_variance(rows: Sequence[GradientRow], *, title: str) -> "Figure":
+    """Variance above, signal-to-noise below; the ELBO's estimators left, the IWAE bound's right."""
+
+    def paint(*axes: "Axes") -> None:
+        for column, bound in enumerate(("ELBO", "IWAE")):
+            own = [row for row in rows if row.bound == bound]
+            for index, name in enumerate(dict.fromkeys(row.estimator for row in own)):
+                line = [row for row in own if row.estimator == name]
+                for panel, field in ((axes[column], "variance"), (axes[2 + column], _RATIO)):
+                    _bars(
+                        panel,
+                        [row.num_samples for row in line],
+                        [getattr(row, field) or np.nan for row in line],
+                        index + 3 * column,
+                        name,
+                        yerr=[getattr(row, f"{field}_error") for row in line],
+                        linestyle=LINES[index],
+                    )
+            axes[column].set_title(f"{bound}'s encoder gradient")
+            axes[column].legend(fontsize=7.5)
+            axes[2 + column].set_xlabel(f"draws per image, {'S' if bound == 'ELBO' else 'K'}")
+        for panel in axes:
+            panel.set_xscale("log", base=2)
+            panel.set_yscale("log")
+            ticks = sorted({row.num_samples for row in rows})
+            panel.set_xticks(ticks, [str(tick) for tick in ticks])
+        axes[0].set_ylabel("variance, summed over weights")
+        axes[2].set_ylabel("signal-to-noise ratio")
+
+    return _draw(paint, title=title, size=(6.6, 5.2), shape=(2, 2))
+
+
+_RATIO = "signal_to_noise"
+
+
+def iwae_gap(rows: Sequence[GapRow], *, title: str) -> "Figure":
+    """Bounds over the K of training; a line per gradient."""
+
+    def paint(left: "Axes", right: "Axes") -> None:
+        ticks = sorted({row.num_samples for row in rows})
+        for index, (name, line) in enumerate(_by_gradient(rows).items()):
+            x = [row.num_samples for row in line]
+            for which, (field, words) in enumerate((("elbo", "ELBO"), ("log_px", "IWAE"))):
+                label = line[0].estimator if which else words
+                _bars(
+                    left,
+                    x,
+                    [getattr(row, f"{field}_nats") for row in line],
+                    2 * index + which,
+                    f"{label}, {name} gradient",
+                    yerr=[getattr(row, f"{field}_error_nats") for row in line],
+                    linestyle=LINES[which],
+                )
+            errors = [row.gap_error_nats for row in line]
+            _bars(right, x, [r.gap_nats for r in line], 2 * index, name, yerr=errors, linestyle="-")
+        for panel in (left, right):
+            panel.set_xscale("log", base=2)
+            panel.set_xticks(ticks, [str(tick) for tick in ticks])
+            panel.set_xlabel("K of training (1: the ELBO)")
+        left.set_ylabel("nats per image (higher is better)")
+        right.set_ylabel("bound less ELBO, nats per image")
+        left.legend(fontsize=7.5)
+
+    return _draw(paint, title=title, size=(7.0, 3.8), shape=(1, 2))
+
+
+def _by_gradient(rows: Sequence[GapRow]) -> dict[str, list[GapRow]]:
+    """A line per gradient of the IWAE bound, each from the ELBO on."""
+    start = [row for row in rows if row.gradient == "elbo"]
+    names = list(dict.fromkeys(row.gradient for row in rows if row.gradient != "elbo"))
+    if not names:
+        return {"plain": start}
+    return {name: [*start, *(row for row in rows if row.gradient == name)] for name in names}
+
+
+def label_accuracy(rows: Sequence[AccuracyRow], *, title: str) -> "Figure":
+    """Accuracy over the number of known labels, beside that of logistic regression."""
+
+    def paint(axes: "Axes") -> None:
+        x = [row.num_labels for row in rows]
+        pairs = (("accuracy", "this model"), ("regression", "logistic regression, same labels"))
+        for index, (field, words) in enumerate(pairs):
+            value = "accuracy" if index == 0 else "regression_accuracy"
+            _bars(
+                axes,
+                x,
+                [100 * getattr(row, value) for row in rows],
+                index,
+                words,
+                yerr=[100 * getattr(row, f"{field}_error") for row in rows],
+                linestyle=LINES[index],
+            )
+        axes.set_xscale("log")
+        axes.set_xticks(sorted(set(x)), [f"{tick:,}" for tick in sorted(set(x))])
+        axes.minorticks_off()
+        axes.set_xlabel("training images whose label is known")
+        axes.set_ylabel("right on the test images, %")
+        axes.legend()
+
+    return _draw(paint, title=title, size=(5.6, 3.8), shape=(1, 1))
