@@ -17,9 +17,11 @@ from torch import Tensor
 
 from benchmarks.timing import clock, duration, interleave, ratio, table
 from models.config import BernoulliConfig, ConvConfig, VAEConfig
-from models.estimators.elbo import CHUNK_ROWS, chunks, elbo_steps
-from models.estimators.importance import RunningWeights, log_px_steps
-from models.noise import BatchNoise
+from models.distributions.batch_noise import BatchNoise
+from models.estimators.elbo import elbo_steps
+from models.estimators.importance import log_px_steps
+from models.estimators.moments import RunningWeights
+from models.estimators.steps import CHUNK_ROWS, chunks
 from models.vae.model import VAE
 
 IMAGES = 20

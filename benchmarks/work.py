@@ -24,7 +24,7 @@ from benchmarks.media import npy, png
 from benchmarks.servers import Exchange
 from models.bundle.loading import load_bundle
 from models.bundle.repository import Repository
-from models.estimators.elbo import run_steps
+from models.estimators.steps import run_steps
 
 SEED = 1
 

@@ -12,8 +12,9 @@ import torch
 
 from app.main import create_app
 from app.settings import Settings
-from models.bundle.loading import load_bundle, save_bundle
+from models.bundle.loading import load_bundle
 from models.bundle.repository import Repository
+from models.bundle.saving import save_bundle
 from models.bundle.schema import BundleConfig, Evaluation, Provenance
 from tests import oracle
 

@@ -24,10 +24,10 @@ from app.operations.table import (
     SampleParameters,
 )
 from app.serving.registry import ServedModel
-from app.serving.scheduler import Steps
 from app.wire.rendering import Answer
+from models.distributions.kl import has_analytic_kl, kl_divergence
 from models.errors import OutOfSupport
-from models.estimators.elbo import has_analytic_kl, kl_divergence
+from models.estimators.steps import Steps
 from models.images.reading import to_unit
 
 

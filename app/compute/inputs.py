@@ -10,8 +10,9 @@ from torch import Tensor
 
 from app.operations.table import Operation
 from app.serving.registry import ServedModel
+from models.distributions.batch_noise import BatchNoise
 from models.estimators.labels import GUESS_NUM_SAMPLES
-from models.noise import BatchNoise, Purpose
+from models.noise import Purpose
 
 GROUP_ITEMS = 64
 """Items that go through a network at once: the most that a chunk of a cheap operation holds."""

@@ -9,8 +9,8 @@ from torch import Tensor
 from app.compute.inputs import Inputs, chunk_rows, noise_of
 from app.errors import InvalidParameter
 from app.serving.registry import ServedModel
-from app.serving.scheduler import Steps
 from models.estimators.labels import guess_steps
+from models.estimators.steps import Steps
 
 MAX_LABELS_NAMED = 20
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from app.serving.registry import ServedModel
-from models.estimators.elbo import bits_per_dim
+from models.estimators.bounds import bits_per_dim
 
 
 def standing(

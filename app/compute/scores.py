@@ -15,11 +15,11 @@ from app.compute.labels import given_labels, label_used
 from app.compute.percentile import standing
 from app.operations.table import ClassifyParameters, ElboParameters, LogLikelihoodParameters
 from app.serving.registry import ServedModel
-from app.serving.scheduler import Steps
 from app.wire.rendering import Answer
 from models.estimators.elbo import elbo_steps
 from models.estimators.importance import log_px_steps
 from models.estimators.labels import classify_steps
+from models.estimators.steps import Steps
 
 _ELBO_TENSORS = ("elbo_nats", "expected_log_likelihood_nats", "kl_nats", "standard_error_nats")
 _ELBO_PARTS = ("kl_per_dimension_nats", "kl_per_group_nats", "label_kl_nats")

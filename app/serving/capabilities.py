@@ -6,7 +6,7 @@ Each `Need` of `operations.py` is met, or has its reason here.
 from typing import get_args
 
 from app.operations.table import Abilities, Need
-from models.estimators.importance import has_exact_posterior
+from models.estimators.exact import has_exact_posterior
 from models.vae.model import VAE
 
 _AUTOENCODER = (

@@ -13,15 +13,14 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from app.errors import ModelNotReady, QueueFull
+from models.estimators.steps import Steps
 
 T = TypeVar("T")
-Steps = Generator[None, None, T]
-"""Yields None between chunks and returns its value."""
 
 MAX_RETRY_AFTER_SECONDS = 60
 

@@ -10,10 +10,7 @@ verifies everything and never unpickles; this module trains, serves and download
 
 import hashlib
 import os
-import re
-import shutil
 import stat
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -22,40 +19,29 @@ import torch
 from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from models.bundle.parity import _check_parity
 from models.bundle.schema import (
-    FILE_NAME,
+    CARD,
+    CONFIG,
+    EVALUATION,
     FORMAT_VERSION,
+    MANIFEST,
+    PARITY,
+    WEIGHTS,
     BundleConfig,
     Evaluation,
     Manifest,
-    ManifestEntry,
 )
-from models.config import Config, VAEConfig
-from models.distributions.one_hot import OneHot
-from models.distributions.point import Point
+from models.config import VAEConfig
 from models.errors import (
     BundleCorrupt,
     BundleNotFound,
     BundleVersionUnsupported,
-    ConfigError,
-    ShapeMismatch,
 )
-from models.noise import BatchNoise
 from models.vae.model import VAE
 
-PARITY_ITEMS = 8
-PARITY_TOLERANCE = 1e-4
-"""Largest |stored - computed| relative to 1 + the tensor's largest stored magnitude."""
-
-CONFIG = "config.json"
-WEIGHTS = "model.safetensors"
-PARITY = "parity.safetensors"
-EVALUATION = "evaluation.json"
-CARD = "README.md"
-MANIFEST = "manifest.json"
 _REQUIRED = (CONFIG, WEIGHTS, PARITY, EVALUATION, CARD)
 
 T = TypeVar("T", bound=BaseModel)
@@ -89,60 +75,6 @@ class Bundle:
         return self.config.version
 
 
-def save_bundle(
-    path: Path,
-    *,
-    vae: VAE,
-    config: BundleConfig,
-    evaluation: Evaluation,
-    card: str,
-    pictures: Mapping[str, bytes],
-    parity_inputs: Tensor,
-) -> None:
-    """Write a bundle so that it is there completely or not at all.
-
-    Args:
-        path: `<repository>/<model>/<version>`; must not exist.
-        vae: The trained model.
-        config: What config.json will say.
-        evaluation: What evaluation.json will say.
-        card: The model card, Markdown.
-        pictures: PNG files by name.
-        parity_inputs: 8 observations, (8, channel, height, width), float32.
-
-    Raises:
-        FileExistsError: A released version is never overwritten.
-        ConfigError: The config is another model's or another folder's, or a picture has a name that
-            loading would refuse or that is another file's.
-        ShapeMismatch: The parity inputs have another shape or type.
-        OutOfSupport: The parity inputs have probability zero.
-    """
-    if path.exists():
-        raise FileExistsError(
-            f"A released bundle is never overwritten; {path} exists. Take the next version."
-        )
-    _check_config(path, vae, config)
-    _check_pictures(pictures)
-    _check_parity_inputs(vae, parity_inputs)
-    vae = vae.cpu().float().eval()
-    files = {
-        CONFIG: _json(config),
-        WEIGHTS: save_tensors({k: v.contiguous() for k, v in vae.state_dict().items()}),
-        PARITY: save_tensors(parity_tensors(vae, parity_inputs)),
-        EVALUATION: _json(evaluation),
-        CARD: card.encode(),
-        **pictures,
-    }
-    entries = {name: _entry(data) for name, data in sorted(files.items())}
-    files[MANIFEST] = _json(Manifest(format_version=FORMAT_VERSION, files=entries))
-    partial = path.with_name(f".{path.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    for name, data in files.items():
-        (partial / name).write_bytes(data)
-    partial.rename(path)
-
-
 def load_bundle(path: Path, *, device: torch.device | str = "cpu") -> Bundle:
     """Verify a bundle and load it.
 
@@ -173,64 +105,6 @@ def load_bundle(path: Path, *, device: torch.device | str = "cpu") -> Bundle:
     vae.to(device).freeze()
     _check_parity(path, vae, _read_tensors(path, PARITY, files[PARITY]))
     return Bundle(path=path, config=config, evaluation=evaluation, vae=vae, digest=digest)
-
-
-@torch.no_grad()
-def parity_tensors(vae: VAE, x: Tensor) -> dict[str, Tensor]:
-    """Inputs with their outputs: what the model must compute wherever it is loaded."""
-    y = torch.arange(len(x), device=x.device) % vae.num_labels if vae.num_labels else None
-    q = vae.posterior(x, y)
-    noise = BatchNoise(0, len(x), "posterior").draw_for(q, 1, dtype=x.dtype).to(x.device)
-    outputs = {"x": x, "noise": noise, "likelihood_mean": vae.likelihood(q.mean, y).mean}
-    if not isinstance(q, OneHot):
-        outputs["posterior_loc"] = q.loc
-    if not isinstance(q, OneHot | Point):
-        outputs["posterior_scale"] = q.scale
-    if vae.has_density:
-        outputs["log_w"] = vae.log_weights(x, noise, y, posterior=q)
-    if vae.config.classifier is not None:
-        outputs["label_logits"] = vae.label_logits(x)
-    return {name: value.cpu().contiguous() for name, value in outputs.items()}
-
-
-def _check_config(path: Path, vae: VAE, config: BundleConfig) -> None:
-    if config.vae != vae.config:
-        raise ConfigError(
-            f"A bundle's config is its model's; received one of {config.vae} for {vae.config}. "
-            "Take the model's own."
-        )
-    if (config.name, str(config.version)) != (path.parent.name, path.name):
-        raise ConfigError(
-            f"A bundle is written to <model>/<version> as its config says; received {path} for "
-            f"{config.name}/{config.version}. Change one of them."
-        )
-
-
-def _check_pictures(pictures: Mapping[str, bytes]) -> None:
-    for name in pictures:
-        if not re.fullmatch(FILE_NAME, name) or len(name) > 128 or not name.endswith(".png"):
-            raise ConfigError(
-                f"A picture's name matches {FILE_NAME} and ends in .png, at most 128 characters; "
-                f"received {name!r}. Rename it."
-            )
-
-
-def _check_parity_inputs(vae: VAE, x: Tensor) -> None:
-    shape = (PARITY_ITEMS, *vae.image_shape)
-    if x.dtype != torch.float32 or tuple(x.shape) != shape:
-        raise ShapeMismatch(
-            f"Parity inputs are float32 {shape}; received {x.dtype} {tuple(x.shape)}. Pass "
-            f"{PARITY_ITEMS} observations of the model."
-        )
-    vae.check_support(x)
-
-
-def _json(model: Config) -> bytes:
-    return model.model_dump_json(indent=2).encode() + b"\n"
-
-
-def _entry(data: bytes) -> ManifestEntry:
-    return ManifestEntry(sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
 
 
 def _read_verified(path: Path) -> tuple[dict[str, bytes], str]:
@@ -321,31 +195,3 @@ def _check_weights(
             )
         if not bool(tensor.isfinite().all()):
             raise BundleCorrupt(f"{path / WEIGHTS}: {name} is not finite. Train the model again.")
-
-
-def _check_parity(path: Path, vae: VAE, stored: dict[str, Tensor]) -> None:
-    x = stored.get("x")
-    shape = (PARITY_ITEMS, *vae.image_shape)
-    if x is None or x.dtype != torch.float32 or x.shape != shape:
-        received = None if x is None else (x.dtype, tuple(x.shape))
-        raise BundleCorrupt(
-            f"{path / PARITY} holds the inputs x, float32 {shape}; received {received}. Export the "
-            "bundle again."
-        )
-    computed = parity_tensors(vae, x.to(next(vae.parameters()).device))
-    if {n: (t.dtype, t.shape) for n, t in stored.items()} != {
-        n: (t.dtype, t.shape) for n, t in computed.items()
-    }:
-        raise BundleCorrupt(
-            f"{path / PARITY} holds {sorted(computed)}, float32, in this model's shapes; received "
-            f"{ {n: (t.dtype, tuple(t.shape)) for n, t in stored.items()} }. Export it again."
-        )
-    for name, want in stored.items():
-        limit = PARITY_TOLERANCE * (1 + float(want.abs().max()))
-        worst = float((computed[name] - want).abs().max())
-        if not worst <= limit:  # NaN too
-            raise BundleCorrupt(
-                f"The model computes what it computed when it was exported; {path / PARITY}: "
-                f"{name} differs by {worst:.3g}, more than {limit:.3g}. Use another device or "
-                "torch build."
-            )

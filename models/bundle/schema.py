@@ -154,3 +154,11 @@ class Manifest(Config):
 
     format_version: int
     files: dict[FileName, ManifestEntry]
+
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+PARITY = "parity.safetensors"
+EVALUATION = "evaluation.json"
+CARD = "README.md"
+MANIFEST = "manifest.json"

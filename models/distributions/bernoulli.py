@@ -11,15 +11,8 @@ from torch import Tensor
 from torch.distributions import constraints
 from torch.nn import functional as F
 
-from models.config import BernoulliConfig, ContinuousBernoulliConfig
-from models.distributions.from_noise import (
-    EVENT_DIM,
-    Likelihood,
-    PixelDistribution,
-    polynomial,
-    sigmoid,
-    sum_event,
-)
+from models.distributions.elementwise import polynomial, sigmoid
+from models.distributions.from_noise import EVENT_DIM, PixelDistribution, sum_event
 
 
 class Bernoulli(PixelDistribution):
@@ -109,45 +102,3 @@ def _log_sinhc(a: Tensor) -> Tensor:
     exact = safe / 2 + torch.log(-torch.expm1(-safe)) - safe.log()
     near = torch.where(far, torch.zeros_like(a), a)
     return torch.where(far, exact, polynomial(near.square(), _LOG_SINHC))
-
-
-class BernoulliLikelihood(Likelihood):
-    """p(x|z) of binary pixels."""
-
-    is_mass = True
-    support_words = "{0, 1}"
-
-    def __init__(self, config: BernoulliConfig, image_shape: tuple[int, int, int]) -> None:
-        """One logit per element."""
-        super().__init__()
-        self.num_params = image_shape[0]
-
-    def forward(self, params: Tensor) -> Bernoulli:
-        """Parameters are the logits."""
-        return Bernoulli(params)
-
-    def support_mask(self, x: Tensor) -> Tensor:
-        """0 or 1."""
-        return (x == 0) | (x == 1)
-
-
-class ContinuousBernoulliLikelihood(Likelihood):
-    """p(x|z) of grey values as real numbers."""
-
-    is_mass = False
-    support_words = "[0, 1]"
-
-    def __init__(
-        self, config: ContinuousBernoulliConfig, image_shape: tuple[int, int, int]
-    ) -> None:
-        """One logit per element."""
-        super().__init__()
-        self.num_params = image_shape[0]
-
-    def forward(self, params: Tensor) -> ContinuousBernoulli:
-        """Parameters are the logits."""
-        return ContinuousBernoulli(params)
-
-    def support_mask(self, x: Tensor) -> Tensor:
-        """Between 0 and 1, both included."""
-        return (x >= 0) & (x <= 1)

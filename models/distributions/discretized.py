@@ -17,10 +17,8 @@ from torch import Tensor
 from torch.distributions import constraints
 from torch.nn import functional as F
 
-from models.config import DiscretizedLogisticConfig, DiscretizedNormalConfig
 from models.distributions.expected_level import expected_level
-from models.distributions.from_noise import EVENT_DIM, Likelihood, PixelDistribution, sum_event
-from models.distributions.normals import positive
+from models.distributions.from_noise import EVENT_DIM, PixelDistribution, sum_event
 
 
 class DiscretizedLogistic(PixelDistribution):
@@ -215,60 +213,3 @@ class _LogPhi(torch.autograd.Function):
 
 def _log_phi(x: Tensor) -> Tensor:
     return cast(Tensor, _LogPhi.apply(x))  # type: ignore[no-untyped-call]
-
-
-class _LevelLikelihood(Likelihood):
-    """What the likelihoods of integers 0..levels-1 share."""
-
-    is_mass = True
-
-    def __init__(self, levels: int) -> None:
-        super().__init__()
-        self.levels = levels
-        self.unit_scale = float(levels - 1)
-        self.support_words = f"the integers 0..{levels - 1}"
-
-    def support_mask(self, x: Tensor) -> Tensor:
-        """An integer from 0 to levels-1."""
-        return (x >= 0) & (x <= self.levels - 1) & (x == x.floor())
-
-
-class DiscretizedLogisticLikelihood(_LevelLikelihood):
-    """p(x|z) of integer levels under a mixture of logistics."""
-
-    def __init__(
-        self, config: DiscretizedLogisticConfig, image_shape: tuple[int, int, int]
-    ) -> None:
-        """Per component a logit, per channel a location, a scale and, in colour, a coupling."""
-        super().__init__(config.levels)
-        self.channels = image_shape[0]
-        self.num_mixtures = config.num_mixtures
-        self.couples = self.channels == 3
-        self._sizes = [1, self.channels, self.channels] + ([3] if self.couples else [])
-        self.num_params = self.num_mixtures * sum(self._sizes)
-
-    def forward(self, params: Tensor) -> DiscretizedLogistic:
-        """From (*batch, mixture x (1 + 2 channel [+ 3]), height, width)."""
-        shape = (*params.shape[:-3], self.num_mixtures, sum(self._sizes), *params.shape[-2:])
-        parts = params.reshape(shape).split(self._sizes, dim=-3)
-        return DiscretizedLogistic(
-            logits=parts[0].squeeze(-3),
-            loc=parts[1],
-            scale=positive(parts[2]),
-            levels=self.levels,
-            coupling=parts[3].tanh() if self.couples else None,
-        )
-
-
-class DiscretizedNormalLikelihood(_LevelLikelihood):
-    """p(x|z) of integer levels under a normal."""
-
-    def __init__(self, config: DiscretizedNormalConfig, image_shape: tuple[int, int, int]) -> None:
-        """A location and a scale per element."""
-        super().__init__(config.levels)
-        self.num_params = 2 * image_shape[0]
-
-    def forward(self, params: Tensor) -> DiscretizedNormal:
-        """From (*batch, 2 channel, height, width)."""
-        loc, raw_scale = params.chunk(2, dim=-3)
-        return DiscretizedNormal(loc, positive(raw_scale), levels=self.levels)

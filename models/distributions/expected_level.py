@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.distributions.from_noise import polynomial
+from models.distributions.elementwise import polynomial
 
 _WIDE = 2.0
 """Scale in levels from which on the integral is taken."""

@@ -5,16 +5,14 @@ distributions do not look at their support again: the `Likelihood` modules check
 door (`check_support`), and say whether `log_prob` is the log of a mass or of a density (`is_mass`).
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Distribution
-from torch.nn import functional as F
 
-from models.errors import OutOfSupport
 from models.noise import NoiseKind
 
 EVENT_DIM = 3
@@ -45,66 +43,6 @@ class PixelDistribution(Distribution):
         return self.from_noise(noise)
 
 
-def sigmoid(logits: Tensor) -> Tensor:
-    """1 / (1 + exp(-logits)); the same bits anywhere in a tensor, see `normals.positive`."""
-    return F.logsigmoid(logits).exp()
-
-
 def sum_event(terms: Tensor) -> Tensor:
     """Over channel, height and width."""
     return terms.flatten(-EVENT_DIM).sum(-1)
-
-
-def polynomial(x: Tensor, coefficients: Sequence[float]) -> Tensor:
-    """Sum of coefficients[i] x^i, by Horner's rule."""
-    total = torch.full_like(x, coefficients[-1])
-    for coefficient in reversed(coefficients[:-1]):
-        total = total * x + coefficient
-    return total
-
-
-class Likelihood(nn.Module, ABC):
-    """Turns a decoder's output into p(x|z), and checks observations at the door.
-
-    Attributes:
-        num_params: Channels that the decoder must give per pixel.
-        is_mass: `log_prob` is the log of a mass (bits per dim exist) or of a density.
-        unit_scale: x / unit_scale lies in [0, 1] for a picture.
-        support_words: The support, for messages.
-    """
-
-    num_params: int
-    is_mass: bool
-    unit_scale: float = 1.0
-    support_words: str
-
-    @abstractmethod
-    def forward(self, params: Tensor) -> Distribution:
-        """From (*batch, num_params, height, width)."""
-
-    @abstractmethod
-    def support_mask(self, x: Tensor) -> Tensor:
-        """True where an element of x has positive mass or density."""
-
-    def check_support(self, x: Tensor) -> None:
-        """Refuse observations of probability zero, before anything is computed.
-
-        Args:
-            x: (batch, channel, height, width).
-
-        Raises:
-            OutOfSupport: An element is NaN, infinite or outside the support; names the items.
-        """
-        inside = self.support_mask(x).flatten(1).all(1)
-        if bool(inside.all()):
-            return
-        items = []
-        for i in torch.nonzero(~inside).flatten().tolist():
-            value = x[i][~self.support_mask(x[i])][0].item()
-            items.append((i, f"received the value {value:g}"))
-        raise OutOfSupport(
-            f"Every element of an observation lies in {self.support_words}; {len(items)} of "
-            f"{len(x)} items do not (item {items[0][0]}: {items[0][1]}). Scale or binarize them as "
-            "the image spec says.",
-            items=tuple(items),
-        )

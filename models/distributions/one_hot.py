@@ -9,14 +9,11 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Distribution, constraints
-from torch.distributions.kl import register_kl
 from torch.nn import functional as F
 
-from models.config import VAEConfig
 from models.noise import NoiseKind
-from models.vae.networks import Shape
 
 
 class OneHot(Distribution):
@@ -54,36 +51,3 @@ class OneHot(Distribution):
         cdf = self.log_probs.double().exp().cumsum(-1)[..., :-1]
         index = (noise >= cdf).sum(-1)
         return F.one_hot(index, self.event_shape[0]).to(self.log_probs.dtype)
-
-
-@register_kl(OneHot, OneHot)  # type: ignore[untyped-decorator]
-def _kl_one_hot(q: OneHot, p: OneHot) -> Tensor:
-    terms = q.mean * (q.log_probs - p.log_probs)
-    return torch.where(q.mean > 0, terms, torch.zeros_like(terms)).sum(-1)
-
-
-class CategoricalPrior(nn.Module):
-    """p(z) = Cat(pi), pi learned."""
-
-    def __init__(self, config: VAEConfig) -> None:
-        """Begin with equal probabilities."""
-        super().__init__()
-        self.logits = nn.Parameter(torch.zeros(config.latent_shape))
-
-    def forward(self, y: Tensor | None, encode: object) -> OneHot:
-        """The prior, batch shape ()."""
-        return OneHot(self.logits)
-
-
-class EnumeratedPosterior(nn.Module):
-    """p(z|x) itself, from log p(x, e_k) of all K components."""
-
-    params_shape: Shape = ()
-
-    def __init__(self, config: VAEConfig) -> None:
-        """There is nothing to learn here."""
-        super().__init__()
-
-    def forward(self, params: Tensor, prior: nn.Module | None) -> OneHot:
-        """From log p(x, e_k), (batch, K)."""
-        return OneHot(params)

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, NoReturn
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Distribution, constraints
 
-from models.config import VAEConfig
 from models.errors import UnsupportedOperation
 from models.noise import NoiseKind
 
@@ -51,17 +50,3 @@ class Point(Distribution):
             "A score needs a density; this autoencoder has points, so that every picture but one "
             "would have probability zero. Train a VAE."
         )
-
-
-class PointPosterior(nn.Module):
-    """Turns an encoder's output into the latent itself."""
-
-    def __init__(self, config: VAEConfig) -> None:
-        """Remember the latent's shape; there is nothing to learn here."""
-        super().__init__()
-        self.params_shape = (1, *config.latent_shape)
-        self.event_dim = len(config.latent_shape)
-
-    def forward(self, params: Tensor, prior: nn.Module | None) -> Point:
-        """From (batch, 1, *latent_shape)."""
-        return Point(params.squeeze(1), event_dim=self.event_dim)

@@ -8,30 +8,26 @@ Everything is in nats per datum and higher is better, but for rate, distortion a
 Log-weights and log-likelihoods are reduced in float64.
 """
 
-import math
 from collections.abc import Generator
-from dataclasses import dataclass, field
-from typing import Literal, TypeVar
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.distributions import Distribution
-from torch.distributions.kl import kl_divergence as torch_kl_divergence
 
-from models.distributions.normals import DiagonalNormal, FullNormal, kl_terms
+from models.distributions.batch_noise import BatchNoise
+from models.distributions.grouped import GroupedNormal
+from models.distributions.kl import has_analytic_kl, kl_divergence, kl_terms, log_ratios
+from models.distributions.normals import DiagonalNormal
 from models.distributions.one_hot import OneHot
-from models.errors import InputError, ShapeMismatch, UnsupportedOperation
+from models.estimators.bounds import _need_samples
 from models.estimators.labels import rows_steps
-from models.noise import BatchNoise
-from models.vae.hierarchy import GroupedNormal
+from models.estimators.moments import RunningMoments
+from models.estimators.steps import CHUNK_ROWS, check_num_samples, chunks, run_steps
 from models.vae.model import VAE
 
-T = TypeVar("T")
 KLMethod = Literal["analytic", "monte_carlo"]
-
-CHUNK_ROWS = 512
-"""Decoder rows of one uninterrupted pass: some tens of milliseconds for a model of 10 MMAC."""
 
 
 def elbo(log_w: Float[Tensor, "sample batch"]) -> Float[Tensor, " batch"]:
@@ -52,82 +48,11 @@ def elbo(log_w: Float[Tensor, "sample batch"]) -> Float[Tensor, " batch"]:
     return log_w.mean(0)
 
 
-def iwae_bound(log_w: Float[Tensor, "sample batch"]) -> Float[Tensor, " batch"]:
-    """Importance-weighted lower bound on log p(x).
-
-    log of the mean of w_k = p(x, z_k) / q(z_k | x) over K draws z_k ~ q(z | x). K = 1 estimates the
-    ELBO; the expected bound rises with K. Not an unbiased estimate of log p(x).
-
-    Args:
-        log_w: Importance log-weights, nats.
-
-    Returns:
-        The bound of each datum, nats; larger is tighter.
-
-    Raises:
-        ShapeMismatch: There are no samples.
-
-    Source: Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519, equation 8.
-    """
-    _need_samples(log_w)
-    return log_w.logsumexp(0) - math.log(len(log_w))
-
-
-def kl_divergence(posterior: Distribution, prior: Distribution) -> Float[Tensor, " batch"]:
-    """KL(q(z|x) || p(z)) in closed form, nats >= 0, summed over the latent.
-
-    Raises:
-        UnsupportedOperation: The pair has no closed form.
-    """
-    try:
-        return torch_kl_divergence(posterior, prior)
-    except NotImplementedError as error:
-        raise UnsupportedOperation(
-            "An analytic KL needs a pair of distributions with a closed form; received "
-            f"{type(posterior).__name__} and {type(prior).__name__}. Use the Monte Carlo form."
-        ) from error
-
-
 def kl_per_dimension(
     posterior: DiagonalNormal, prior: DiagonalNormal
 ) -> Float[Tensor, "batch ..."]:
     """KL of each latent dimension, nats >= 0; q and p factorise, so they sum to the KL."""
     return kl_terms(posterior, prior)
-
-
-def has_analytic_kl(posterior: Distribution, prior: Distribution) -> bool:
-    """Whether `kl_divergence` has a closed form for this pair."""
-    pairs = ((DiagonalNormal, DiagonalNormal), (FullNormal, DiagonalNormal), (OneHot, OneHot))
-    return any(isinstance(posterior, q) and isinstance(prior, p) for q, p in pairs)
-
-
-def rate(kl_nats: Float[Tensor, " batch"]) -> float:
-    """Data mean of the KL, nats per datum: what the latent costs to send.
-
-    Source: Alemi et al. 2018, arXiv:1711.00464.
-    """
-    return float(kl_nats.double().mean())
-
-
-def distortion(expected_log_likelihood_nats: Float[Tensor, " batch"]) -> float:
-    """Data mean of -E_q[log p(x|z)], nats per datum.
-
-    Source: Alemi et al. 2018, arXiv:1711.00464.
-    """
-    return -float(expected_log_likelihood_nats.double().mean())
-
-
-def bits_per_dim(log_px_nats: Tensor, num_dimensions: int) -> Tensor:
-    """-log p(x) / (D ln 2). Only of a mass; an upper bound when it comes from a lower bound."""
-    return -log_px_nats / (num_dimensions * math.log(2))
-
-
-def active_units(posterior_means: Float[Tensor, "batch ..."], *, threshold: float = 0.01) -> int:
-    """How many latent dimensions have Var_data(E_q[z]) above the threshold.
-
-    Source: Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519, section 5.2.
-    """
-    return int((posterior_means.double().var(0) > threshold).sum())
 
 
 @dataclass(frozen=True)
@@ -148,32 +73,6 @@ class ElboEstimate:
     kl_method: KLMethod
     num_samples: int
     seed: int
-
-
-@dataclass
-class RunningMoments:
-    """Mean and squared deviations of chunks of samples, merged as they come, in float64.
-
-    Source: Chan, Golub and LeVeque 1979, updating formulae for sample variances.
-    """
-
-    count: int = 0
-    mean: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
-    squares: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
-
-    def add(self, values: Float[Tensor, "sample batch *group"]) -> None:
-        """Take in the next samples, one after the other so that chunk sizes do not matter."""
-        for row in values.double().cpu():
-            self.count += 1
-            delta = row - self.mean
-            self.mean = self.mean + delta / self.count
-            self.squares = self.squares + delta * (row - self.mean)
-
-    def standard_error(self) -> Tensor:
-        """Of the mean; NaN for fewer than two samples."""
-        if self.count < 2:
-            return torch.full_like(self.mean, math.nan)
-        return (self.squares / (self.count - 1) / self.count).sqrt()
 
 
 def estimate_elbo(
@@ -280,53 +179,3 @@ def elbo_steps(
         num_samples=num_samples,
         seed=seed,
     )
-
-
-def log_ratios(
-    posterior: Distribution, prior: Distribution, z: Float[Tensor, "sample batch ..."]
-) -> Float[Tensor, "sample batch group"]:
-    """log q(z|x) - log p(z) at draws from the posterior: means of them estimate the KL.
-
-    Returns:
-        Nats, of each group of a hierarchy; one group otherwise.
-    """
-    if isinstance(posterior, GroupedNormal) and isinstance(prior, GroupedNormal):
-        return posterior.log_prob_per_group(z) - prior.log_prob_per_group(z)
-    return (posterior.log_prob(z) - prior.log_prob(z)).unsqueeze(-1)
-
-
-def run_steps(steps: Generator[None, None, T]) -> T:
-    """Run a stepwise estimate to its end and return its value."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
-
-
-def chunks(num_samples: int, num_items: int, chunk_rows: int) -> list[int]:
-    """Samples of each pass: at most `chunk_rows` rows, and at least one sample."""
-    size = max(1, min(num_samples, chunk_rows // max(1, num_items)))
-    full, rest = divmod(num_samples, size)
-    return [size] * full + ([rest] if rest else [])
-
-
-def check_num_samples(num_samples: int) -> None:
-    """Refuse fewer than one sample.
-
-    Raises:
-        InputError: Says how many were asked for.
-    """
-    if num_samples < 1:
-        raise InputError(
-            f"An estimate needs at least 1 sample; received {num_samples}. Ask for more."
-        )
-
-
-def _need_samples(log_w: Tensor) -> None:
-    if log_w.ndim != 2 or len(log_w) == 0:
-        raise ShapeMismatch(
-            "Log-weights have the shape (sample, batch) with at least one sample; received "
-            f"{tuple(log_w.shape)}. Draw some samples first."
-        )

@@ -11,21 +11,20 @@ Weights stream through running sums in float64: memory does not grow with K, but
 
 import math
 from collections.abc import Generator, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, cast
-from weakref import WeakKeyDictionary
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
 
-from models.distributions.normals import DiagonalNormal
+from models.distributions.batch_noise import BatchNoise
 from models.errors import InputError, UnsupportedOperation
-from models.estimators.elbo import CHUNK_ROWS, RunningMoments, check_num_samples, chunks, run_steps
-from models.noise import BatchNoise, NoiseStream, Purpose
+from models.estimators.exact import has_exact_posterior
+from models.estimators.moments import RunningWeights
+from models.estimators.steps import CHUNK_ROWS, check_num_samples, chunks, run_steps
+from models.noise import Purpose
 from models.vae.model import VAE
 
 Estimator = Literal["iwae", "prior", "exact"]
@@ -35,14 +34,7 @@ MIN_EFFECTIVE_SAMPLE_SIZE = 100.0
 """Below it the delta-method error and interval are not trusted to cover log p(x)."""
 MAX_PARETO_K = 0.7
 """Above it importance sampling is not reliable at any practical K (Vehtari et al. 2024)."""
-CONSTANT_WEIGHTS = 1e-4
-"""Relative spread of the tail below which all its weights count as one."""
-EXACT_SPREAD_NATS = 0.01
-"""Largest difference between log-weights of one picture with which a linear-Gaussian posterior
-counts as exact; weights rounded to float32 make one below 1e-4."""
 _NORMAL_975 = 1.959963984540054
-_PLACES = 32
-"""At least what a processor takes at once."""
 
 
 @dataclass(frozen=True)
@@ -71,105 +63,6 @@ class EvidenceEstimate:
     """Why not, per datum."""
     num_samples: int
     seed: int
-
-
-class RunningWeights:
-    """Running sums of exp(log_w), exp(2 log_w) and log_w, and the largest weights; all (batch,).
-
-    Chunk sizes do not matter, bitwise: samples are taken in one after the other.
-    """
-
-    def __init__(self, num_items: int, num_samples: int) -> None:
-        """Start empty; `num_samples` is the K that will be reached and sets the tail's length."""
-        self.count = 0
-        self.log_w = RunningMoments()
-        self.log_sum = torch.full((num_items,), -math.inf, dtype=torch.float64)
-        self.log_sum_squares = self.log_sum.clone()
-        self.tail_length = tail_length(num_samples)
-        self.largest = torch.empty((0, num_items), dtype=torch.float64)
-
-    def add(self, log_w: Float[Tensor, "sample batch"]) -> None:
-        """Take in the next log-weights, nats."""
-        log_w = log_w.double().cpu()
-        self.count += len(log_w)
-        self.log_w.add(log_w)
-        self.log_sum = _log_add(self.log_sum, log_w)
-        self.log_sum_squares = _log_add(self.log_sum_squares, 2 * log_w)
-        both = torch.cat([self.largest, log_w])
-        self.largest = both.topk(min(self.tail_length + 1, len(both)), dim=0).values
-
-    def estimate(self) -> Tensor:
-        """Log of the mean weight, nats."""
-        return self.log_sum - math.log(self.count)
-
-    def effective_sample_size(self) -> Tensor:
-        """(sum w)^2 / sum w^2 (Kong 1992)."""
-        return (2 * self.log_sum - self.log_sum_squares).exp().clamp(1, self.count)
-
-    def standard_error(self) -> Tensor:
-        """Of the estimate, by the delta method; NaN for a single sample."""
-        if self.count < 2:
-            return torch.full_like(self.log_sum, math.nan)
-        ratio = self.count / self.effective_sample_size()
-        return ((ratio - 1) / (self.count - 1)).clamp_min(0).sqrt()
-
-    def pareto_k(self) -> Tensor:
-        """Shape of a generalised Pareto distribution fitted to the largest weights."""
-        length = tail_length(self.count)
-        if length < 5:
-            return torch.full_like(self.log_sum, math.nan)
-        return pareto_shape(self.largest[: length + 1])
-
-
-def _log_add(total: Tensor, log_w: Tensor) -> Tensor:
-    """log(exp(total) + sum of exp(log_w) over the samples), (batch,), one after the other."""
-    # Padded: torch rounds logaddexp otherwise in a tensor's last few places than before them.
-    count = len(total)
-    total = F.pad(total, (0, -count % _PLACES))
-    for row in F.pad(log_w, (0, -count % _PLACES)):
-        total = torch.logaddexp(total, row)
-    return total[:count]
-
-
-def tail_length(num_samples: int) -> int:
-    """min(K/5, 3 sqrt(K)), rounded up: how many weights make the tail (Vehtari et al. 2024)."""
-    return math.ceil(min(num_samples / 5, 3 * math.sqrt(num_samples)))
-
-
-def pareto_shape(largest: Float[Tensor, "tail batch"]) -> Float[Tensor, " batch"]:
-    """Shape k of the generalised Pareto distribution of the exceedances over the last row.
-
-    Args:
-        largest: Log-weights in descending order; the last row is the threshold.
-
-    Returns:
-        k, regularised towards 1/2 by ten pseudo-observations; -inf where the tail's weights are the
-        same within `CONSTANT_WEIGHTS`, so that only rounding would be fitted.
-
-    Source: Zhang and Stephens 2009, Technometrics 51(3); Vehtari et al. 2024, arXiv:1507.02646,
-        section 3 and appendix C.
-    """
-    return torch.cat([_pareto_shape(datum[:, None].clone()) for datum in largest.unbind(1)])
-
-
-def _pareto_shape(largest: Tensor) -> Tensor:
-    """Of one datum at a time, (tail, 1): sums over several would take another order."""
-    weights = (largest - largest[:1]).exp()
-    x = (weights[:-1] - weights[-1:]).flip(0)  # ascending
-    n = len(x)
-    degenerate = x[-1] < CONSTANT_WEIGHTS
-    x = torch.where(degenerate, torch.linspace(0.1, 1, n, dtype=x.dtype).unsqueeze(1), x)
-    grid = 30 + int(math.sqrt(n))
-    steps = torch.arange(1, grid + 1, dtype=x.dtype).unsqueeze(1)
-    quartile = x[int(n / 4 + 0.5) - 1].clamp_min(torch.finfo(x.dtype).tiny)
-    theta = 1 / x[-1] + (1 - (grid / (steps - 0.5)).sqrt()) / (3 * quartile)
-    k = torch.log1p(-theta.unsqueeze(1) * x).mean(1)
-    profile = n * ((-theta / k).log() - k - 1)
-    weight = profile.softmax(0)
-    best = (theta * weight).sum(0)
-    shape = torch.log1p(-best * x).mean(0)
-    shape = (n * shape + 10 * 0.5) / (n + 10)
-    return torch.where(degenerate, torch.full_like(shape, -math.inf), shape)
 
 
 def estimate_log_px(
@@ -261,47 +154,6 @@ def log_px_steps(
             yield
         estimates.append(_summarise(weights, estimator, seed))
     return estimates
-
-
-@torch.no_grad()
-def has_exact_posterior(vae: VAE) -> bool:
-    """Whether q(z|x) is p(z|x), so that one importance weight is p(x).
-
-    True of categorical latents, whose posterior is enumerated, and of linear-Gaussian models where
-    log-weights of the model's own pictures, in float64, do not vary with the draw by more than
-    `EXACT_SPREAD_NATS`.
-
-    Source: Tipping and Bishop 1999, Journal of the Royal Statistical Society B 61(3).
-    """
-    config = vae.config
-    if config.posterior.kind == "enumerated":
-        return True
-    networks = (config.encoder, config.decoder)
-    linear = all(n is not None and n.kind == "mlp" and not n.hidden for n in networks)
-    normal = config.likelihood.kind == "normal" and config.likelihood.scale in ("fixed", "learned")
-    plain = config.prior.kind == "standard_normal" and not config.num_labels
-    if not (linear and normal and plain and config.posterior.kind != "point"):
-        return False
-    known, stamp = _EXACT.get(vae), vae.stamp()
-    if known is None or known[0] != stamp:
-        known = _EXACT[vae] = stamp, _weights_are_constant(vae)
-    return known[1]
-
-
-_EXACT: "WeakKeyDictionary[VAE, tuple[list[tuple[int, int]], bool]]" = WeakKeyDictionary()
-"""What was found of a model, and its weights' stamp then: finding it takes longer than a score."""
-
-
-def _weights_are_constant(vae: VAE) -> bool:
-    """Of some pictures of the model's own, whatever the draw."""
-    copy, count = deepcopy(vae).cpu().double().eval(), vae.num_latents + 2
-    # log w is a quadratic function of picture and draw: constant here, constant everywhere.
-    z = torch.from_numpy(NoiseStream(0, 0, "prior").normal(count, *vae.latent_shape))
-    p = cast(DiagonalNormal, copy.likelihood(z))
-    x = p.from_noise(torch.from_numpy(NoiseStream(0, 0, "likelihood").normal(*p.noise_shape())))
-    noise = BatchNoise(0, count, "posterior")
-    log_w = copy.log_weights(x, noise.draw(2 * count, vae.latent_shape, dtype=torch.float64))
-    return bool((log_w.amax(0) - log_w.amin(0) < EXACT_SPREAD_NATS).all())
 
 
 def _exact(vae: VAE, x: Tensor, seed: int) -> EvidenceEstimate:

@@ -15,9 +15,10 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from models.distributions.batch_noise import BatchNoise
 from models.distributions.one_hot import OneHot
 from models.errors import InputError, UnsupportedOperation
-from models.noise import BatchNoise, NoiseStream
+from models.noise import NoiseStream
 from models.vae.model import VAE
 
 GUESS_NUM_SAMPLES = 16

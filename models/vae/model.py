@@ -21,11 +21,11 @@ from torch.distributions import Distribution
 from torch.nn import functional as F
 
 from models.config import VAEConfig
+from models.distributions.grouped import GroupedNormal
 from models.distributions.normals import DiagonalNormal, FullNormal, MixtureOfNormals
 from models.distributions.one_hot import OneHot
 from models.distributions.point import Point
 from models.errors import InputError, ShapeMismatch, UnsupportedOperation
-from models.vae.hierarchy import GroupedNormal
 from models.vae.likelihoods import LIKELIHOODS
 from models.vae.networks import MIN_ROWS, NETWORKS, Network
 from models.vae.posteriors import POSTERIORS

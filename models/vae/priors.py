@@ -14,13 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from models.config import MixturePriorConfig, VAEConfig, VampPriorConfig
-from models.distributions.normals import DiagonalNormal, MixtureOfNormals, positive
-from models.distributions.one_hot import CategoricalPrior
+from models.distributions.elementwise import positive
+from models.distributions.normals import DiagonalNormal, MixtureOfNormals
+from models.distributions.one_hot import OneHot
 from models.errors import UnsupportedOperation
 from models.vae.hierarchy import TopDownPrior
 
 _UNIT_SCALE_RAW = math.log(math.e - 1)
 """softplus of it is 1."""
+
 
 Encode = Callable[[Tensor], DiagonalNormal]
 
@@ -115,6 +117,19 @@ class NoPrior(nn.Module):
         raise UnsupportedOperation(
             "Sampling and scoring need a prior; an autoencoder has none. Train a VAE."
         )
+
+
+class CategoricalPrior(nn.Module):
+    """p(z) = Cat(pi), pi learned."""
+
+    def __init__(self, config: VAEConfig) -> None:
+        """Begin with equal probabilities."""
+        super().__init__()
+        self.logits = nn.Parameter(torch.zeros(config.latent_shape))
+
+    def forward(self, y: Tensor | None, encode: object) -> OneHot:
+        """The prior, batch shape ()."""
+        return OneHot(self.logits)
 
 
 PRIORS: dict[str, type[nn.Module]] = {

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from models.bundle.schema import Reference
-from models.estimators.importance import has_exact_posterior
+from models.estimators.exact import has_exact_posterior
 from models.images.spec import ImageSpec
 from tests import oracle
 from tests.app.repository import random_vae, write_bundle

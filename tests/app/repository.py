@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from models.bundle.loading import save_bundle
+from models.bundle.saving import save_bundle
 from models.bundle.schema import BundleConfig, Evaluation, Provenance, Reference
 from models.config import BernoulliConfig, DiscretizedLogisticConfig, MLPConfig, VAEConfig
 from models.images.spec import ImageSpec

@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from models.bundle.loading import load_bundle, save_bundle
+from models.bundle.loading import load_bundle
+from models.bundle.saving import save_bundle
 from models.bundle.schema import Baseline, BundleConfig, Estimate, Evaluation, Provenance, Reference
 from models.config import MLPConfig, NormalConfig, VAEConfig
 from models.errors import BundleCorrupt

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from models.distributions.batch_noise import BatchNoise
 from models.distributions.normals import DiagonalNormal, MixtureOfNormals
 from models.distributions.one_hot import OneHot
 from models.errors import InputError
-from models.noise import MAX_ITEM, MAX_SEED, BatchNoise, NoiseStream, pixel_seed
+from models.noise import MAX_ITEM, MAX_SEED, NoiseStream, pixel_seed
 
 PURPOSES = ("posterior", "prior", "likelihood", "binarization", "training", "label")
 

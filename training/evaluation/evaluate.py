@@ -30,18 +30,12 @@ from torch import Tensor
 from models.bundle.schema import Classification, Estimate, Evaluation, Reference
 from models.config import Config
 from models.errors import InputError
-from models.estimators.elbo import (
-    CHUNK_ROWS,
-    ElboEstimate,
-    active_units,
-    bits_per_dim,
-    distortion,
-    estimate_elbo,
-    rate,
-    run_steps,
-)
-from models.estimators.importance import EvidenceEstimate, has_exact_posterior, log_px_steps
+from models.estimators.bounds import active_units, bits_per_dim, distortion, rate
+from models.estimators.elbo import ElboEstimate, estimate_elbo
+from models.estimators.exact import has_exact_posterior
+from models.estimators.importance import EvidenceEstimate, log_px_steps
 from models.estimators.labels import classify_steps, rows_steps
+from models.estimators.steps import CHUNK_ROWS, run_steps
 from models.noise import MAX_SEED
 from models.vae.model import VAE
 from training.evaluation.baselines import DESCRIPTIONS

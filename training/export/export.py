@@ -9,13 +9,13 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from models.bundle.loading import save_bundle
 from models.bundle.repository import Repository
+from models.bundle.saving import save_bundle
 from models.bundle.schema import BundleConfig, Evaluation
+from models.distributions.batch_noise import BatchNoise
 from models.errors import ConfigError
-from models.estimators.elbo import CHUNK_ROWS, run_steps
 from models.estimators.labels import guess_steps
-from models.noise import BatchNoise
+from models.estimators.steps import CHUNK_ROWS, run_steps
 from models.vae.model import VAE
 from training.data.summary import COLUMNS, picture_of
 from training.evaluation.evaluate import EvaluationSettings, choose_subset

@@ -20,8 +20,9 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.distributions.normals import DiagonalNormal, kl_terms
-from models.estimators.elbo import has_analytic_kl, iwae_bound, kl_divergence, log_ratios
+from models.distributions.kl import has_analytic_kl, kl_divergence, kl_terms, log_ratios
+from models.distributions.normals import DiagonalNormal
+from models.estimators.bounds import iwae_bound
 from models.vae.model import VAE, Posterior, Prior
 from training.recipes.objective import (
     AutoencoderConfig,

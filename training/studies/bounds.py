@@ -14,9 +14,12 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from models.errors import ConfigError, UnsupportedOperation
-from models.estimators.elbo import CHUNK_ROWS, ElboEstimate, active_units, estimate_elbo, run_steps
-from models.estimators.importance import estimate_log_px, has_exact_posterior
+from models.estimators.bounds import active_units
+from models.estimators.elbo import ElboEstimate, estimate_elbo
+from models.estimators.exact import has_exact_posterior
+from models.estimators.importance import estimate_log_px
 from models.estimators.labels import classify_steps
+from models.estimators.steps import CHUNK_ROWS, run_steps
 from training.evaluation.evaluate import posterior_means
 from training.fit.batches import keep_some
 from training.fit.objectives import UNLABELLED

@@ -15,8 +15,8 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from models.distributions.batch_noise import BatchNoise
 from models.errors import InputError, UnsupportedOperation
-from models.noise import BatchNoise
 from models.vae.model import VAE
 from training.fit.objectives import OBJECTIVES, At, Batch
 from training.recipes.objective import ELBOConfig, IWAEConfig, ObjectiveConfig, ScoreFunctionConfig

@@ -13,10 +13,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from models.distributions.batch_noise import BatchNoise
 from models.errors import InputError, UnsupportedOperation
-from models.estimators.elbo import CHUNK_ROWS, estimate_elbo, run_steps
+from models.estimators.elbo import estimate_elbo
 from models.estimators.labels import guess_steps
-from models.noise import BatchNoise
+from models.estimators.steps import CHUNK_ROWS, run_steps
 from models.vae.model import VAE
 from training.evaluation.evaluate import posterior_means
 from training.fit.objectives import UNLABELLED

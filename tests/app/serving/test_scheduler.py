@@ -9,7 +9,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import pytest
 
 from app.errors import ModelNotReady, QueueFull
-from app.serving.scheduler import MAX_RETRY_AFTER_SECONDS, Scheduler, Steps, Timing, _answer
+from app.serving.scheduler import MAX_RETRY_AFTER_SECONDS, Scheduler, Timing, _answer
+from models.estimators.steps import Steps
 
 pytestmark = pytest.mark.anyio
 

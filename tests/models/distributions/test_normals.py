@@ -12,13 +12,9 @@ from torch.distributions import (
     kl_divergence,
 )
 
-from models.distributions.normals import (
-    DiagonalNormal,
-    FullNormal,
-    MixtureOfNormals,
-    kl_terms,
-    positive,
-)
+from models.distributions.elementwise import positive
+from models.distributions.kl import kl_terms
+from models.distributions.normals import DiagonalNormal, FullNormal, MixtureOfNormals
 
 
 def normal(*shape, event_dim=1, seed=0):

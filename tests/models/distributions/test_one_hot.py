@@ -6,10 +6,12 @@ import torch
 from scipy import stats
 from torch.distributions import Categorical, OneHotCategorical, kl_divergence
 
+from models.distributions.batch_noise import BatchNoise
+from models.distributions.kl import has_analytic_kl
 from models.distributions.one_hot import OneHot
-from models.estimators.elbo import estimate_elbo, has_analytic_kl
-from models.estimators.importance import estimate_log_px, has_exact_posterior
-from models.noise import BatchNoise
+from models.estimators.elbo import estimate_elbo
+from models.estimators.exact import has_exact_posterior
+from models.estimators.importance import estimate_log_px
 from models.vae.model import VAE
 from tests.models.family_cases import family
 from tests.oracle import raw, set_affine

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from models.distributions.point import Point, PointPosterior
+from models.distributions.point import Point
 from models.errors import UnsupportedOperation
+from models.vae.posteriors import PointPosterior
 from tests.models.family_cases import family
 
 

@@ -6,28 +6,14 @@ import pytest
 import torch
 from torch.distributions import Cauchy, Independent, Normal
 
+from models.distributions.batch_noise import BatchNoise
+from models.distributions.kl import has_analytic_kl, kl_divergence, log_ratios
 from models.distributions.normals import DiagonalNormal
 from models.errors import InputError, OutOfSupport, ShapeMismatch, UnsupportedOperation
-from models.estimators.elbo import (
-    CHUNK_ROWS,
-    ElboEstimate,
-    RunningMoments,
-    active_units,
-    bits_per_dim,
-    chunks,
-    distortion,
-    elbo,
-    elbo_steps,
-    estimate_elbo,
-    has_analytic_kl,
-    iwae_bound,
-    kl_divergence,
-    kl_per_dimension,
-    log_ratios,
-    rate,
-    run_steps,
-)
-from models.noise import BatchNoise
+from models.estimators.bounds import active_units, bits_per_dim, distortion, iwae_bound, rate
+from models.estimators.elbo import ElboEstimate, elbo, elbo_steps, estimate_elbo, kl_per_dimension
+from models.estimators.moments import RunningMoments
+from models.estimators.steps import CHUNK_ROWS, chunks, run_steps
 from models.vae.model import VAE
 from tests.models.family_cases import family
 from tests.oracle import instance

@@ -8,20 +8,21 @@ from scipy import stats
 from torch.distributions import MultivariateNormal
 
 from models.config import FullNormalConfig, MLPConfig, NormalConfig, VAEConfig
+from models.distributions.batch_noise import BatchNoise
 from models.errors import InputError, OutOfSupport, UnsupportedOperation
-from models.estimators.elbo import estimate_elbo, iwae_bound, run_steps
+from models.estimators.bounds import iwae_bound
+from models.estimators.elbo import estimate_elbo
+from models.estimators.exact import has_exact_posterior
 from models.estimators.importance import (
     MAX_PARETO_K,
     MIN_EFFECTIVE_SAMPLE_SIZE,
     EvidenceEstimate,
-    RunningWeights,
     estimate_log_px,
-    has_exact_posterior,
     log_px_steps,
-    pareto_shape,
-    tail_length,
 )
-from models.noise import BatchNoise
+from models.estimators.moments import RunningWeights
+from models.estimators.pareto import pareto_shape, tail_length
+from models.estimators.steps import run_steps
 from models.vae.model import VAE
 from tests.models.family_cases import FAMILIES, family
 from tests.oracle import instance, make, raw, set_affine

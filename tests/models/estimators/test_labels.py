@@ -4,11 +4,13 @@ import pytest
 import torch
 from torch.distributions import kl_divergence
 
+from models.distributions.batch_noise import BatchNoise
 from models.errors import InputError, ShapeMismatch, UnsupportedOperation
-from models.estimators.elbo import estimate_elbo, iwae_bound, run_steps
+from models.estimators.bounds import iwae_bound
+from models.estimators.elbo import estimate_elbo
 from models.estimators.importance import estimate_log_px
 from models.estimators.labels import GUESS_NUM_SAMPLES, classify_steps, guess_steps
-from models.noise import BatchNoise
+from models.estimators.steps import run_steps
 from models.vae.model import VAE
 from tests.models.family_cases import family
 from tests.oracle import labelled

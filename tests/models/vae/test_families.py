@@ -3,13 +3,15 @@
 import pytest
 import torch
 
-from models.bundle.loading import load_bundle, parity_tensors
+from models.bundle.loading import load_bundle
+from models.bundle.parity import parity_tensors
+from models.distributions.batch_noise import BatchNoise
 from models.errors import UnsupportedOperation
-from models.estimators.elbo import estimate_elbo, run_steps
+from models.estimators.elbo import estimate_elbo
 from models.estimators.importance import estimate_log_px
 from models.estimators.labels import classify_steps
+from models.estimators.steps import run_steps
 from models.images.spec import ImageSpec
-from models.noise import BatchNoise
 from models.vae.model import VAE
 from tests.models.bundle_cases import config_of, save
 from tests.models.family_cases import FAMILIES, family

@@ -4,11 +4,12 @@ import pytest
 import torch
 from torch.distributions import Normal
 
-from models.distributions.normals import DiagonalNormal
-from models.estimators.elbo import elbo, estimate_elbo, iwae_bound
+from models.distributions.batch_noise import BatchNoise
+from models.distributions.grouped import GroupedNormal
+from models.distributions.normals import DiagonalNormal, merge
+from models.estimators.bounds import iwae_bound
+from models.estimators.elbo import elbo, estimate_elbo
 from models.estimators.importance import estimate_log_px
-from models.noise import BatchNoise
-from models.vae.hierarchy import GroupedNormal, merge
 from models.vae.model import VAE
 from tests.models.family_cases import family
 from tests.oracle import two_layers

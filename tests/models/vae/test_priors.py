@@ -8,8 +8,8 @@ import torch
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
 from models.config import PriorConfig
+from models.distributions.batch_noise import BatchNoise
 from models.errors import UnsupportedOperation
-from models.noise import BatchNoise
 from models.vae.model import VAE
 from models.vae.priors import PRIORS
 from tests.models.family_cases import family

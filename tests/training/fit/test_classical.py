@@ -15,7 +15,8 @@ from torch.distributions import MultivariateNormal
 from models.config import VAEConfig
 from models.errors import ConfigError
 from models.estimators.elbo import estimate_elbo
-from models.estimators.importance import estimate_log_px, has_exact_posterior
+from models.estimators.exact import has_exact_posterior
+from models.estimators.importance import estimate_log_px
 from models.estimators.labels import classify_steps
 from models.images.spec import ImageSpec
 from models.vae.model import VAE

@@ -13,7 +13,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from models.bundle.loading import load_bundle, save_bundle
+from models.bundle.loading import load_bundle
+from models.bundle.saving import save_bundle
 from models.bundle.schema import BundleConfig, Evaluation
 from tests.models.bundle_cases import PROVENANCE
 from training.data.datasets import load

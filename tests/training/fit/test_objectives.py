@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from models.estimators.elbo import estimate_elbo, kl_divergence, kl_per_dimension, log_ratios
+from models.distributions.batch_noise import BatchNoise
+from models.distributions.kl import kl_divergence, log_ratios
+from models.estimators.elbo import estimate_elbo, kl_per_dimension
 from models.estimators.importance import estimate_log_px
-from models.noise import BatchNoise
 from models.vae.model import VAE
 from tests import oracle
 from tests.models.family_cases import family

@@ -13,7 +13,7 @@ from models.config import (
     NormalConfig,
     VAEConfig,
 )
-from models.estimators.elbo import bits_per_dim
+from models.estimators.bounds import bits_per_dim
 from models.vae.model import VAE
 from training.fit.start import num_needed, start_from_marginal
 

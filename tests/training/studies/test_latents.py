@@ -8,7 +8,8 @@ import torch
 from sklearn.decomposition import PCA
 
 from models.errors import InputError, UnsupportedOperation
-from models.estimators.elbo import active_units, estimate_elbo
+from models.estimators.bounds import active_units
+from models.estimators.elbo import estimate_elbo
 from models.vae.model import VAE
 from tests import oracle
 from tests.models.family_cases import family

@@ -1,0 +1,47 @@
+"""Noise of a batch as torch tensors: one stream per item, drawn side by side."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from models.noise import NoiseKind, NoiseStream, Purpose
+
+
+class BatchNoise:
+    """One stream per item of a batch, drawn side by side as (sample, batch, *event)."""
+
+    def __init__(self, seed: int, num_items: int, purpose: Purpose, *, first_item: int = 0) -> None:
+        """Open the streams of items first_item..first_item + num_items - 1."""
+        self._streams = [NoiseStream(seed, first_item + i, purpose) for i in range(num_items)]
+
+    def draw(
+        self,
+        num_samples: int,
+        event_shape: Sequence[int],
+        *,
+        kind: NoiseKind = "normal",
+        dtype: torch.dtype = torch.float32,
+    ) -> Tensor:
+        """The next `num_samples` draws of every item, (sample, batch, *event), on the CPU."""
+        shape = (num_samples, *event_shape)
+        rows = [stream.draw(kind, shape) for stream in self._streams]
+        stacked = np.stack(rows, axis=1) if rows else np.empty((num_samples, 0, *event_shape))
+        if kind == "uniform" and dtype != torch.float64:
+            # Rounding to float32 may reach 1, which is outside [0, 1).
+            stacked = np.minimum(stacked, np.float64(np.nextafter(np.float32(1), np.float32(0))))
+        return torch.from_numpy(stacked).to(dtype)
+
+    def draw_for(
+        self, distribution: Distribution, num_samples: int, *, dtype: torch.dtype = torch.float32
+    ) -> Tensor:
+        """What the distribution's `from_noise` takes for the next `num_samples` draws.
+
+        Its batch shape is that of the items, or none.
+        """
+        takes: Any = distribution
+        event_shape = takes.noise_shape()[len(distribution.batch_shape) :]
+        return self.draw(num_samples, event_shape, kind=takes.noise_kind, dtype=dtype)

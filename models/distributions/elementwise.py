@@ -1,0 +1,29 @@
+"""Elementwise functions whose bits do not depend on an element's place in its tensor."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def sigmoid(logits: Tensor) -> Tensor:
+    """1 / (1 + exp(-logits)); the same bits anywhere in a tensor, see `normals.positive`."""
+    return F.logsigmoid(logits).exp()
+
+
+def polynomial(x: Tensor, coefficients: Sequence[float]) -> Tensor:
+    """Sum of coefficients[i] x^i, by Horner's rule."""
+    total = torch.full_like(x, coefficients[-1])
+    for coefficient in reversed(coefficients[:-1]):
+        total = total * x + coefficient
+    return total
+
+
+def positive(raw: Tensor) -> Tensor:
+    """softplus, whose smallest value is the dtype's smallest normal number, not zero.
+
+    By way of logsigmoid: torch's softplus, sigmoid and silu give an element other last bits in a
+    tensor's last few places than before them, so that a row would depend on its neighbours.
+    """
+    return -F.logsigmoid(-raw).clamp_max(-torch.finfo(raw.dtype).tiny)

@@ -1,0 +1,72 @@
+"""Bounds and summaries of log-weights: IWAE bound, rate, distortion, bits per dim, active units.
+
+    L_K  = E[log (1/K) sum_k w_k],    ELBO = L_1 <= L_K <= L_(K+1) <= log p(x)
+    rate = E_data[KL],  distortion = -E_data[E_q[log p(x|z)]],  rate + distortion = -E_data[ELBO]
+
+Everything is in nats per datum; it draws no noise and knows no data set.
+"""
+
+import math
+
+from jaxtyping import Float
+from torch import Tensor
+
+from models.errors import ShapeMismatch
+
+
+def iwae_bound(log_w: Float[Tensor, "sample batch"]) -> Float[Tensor, " batch"]:
+    """Importance-weighted lower bound on log p(x).
+
+    log of the mean of w_k = p(x, z_k) / q(z_k | x) over K draws z_k ~ q(z | x). K = 1 estimates the
+    ELBO; the expected bound rises with K. Not an unbiased estimate of log p(x).
+
+    Args:
+        log_w: Importance log-weights, nats.
+
+    Returns:
+        The bound of each datum, nats; larger is tighter.
+
+    Raises:
+        ShapeMismatch: There are no samples.
+
+    Source: Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519, equation 8.
+    """
+    _need_samples(log_w)
+    return log_w.logsumexp(0) - math.log(len(log_w))
+
+
+def rate(kl_nats: Float[Tensor, " batch"]) -> float:
+    """Data mean of the KL, nats per datum: what the latent costs to send.
+
+    Source: Alemi et al. 2018, arXiv:1711.00464.
+    """
+    return float(kl_nats.double().mean())
+
+
+def distortion(expected_log_likelihood_nats: Float[Tensor, " batch"]) -> float:
+    """Data mean of -E_q[log p(x|z)], nats per datum.
+
+    Source: Alemi et al. 2018, arXiv:1711.00464.
+    """
+    return -float(expected_log_likelihood_nats.double().mean())
+
+
+def bits_per_dim(log_px_nats: Tensor, num_dimensions: int) -> Tensor:
+    """-log p(x) / (D ln 2). Only of a mass; an upper bound when it comes from a lower bound."""
+    return -log_px_nats / (num_dimensions * math.log(2))
+
+
+def active_units(posterior_means: Float[Tensor, "batch ..."], *, threshold: float = 0.01) -> int:
+    """How many latent dimensions have Var_data(E_q[z]) above the threshold.
+
+    Source: Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519, section 5.2.
+    """
+    return int((posterior_means.double().var(0) > threshold).sum())
+
+
+def _need_samples(log_w: Tensor) -> None:
+    if log_w.ndim != 2 or len(log_w) == 0:
+        raise ShapeMismatch(
+            "Log-weights have the shape (sample, batch) with at least one sample; received "
+            f"{tuple(log_w.shape)}. Draw some samples first."
+        )
