@@ -34,9 +34,10 @@ print(*project["dependencies"], *project["optional-dependencies"]["serve"], sep=
 
 COPY app/ app/
 COPY models/ models/
+COPY client/vae_client/ vae_client/
 RUN mv models/pretrained /models \
     && rm pyproject.toml constraints.txt requirements.txt \
-    && /opt/venv/bin/python -m compileall -q app models
+    && /opt/venv/bin/python -m compileall -q app models vae_client
 
 FROM python:3.11-slim
 RUN groupadd --system --gid 10001 vae \

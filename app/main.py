@@ -12,12 +12,16 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 
 from app.api import openapi as documents
+from app.api.headers import IDENTITY_HEADERS
+from app.api.keys import RequireKey
 from app.api.metrics import Metrics
-from app.api.middleware import AnswerHead, Observe, RequireKey
-from app.api.pages import PLAYGROUND, Lifecycle, model_router, page_router, probe_router
-from app.api.routes import IDENTITY_HEADERS, Service, operations_router
-from app.cli.server import drain_on_signals
-from app.errors import answer_http_error, answer_invalid_path, answer_vae_error
+from app.api.middleware import AnswerHead, Observe
+from app.api.models import model_router
+from app.api.pages import PLAYGROUND, page_router, probe_router
+from app.api.problems import answer_http_error, answer_invalid_path, answer_vae_error
+from app.api.routes import operations_router
+from app.api.service import Service
+from app.serving.lifecycle import Lifecycle, drain_on_signals
 from app.serving.registry import Registry
 from app.serving.scheduler import Scheduler
 from app.settings import Settings, load_settings

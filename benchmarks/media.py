@@ -15,9 +15,10 @@ import orjson
 from PIL import Image
 from rich.table import Table
 
+from app.operations.result import Answer
 from app.wire.bodies import Picture, parse_json
 from app.wire.npy import parse_npy
-from app.wire.rendering import Answer, Rendering, render
+from app.wire.rendering import Rendering, render
 from benchmarks.timing import clock, duration, interleave, ratio, table
 from models.images.reading import read_array, read_picture
 from models.images.spec import ImageSpec

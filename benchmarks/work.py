@@ -13,10 +13,10 @@ import orjson
 from starlette.datastructures import Headers
 
 from app.api.requests import parse_parameters, read_items
-from app.compute.codec import COMPUTE
 from app.compute.inputs import Inputs
+from app.compute.table import COMPUTE
 from app.operations.table import OPERATIONS
-from app.serving.registry import ServedModel, served_model
+from app.serving.served_model import ServedModel, served_model
 from app.settings import PRETRAINED, Settings
 from app.wire.bodies import Body, parse_body
 from app.wire.rendering import Rendering, render

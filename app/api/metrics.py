@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from app.wire.bodies import BODY_TYPES, content_type
+from app.wire.bodies import content_type
+from app.wire.media_types import BODY_TYPES
 from models import __version__
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -3,30 +3,24 @@
 Pure ASGI: starlette's BaseHTTPMiddleware hides disconnects. It parses no body, knows no operation.
 """
 
-import hashlib
-import hmac
-import json
 import logging
 import re
 import time
 import uuid
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.metrics import UNKNOWN, Metrics
-from app.errors import ClientDisconnected, Unauthorized, describe, lookup
+from app.api.problems import describe, lookup
+from app.errors import ClientDisconnected
 
 log = logging.getLogger("app")
 access_log = logging.getLogger("app.access")
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._~+/=:@-]{1,128}")
 PROBES = ("/livez", "/readyz", "/healthz")
-OPEN_PATHS = (*PROBES, "/", "/docs", "/openapi.json")
-OPEN_PREFIXES = ("/assets/", "/problems/")
 
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -156,67 +150,3 @@ class AnswerHead:
         """Serve a request."""
         head = scope["type"] == "http" and scope["method"] == "HEAD"
         await self.app({**scope, "method": "GET"} if head else scope, receive, send)
-
-
-class RequireKey:
-    """Refuses requests without a known API key, where keys are set."""
-
-    def __init__(self, app: ASGIApp, *, digests: Iterable[str], open_metrics: bool) -> None:
-        """Wrap an app.
-
-        Args:
-            app: What the key opens.
-            digests: Hex sha256 of each key.
-            open_metrics: Whether /metrics needs none.
-        """
-        self.app = app
-        self.digests = [digest.encode() for digest in digests]
-        self.open_paths = (*OPEN_PATHS, "/metrics") if open_metrics else OPEN_PATHS
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request that may pass."""
-        if scope["type"] != "http" or self._may_pass(scope):
-            await self.app(scope, receive, send)
-            return
-        error = Unauthorized(
-            "A request carries `Authorization: Bearer KEY` with a key of this service; this one "
-            "does not. Ask its operator for a key.",
-            headers={"WWW-Authenticate": 'Bearer realm="vae"'},
-        )
-        record = record_of(scope)
-        answer = describe(error, instance=scope["path"], request_id=record.request_id)
-        await answer(scope, receive, send)
-
-    def _may_pass(self, scope: Scope) -> bool:
-        path = scope["path"]
-        if path in self.open_paths or path.startswith(OPEN_PREFIXES):
-            return True
-        scheme, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
-            return False
-        digest = hash_key(key.strip()).encode()
-        matches = [hmac.compare_digest(digest, known) for known in self.digests]
-        return any(matches)
-
-
-def hash_key(key: str) -> str:
-    """Hex sha256 of an API key: what the settings store."""
-    return hashlib.sha256(key.encode()).hexdigest()
-
-
-class JSONFormatter(logging.Formatter):
-    """One JSON object per line, times in UTC."""
-
-    converter = staticmethod(time.gmtime)
-
-    def format(self, record: logging.LogRecord) -> str:
-        """A record with its extra `fields`."""
-        line: dict[str, Any] = {
-            "time": f"{self.formatTime(record, '%Y-%m-%dT%H:%M:%S')}.{int(record.msecs):03d}Z",
-            "level": record.levelname.lower(),
-            "message": record.getMessage(),
-            **getattr(record, "fields", {}),
-        }
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)

@@ -15,12 +15,19 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.json_schema import models_json_schema
 from starlette.responses import HTMLResponse
 
+from app.api import schemas as pages
 from app.api.examples import EXAMPLES, PNG_8X8
-from app.errors import PROBLEM_TYPE, TABLE, title
+from app.api.problems import PROBLEM_TYPE, TABLE, title
 from app.operations import answers as schemas
 from app.operations.table import OPERATIONS, Operation
-from app.wire.bodies import JSON_TYPE, MULTIPART_TYPE, NPY_TYPES, NPZ_TYPES, PICTURE_TYPES
-from app.wire.rendering import MEDIA_TYPES
+from app.wire.media_types import (
+    JSON_TYPE,
+    MEDIA_TYPES,
+    MULTIPART_TYPE,
+    NPY_TYPES,
+    NPZ_TYPES,
+    PICTURE_TYPES,
+)
 from models import __version__
 
 DESCRIPTION = (
@@ -76,10 +83,10 @@ def request_model(operation: Operation) -> type[BaseModel]:
 
 
 MODELS: tuple[type[BaseModel], ...] = (
-    schemas.Problem,
-    schemas.ModelList,
-    schemas.ModelDescription,
-    schemas.Status,
+    pages.Problem,
+    pages.ModelList,
+    pages.ModelDescription,
+    pages.Status,
     *(operation.answer for operation in OPERATIONS.values()),
     *(request_model(operation) for operation in OPERATIONS.values() if operation.takes),
 )

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from app.compute.inputs import Inputs, Work
+from app.compute.cost import Work
+from app.compute.inputs import Inputs
 from app.compute.latents import check_latents
 from app.errors import ClientDisconnected, InvalidParameter
-from app.operations.table import Operation, Parameters
-from app.serving.registry import ServedModel
+from app.operations.parameters import Parameters
+from app.operations.table import Operation
+from app.serving.served_model import ServedModel
 from app.settings import Settings
 from app.wire.bodies import Body, Picture
 from models.errors import InputError, PayloadTooLarge, ShapeMismatch

@@ -7,13 +7,13 @@ import asyncio
 import inspect
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any
 
 import numpy as np
 import typer
 from pydantic import ValidationError
-from pydantic.fields import FieldInfo
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -25,15 +25,20 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from app.api.middleware import hash_key
-from app.cli.client import CallError, Client, Source, find_files, open_client, open_sources, parts
+from app.api.keys import hash_key
+from app.cli.local import open_client
+from app.cli.options import option
 from app.cli.outputs import check_output, write
 from app.cli.server import export_flags
 from app.cli.server import serve as run_server
 from app.operations.table import OPERATIONS, Operation
 from app.settings import Settings, load_settings
 from models.errors import VAEError
+from models.images.axes import as_batch
 from models.images.spec import ImageSpec
+from vae_client.client import Client
+from vae_client.errors import CallError
+from vae_client.sources import Source, find_files, open_sources, parts
 
 app = typer.Typer(
     name="vae",
@@ -68,49 +73,6 @@ def main() -> None:
 
 def _plain(text: str) -> str:
     return text.replace("[", "\\[")
-
-
-# Options from declarations ---------------------------------------------------------------------
-
-
-def option(name: str, field: FieldInfo) -> inspect.Parameter:
-    """A command's option for a declared parameter or setting; None stands for "not given"."""
-    kind = _kind(field)
-    flag = f"--{name.replace('_', '-')}"
-    text = field.description or ""
-    if field.default is not None and field.default != ():
-        text = f"{text} Default: {field.default}."
-    declared = typer.Option(
-        f"{flag}/--no-{flag[2:]}" if kind is bool else flag,
-        help=text,
-        show_default=False,
-        min=_bound(field, "ge") if kind in (int, float) else None,
-        max=_bound(field, "le") if kind in (int, float) else None,
-    )
-    many = kind == list[str]
-    return inspect.Parameter(
-        name,
-        inspect.Parameter.KEYWORD_ONLY,
-        default=[] if many else None,
-        annotation=Annotated[kind if many else kind | None, declared],
-    )
-
-
-def _bound(field: FieldInfo, attribute: str) -> float | None:
-    bounds = [getattr(b, attribute) for b in field.metadata if hasattr(b, attribute)]
-    return bounds[0] if bounds else None
-
-
-def _kind(field: FieldInfo) -> Any:
-    """The type that a command line can read: plain, one of some texts, or a list of texts."""
-    annotation: Any = field.annotation
-    if type(None) in get_args(annotation):
-        annotation = next(a for a in get_args(annotation) if a is not type(None))
-    if get_origin(annotation) is Annotated:
-        annotation = get_args(annotation)[0]
-    if get_origin(annotation) is Literal:
-        return Literal[tuple(map(str, get_args(annotation)))]
-    return list[str] if get_origin(annotation) is tuple else annotation
 
 
 def command(operation: Operation) -> Callable[..., None]:
@@ -203,7 +165,9 @@ async def _run(operation: Operation, values: dict[str, Any]) -> None:
         given["seed"] = str(secrets.randbits(53))
     async with open_client(*where) as client:
         spec = ImageSpec(**(await client.describe())["image"])
-        sources: list[Source | None] = [*open_sources(files, operation, spec)]
+        sources: list[Source | None] = [
+            *open_sources(files, operation.name, operation.takes, partial(as_batch, spec=spec))
+        ]
         labels, fields = await _all_parts(
             client, operation, given, sources or [None], batch_size=batch_size
         )
@@ -239,7 +203,9 @@ async def _all_parts(
                     query["first_item"] = str(len(labels))
                 if source is None:
                     query["n"] = str(part.stop - part.start)
-                answers.append(await client.call(operation, query, source, part))
+                answers.append(
+                    await client.call(operation.method, operation.name, query, source, part)
+                )
                 labels += source.labels[part] if source else _numbers(part)
                 progress.update(task, completed=len(labels), score=_score(answers))
     fields = join(answers, shared=operation.shared)

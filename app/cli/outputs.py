@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from app.cli.client import CallError
+from app.operations.result import Answer
 from app.operations.table import Operation
-from app.wire.rendering import MEDIA_TYPES, Answer, Rendering, render
+from app.wire.media_types import MEDIA_TYPES
+from app.wire.rendering import Rendering, render
 from models.images.reading import to_png, to_uint8
+from vae_client.errors import CallError
 
 TABLE_SUFFIXES = (".csv", ".parquet")
 SUFFIXES = (*(f".{form}" for form in MEDIA_TYPES), *TABLE_SUFFIXES)

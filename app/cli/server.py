@@ -4,48 +4,19 @@ On SIGTERM or SIGINT /readyz says 503 at once; after the drain delay, in which l
 that, uvicorn stops listening and finishes what is in flight. A second signal does not wait.
 """
 
-import asyncio
 import json
 import os
-import signal
 from collections.abc import Mapping
-from types import FrameType
 from typing import Any
 
 import uvicorn
 
-from app.api.pages import Lifecycle
 from app.settings import Settings
 
 GRACE_SECONDS = 5.0
 """Beyond the deadline of the last request, for its answer to be written."""
 WORKER_START_SECONDS = 60
 """How long a worker may be deaf while it loads, before it is taken for dead."""
-
-
-def drain_on_signals(lifecycle: Lifecycle, drain_seconds: float) -> None:
-    """Put a drain before uvicorn's own handlers, where it has any.
-
-    Called while the app starts, on the thread that uvicorn runs in; does nothing elsewhere.
-    """
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        stop = signal.getsignal(number)
-        if isinstance(getattr(stop, "__self__", None), uvicorn.Server):
-            signal.signal(number, _draining(lifecycle, drain_seconds, loop, stop))
-
-
-def _draining(
-    lifecycle: Lifecycle, drain_seconds: float, loop: asyncio.AbstractEventLoop, stop: Any
-) -> Any:
-    def handle(number: int, frame: FrameType | None) -> None:
-        if lifecycle.draining:
-            stop(number, frame)
-            return
-        lifecycle.draining = True
-        loop.call_soon_threadsafe(loop.call_later, drain_seconds, stop, number, None)
-
-    return handle
 
 
 def serve(settings: Settings) -> None:
@@ -79,7 +50,7 @@ def log_config(level: str) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {"json": {"()": "app.api.middleware.JSONFormatter"}},
+        "formatters": {"json": {"()": "app.api.logs.JSONFormatter"}},
         "handlers": {"lines": {"class": "logging.StreamHandler", "formatter": "json"}},
         "loggers": {"app": logger, "uvicorn": logger},
     }

@@ -4,27 +4,27 @@ Each function is a generator that yields between chunks of work and returns an `
 scheduler may interleave and stop it. Noise comes from the request's seed and an item's index alone.
 """
 
-from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from app.compute.inputs import Inputs, groups, noise_of, x_of, z_of
+from app.compute.cost import groups
+from app.compute.inputs import Inputs, noise_of, x_of, z_of
 from app.compute.labels import drawn_labels, given_labels, label_used, most_probable_labels
-from app.compute.latents import PATHS, latent_groups
-from app.compute.scores import classify, elbo, log_likelihood
+from app.compute.latents import latent_groups
+from app.compute.paths import PATHS
 from app.errors import InvalidParameter
-from app.operations.table import (
+from app.operations.parameters import (
     DecodeParameters,
     EncodeParameters,
     InterpolateParameters,
     ReconstructParameters,
     SampleParameters,
 )
-from app.serving.registry import ServedModel
-from app.wire.rendering import Answer
+from app.operations.result import Answer
+from app.serving.served_model import ServedModel
 from models.distributions.kl import has_analytic_kl, kl_divergence
 from models.errors import OutOfSupport
 from models.estimators.steps import Steps
@@ -153,20 +153,6 @@ def interpolate(
     columns = {"images": np.concatenate(images), "latents": latents}
     facts = {"path": parameters.path, "steps": parameters.steps, **label_used(served, labels)}
     return Answer(columns, facts=facts)
-
-
-Compute = Callable[[ServedModel, Inputs, Any, int], Steps[Answer]]
-
-COMPUTE: dict[str, Compute] = {
-    "encode": encode,
-    "decode": decode,
-    "reconstruct": reconstruct,
-    "sample": sample,
-    "interpolate": interpolate,
-    "elbo": elbo,
-    "log-likelihood": log_likelihood,
-    "classify": classify,
-}
 
 
 def _one_label(served: ServedModel, y: Tensor | None) -> int | None:

@@ -6,9 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from app.compute.inputs import Inputs, chunk_rows, noise_of
+from app.compute.cost import chunk_rows
+from app.compute.inputs import Inputs, noise_of
 from app.errors import InvalidParameter
-from app.serving.registry import ServedModel
+from app.serving.served_model import ServedModel
 from models.estimators.labels import guess_steps
 from models.estimators.steps import Steps
 

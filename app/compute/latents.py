@@ -1,16 +1,12 @@
 """Latents as arrays: what may be sent, the groups that they fall into, and paths between two."""
 
-import math
-from collections.abc import Callable
 from math import prod
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from models.errors import OutOfSupport, ShapeMismatch
 from models.vae.model import VAE
-
-Path = Callable[[float], np.ndarray]
 
 
 def check_latents(latents: np.ndarray, vae: VAE) -> np.ndarray:
@@ -45,13 +41,6 @@ def _refuse(holds: Any, invariant: str, reason: str) -> None:
     )
 
 
-def example_latents(vae: VAE) -> np.ndarray:
-    """One latent that may be sent, (1, *latent_shape)."""
-    if vae.config.posterior.kind == "enumerated":
-        return np.eye(1, vae.num_latents)
-    return np.full((1, *vae.latent_shape), 0.5)
-
-
 def latent_groups(vae: VAE) -> list[dict[str, Any]]:
     """Where each group of a hierarchy lies in the latent, the one next to x first; else empty."""
     groups: list[dict[str, Any]] = []
@@ -61,37 +50,3 @@ def latent_groups(vae: VAE) -> list[dict[str, Any]]:
         groups.append({"name": f"z{i}", "start": start, "stop": stop, "shape": list(shape)})
         start = stop
     return groups
-
-
-def linear_path(start: np.ndarray, end: np.ndarray) -> Path:
-    """The straight line."""
-    return lambda weight: (1 - weight) * start + weight * end
-
-
-def spherical_path(start: np.ndarray, end: np.ndarray) -> Path:
-    """Direction along the great arc, norm linear.
-
-    Straight where there is no one arc: an end at the origin, or both on one line through it.
-
-    Source: Shoemake 1985, Animating rotation with quaternion curves; White 2016, arXiv:1609.04468.
-    """
-    norms = np.linalg.norm(start), np.linalg.norm(end)
-    if min(norms) == 0:
-        return linear_path(start, end)
-    first, last = start / norms[0], end / norms[1]
-    angle = math.acos(float(np.clip(np.sum(first * last), -1, 1)))
-    if math.sin(angle) < 1e-6:
-        return linear_path(start, end)
-
-    def path(weight: float) -> np.ndarray:
-        direction = math.sin((1 - weight) * angle) * first + math.sin(weight * angle) * last
-        norm = (1 - weight) * norms[0] + weight * norms[1]
-        return cast(np.ndarray, norm * direction / math.sin(angle))
-
-    return path
-
-
-PATHS: dict[str, Callable[[np.ndarray, np.ndarray], Path]] = {
-    "linear": linear_path,
-    "spherical": spherical_path,
-}

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from app.serving.registry import ServedModel
+from app.serving.served_model import ServedModel
 from models.estimators.bounds import bits_per_dim
 
 

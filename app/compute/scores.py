@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from app.compute.inputs import Inputs, chunk_rows, groups, x_of
+from app.compute.cost import chunk_rows, groups
+from app.compute.inputs import Inputs, x_of
 from app.compute.labels import given_labels, label_used
 from app.compute.percentile import standing
-from app.operations.table import ClassifyParameters, ElboParameters, LogLikelihoodParameters
-from app.serving.registry import ServedModel
-from app.wire.rendering import Answer
+from app.operations.parameters import ClassifyParameters, ElboParameters, LogLikelihoodParameters
+from app.operations.result import Answer
+from app.serving.served_model import ServedModel
 from models.estimators.elbo import elbo_steps
 from models.estimators.importance import log_px_steps
 from models.estimators.labels import classify_steps

@@ -5,6 +5,8 @@ Each `Need` of `operations.py` is met, or has its reason here.
 
 from typing import get_args
 
+import numpy as np
+
 from app.operations.table import Abilities, Need
 from models.estimators.exact import has_exact_posterior
 from models.vae.model import VAE
@@ -54,3 +56,10 @@ _DISTRIBUTIONS: tuple[Need, ...] = (
 def abilities(lacks: dict[Need, str]) -> Abilities:
     """The needs that are met."""
     return frozenset(get_args(Need)) - lacks.keys()
+
+
+def example_latents(vae: VAE) -> np.ndarray:
+    """One latent that may be sent, (1, *latent_shape)."""
+    if vae.config.posterior.kind == "enumerated":
+        return np.eye(1, vae.num_latents)
+    return np.full((1, *vae.latent_shape), 0.5)

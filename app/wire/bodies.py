@@ -19,6 +19,15 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from app.errors import ClientDisconnected, InvalidParameter, MalformedRequest
+from app.wire.media_types import (
+    ANY_TYPE,
+    BODY_TYPES,
+    JSON_TYPE,
+    MULTIPART_TYPE,
+    NPY_TYPES,
+    NPZ_TYPES,
+    PICTURE_TYPES,
+)
 from app.wire.npy import MAX_ARRAY_AXES, NPY_MAGIC, parse_npy, parse_npz
 from models.errors import (
     CorruptImage,
@@ -28,15 +37,6 @@ from models.errors import (
 )
 
 T = TypeVar("T")
-
-PICTURE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp", "image/tiff")
-NPY_TYPES = ("application/x-npy", "application/npy")
-NPZ_TYPES = ("application/x-npz", "application/npz")
-JSON_TYPE = "application/json"
-MULTIPART_TYPE = "multipart/form-data"
-ANY_TYPE = "application/octet-stream"
-"""A picture whose first bytes say what it is."""
-BODY_TYPES = (*PICTURE_TYPES, JSON_TYPE, MULTIPART_TYPE, NPY_TYPES[0], NPZ_TYPES[0])
 
 MAX_LENGTH_DIGITS = 20
 REFUSED_WAIT_SECONDS = 1.0

@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 
 from app.api.metrics import Metrics
-from app.errors import HTTP_SLUGS, TABLE
+from app.api.problems import HTTP_SLUGS, TABLE
 from app.main import create_app
 from app.operations.table import OPERATIONS, Need
 from app.settings import Settings

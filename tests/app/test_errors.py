@@ -6,7 +6,8 @@ import httpx
 import pytest
 
 from app import errors
-from app.errors import TABLE, ServiceError, describe, lookup
+from app.api.problems import TABLE, describe, lookup
+from app.errors import ServiceError
 from models import errors as model_errors
 from models.errors import BundleCorrupt, ShapeMismatch, VAEError
 from tests.app.api.test_requests import refused

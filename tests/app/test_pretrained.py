@@ -8,7 +8,7 @@ import pytest
 
 from app.operations.table import OPERATIONS
 from app.settings import PRETRAINED
-from app.wire.rendering import MEDIA_TYPES
+from app.wire.media_types import MEDIA_TYPES
 from models.bundle.repository import Repository
 from tests.app.conftest import ClientFactory
 from tests.app.pictures import NPY, NPZ, encoded, npy, npz

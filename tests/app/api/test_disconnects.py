@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from starlette.requests import Request
 
+from app.api.answering import unless_disconnected
+from app.api.headers import preprocessing_header
 from app.api.requests import read_items
-from app.api.routes import preprocessing_header, unless_disconnected
 from app.errors import ClientDisconnected
-from app.operations.table import OPERATIONS, EncodeParameters
+from app.operations.parameters import EncodeParameters
+from app.operations.table import OPERATIONS
 from app.wire.bodies import Body, read_body
 from tests.app.conftest import ClientFactory
 

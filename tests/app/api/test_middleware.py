@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from app.api.middleware import JSONFormatter, hash_key
-from app.api.routes import Service
+from app.api.keys import hash_key
+from app.api.logs import JSONFormatter
+from app.api.service import Service
 from tests.app.api.test_requests import refused
 from tests.app.conftest import ClientFactory
 from tests.app.pictures import PNG, binary, encoded

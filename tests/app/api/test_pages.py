@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from app.api.pages import PLAYGROUND
-from app.errors import TABLE
+from app.api.problems import TABLE
+from app.api.schemas import ModelDescription, ModelList
 from app.main import create_app
-from app.operations.answers import ModelDescription, ModelList
 from app.operations.table import OPERATIONS
 from app.settings import Settings
-from app.wire.rendering import MEDIA_TYPES
+from app.wire.media_types import MEDIA_TYPES
 from tests.app.api.test_requests import refused
 from tests.app.conftest import ClientFactory
 from tests.app.repository import binary_vae, make_repository, write_bundle

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from app.operations.table import OPERATIONS
-from app.wire.rendering import MEDIA_TYPES
+from app.wire.media_types import MEDIA_TYPES
 from tests.app.conftest import ClientFactory
 from tests.app.pictures import (
     JSON,

@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from app.api.middleware import hash_key
-from app.cli import client
+from app.api.keys import hash_key
 from app.cli import commands as cli
 from app.cli.commands import app, main
 from app.operations.table import OPERATIONS
@@ -24,6 +23,7 @@ from tests.app.pictures import binary, encoded, npy, npz, read_npy, read_npz, re
 from tests.app.repository import LABELS, LATENTS, SIDE, random_vae, write_bundle
 from tests.app.serving import Served, serving
 from tests.models.family_cases import family
+from vae_client import client
 
 Vae = Callable[..., Result]
 

@@ -13,8 +13,8 @@ import httpx
 import pytest
 import uvicorn
 
-from app.api.pages import Lifecycle
-from app.cli.server import drain_on_signals, export_flags, log_config, serve
+from app.cli.server import export_flags, log_config, serve
+from app.serving.lifecycle import Lifecycle, drain_on_signals
 from app.serving.registry import Registry
 from app.settings import Settings
 from tests.app.pictures import JSON, NPY, PNG, binary, encoded, npy
@@ -165,7 +165,7 @@ def test_several_workers_answer_and_stop(repository: Path, tmp_path: Path) -> No
 
 
 def test_the_server_needs_its_key(repository: Path, tmp_path: Path) -> None:
-    from app.api.middleware import hash_key
+    from app.api.keys import hash_key
 
     flags = ("--api-keys-sha256", hash_key("secret"))
     with serving(repository, tmp_path / "log", *flags) as served:

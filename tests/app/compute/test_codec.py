@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-from app.compute.codec import COMPUTE
+from app.compute.table import COMPUTE
 from app.operations.table import OPERATIONS
 from tests import oracle
 from tests.app.conftest import ClientFactory

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.compute.inputs import GROUP_ITEMS, Inputs, groups, measure
+from app.compute.cost import GROUP_ITEMS, groups, measure
+from app.compute.inputs import Inputs
 from app.operations.table import OPERATIONS
-from app.serving.registry import ServedModel, served_model
+from app.serving.served_model import ServedModel, served_model
 from models.bundle.loading import load_bundle
 from models.estimators.labels import GUESS_NUM_SAMPLES
 from tests.app.family_repository import make_families

@@ -5,7 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from app.compute.latents import check_latents, example_latents, latent_groups, spherical_path
+from app.compute.latents import check_latents, latent_groups
+from app.compute.paths import spherical_path
+from app.serving.capabilities import example_latents
 from models.errors import OutOfSupport
 from tests.app.repository import random_vae
 from tests.models.family_cases import family

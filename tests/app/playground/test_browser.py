@@ -198,7 +198,7 @@ def test_a_picture_that_cannot_be_read_is_refused_in_words(
 
 
 def test_the_start_page_asks_for_a_key_where_there_are_keys(tmp_path: Path) -> None:
-    from app.api.middleware import hash_key
+    from app.api.keys import hash_key
 
     flags = ("--api-keys-sha256", hash_key("open sesame"))
     with serving(PRETRAINED, tmp_path / "log", *flags) as locked:

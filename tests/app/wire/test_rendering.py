@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from app.errors import NotAcceptable
-from app.wire.rendering import Answer, Rendering, negotiate, render, to_json
+from app.operations.result import Answer
+from app.wire.negotiation import negotiate
+from app.wire.rendering import Rendering, render, to_json
 from tests.app.pictures import read_npz
 
 FORMS = ("json", "png", "npy")

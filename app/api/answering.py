@@ -1,0 +1,255 @@
+"""One request from its body to its answer: parse, compute, render. It computes nothing itself."""
+
+import asyncio
+import math
+import secrets
+import threading
+import time
+from collections.abc import Awaitable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from fastapi import Request
+from starlette.responses import Response
+
+from app.api.headers import caching_headers, etag_matches, identity_headers
+from app.api.metrics import Metrics
+from app.api.middleware import record_of
+from app.api.requests import INLINE_BYTES, check_limits, is_small, parse_parameters, read_items
+from app.api.routes import T
+from app.api.service import Call, Service
+from app.compute.cost import Work, measure
+from app.compute.inputs import Inputs
+from app.compute.labels import check_label, find_label
+from app.compute.table import COMPUTE
+from app.errors import ClientDisconnected, DeadlineExceeded, QueueFull
+from app.operations.result import Answer
+from app.operations.table import Operation
+from app.serving.scheduler import Timing
+from app.serving.served_model import ServedModel
+from app.wire.bodies import Body, parse_body, read_body
+from app.wire.media_types import MEDIA_TYPES
+from app.wire.negotiation import negotiate
+from app.wire.rendering import Rendering, render
+
+SERVER_SEED_BITS = 53
+"""Browsers' numbers are exact below 2^53."""
+INLINE_NUMBERS = 16 * 1024
+"""Answers of up to so many numbers are rendered on the event loop."""
+
+
+async def answer(
+    service: Service,
+    operation: Operation,
+    request: Request,
+    served: ServedModel,
+    *,
+    versioned: bool = False,
+) -> Response:
+    """Serve one operation within its time, if there is room for it.
+
+    Args:
+        service: What every request needs.
+        operation: The operation.
+        request: The request; its body is not yet read.
+        served: The model.
+        versioned: Whether the URL names a version, so that a seeded answer never changes.
+
+    Raises:
+        QueueFull: As many requests as may be are being answered.
+        DeadlineExceeded: The time is over; what was not yet computed is dropped.
+    """
+    record = record_of(request.scope)
+    record.operation, record.model = operation.name, served.name
+    settings = service.settings
+    if service.in_flight >= settings.max_queue_requests:
+        raise QueueFull(
+            f"At most {settings.max_queue_requests} requests are answered at once "
+            "(VAE_MAX_QUEUE_REQUESTS); there are as many. Try again in a second.",
+            headers={"Retry-After": "1"},
+        )
+    service.in_flight += 1
+    try:
+        async with asyncio.timeout(settings.request_timeout_seconds):
+            return await _answer(service, operation, request, served, versioned=versioned)
+    except TimeoutError:
+        raise DeadlineExceeded(
+            f"A request is answered within {settings.request_timeout_seconds:g} s "
+            "(VAE_REQUEST_TIMEOUT_SECONDS); this one was not. Ask for fewer items or samples, or "
+            "try again later."
+        ) from None
+    finally:
+        service.in_flight -= 1
+
+
+async def _answer(
+    service: Service,
+    operation: Operation,
+    request: Request,
+    served: ServedModel,
+    *,
+    versioned: bool,
+) -> Response:
+    body = await _body(service, operation, request)
+    call = _call(operation, request, served, body)
+    headers = caching_headers(call, versioned=versioned)
+    if etag_matches(request.headers.get("if-none-match"), headers.get("ETag")):
+        return Response(status_code=304, headers=headers)
+    inputs = await _inputs(service, call, body)
+    work = measure(operation, served, inputs, call.parameters)
+    check_limits(service.settings, work)
+    computed = await _compute(service, call, inputs, work)
+    content = await _render(service, call, computed, inputs)
+    _count(service.metrics, call, computed, work)
+    headers |= identity_headers(call, inputs)
+    return Response(content, media_type=MEDIA_TYPES[call.form], headers=headers)
+
+
+# Parsing ---------------------------------------------------------------------------------------
+
+
+async def _body(service: Service, operation: Operation, request: Request) -> Body:
+    if not operation.takes:
+        return Body()
+    settings = service.settings
+    data = await read_body(request, max_bytes=settings.max_body_bytes)
+    parse = partial(
+        parse_body,
+        data,
+        request.headers,
+        max_bytes=settings.max_body_bytes,
+        max_items=settings.max_items,
+    )
+    return parse() if len(data) <= INLINE_BYTES else await service.off_loop(parse)
+
+
+def _call(operation: Operation, request: Request, served: ServedModel, body: Body) -> Call:
+    pairs = request.query_params.multi_items()
+    parameters: Any = parse_parameters(operation, pairs, body.members)
+    served.check_needs(operation, parameters)
+    given = getattr(parameters, "seed", None)
+    return Call(
+        request=request,
+        record=record_of(request.scope),
+        operation=operation,
+        served=served,
+        parameters=parameters,
+        form=_form(operation, parameters, request),
+        seed=given if given is not None else secrets.randbits(SERVER_SEED_BITS),
+        seeded=given is not None,
+        label=find_label(served, getattr(parameters, "label", None)),
+    )
+
+
+def _form(operation: Operation, parameters: Any, request: Request) -> str:
+    """The form of the answer: the one asked for by name, or the best of the Accept header."""
+    formats = operation.formats
+    if getattr(parameters, "output", None) == "logits":
+        formats = tuple(form for form in formats if form != "png")
+    if parameters.format is not None:
+        return negotiate(MEDIA_TYPES[parameters.format], formats)
+    return negotiate(request.headers.get("accept"), formats)
+
+
+async def _inputs(service: Service, call: Call, body: Body) -> Inputs:
+    """The body's items as the operation takes them."""
+    if not call.operation.takes:
+        return Inputs(label=call.label)
+    started_at = time.perf_counter()
+    stop = threading.Event()
+    read = (service.settings, call.operation, call.served, body, call.parameters, stop)
+    try:
+        if is_small(body):
+            inputs = read_items(*read)
+        else:
+            inputs = await service.off_loop(read_items, *read)
+        inputs = replace(inputs, label=call.label)
+        check_label(call.served, inputs)
+        return inputs
+    finally:
+        stop.set()
+        call.record.timings["read"] = time.perf_counter() - started_at
+
+
+# Calling ---------------------------------------------------------------------------------------
+
+
+async def _compute(service: Service, call: Call, inputs: Inputs, work: Work) -> Answer:
+    timing = Timing()
+    steps = COMPUTE[call.operation.name](call.served, inputs, call.parameters, call.seed)
+    job = service.scheduler.run(steps, cost=work.cost, timing=timing)
+    try:
+        return await unless_disconnected(call.request, job)
+    finally:
+        call.record.timings["queue"] = timing.queue_seconds
+        call.record.timings["compute"] = timing.compute_seconds
+
+
+async def unless_disconnected(request: Request, work: Awaitable[T]) -> T:
+    """Await work, and cancel it when the client hangs up.
+
+    Raises:
+        ClientDisconnected: It did.
+    """
+    task = asyncio.ensure_future(work)
+    watcher = asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait((task, watcher), return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise ClientDisconnected("The client hung up before the answer.")
+    finally:
+        task.cancel()
+        watcher.cancel()
+        await asyncio.gather(task, watcher, return_exceptions=True)
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+# Rendering -------------------------------------------------------------------------------------
+
+
+async def _render(service: Service, call: Call, computed: Answer, inputs: Inputs) -> bytes:
+    started_at = time.perf_counter()
+    parameters = call.parameters
+    rendering = Rendering(
+        primary=call.operation.primary,
+        per_item=call.operation.per_item,
+        encoding=getattr(parameters, "encoding", "png"),
+        dtype=getattr(parameters, "dtype", "float32"),
+        columns=getattr(parameters, "columns", None),
+    )
+    arguments = (call.form, computed, rendering, _envelope(call, inputs))
+    numbers = sum(getattr(column, "size", 0) for column in computed.columns.values())
+    if numbers <= INLINE_NUMBERS:
+        content = render(*arguments)
+    else:
+        content = await service.off_loop(render, *arguments)
+    call.record.timings["render"] = time.perf_counter() - started_at
+    return content
+
+
+def _envelope(call: Call, inputs: Inputs) -> dict[str, Any]:
+    """What is said of the request: which model, from which seed, and what it saw."""
+    envelope: dict[str, Any] = {"model": call.served.name, "version": call.served.version}
+    if call.draws:
+        envelope["seed"] = call.seed
+    if inputs.preprocessing is not None:
+        envelope["preprocessing"] = inputs.preprocessing
+    if call.served.labels:
+        envelope["label_used"] = None  # unless the answer says otherwise
+    return envelope
+
+
+def _count(metrics: Metrics, call: Call, computed: Answer, work: Work) -> None:
+    operation, model, timings = call.operation.name, call.served.name, call.record.timings
+    metrics.items.labels(operation, model).inc(work.items)
+    metrics.queue_seconds.labels(operation).observe(timings["queue"])
+    metrics.compute_seconds.labels(operation, model).observe(timings["compute"])
+    if operation == "elbo":
+        percentiles = computed.columns["percentile"]
+        metrics.count_percentiles(model, (p for p in percentiles if p and math.isfinite(p)))
