@@ -21,7 +21,7 @@ from typing import get_args
 
 from models.bundle.schema import Estimate, Evaluation
 from training.commands.lab import find_recipe
-from training.evaluation.trained import StoredEvaluation
+from training.evaluation.stored import StoredEvaluation
 from training.recipes.file import load_recipe
 from training.recipes.objective import ClassicalKind
 from training.recipes.recipe import Recipe

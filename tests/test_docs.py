@@ -10,10 +10,9 @@ from types import ModuleType
 import pytest
 from pydantic import BaseModel
 
-from models.bundle import loading as bundle
-from models.bundle import schema as bundle_schema
-from models.estimators import elbo as bounds
-from models.estimators import importance as evidence
+from models.bundle import parity, schema
+from models.distributions import kl
+from models.estimators import bounds, elbo, exact, importance, moments, pareto, steps
 from models.vae.likelihoods import LIKELIHOODS
 from models.vae.networks import NETWORKS
 from models.vae.posteriors import POSTERIORS
@@ -23,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MATH = (ROOT / "docs" / "math.md").read_text(encoding="utf-8")
 FORMAT = (ROOT / "docs" / "bundle-format.md").read_text(encoding="utf-8")
 NAMED = sorted(set(re.findall(r"`((?:\w+\.)+(?!py`)\w+)`", MATH)))
-SCHEMAS = [bundle_schema.BundleConfig, bundle_schema.Evaluation, bundle_schema.Manifest]
+SCHEMAS = [schema.BundleConfig, schema.Evaluation, schema.Manifest]
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
 
 
@@ -33,10 +32,14 @@ def documents() -> list[Path]:
 
 
 def resolve(name: str) -> object:
-    """What a dotted name of math.md stands for: `bounds.elbo`, `training.objectives.ELBO`, ..."""
+    """What a dotted name of math.md stands for: `bounds.rate`, `training.objectives.ELBO`, ...
+
+    A file's name is enough: it is unique within its package.
+    """
     parts = name.split(".")
     package = parts.pop(0) if parts[0] in {"app", "training"} else "models"
-    found: object = importlib.import_module(f"{package}.{parts.pop(0)}")
+    (path,) = (ROOT / package).rglob(f"{parts.pop(0)}.py")
+    found: object = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
     for part in parts:
         fields = getattr(found, "__dataclass_fields__", {})
         found = fields[part] if part in fields else getattr(found, part)
@@ -78,7 +81,14 @@ def test_what_math_names_exists(name: str) -> None:
     assert resolve(name) is not None
 
 
-@pytest.mark.parametrize("name", public_functions(bounds) + public_functions(evidence))
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for module in (bounds, elbo, exact, importance, kl, moments, pareto, steps)
+        for name in public_functions(module)
+    ],
+)
 def test_math_names_every_bound_and_estimator(name: str) -> None:
     assert name in NAMED
 
@@ -98,9 +108,9 @@ def test_bundle_format_names_every_field(model: type[BaseModel]) -> None:
 
 
 def test_bundle_format_states_the_constants_of_the_code() -> None:
-    assert f"version {bundle_schema.FORMAT_VERSION}\n" in FORMAT
-    assert f"{bundle.PARITY_ITEMS} inputs with their outputs" in FORMAT
-    assert f"more than {bundle.PARITY_TOLERANCE:.4f} x (1 + " in FORMAT
+    assert f"version {schema.FORMAT_VERSION}\n" in FORMAT
+    assert f"{parity.PARITY_ITEMS} inputs with their outputs" in FORMAT
+    assert f"more than {parity.PARITY_TOLERANCE:.4f} x (1 + " in FORMAT
 
 
 @pytest.mark.parametrize("path", documents(), ids=lambda path: path.name)

@@ -1,4 +1,4 @@
-"""The rules of the layout: who may import whom, names of modules, and imports without effects."""
+"""The rules of the house: which room may import which, names of files, imports without effects."""
 
 import ast
 import json
@@ -6,27 +6,52 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from graphlib import CycleError, TopologicalSorter
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("app", "models", "training")
+ROOMS = tomllib.loads((ROOT / "docs" / "rooms.toml").read_text(encoding="utf-8"))
+GROUND = set(ROOMS.pop("ground"))
+ALLOWED: dict[str, list[str]] = {
+    room: may for package in ROOMS.values() for room, may in package.items()
+}
+NO_GROUND = {"app.operations", "vae_client"}
+PACKAGES = {"app": ROOT, "models": ROOT, "training": ROOT, "vae_client": ROOT / "client"}
 FORBIDDEN = {
     "app": {"training", "lightning", "sklearn"},
-    "models": {"app", "training", "fastapi", "starlette", "lightning", "sklearn"},
-    "training": {"app", "fastapi", "starlette", "uvicorn"},
+    "models": {"app", "training", "vae_client", "fastapi", "starlette", "lightning", "sklearn"},
+    "training": {"app", "vae_client", "fastapi", "starlette", "uvicorn"},
+    "vae_client": {"app", "models", "training", "torch", "fastapi", "starlette"},
 }
+FREE_OF_HTTP = ("app/operations", "app/compute")
+FREE_OF_TORCH = ("app/operations", "app/wire", "models/images", "client/vae_client")
 DRAWERS = {"base", "common", "core", "helpers", "misc", "utils"}
 
 
 def sources(package: str) -> list[Path]:
     """The package's Python files, which must exist for any rule to mean something."""
-    files = sorted((ROOT / package).rglob("*.py"))
+    files = sorted((PACKAGES[package] / package).rglob("*.py"))
     assert files, f"{package}/ holds no Python file"
     return files
+
+
+def module_name(path: Path, package: str) -> str:
+    """The dotted name of a file."""
+    parts = path.relative_to(PACKAGES[package]).with_suffix("").parts
+    return ".".join(parts).removesuffix(".__init__")
+
+
+MODULES = {module_name(path, package): path for package in PACKAGES for path in sources(package)}
+
+
+def room_of(module: str) -> str:
+    """The room that a module lies in: a folder of its package, or the file itself."""
+    parts = module.split(".")
+    return "vae_client" if parts[0] == "vae_client" else ".".join(parts[:2])
 
 
 def imported(path: Path) -> Iterator[tuple[str, int]]:
@@ -36,6 +61,72 @@ def imported(path: Path) -> Iterator[tuple[str, int]]:
             yield from ((alias.name.partition(".")[0], node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             yield node.module.partition(".")[0], node.lineno
+
+
+def imported_modules(path: Path) -> Iterator[str]:
+    """Modules of this project that a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in MODULES)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                if whole in MODULES or node.module in MODULES:
+                    yield whole if whole in MODULES else node.module
+
+
+IMPORTS = {module: sorted(set(imported_modules(path))) for module, path in MODULES.items()}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_import_leads_to_a_room_that_may_be_imported(module: str) -> None:
+    room = room_of(module)
+    if room in GROUND or room in PACKAGES.keys() - {"vae_client"}:
+        allowed = GROUND
+    else:
+        allowed = {room, *ALLOWED[room], *(set() if room in NO_GROUND else GROUND)}
+    assert not [other for other in IMPORTS[module] if room_of(other) not in allowed]
+
+
+def test_the_table_names_every_room() -> None:
+    rooms = {room_of(module) for module in MODULES} - GROUND - PACKAGES.keys()
+    assert rooms | {"vae_client"} == ALLOWED.keys() - GROUND
+
+
+def find_cycle(edges: Mapping[str, Collection[str]]) -> list[str]:
+    """Nodes of some circle, or none."""
+    try:
+        list(TopologicalSorter(edges).static_order())
+    except CycleError as error:
+        cycle: list[str] = error.args[1]
+        return cycle
+    return []
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    assert find_cycle(IMPORTS) == []
+
+
+def test_no_rooms_import_each_other_in_a_circle() -> None:
+    edges: dict[str, set[str]] = {}
+    for module, others in IMPORTS.items():
+        room = room_of(module)
+        edges.setdefault(room, set()).update(o for o in map(room_of, others) if o != room)
+    assert find_cycle(edges) == []
+
+
+@pytest.mark.parametrize(
+    ("rooms", "libraries"),
+    [(FREE_OF_HTTP, {"fastapi", "starlette", "uvicorn"}), (FREE_OF_TORCH, {"torch"})],
+    ids=["HTTP", "torch"],
+)
+def test_rooms_that_need_no_framework_import_none(
+    rooms: Sequence[str], libraries: Set[str]
+) -> None:
+    files = [path for room in rooms for path in (ROOT / room).rglob("*.py")]
+    assert not [
+        (str(path), name) for path in files for name, _ in imported(path) if name in libraries
+    ]
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -50,7 +141,8 @@ def test_no_package_imports_what_it_must_not_know(package: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("package", "extras"), [("models", []), ("app", ["serve"]), ("training", ["train"])]
+    ("package", "extras"),
+    [("models", []), ("app", ["serve"]), ("training", ["train"]), ("vae_client", ["serve"])],
 )
 def test_every_library_that_a_package_imports_is_declared_for_it(
     package: str, extras: list[str]
@@ -150,12 +242,7 @@ print(json.dumps({"acts": acts, "changed": changed}))
 @pytest.fixture(scope="module")
 def import_record() -> dict[str, list[str]]:
     """What a fresh interpreter did, and what changed in it, when it imported every module."""
-    modules = [
-        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-        for package in PACKAGES
-        for path in sources(package)
-        if path.stem != "__main__"
-    ]
+    modules = [name for name in MODULES if not name.endswith("__main__")]
     names = {
         name for package in PACKAGES for path in sources(package) for name, _ in imported(path)
     }

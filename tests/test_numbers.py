@@ -14,7 +14,7 @@ from models.bundle.loading import Bundle, load_bundle
 from models.bundle.repository import Repository
 from models.bundle.schema import Estimate
 from training.data.datasets import load
-from training.evaluation.evaluate import choose_subset
+from training.data.splitting import choose_subset
 
 ROOT = Path(__file__).resolve().parent.parent
 REPOSITORY = ROOT / "models" / "pretrained"

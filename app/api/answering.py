@@ -17,8 +17,7 @@ from app.api.headers import caching_headers, etag_matches, identity_headers
 from app.api.metrics import Metrics
 from app.api.middleware import record_of
 from app.api.requests import INLINE_BYTES, check_limits, is_small, parse_parameters, read_items
-from app.api.routes import T
-from app.api.service import Call, Service
+from app.api.service import Call, Service, T
 from app.compute.cost import Work, measure
 from app.compute.inputs import Inputs
 from app.compute.labels import check_label, find_label
@@ -106,9 +105,6 @@ async def _answer(
     return Response(content, media_type=MEDIA_TYPES[call.form], headers=headers)
 
 
-# Parsing ---------------------------------------------------------------------------------------
-
-
 async def _body(service: Service, operation: Operation, request: Request) -> Body:
     if not operation.takes:
         return Body()
@@ -172,9 +168,6 @@ async def _inputs(service: Service, call: Call, body: Body) -> Inputs:
         call.record.timings["read"] = time.perf_counter() - started_at
 
 
-# Calling ---------------------------------------------------------------------------------------
-
-
 async def _compute(service: Service, call: Call, inputs: Inputs, work: Work) -> Answer:
     timing = Timing()
     steps = COMPUTE[call.operation.name](call.served, inputs, call.parameters, call.seed)
@@ -208,9 +201,6 @@ async def unless_disconnected(request: Request, work: Awaitable[T]) -> T:
 async def _disconnected(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-# Rendering -------------------------------------------------------------------------------------
 
 
 async def _render(service: Service, call: Call, computed: Answer, inputs: Inputs) -> bytes:

@@ -15,8 +15,6 @@ from app.operations.answers import LatentGroup
 from app.serving.registry import Registry
 from app.serving.served_model import ServedModel
 
-# Models ----------------------------------------------------------------------------------------
-
 
 def model_router(registry: Registry) -> APIRouter:
     """`/v1/models` and what each model is."""

@@ -92,9 +92,6 @@ MODELS: tuple[type[BaseModel], ...] = (
 )
 
 
-# Routes ----------------------------------------------------------------------------------------
-
-
 def route(operation: Operation, prefix: str) -> dict[str, Any]:
     """What FastAPI needs to know of an operation's route."""
     scope = {"/v1": "default", "/v1/models/{model}": "model"}.get(prefix, "version")
@@ -254,9 +251,6 @@ def json_response(model: type[BaseModel], description: str, example: Any) -> dic
         "description": description,
         "content": {JSON_TYPE: {"schema": schema, "example": example}},
     }
-
-
-# The document ----------------------------------------------------------------------------------
 
 
 def openapi(

@@ -63,9 +63,6 @@ def probe_router(lifecycle: Lifecycle, metrics: Metrics) -> APIRouter:
     return router
 
 
-# Pages -----------------------------------------------------------------------------------------
-
-
 def page_router(app: FastAPI) -> APIRouter:
     """The start page, /docs, the OpenAPI document, and what a problem's type says."""
     router = APIRouter(include_in_schema=False)

@@ -27,9 +27,6 @@ MAX_FAULTS_NAMED = 8
 _READING = ("resize", "invert", "centre", "pixel_max", "binarize")
 
 
-# Parameters ------------------------------------------------------------------------------------
-
-
 def parse_parameters(
     operation: Operation, pairs: list[tuple[str, str]], members: Mapping[str, Any]
 ) -> Parameters:
@@ -73,9 +70,6 @@ def _fault(fault: Mapping[str, Any]) -> str:
     if fault["type"] == "extra_forbidden":
         return f"{where!r} is not known"
     return f"{where}: {fault['msg']} (received {str(fault['input'])[:60]!r})"
-
-
-# Items -----------------------------------------------------------------------------------------
 
 
 def kind_of_items(operation: Operation, served: ServedModel, body: Body) -> str:
@@ -204,9 +198,6 @@ def _images(
 def _least_items(item: Picture | np.ndarray) -> int:
     """How many images an item holds at least, by its axes alone."""
     return len(item) if isinstance(item, np.ndarray) and item.ndim > 3 else 1
-
-
-# Limits ----------------------------------------------------------------------------------------
 
 
 def _check_item_count(count: int, settings: Settings) -> None:

@@ -1,7 +1,7 @@
-"""The HTTP surface of the operations: parse, call, render. It computes nothing itself."""
+"""The routes of the operations: for the default model, for a model, for a version of it."""
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
@@ -11,16 +11,11 @@ from app.api.answering import answer
 from app.api.service import Service
 from app.operations.table import OPERATIONS, Operation
 
-T = TypeVar("T")
-
 ModelName = Annotated[str, Path(description="Name of a model.", examples=["mnist"])]
 Version = Annotated[
     int, Path(ge=1, le=2**31 - 1, description="Version of the model.", examples=[1])
 ]
 Handler = Callable[..., Awaitable[Response]]
-
-
-# Routes ----------------------------------------------------------------------------------------
 
 
 def operations_router(service: Service) -> APIRouter:

@@ -4,18 +4,19 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import Request
 
 from app.api.metrics import Metrics
 from app.api.middleware import Record
-from app.api.routes import T
 from app.operations.table import Operation
 from app.serving.registry import Registry
 from app.serving.scheduler import Scheduler
 from app.serving.served_model import ServedModel
 from app.settings import Settings
+
+T = TypeVar("T")
 
 
 @dataclass

@@ -147,9 +147,6 @@ def _command_help(operation: Operation) -> str:
     return f"{operation.summary}\n\nExamples:\n\n{examples}"
 
 
-# Running ---------------------------------------------------------------------------------------
-
-
 async def _run(operation: Operation, values: dict[str, Any]) -> None:
     """Send everything, show how far it is, write the results."""
     output: Path | None = values.pop("out")
@@ -252,9 +249,6 @@ def _progress() -> Progress:
 
 for _operation in OPERATIONS.values():
     app.command(_operation.name)(command(_operation))
-
-
-# Commands of their own -------------------------------------------------------------------------
 
 
 def serve(**flags: Any) -> None:

@@ -6,8 +6,6 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import typer
 from pydantic.fields import FieldInfo
 
-# Options from declarations ---------------------------------------------------------------------
-
 
 def option(name: str, field: FieldInfo) -> inspect.Parameter:
     """A command's option for a declared parameter or setting; None stands for "not given"."""

@@ -17,9 +17,6 @@ CHUNK_COST = 4096.0
 """Cost units of one chunk, some tens of milliseconds."""
 
 
-# Size ------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Work:
     """How large a request is."""
@@ -66,9 +63,6 @@ def branches(served: ServedModel, inputs: Inputs) -> int:
     if served.vae.config.posterior.kind == "enumerated":
         return served.vae.num_latents
     return 1 if inputs.label is not None else max(1, served.vae.num_labels)
-
-
-# Parts -----------------------------------------------------------------------------------------
 
 
 def groups(

@@ -68,9 +68,6 @@ class Body:
     """Parameters that JSON or form fields carry."""
 
 
-# Reading --------------------------------------------------------------------------------------
-
-
 async def read_body(request: Request, *, max_bytes: int) -> bytes:
     """The whole body, never more than the limit of it.
 
@@ -159,9 +156,6 @@ def parse_body(data: bytes, headers: Headers, *, max_bytes: int, max_items: int)
     raise UnsupportedMedia(
         f"A body is one of {', '.join(BODY_TYPES)}; received {received}. Name its Content-Type."
     )
-
-
-# JSON -----------------------------------------------------------------------------------------
 
 
 def parse_json(data: bytes) -> Body:
@@ -262,9 +256,6 @@ def _json_kind(value: Any) -> str:
         return "null"
     names = {dict: "an object", list: "a list", str: "a text", bool: "a truth value"}
     return names.get(type(value), "a number") + (" without items" if value == [] else "")
-
-
-# Multipart ------------------------------------------------------------------------------------
 
 
 class _MemoryParser(MultiPartParser):

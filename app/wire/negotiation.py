@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from app.errors import NotAcceptable
 from app.wire.media_types import MEDIA_TYPES
 
-# Negotiation ----------------------------------------------------------------------------------
-
 
 def negotiate(accept: str | None, formats: Sequence[str]) -> str:
     """The form that the caller likes best; ties go to the server's order.

@@ -30,9 +30,6 @@ class Rendering:
     columns: int | None = None
 
 
-# Forms ----------------------------------------------------------------------------------------
-
-
 def render(form: str, answer: Answer, rendering: Rendering, envelope: Mapping[str, Any]) -> bytes:
     """The answer's bytes in one form.
 

@@ -61,9 +61,6 @@ class Source:
         return {} if self.array.max(initial=0) == 1 else {"pixel_max": "255"}
 
 
-# Inputs ----------------------------------------------------------------------------------------
-
-
 def find_files(paths: Sequence[str]) -> list[Path]:
     """The files that paths, folders and globs name; folders are searched to the bottom.
 

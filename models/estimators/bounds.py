@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from models.errors import ShapeMismatch
+from models.vae.model import VAE
 
 
 def iwae_bound(log_w: Float[Tensor, "sample batch"]) -> Float[Tensor, " batch"]:
@@ -70,3 +71,9 @@ def _need_samples(log_w: Tensor) -> None:
             "Log-weights have the shape (sample, batch) with at least one sample; received "
             f"{tuple(log_w.shape)}. Draw some samples first."
         )
+
+
+def squared_error(vae: VAE, x: Float[Tensor, "batch channel height width"]) -> Tensor:
+    """|x - picture(z(x))|^2 of each image on the unit scale, summed over its elements, (batch,)."""
+    picture = vae.likelihood(vae.posterior(x).mean).mean
+    return (x - picture).square().flatten(1).sum(1)

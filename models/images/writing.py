@@ -1,29 +1,30 @@
 """Observations back to pictures: numbers in 0..1, bytes, PNG, grids, animations; reads nothing."""
 
 import io
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image
-from torch import Tensor
 
 from models.errors import OutOfSupport, ShapeMismatch
 from models.images.spec import ImageSpec
 
 
-def to_unit(
-    x: Tensor | np.ndarray, spec: ImageSpec
-) -> Float32[np.ndarray, "batch channel height width"]:
+def to_unit(x: Any, spec: ImageSpec) -> Float32[np.ndarray, "batch channel height width"]:
     """Observations, means or draws on the scale of `spec` as numbers in 0..1, unrounded.
 
     Densities on the whole line reach beyond the scale; what lies outside is clipped.
+
+    Args:
+        x: A numpy array, or a tensor of any library that has `detach` and `cpu`.
+        spec: Its scale and shape.
 
     Raises:
         ShapeMismatch: Not (batch, channels, height, width) of `spec`.
         OutOfSupport: NaN or infinite.
     """
-    array = x.detach().cpu().numpy() if isinstance(x, Tensor) else np.asarray(x)
+    array = np.asarray(x.detach().cpu() if hasattr(x, "detach") else x)
     if array.ndim != 4 or array.shape[1:] != spec.shape:
         raise ShapeMismatch(
             f"Observations have the shape (batch, {', '.join(map(str, spec.shape))}); received "

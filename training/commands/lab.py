@@ -19,8 +19,7 @@ from training.commands import plot as plot_cli
 from training.commands.console import wide_console
 from training.data.catalogue import DATASETS
 from training.data.datasets import at_hand, find_path, resolve_data_dir
-from training.data.formats import DatasetError
-from training.fit.interruption import Interrupted
+from training.errors import DatasetError, Interrupted
 from training.recipes.file import RECIPES, load_recipe
 
 if TYPE_CHECKING:
@@ -207,7 +206,7 @@ def evaluate(
 
     Example: vae-lab evaluate runs/digits
     """
-    from training.evaluation.evaluate import format_evaluation
+    from training.evaluation.table import format_evaluation
     from training.evaluation.trained import evaluate_bundle, is_run, load_run
 
     score = load_run(source).evaluate if is_run(source) else partial(evaluate_bundle, source)
@@ -243,7 +242,7 @@ def export(
 
     Example: vae-lab export runs/digits --repository models/pretrained
     """
-    from training.evaluation.evaluate import format_evaluation
+    from training.evaluation.table import format_evaluation
     from training.evaluation.trained import load_run
     from training.export.export import export_run
 

@@ -89,12 +89,11 @@ def rate_distortion(
 
     Example: vae-lab plot rate-distortion runs/digits runs/digits-beta-4
     """
-    from training.studies import bounds as studies
-    from training.studies import plots
+    from training.studies import plots, rate_distortion
 
     subjects = _load(runs, data_dir, images)
     with Console().status("Scoring ..."):
-        rows = studies.rate_distortion(subjects, num_samples=elbo_samples)
+        rows = rate_distortion.rate_distortion(subjects, num_samples=elbo_samples)
     _show("rate-distortion", rows, plots.rate_distortion(rows, title=_title(subjects)), output, csv)
 
 
@@ -236,12 +235,11 @@ def iwae_gap(
 
     Example: vae-lab plot iwae-gap runs/digits runs/digits-iwae-5
     """
-    from training.studies import bounds as studies
-    from training.studies import plots
+    from training.studies import iwae_gap, plots
 
     subjects = _load(runs, data_dir, images)
     with Console().status("Scoring ..."):
-        rows = studies.iwae_gap(
+        rows = iwae_gap.iwae_gap(
             subjects, elbo_samples=elbo_samples, iwae_samples=iwae_samples, seed=seed
         )
     _show("iwae-gap", rows, plots.iwae_gap(rows, title=_title(subjects)), output, csv)
@@ -261,12 +259,11 @@ def label_accuracy(
 
     Example: vae-lab plot label-accuracy runs/digits-m2-1 runs/digits-m2-10
     """
-    from training.studies import bounds as studies
-    from training.studies import plots
+    from training.studies import accuracy, plots
 
     subjects = _load(runs, data_dir, images)
     with Console().status("Classifying ..."):
-        rows = studies.label_accuracy(subjects)
+        rows = accuracy.label_accuracy(subjects)
     _show("label-accuracy", rows, plots.label_accuracy(rows, title=_title(subjects)), output, csv)
 
 

@@ -23,9 +23,10 @@ import numpy as np
 from models.errors import ShapeMismatch
 from models.images.axes import as_batch
 from models.images.spec import ImageSpec
-from training.data.formats import DatasetError, read_npy, read_whole_npz
+from training.data.formats import read_npy, read_whole_npz
 from training.data.split import ArraySplit, Images, Labels
 from training.data.splitting import PARTS
+from training.errors import DatasetError
 
 _IMAGES = ("images", "x", "data", "arr_0")
 _LABELS = ("labels", "y")

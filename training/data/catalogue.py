@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pooch
 
-from training.data.formats import DatasetError
 from training.data.readers import (
     IDX_FILES,
     Splits,
@@ -24,6 +23,7 @@ from training.data.readers import (
     split_static_amat,
     split_static_npz,
 )
+from training.errors import DatasetError
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,11 @@ from rich.console import Console
 
 from training.data.arrays import read_arrays
 from training.data.catalogue import DATASETS, Entry, Source
+from training.data.files import Skipped
 from training.data.folders import printable, read_folder, skipped_table
-from training.data.formats import DatasetError
-from training.data.split import Facts, Skipped, Split
+from training.data.split import Facts, Split
 from training.data.splitting import complete
+from training.errors import DatasetError
 
 NOT_STATED = "not stated"
 

@@ -32,9 +32,10 @@ from models.errors import InputError
 from models.images.decoding import MAX_PIXELS, Pixels, decode
 from models.images.reading import read_levels
 from models.images.spec import ImageSpec
-from training.data.formats import DatasetError
-from training.data.split import FILE_OPTIONS, FileSplit, PictureFile, Skipped, in_threads
+from training.data.files import FileSplit, PictureFile, Skipped, in_threads
+from training.data.split import FILE_OPTIONS
 from training.data.splitting import PARTS
+from training.errors import DatasetError
 
 _MAX_BYTES = 2**29
 _MAX_COUNTED = 2**14

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from models.errors import VAEError
+from training.errors import DatasetError
 
 _IDX_BYTES = 0x08
 _DAMAGE = (
@@ -30,10 +30,6 @@ _DAMAGE = (
     zipfile.BadZipFile,
     tarfile.TarError,
 )
-
-
-class DatasetError(VAEError):
-    """A data set is unknown, not at hand, or not what it claims to be."""
 
 
 def read_idx(path: Path) -> UInt8[np.ndarray, "..."]:

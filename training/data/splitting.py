@@ -7,15 +7,18 @@ held-out split fewer than eight distinct pictures, it takes those with the next 
 never more than a quarter of all: below about 150 pictures, an added one may move another.
 """
 
+import hashlib
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
+import torch
 from jaxtyping import Int64
+from torch import Tensor
 
-from training.data.formats import DatasetError
 from training.data.split import Split
+from training.errors import DatasetError
 
 PARTS = {
     **{"train": "train", "training": "train"},
@@ -71,3 +74,10 @@ def divide(digests: Sequence[bytes], num_held_out: int) -> list[Int64[np.ndarray
     ranks = np.array([rank[digest] for digest in digests], dtype=np.int64)
     held_out = [np.flatnonzero((ranks >= first) & (ranks < end)) for first, end in pairwise(ends)]
     return [np.flatnonzero(ranks >= ends[-1]), *held_out]
+
+
+def choose_subset(num_images: int, size: int, *, seed: int) -> Int64[Tensor, " chosen"]:
+    """Positions of a random subset, in random order: the same for the same seed on any machine."""
+    digests = [hashlib.sha256(f"{seed} {i}".encode()).digest() for i in range(num_images)]
+    ranked = sorted(range(num_images), key=digests.__getitem__)
+    return torch.tensor(ranked[:size], dtype=torch.int64)

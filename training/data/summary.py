@@ -14,7 +14,7 @@ from torch import Tensor
 from models.images.reading import grid, to_png, to_uint8, to_unit
 from models.images.spec import ImageSpec
 from training.data.datasets import Dataset
-from training.evaluation.evaluate import choose_subset
+from training.data.splitting import choose_subset
 
 COLUMNS = 8
 _NUM_SHOWN = 64

@@ -12,8 +12,9 @@ from rich import box
 from rich.table import Column, Table
 
 from models.bundle.schema import Estimate, Evaluation
-from training.evaluation.evaluate import describe_estimator
-from training.evaluation.trained import EVALUATION, StoredEvaluation, TrainedRun, load_run
+from training.evaluation.stored import EVALUATION, StoredEvaluation
+from training.evaluation.table import describe_estimator
+from training.evaluation.trained import TrainedRun, load_run
 from training.recipes.objective import ObjectiveConfig
 from training.runs.folder import BEST, read_log
 

@@ -5,7 +5,6 @@ model. Noise is keyed by an image's position among those scored, so that posting
 of the test set (or of the subset) to the service with the same seed gives the same numbers.
 """
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import sqrt
@@ -14,7 +13,6 @@ from typing import Annotated, Literal
 import torch
 from jaxtyping import Float, Int64
 from pydantic import Field, NonNegativeInt, PositiveInt
-from rich import box
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -24,13 +22,12 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Column, Table
 from torch import Tensor
 
 from models.bundle.schema import Classification, Estimate, Evaluation, Reference
 from models.config import Config
 from models.errors import InputError
-from models.estimators.bounds import active_units, bits_per_dim, distortion, rate
+from models.estimators.bounds import active_units, bits_per_dim, distortion, rate, squared_error
 from models.estimators.elbo import ElboEstimate, estimate_elbo
 from models.estimators.exact import has_exact_posterior
 from models.estimators.importance import EvidenceEstimate, log_px_steps
@@ -38,8 +35,7 @@ from models.estimators.labels import classify_steps, rows_steps
 from models.estimators.steps import CHUNK_ROWS, run_steps
 from models.noise import MAX_SEED
 from models.vae.model import VAE
-from training.evaluation.baselines import DESCRIPTIONS
-from training.fit.objectives import squared_error
+from training.data.splitting import choose_subset
 
 _BATCH = 100
 _MAX_BATCH_SAMPLES = 125_000
@@ -199,13 +195,6 @@ def _check_settings(num_images: int, settings: EvaluationSettings) -> None:
         )
 
 
-def choose_subset(num_images: int, size: int, *, seed: int) -> Int64[Tensor, " chosen"]:
-    """Positions of a random subset, in random order: the same for the same seed on any machine."""
-    digests = [hashlib.sha256(f"{seed} {i}".encode()).digest() for i in range(num_images)]
-    ranked = sorted(range(num_images), key=digests.__getitem__)
-    return torch.tensor(ranked[:size], dtype=torch.int64)
-
-
 @dataclass(frozen=True)
 class _Scores:
     """One estimate of each of n images."""
@@ -335,56 +324,3 @@ def _progress(console: Console | None) -> Progress:
         console=console or Console(quiet=True),
         disable=console is None,
     )
-
-
-def format_evaluation(evaluation: Evaluation) -> Table:
-    """The numbers as a table, with their units and errors."""
-    table = Table(
-        "quantity",
-        *(Column(unit, justify="right") for unit in ("images", "nats per image")),
-        *(Column(unit, justify="right") for unit in ("+- images", "+- draws", "bits/dim")),
-        title=f"{evaluation.dataset}, {evaluation.split} split",
-        caption="+- is one standard error: over images, and the part of it that the draws bring",
-        box=box.SIMPLE,
-    )
-    for estimate in evaluation.estimates:
-        table.add_row(
-            describe_estimator(estimate),
-            f"{estimate.n:,}",
-            f"{estimate.mean_nats:.2f}",
-            f"{estimate.standard_error_nats:.2f}",
-            format_optional(estimate.monte_carlo_error_nats, ".3f"),
-            format_optional(estimate.bits_per_dim, ".4f"),
-        )
-    images = f"{evaluation.num_images:,}"
-    for baseline in evaluation.baselines:
-        bits = f"{baseline.bits_per_dim:.4f}"
-        table.add_row(DESCRIPTIONS[baseline.kind], f"{baseline.n:,}", "", "", "", bits)
-    if evaluation.rate_nats is not None:
-        table.add_row("rate (mean KL)", images, f"{evaluation.rate_nats:.2f}")
-        table.add_row("distortion", images, f"{evaluation.distortion_nats:.2f}")
-    for i, kl in enumerate(evaluation.kl_per_group_nats, 1):
-        table.add_row(f"rate of group {i}", images, f"{kl:.2f}")
-    known = len(evaluation.kl_per_dimension_nats)  # 0 where the KL has no closed form
-    of_all = f" of {known}" if known else ""
-    table.add_row("active units", images, f"{evaluation.active_units}{of_all}")
-    if evaluation.squared_error is not None:
-        table.add_row("squared error (no nats)", images, f"{evaluation.squared_error:.4f}")
-    if (found := evaluation.classification) is not None:
-        share = f"{100 * found.accuracy:.2f} +- {100 * found.standard_error:.2f} %"
-        table.add_row(f"labels right, by {found.method}", f"{found.n:,}", share)
-    return table
-
-
-def describe_estimator(estimate: Estimate) -> str:
-    """A row's name in tables and model cards."""
-    if estimate.estimator == "exact":
-        return "log p(x), exact"
-    if estimate.estimator == "elbo":
-        return f"ELBO, {estimate.num_samples} draws"
-    return f"IWAE, K = {estimate.num_samples:,}"
-
-
-def format_optional(value: float | None, form: str) -> str:
-    """A number in that form, or a dash."""
-    return "-" if value is None else format(value, form)

@@ -19,26 +19,16 @@ from torch import Tensor
 
 from models.bundle.loading import load_bundle
 from models.bundle.schema import Evaluation, Provenance
-from models.config import Config
 from models.errors import ConfigError
 from models.images.spec import ImageSpec
 from models.vae.model import VAE
 from training.data.datasets import Dataset, load
 from training.evaluation.baselines import score_baselines
 from training.evaluation.evaluate import EvaluationSettings, evaluate
+from training.evaluation.stored import EVALUATION, StoredEvaluation
 from training.recipes.file import load_recipe
 from training.recipes.recipe import Recipe
 from training.runs.folder import BEST, RECIPE, STATE
-
-EVALUATION = "evaluation.json"
-
-
-class StoredEvaluation(Config):
-    """A run's evaluation, how it was made, and the weights that it is of."""
-
-    weights_sha256: str
-    settings: EvaluationSettings
-    evaluation: Evaluation
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from math import log
 from models.bundle.schema import Estimate, Evaluation
 from models.vae.model import VAE
 from training.evaluation.baselines import DESCRIPTIONS
-from training.evaluation.evaluate import describe_estimator, format_optional
+from training.evaluation.table import describe_estimator, format_optional
 
 _ERRORS = ("error, images", "error, draws")
 

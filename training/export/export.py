@@ -7,26 +7,21 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
-from torch import Tensor
 
 from models.bundle.repository import Repository
 from models.bundle.saving import save_bundle
 from models.bundle.schema import BundleConfig, Evaluation
-from models.distributions.batch_noise import BatchNoise
 from models.errors import ConfigError
-from models.estimators.labels import guess_steps
-from models.estimators.steps import CHUNK_ROWS, run_steps
 from models.vae.model import VAE
-from training.data.summary import COLUMNS, picture_of
-from training.evaluation.evaluate import EvaluationSettings, choose_subset
+from training.data.summary import picture_of
+from training.evaluation.evaluate import EvaluationSettings
+from training.evaluation.pictures import draw_samples, reconstruct_some
 from training.evaluation.trained import load_run, load_test_images
 from training.export.card import write_card
 
 MAX_BUNDLE_BYTES = 8 * 2**20
 """Bundles are kept in the repository's history."""
-PICTURE_SEED = 0
 _NUM_SAMPLES = 64
-_NUM_RECONSTRUCTIONS = 32
 
 
 def export_run(
@@ -95,33 +90,6 @@ def export_run(
         parity_inputs=x[torch.arange(8) % len(x)],  # of a small test split, some again
     )
     return target
-
-
-@torch.no_grad()
-def draw_samples(vae: VAE, count: int, *, seed: int = PICTURE_SEED) -> Tensor:
-    """Means of p(x|z) at draws z ~ p(z): what the service gives for the same seed.
-
-    A model with labels draws the labels in turn.
-    """
-    y = torch.arange(count) % vae.num_labels if vae.num_labels else None
-    prior = vae.prior(y)
-    noise = BatchNoise(seed, count, "prior").draw_for(prior, 1)[0]
-    return vae.likelihood(prior.from_noise(noise), y).mean
-
-
-@torch.no_grad()
-def reconstruct_some(vae: VAE, x: Tensor) -> Tensor:
-    """A row of random test images, a row of reconstructions (means at the means), and so on.
-
-    A model with labels takes the one that it finds most probable.
-    """
-    chosen = x[choose_subset(len(x), _NUM_RECONSTRUCTIONS, seed=PICTURE_SEED)]
-    y = None
-    if vae.num_labels:
-        y = run_steps(guess_steps(vae, chosen, chunk_rows=CHUNK_ROWS)).argmax(-1)
-    means = vae.likelihood(vae.posterior(chosen, y).mean, y).mean
-    rows = zip(chosen.split(COLUMNS), means.split(COLUMNS), strict=True)
-    return torch.cat([row for pair in rows for row in pair])
 
 
 def _check_size(vae: VAE, evaluation: Evaluation, pictures: dict[str, bytes]) -> None:

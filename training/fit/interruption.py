@@ -5,21 +5,7 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-from models.errors import VAEError
-
 _CAUGHT = (signal.SIGTERM, signal.SIGINT)
-
-
-class Interrupted(VAEError):
-    """A run was asked to end before its time, and can be resumed.
-
-    Attributes:
-        exit_code: What a process ends with that obeys the signal: 128 and its number.
-    """
-
-    def __init__(self, message: str, *, signal_number: int) -> None:
-        super().__init__(message)
-        self.exit_code = 128 + signal_number
 
 
 class Interruption:

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from models.distributions.kl import has_analytic_kl, kl_divergence, kl_terms, log_ratios
 from models.distributions.normals import DiagonalNormal
-from models.estimators.bounds import iwae_bound
+from models.estimators.bounds import iwae_bound, squared_error
 from models.vae.model import VAE, Posterior, Prior
 from training.recipes.objective import (
     AutoencoderConfig,
@@ -310,12 +310,6 @@ class Autoencoder(Objective[AutoencoderConfig]):
         """See `Objective.forward`; the noise is not used."""
         error = squared_error(self.vae, batch.x).mean()
         return Terms(error, {"squared_error": error})
-
-
-def squared_error(vae: VAE, x: Float[Tensor, "batch channel height width"]) -> Tensor:
-    """|x - picture(z(x))|^2 of each image on the unit scale, summed over its elements, (batch,)."""
-    picture = vae.likelihood(vae.posterior(x).mean).mean
-    return (x - picture).square().flatten(1).sum(1)
 
 
 OBJECTIVES: dict[str, type[Objective[Any]]] = {

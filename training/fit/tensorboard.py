@@ -21,7 +21,7 @@ from models.images.spec import ImageSpec
 from models.images.writing import grid, to_uint8, to_unit
 from models.vae.model import VAE
 from training.data.summary import COLUMNS, enlarge
-from training.export.export import draw_samples, reconstruct_some
+from training.evaluation.pictures import draw_samples, reconstruct_some
 from training.runs.folder import unwritable
 
 if TYPE_CHECKING:

@@ -25,9 +25,10 @@ from torch import Tensor
 from models.errors import ConfigError
 from models.vae.model import VAE
 from training.data.datasets import Dataset
+from training.errors import Interrupted, RunError
 from training.fit.batches import Data, load_data
 from training.fit.classical import CLASSICAL, fit
-from training.fit.interruption import Interrupted, Interruption
+from training.fit.interruption import Interruption
 from training.fit.objectives import OBJECTIVES, Annealing
 from training.fit.optimizer import clip_gradient, follow, make_optimizer, project, set_learning_rate
 from training.fit.order import Plan, mix
@@ -40,7 +41,6 @@ from training.runs.checkpoint import restore_checkpoint, save_checkpoint
 from training.runs.folder import (
     LOG,
     Progressed,
-    RunError,
     append_line,
     claim,
     save_best,

@@ -8,11 +8,12 @@ import math
 import torch
 from torch import Tensor
 
+from models.estimators.bounds import squared_error
 from models.estimators.elbo import estimate_elbo
 from models.estimators.importance import estimate_log_px
 from models.vae.model import VAE
 from training.fit.batches import Data
-from training.fit.objectives import final_bound, squared_error
+from training.fit.objectives import final_bound
 from training.recipes.objective import ObjectiveConfig
 
 _BATCH = 500

@@ -12,7 +12,8 @@ from zipfile import BadZipFile, ZipFile
 import torch
 from rich.console import Console
 
-from training.runs.folder import RunError, replace
+from training.errors import RunError
+from training.runs.folder import replace
 
 CHECKPOINT, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
 

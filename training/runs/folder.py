@@ -26,16 +26,13 @@ from safetensors.torch import load_file
 from safetensors.torch import save as save_tensors
 
 from models import __version__
-from models.errors import ConfigError, VAEError
+from models.errors import ConfigError
 from models.vae.model import VAE
+from training.errors import RunError
 from training.recipes.file import load_recipe, to_toml
 from training.recipes.recipe import Recipe
 
 RECIPE, BEST, STATE, LOG = "recipe.toml", "best.safetensors", "state.json", "log.jsonl"
-
-
-class RunError(VAEError):
-    """A run cannot go on: its folder cannot be written or read back, or training diverged."""
 
 
 @dataclass

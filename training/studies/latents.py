@@ -21,7 +21,7 @@ from models.estimators.steps import CHUNK_ROWS, run_steps
 from models.vae.model import VAE
 from training.evaluation.evaluate import posterior_means
 from training.fit.objectives import UNLABELLED
-from training.studies.bounds import mean_and_error
+from training.studies.statistics import mean_and_error
 from training.studies.subjects import Subject, need_density, need_dimensions
 
 ACTIVE = 0.01

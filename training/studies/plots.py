@@ -16,9 +16,12 @@ from PIL import Image
 from models.images.spec import ImageSpec
 from models.images.writing import to_uint8, to_unit
 from training.fit.objectives import UNLABELLED
-from training.studies.bounds import AccuracyRow, BoundsRow, GapRow, RateRow
+from training.studies.accuracy import AccuracyRow
+from training.studies.bounds import BoundsRow
 from training.studies.gradients import GradientRow
+from training.studies.iwae_gap import GapRow
 from training.studies.latents import ACTIVE, LatentRow, Map, Traversals
+from training.studies.rate_distortion import RateRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

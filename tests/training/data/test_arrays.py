@@ -9,8 +9,8 @@ import pytest
 from models.images.spec import ImageSpec
 from training.data.arrays import read_arrays
 from training.data.datasets import Dataset, load
-from training.data.formats import DatasetError
 from training.data.split import ArraySplit
+from training.errors import DatasetError
 
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:

@@ -15,8 +15,8 @@ import pytest
 from training.data import readers as splits
 from training.data.catalogue import DATASETS
 from training.data.datasets import Dataset, at_hand, load
-from training.data.formats import DatasetError
 from training.data.split import ArraySplit
+from training.errors import DatasetError
 
 DATA_DIR = os.environ.get("VAE_DATA_DIR")
 

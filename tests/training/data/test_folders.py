@@ -13,9 +13,9 @@ from rich.console import Console
 from models.images.spec import ImageSpec
 from training.data import folders
 from training.data.datasets import Dataset, load
+from training.data.files import FileSplit, Skipped
 from training.data.folders import read_folder, skipped_table
-from training.data.formats import DatasetError
-from training.data.split import FileSplit, Skipped
+from training.errors import DatasetError
 
 
 def save(path: Path, *, seed: int, form: str = "PNG", side: int = 6) -> Path:

@@ -10,9 +10,10 @@ from rich.console import Console
 
 from models.images.reading import ReadOptions, read_array, read_picture
 from models.images.spec import ImageSpec
+from training.data.files import FileSplit
 from training.data.folders import read_folder
-from training.data.formats import DatasetError
-from training.data.split import ArraySplit, FileSplit
+from training.data.split import ArraySplit
+from training.errors import DatasetError
 
 GREY = ImageSpec(channels=1, height=20, width=12, fit="crop")
 SPECS = {

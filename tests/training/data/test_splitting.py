@@ -5,9 +5,9 @@ import hashlib
 import numpy as np
 import pytest
 
-from training.data.formats import DatasetError
 from training.data.split import ArraySplit
 from training.data.splitting import complete, divide
+from training.errors import DatasetError
 
 
 def digests(count: int, *, start: int = 0) -> list[bytes]:

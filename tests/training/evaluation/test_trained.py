@@ -13,7 +13,8 @@ from models.errors import ConfigError
 from models.vae.model import VAE
 from tests.training.conftest import RECIPE
 from training.evaluation.evaluate import EvaluationSettings
-from training.evaluation.trained import EVALUATION, is_run, load_run, load_test_images
+from training.evaluation.stored import EVALUATION
+from training.evaluation.trained import is_run, load_run, load_test_images
 
 QUICK = EvaluationSettings(elbo_num_samples=1, iwae_num_samples=1, subset_num_images=0)
 

@@ -21,9 +21,10 @@ from tests.training.conftest import RECIPE
 from training.data.datasets import load
 from training.evaluation import trained
 from training.evaluation.evaluate import EvaluationSettings, evaluate
+from training.evaluation.pictures import draw_samples, reconstruct_some
 from training.evaluation.trained import evaluate_bundle, load_run, load_test_images
 from training.export import export
-from training.export.export import draw_samples, export_run, reconstruct_some
+from training.export.export import export_run
 from training.runs.folder import STATE
 
 QUICK = EvaluationSettings(

@@ -19,9 +19,9 @@ from models.bundle.schema import BundleConfig, Evaluation
 from tests.models.bundle_cases import PROVENANCE
 from training.data.datasets import load
 from training.evaluation.evaluate import EvaluationSettings, evaluate
+from training.evaluation.pictures import draw_samples, reconstruct_some
 from training.evaluation.trained import load_run
 from training.export.card import write_card
-from training.export.export import draw_samples, reconstruct_some
 from training.fit.batches import Data, keep_some
 from training.fit.classical import CLASSICAL
 from training.fit.train import assess, begin, fit, take_step

@@ -9,6 +9,7 @@ from torch.nn.functional import cross_entropy
 
 from models.distributions.batch_noise import BatchNoise
 from models.distributions.kl import kl_divergence, log_ratios
+from models.estimators.bounds import squared_error
 from models.estimators.elbo import estimate_elbo, kl_per_dimension
 from models.estimators.importance import estimate_log_px
 from models.vae.model import VAE
@@ -29,7 +30,6 @@ from training.fit.objectives import (
     ScoreFunction,
     final_bound,
     kl_groups,
-    squared_error,
 )
 from training.recipes.objective import (
     AutoencoderConfig,

@@ -17,11 +17,12 @@ from safetensors.torch import load_file
 
 from tests.training.kinds import KINDS, MLP, make, write_array
 from training.commands.lab import main
+from training.errors import RunError
 from training.fit import train as loop
 from training.recipes.file import to_toml
 from training.recipes.recipe import Recipe
 from training.runs.checkpoint import CHECKPOINT, PREVIOUS
-from training.runs.folder import BEST, STATE, RunError, read_log
+from training.runs.folder import BEST, STATE, read_log
 
 NUM_STOPS = 10
 TIMED = {"seconds", "images_per_second", "peak_memory_bytes"}

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from tests.training.kinds import KINDS
+from training.errors import RunError
 from training.fit import train as loop
 from training.fit.tensorboard import FOLDER, Curves, bars
-from training.runs.folder import RunError, read_log
+from training.runs.folder import read_log
 
 
 @pytest.fixture

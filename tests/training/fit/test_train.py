@@ -14,12 +14,13 @@ from models.distributions.discretized import DiscretizedLogistic
 from models.errors import ConfigError
 from models.vae.model import VAE
 from training.data.datasets import load
+from training.errors import RunError
 from training.fit import batches
 from training.fit import train as loop
 from training.recipes.file import RECIPES, load_recipe
 from training.recipes.recipe import Recipe
 from training.runs.checkpoint import CHECKPOINT
-from training.runs.folder import BEST, LOG, RECIPE, STATE, RunError, read_log
+from training.runs.folder import BEST, LOG, RECIPE, STATE, read_log
 
 SMALL = [
     "vae.encoder.hidden=[16]",

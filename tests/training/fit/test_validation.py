@@ -4,13 +4,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from models.estimators.bounds import squared_error
 from models.estimators.elbo import estimate_elbo
 from models.estimators.importance import estimate_log_px
 from models.vae.model import VAE
 from tests import oracle
 from tests.models.family_cases import family
 from training.fit.batches import Data
-from training.fit.objectives import squared_error
 from training.fit.validation import validate
 from training.recipes.objective import (
     AutoencoderConfig,

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from training.errors import RunError
 from training.runs import folder as run
-from training.runs.folder import LOG, RunError, append_line, hardware, read_log, replace, trim_log
+from training.runs.folder import LOG, append_line, hardware, read_log, replace, trim_log
 
 
 def test_a_line_that_finds_no_room_leaves_the_file_as_it_was(

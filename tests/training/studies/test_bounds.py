@@ -18,16 +18,11 @@ from training.data.datasets import load
 from training.fit.batches import keep_some
 from training.recipes.objective import ELBOConfig, IWAEConfig, M2Config
 from training.recipes.recipe import DatasetConfig
-from training.studies.bounds import (
-    compare_bounds,
-    iwae_gap,
-    label_accuracy,
-    mean_and_error,
-    paired,
-    proportion,
-    rate_distortion,
-    score,
-)
+from training.studies.accuracy import label_accuracy
+from training.studies.bounds import compare_bounds, score
+from training.studies.iwae_gap import iwae_gap
+from training.studies.rate_distortion import rate_distortion
+from training.studies.statistics import mean_and_error, paired, proportion
 from training.studies.subjects import Subject
 
 

@@ -15,9 +15,12 @@ from PIL import Image
 
 from models.images.spec import ImageSpec
 from training.studies import plots
-from training.studies.bounds import AccuracyRow, BoundsRow, GapRow, RateRow
+from training.studies.accuracy import AccuracyRow
+from training.studies.bounds import BoundsRow
 from training.studies.gradients import GradientRow
+from training.studies.iwae_gap import GapRow
 from training.studies.latents import LatentRow, Map, MapRow, TraversalRow, Traversals
+from training.studies.rate_distortion import RateRow
 
 BOUNDS = [
     BoundsRow("a", 9, -85.0, 0.7, "IWAE, K = 100", -83.0, 0.6, *[0.0] * 6),

@@ -1,0 +1,41 @@
+"""Samples and reconstructions of a trained model as pictures."""
+
+import torch
+from torch import Tensor
+
+from models.distributions.batch_noise import BatchNoise
+from models.estimators.labels import guess_steps
+from models.estimators.steps import CHUNK_ROWS, run_steps
+from models.vae.model import VAE
+from training.data.splitting import choose_subset
+from training.data.summary import COLUMNS
+
+PICTURE_SEED = 0
+_NUM_RECONSTRUCTIONS = 32
+
+
+@torch.no_grad()
+def draw_samples(vae: VAE, count: int, *, seed: int = PICTURE_SEED) -> Tensor:
+    """Means of p(x|z) at draws z ~ p(z): what the service gives for the same seed.
+
+    A model with labels draws the labels in turn.
+    """
+    y = torch.arange(count) % vae.num_labels if vae.num_labels else None
+    prior = vae.prior(y)
+    noise = BatchNoise(seed, count, "prior").draw_for(prior, 1)[0]
+    return vae.likelihood(prior.from_noise(noise), y).mean
+
+
+@torch.no_grad()
+def reconstruct_some(vae: VAE, x: Tensor) -> Tensor:
+    """A row of random test images, a row of reconstructions (means at the means), and so on.
+
+    A model with labels takes the one that it finds most probable.
+    """
+    chosen = x[choose_subset(len(x), _NUM_RECONSTRUCTIONS, seed=PICTURE_SEED)]
+    y = None
+    if vae.num_labels:
+        y = run_steps(guess_steps(vae, chosen, chunk_rows=CHUNK_ROWS)).argmax(-1)
+    means = vae.likelihood(vae.posterior(chosen, y).mean, y).mean
+    rows = zip(chosen.split(COLUMNS), means.split(COLUMNS), strict=True)
+    return torch.cat([row for pair in rows for row in pair])

@@ -1,0 +1,27 @@
+"""Means, paired differences and proportions, each with its error."""
+
+from math import nan, sqrt
+
+from torch import Tensor
+
+_NORMAL_975 = 1.959963984540054
+
+
+def mean_and_error(values: Tensor) -> tuple[float, float]:
+    """The mean over images, and its standard error sd / sqrt(n); NaN for a single one."""
+    exact = values.double()
+    if len(exact) < 2:
+        return float(exact.mean()), nan
+    return float(exact.mean()), float(exact.std() / sqrt(len(exact)))
+
+
+def paired(values: Tensor, others: Tensor) -> tuple[float, float, float]:
+    """The mean of values - others over the same images, and its normal interval of 95 %."""
+    mean, error = mean_and_error(values - others)
+    return mean, mean - _NORMAL_975 * error, mean + _NORMAL_975 * error
+
+
+def proportion(right: Tensor) -> tuple[float, float]:
+    """A share, and its standard error sqrt(p (1 - p) / n)."""
+    share = float(right.double().mean())
+    return share, sqrt(share * (1 - share) / len(right))
