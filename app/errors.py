@@ -16,6 +16,7 @@ It renders RFC 9457 problems; it logs nothing and catches nothing.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from models.errors import (
     VAEError,
@@ -29,8 +30,10 @@ class ServiceError(VAEError):
         headers: HTTP headers that the answer must carry.
     """
 
-    def __init__(self, message: str, *, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(message)
+    def __init__(
+        self, message: str, *, headers: Mapping[str, str] | None = None, **details: Any
+    ) -> None:
+        super().__init__(message, **details)
         self.headers = dict(headers or {})
 
 

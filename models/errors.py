@@ -14,12 +14,49 @@
         BundleCorrupt                files that do not match the manifest, the config or each other
         BundleVersionUnsupported     written by a newer or an unknown format version
 
-A message has three parts: the invariant, what was received, what to do about it.
+A message is at most three short sentences: what is wrong with the caller's value, naming the field;
+what is allowed; one fix to paste.
 """
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
 
 
 class VAEError(Exception):
-    """The root of the tree; one handler on it serves every subclass."""
+    """The root of the tree; one handler on it serves every subclass.
+
+    Attributes:
+        details: What a program may read besides the message, of the members `parameter`,
+            `received`, `allowed`, `limit` and `suggestion` those that were given.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        parameter: str | None = None,
+        received: Any = None,
+        allowed: Iterable[Any] | None = None,
+        limit: float | None = None,
+        suggestion: Any = None,
+    ) -> None:
+        super().__init__(message)
+        given = {
+            "parameter": parameter,
+            "received": received,
+            "allowed": None if allowed is None else list(allowed),
+            "limit": limit,
+            "suggestion": suggestion,
+        }
+        self.details = {name: value for name, value in given.items() if value is not None}
+
+
+def closest(received: str, allowed: Iterable[str]) -> str | None:
+    """The allowed name that a misspelt one most likely means, or None."""
+    by_folded = {name.casefold(): name for name in allowed}
+    found = get_close_matches(received.casefold(), by_folded, n=1, cutoff=0.6)
+    return by_folded[found[0]] if found else None
 
 
 class ConfigError(VAEError, ValueError):
@@ -34,8 +71,10 @@ class InputError(VAEError, ValueError):
             fault is the whole input's.
     """
 
-    def __init__(self, message: str, *, items: tuple[tuple[int, str], ...] = ()) -> None:
-        super().__init__(message)
+    def __init__(
+        self, message: str, *, items: tuple[tuple[int, str], ...] = (), **details: Any
+    ) -> None:
+        super().__init__(message, **details)
         self.items = items
 
 

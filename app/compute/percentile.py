@@ -10,7 +10,7 @@ from app.serving.served_model import ServedModel
 from models.estimators.bounds import bits_per_dim
 
 
-def standing(
+def percentile_fields(
     served: ServedModel, parameters: Any, estimator: str, values: np.ndarray
 ) -> dict[str, Any]:
     """Bits per dim and percentile of each value, or why there are none."""

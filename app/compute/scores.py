@@ -13,7 +13,7 @@ from torch import Tensor
 from app.compute.cost import chunk_rows, groups
 from app.compute.inputs import Inputs, x_of
 from app.compute.labels import given_labels, label_used
-from app.compute.percentile import standing
+from app.compute.percentile import percentile_fields
 from app.operations.parameters import ClassifyParameters, ElboParameters, LogLikelihoodParameters
 from app.operations.result import Answer
 from app.serving.served_model import ServedModel
@@ -68,7 +68,7 @@ def elbo(
     columns["kl_method"] = [estimates[0].kl_method] * count
     columns["num_samples"] = [parameters.num_samples] * count
     columns["reason"] = [_why_null(*pair) for pair in zip(bound, error, strict=True)]
-    columns |= standing(served, parameters, "elbo", bound)
+    columns |= percentile_fields(served, parameters, "elbo", bound)
     return Answer(columns, facts=label_used(served, labels))
 
 
@@ -99,7 +99,7 @@ def log_likelihood(
     for name in _EVIDENCE_COLUMNS:
         found = _joined(estimates, name)
         columns[name] = [None] * len(value) if found is None else found
-    columns |= standing(served, parameters, parameters.estimator, value)
+    columns |= percentile_fields(served, parameters, parameters.estimator, value)
     return Answer(columns, facts=label_used(served, labels))
 
 

@@ -16,7 +16,7 @@ _AUTOENCODER = (
 )
 
 
-def lacking(vae: VAE) -> dict[Need, str]:
+def unmet_needs(vae: VAE) -> dict[Need, str]:
     """The needs that a model does not meet, each with the reason."""
     config = vae.config
     mixture, autoencoder = config.posterior.kind == "enumerated", not vae.has_density

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from app.operations.parameters import Parameters
 from app.operations.table import Abilities, Need, Operation
-from app.serving.capabilities import abilities, lacking
+from app.serving.capabilities import abilities, unmet_needs
 from models.bundle.loading import Bundle
 from models.errors import UnsupportedOperation
 from models.vae.model import VAE
@@ -106,4 +106,4 @@ def in_words(need: Need) -> str:
 def served_model(bundle: Bundle, device: str) -> ServedModel:
     """What a bundle can do and costs."""
     cost = max(bundle.vae.decoder_macs() / 1e6, MIN_COST)
-    return ServedModel(bundle, lacking(bundle.vae), cost, device)
+    return ServedModel(bundle, unmet_needs(bundle.vae), cost, device)

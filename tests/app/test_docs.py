@@ -14,7 +14,7 @@ from app.api.problems import HTTP_SLUGS, TABLE
 from app.main import create_app
 from app.operations.table import OPERATIONS, Need
 from app.settings import Settings
-from tests.app.serving import ROOT, serving
+from tests.app.server_process import ROOT, serving
 
 TEXT = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 

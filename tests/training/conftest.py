@@ -10,7 +10,7 @@ from models.images.spec import ImageSpec
 from models.vae.model import VAE
 from training.data.datasets import load
 from training.recipes.recipe import DatasetConfig, Recipe, TrainingConfig
-from training.runs.folder import Progressed, claim, save_best, write_state
+from training.runs.folder import Progressed, create_or_verify, save_best, write_state
 
 RECIPE = Recipe(
     name="tiny",
@@ -32,7 +32,7 @@ RECIPE = Recipe(
 def run_dir(tmp_path: Path) -> Path:
     """A finished run on digits, with the weights that torch starts from."""
     folder = tmp_path / "runs" / "tiny"
-    claim(folder, RECIPE, resume=False)
+    create_or_verify(folder, RECIPE, resume=False)
     torch.manual_seed(0)
     save_best(folder, VAE(RECIPE.vae))
     write_state(

@@ -51,13 +51,13 @@ def clip_gradient(vae: VAE, largest_norm: float) -> Tensor:
 
 
 @torch.no_grad()
-def project(vae: VAE) -> None:
+def clamp_pseudo_inputs(vae: VAE) -> None:
     """Bring pseudo-inputs back into [0, 1]: beyond it they would have no gradient to return by."""
     if vae.config.prior.kind == "vamp":
         vae.get_parameter("_prior.pseudo_inputs").clamp_(0, 1)
 
 
-def follow(average: VAE, vae: VAE, *, decay: float) -> None:
+def update_average(average: VAE, vae: VAE, *, decay: float) -> None:
     """average <- decay average + (1 - decay) vae."""
     update = get_ema_multi_avg_fn(decay)
     update(list(average.parameters()), list(vae.parameters()), 0)

@@ -47,12 +47,12 @@ class Plan:
         for step in range(start, self.num_steps):
             epoch, within = divmod(step, self.steps_per_epoch)
             if epoch != order_epoch:
-                generator = torch.Generator().manual_seed(mix(self.seed, -1 - epoch))
+                generator = torch.Generator().manual_seed(derive_seed(self.seed, -1 - epoch))
                 order, order_epoch = torch.randperm(self.count, generator=generator), epoch
             yield order[within * self.batch_size : (within + 1) * self.batch_size]
 
 
-def mix(seed: int, position: int) -> int:
+def derive_seed(seed: int, position: int) -> int:
     """One 63-bit seed for a seed and a position, far from its neighbours'.
 
     Source: the finaliser of SplitMix64, Steele, Lea and Flood 2014.

@@ -30,8 +30,14 @@ from training.fit.batches import Data, load_data
 from training.fit.classical import CLASSICAL, fit
 from training.fit.interruption import Interruption
 from training.fit.objectives import OBJECTIVES, Annealing
-from training.fit.optimizer import clip_gradient, follow, make_optimizer, project, set_learning_rate
-from training.fit.order import Plan, mix
+from training.fit.optimizer import (
+    clamp_pseudo_inputs,
+    clip_gradient,
+    make_optimizer,
+    set_learning_rate,
+    update_average,
+)
+from training.fit.order import Plan, derive_seed
 from training.fit.progress import Bar, Window
 from training.fit.start import num_needed, start_from_marginal
 from training.fit.tensorboard import Curves
@@ -42,7 +48,7 @@ from training.runs.folder import (
     LOG,
     Progressed,
     append_line,
-    claim,
+    create_or_verify,
     save_best,
     start_from,
     trim_log,
@@ -89,7 +95,7 @@ def train(
     """
     deadline = time.monotonic() + limit_seconds
     console = console or Console()
-    claim(run_dir, recipe, resume=resume, comments=comments)
+    create_or_verify(run_dir, recipe, resume=resume, comments=comments)
     data = load_data(recipe, data_dir, console, dataset=dataset)
     if recipe.objective.kind in CLASSICAL:
         return fit(recipe, data, run_dir=run_dir)
@@ -216,7 +222,7 @@ def restore(training: Training, console: Console) -> None:
         training.average.load_state_dict(state["average"])
         training.optimizer.load_state_dict(state["optimizer"])
         training.done = Progressed(**state["done"])
-        training.done.stopped_because = training.done.stopped_because or why_over(training)
+        training.done.stopped_because = training.done.stopped_because or stop_reason(training)
         training.window = Window(**state.get("window", {}))
     trim_log(training.run_dir, step=training.done.step)
 
@@ -238,7 +244,7 @@ def run_steps(training: Training, *, deadline: float, tensorboard: bool, console
         for chosen in plan.batches(start=plan.num_steps if done.stopped_because else done.step):
             take_step(training, chosen)
             if is_due(training):
-                line = assess(training)
+                line = validate_and_log(training)
                 if tensorboard:
                     curves.add(line, training.average)
             ends = done.stopped_because or interruption.received or time.monotonic() > deadline
@@ -263,7 +269,7 @@ def take_step(training: Training, chosen: Int64[Tensor, " batch"]) -> None:
     """
     recipe, done, fabric = training.recipe, training.done, training.fabric
     started, at = time.monotonic(), training.plan.at(training.done.step)
-    torch.manual_seed(mix(recipe.seed, at.step))
+    torch.manual_seed(derive_seed(recipe.seed, at.step))
     training.objective.train()
     batch = fabric.to_device(training.data.batch(chosen, recipe, progress=at.progress))
     noise_shape = (recipe.objective.num_samples, len(batch.x), *training.vae.latent_shape)
@@ -280,9 +286,9 @@ def take_step(training: Training, chosen: Int64[Tensor, " batch"]) -> None:
     is_finite = bool(norm.isfinite())
     if is_finite:
         training.optimizer.step()
-        project(training.vae)
+        clamp_pseudo_inputs(training.vae)
         decay = min(recipe.training.ema_decay, (1 + at.step) / (10 + at.step))
-        follow(training.average, training.vae, decay=decay)
+        update_average(training.average, training.vae, decay=decay)
     done.step += 1
     done.seconds += (seconds := time.monotonic() - started)
     if is_finite:
@@ -315,7 +321,7 @@ def is_due(training: Training) -> bool:
     return step == plan.num_steps or step % (every * plan.steps_per_epoch) == 0
 
 
-def assess(training: Training) -> dict[str, Any]:
+def validate_and_log(training: Training) -> dict[str, Any]:
     """Validate the averaged weights, keep them where they are the best, and write it all down.
 
     Returns:
@@ -327,7 +333,7 @@ def assess(training: Training) -> dict[str, Any]:
     recipe, done = training.recipe, training.done
     bound_nats, error_nats = validate(training.average, training.data, recipe.objective)
     keep_best(training, bound_nats, error_nats)
-    done.stopped_because = why_over(training)
+    done.stopped_because = stop_reason(training)
     line = log_line(training)
     append_line(training.run_dir / LOG, line)
     write_state(
@@ -353,7 +359,7 @@ def keep_best(training: Training, bound_nats: float, error_nats: float) -> None:
         save_best(training.run_dir, training.average)
 
 
-def why_over(training: Training) -> str:
+def stop_reason(training: Training) -> str:
     """Why no step follows; empty while one does."""
     done, settings = training.done, training.recipe.training
     if done.step == training.plan.num_steps:

@@ -58,7 +58,7 @@ class Progressed:
     """Spent training, over all starts of the run, and before it in the run that it goes on from."""
 
 
-def claim(
+def create_or_verify(
     run_dir: Path,
     recipe: Recipe,
     *,

@@ -21,7 +21,7 @@ from app.settings import Settings
 from models.images.spec import ImageSpec
 from tests.app.pictures import binary, encoded, npy, npz, read_npy, read_npz, read_picture
 from tests.app.repository import LABELS, LATENTS, SIDE, random_vae, write_bundle
-from tests.app.serving import Served, serving
+from tests.app.server_process import Served, serving
 from tests.models.family_cases import family
 from vae_client import client
 

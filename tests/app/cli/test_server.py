@@ -18,7 +18,7 @@ from app.serving.lifecycle import Lifecycle, drain_on_signals
 from app.serving.registry import Registry
 from app.settings import Settings
 from tests.app.pictures import JSON, NPY, PNG, binary, encoded, npy
-from tests.app.serving import Served, serving
+from tests.app.server_process import Served, serving
 
 LONG = "/v1/log-likelihood?num_samples=10000"
 

@@ -15,7 +15,7 @@ import pytest
 from app.settings import PRETRAINED
 from tests.app.family_repository import make_families
 from tests.app.pictures import encoded
-from tests.app.serving import Served, serving
+from tests.app.server_process import Served, serving
 
 selenium = pytest.importorskip("selenium", reason="selenium drives the browser; it is not here")
 from selenium import webdriver  # noqa: E402

@@ -24,7 +24,7 @@ from training.evaluation.trained import load_run
 from training.export.card import write_card
 from training.fit.batches import Data, keep_some
 from training.fit.classical import CLASSICAL
-from training.fit.train import assess, begin, fit, take_step
+from training.fit.train import begin, fit, take_step, validate_and_log
 from training.recipes.file import load_recipe, to_toml
 from training.recipes.objective import ClassicalKind
 from training.recipes.recipe import Recipe
@@ -296,7 +296,7 @@ def trained(recipe: Recipe, data: Data, run_dir: Path) -> None:
     assert training.done.skipped_steps == 0
     moved = [not torch.equal(p, before[n]) for n, p in training.vae.named_parameters()]
     assert sum(moved) >= 0.75 * len(moved)  # labels of no image of the batch stay where they are
-    assert isfinite(assess(training)["validation_bound_nats"])
+    assert isfinite(validate_and_log(training)["validation_bound_nats"])
 
 
 @pytest.mark.parametrize("case", ALLOWED, ids="-".join)

@@ -5,7 +5,7 @@ import torch
 
 from models.vae.model import VAE
 from tests.models.family_cases import family
-from training.fit.optimizer import make_optimizer, project, schedule
+from training.fit.optimizer import clamp_pseudo_inputs, make_optimizer, schedule
 from training.recipes.recipe import OptimizerConfig, ScheduleConfig
 
 
@@ -37,8 +37,8 @@ def test_pseudo_inputs_return_to_where_they_have_a_gradient():
     pseudo_inputs = vae.get_parameter("_prior.pseudo_inputs")
     with torch.no_grad():
         pseudo_inputs.copy_(torch.linspace(-1, 2, pseudo_inputs.numel()).view_as(pseudo_inputs))
-    project(vae)
+    clamp_pseudo_inputs(vae)
     assert (pseudo_inputs.min(), pseudo_inputs.max()) == (0, 1)
     vae.prior().log_prob(torch.zeros(1, 2)).sum().backward()
     assert bool((pseudo_inputs.grad != 0).all())
-    project(VAE(family("standard")))
+    clamp_pseudo_inputs(VAE(family("standard")))

@@ -2,7 +2,7 @@
 
 import torch
 
-from training.fit.order import Plan, mix
+from training.fit.order import Plan, derive_seed
 
 
 def test_an_epoch_shows_each_image_once_and_in_an_order_of_its_own():
@@ -21,6 +21,6 @@ def test_where_a_step_is_counts_epochs_and_parts_of_the_run():
 
 
 def test_the_mixed_seeds_of_neighbouring_steps_are_far_apart():
-    seeds = {mix(seed, step) for seed in range(20) for step in range(-50, 50)}
+    seeds = {derive_seed(seed, step) for seed in range(20) for step in range(-50, 50)}
     assert len(seeds) == 2000
     assert all(0 <= seed < 2**63 for seed in seeds)
