@@ -391,7 +391,7 @@ def test_the_largest_pictures_cost_less_than_200_megabytes():
     script = """
     import io, resource
     from PIL import Image
-    from models.decoding import decode
+    from models.images.decoding import decode
     files = []
     for kind, mode in ("PNG", "RGB"), ("JPEG", "CMYK"), ("WEBP", "RGB"), ("TIFF", "RGB"):
         buffer = io.BytesIO()
