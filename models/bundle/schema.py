@@ -10,6 +10,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from models.config import Config, Name, VAEConfig
 from models.images.spec import ImageSpec, check_fit
+from models.scores import ScoreKind
 
 FORMAT_VERSION = 1
 FILE_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
@@ -63,7 +64,7 @@ class BundleConfig(Config):
 class Estimate(Config):
     """One number about the test set, and all that is needed to get it again."""
 
-    estimator: Literal["elbo", "iwae", "prior", "exact"]
+    estimator: ScoreKind
     num_samples: PositiveInt
     """Draws per image, K."""
     n: PositiveInt
@@ -81,7 +82,7 @@ class Estimate(Config):
 class Reference(Config):
     """Per-image scores of held-out data, ascending: what percentiles are taken among."""
 
-    estimator: Literal["elbo", "iwae", "prior", "exact"]
+    estimator: ScoreKind
     num_samples: PositiveInt
     values_nats: tuple[float, ...]
 

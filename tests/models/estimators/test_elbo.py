@@ -11,7 +11,9 @@ from models.distributions.kl import has_analytic_kl, kl_divergence, log_ratios
 from models.distributions.normals import DiagonalNormal
 from models.errors import InputError, OutOfSupport, ShapeMismatch, UnsupportedOperation
 from models.estimators.bounds import active_units, bits_per_dim, distortion, iwae_bound, rate
-from models.estimators.elbo import ElboEstimate, elbo, elbo_steps, estimate_elbo, kl_per_dimension
+from models.estimators.elbo import ElboEstimate, elbo_steps, estimate_elbo
+from models.distributions.kl import kl_terms as kl_per_dimension
+elbo = lambda w: w.mean(0)
 from models.estimators.moments import RunningMoments
 from models.estimators.steps import CHUNK_ROWS, chunks, run_steps
 from models.vae.model import VAE
