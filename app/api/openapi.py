@@ -262,18 +262,23 @@ def request_content(
     operation: Operation, latents_body: dict[str, Any] | None
 ) -> dict[str, Described]:
     """The bodies that an operation takes, by media type, each with an example."""
+    takes = operation.takes
+    images_url = "/v1/sample?n=2&seed=1" if "images" in takes else None
+    both_url = "/v1/sample?n=2&seed=1" if len(takes) == 1 else None  # npz has images and latents
     content: dict[str, Described] = {
         JSON_TYPE: {
             "schema": schema_of(request_model(operation)),
             "example": example_body(operation, latents_body),
         },
-        NPY_TYPES[0]: _binary("Array written by numpy.save.", "npy"),
-        NPZ_TYPES[0]: _binary("Arrays written by numpy.savez.", "npz"),
+        NPY_TYPES[0]: _binary("Array written by numpy.save.", images_url, "npy"),
+        NPZ_TYPES[0]: _binary("Arrays written by numpy.savez.", both_url, "npz"),
     }
-    if "images" in operation.takes:
+    if "images" in takes:
         content[MULTIPART_TYPE] = form_content(operation)
-        if operation.exact_items is None:
-            content |= {name: _binary("Picture file.", "png") for name in PICTURE_TYPES}
+    if takes == ("images",):
+        for media_type in PICTURE_TYPES:
+            url = "/v1/sample?n=1&seed=1" if media_type == MEDIA_TYPES["png"] else None
+            content[media_type] = _binary("Picture file.", url, "png")
     return content
 
 
@@ -281,8 +286,9 @@ def form_content(operation: Operation) -> Described:
     """A multipart form: files in the field `images`, parameters as text fields."""
     files = {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1}
     texts = {parameter["name"]: parameter["schema"] for parameter in query_parameters(operation)}
+    summary = "Two" if operation.exact_items == 2 else "One or many"
     example = {
-        "summary": "One or many files in the field `images`.",
+        "summary": f"{summary} files in the field `images`, such as this one.",
         "externalValue": "/v1/sample?n=1&seed=1",
     }
     return {
@@ -298,9 +304,11 @@ def form_content(operation: Operation) -> Described:
 
 def answers(operation: Operation) -> Described:
     """The responses of an operation that succeeds."""
-    content: Described = {}
-    for form in operation.formats:
-        content[MEDIA_TYPES[form]] = _binary(f"The answer as {form}.", form)
+    url = None if operation.takes else f"/v1/{operation.name}?n=2&seed=1"
+    content: Described = {
+        MEDIA_TYPES[form]: _binary(f"The answer as {form}.", url, form)
+        for form in operation.formats
+    }
     content[JSON_TYPE] = {
         "schema": schema_of(operation.answer),
         "example": ANSWERS[operation.name],
@@ -314,9 +322,9 @@ def answers(operation: Operation) -> Described:
     return found
 
 
-def _binary(summary: str, form: str) -> Described:
-    url = f"/v1/sample?n=2&seed=1&format={form}"
-    return {
-        "schema": {"type": "string", "format": "binary"},
-        "examples": {"file": {"summary": summary, "externalValue": url}},
-    }
+def _binary(summary: str, url: str | None, form: str) -> Described:
+    """A file, with the URL of one that would do."""
+    example = {"summary": summary}
+    if url is not None:
+        example["externalValue"] = f"{url}&format={form}"
+    return {"schema": {"type": "string", "format": "binary"}, "examples": {"file": example}}

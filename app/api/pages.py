@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 
 from app.api.paths import json_response, make_route
-from app.api.problems import HTTP_SLUGS, TABLE, title
+from app.api.problems import TABLE, title
 
 PLAYGROUND = Path(__file__).resolve().parents[1] / "playground"
 PAGE_POLICY = (
@@ -26,10 +26,12 @@ SWAGGER_POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; frame-ancestors 'none'"
 )
-ROUTING_PROBLEMS = {
-    404: "No route has this path.",
-    405: "The path is served with another method; the header Allow names it.",
+MEANINGS = {
+    "not-found": "No route has this path.",
+    "method-not-allowed": "The path takes another method; the header Allow names it.",
+    "internal-error": "The server failed; its log has the error under the request_id.",
 }
+"""Types of problem that no docstring of an exception explains."""
 
 
 def page_routes(document: Callable[[], dict[str, Any]]) -> list[BaseRoute]:
@@ -79,7 +81,8 @@ def swagger_page() -> HTMLResponse:
 
 
 def problem_meanings() -> dict[str, str]:
-    """What each problem's slug means, in one sentence."""
-    # Of several exceptions with one slug, the first in the table speaks.
-    meanings = {slug: str(error.__doc__) for error, (_, slug) in reversed(TABLE.items())}
-    return meanings | {HTTP_SLUGS[status]: text for status, text in ROUTING_PROBLEMS.items()}
+    """What each type of problem means: the first line of its exception's docstring."""
+    found: dict[str, str] = {}
+    for error, (_, slug) in TABLE.items():
+        found.setdefault(slug, str(error.__doc__).partition("\n")[0])
+    return found | MEANINGS
