@@ -33,13 +33,13 @@ class Problem(BaseModel):
 
 
 class ModelSummary(Schema):
-    """A model of the repository, by its version."""
+    """One version of a model in the repository."""
 
     name: str
     version: int | None
-    default: Annotated[bool, Field(description="Served where no model is named.")]
+    default: Annotated[bool, Field(description="Whether paths without a model name use it.")]
     status: Literal["ready", "broken"]
-    reason: Annotated[str | None, Field(description="Why a broken one is not served.")] = None
+    reason: Annotated[str | None, Field(description="Why a broken bundle is not served.")] = None
     digest: str | None = None
 
 
@@ -50,22 +50,22 @@ class ModelList(Schema):
 
 
 class OperationDescription(Schema):
-    """How an operation of a model is called."""
+    """How to call an operation of a model."""
 
     name: str
     method: Literal["GET", "POST"]
     path: str
     summary: str
     takes: list[Literal["images", "latents"]]
-    formats: Annotated[list[str], Field(description="Forms of the answer, the default first.")]
+    formats: Annotated[list[str], Field(description="Formats of the answer, the default first.")]
     unavailable_options: Annotated[
-        list[str], Field(description="Parameter values that this model cannot serve.")
+        list[str], Field(description="Parameter values that this model refuses, as name=value.")
     ]
     parameters: Annotated[dict[str, Any], Field(description="JSON Schema of the parameters.")]
 
 
 class ModelDescription(Schema):
-    """One version of a model."""
+    """Description of one version of a model."""
 
     name: str
     version: int
@@ -75,32 +75,41 @@ class ModelDescription(Schema):
     image_shape: list[int]
     latent_shape: list[int]
     latent_groups: Annotated[
-        list[LatentGroup], Field(description="Layers of latents, the one next to x first.")
+        list[LatentGroup], Field(description="Layers of latents, the layer next to x first.")
     ]
     likelihood: dict[str, Any]
-    is_mass: Annotated[bool, Field(description="Whether p(x|z) is a mass; bits per dim need one.")]
+    is_mass: Annotated[
+        bool, Field(description="Whether p(x|z) is a probability mass, as bits_per_dim needs.")
+    ]
     prior: dict[str, Any]
     posterior: dict[str, Any]
-    image: Annotated[dict[str, Any], Field(description="How a picture becomes an observation.")]
+    image: Annotated[
+        dict[str, Any], Field(description="Image spec: how a picture becomes an observation.")
+    ]
     labels: Annotated[
         list[str],
         Field(
-            description="Names of the data set's classes; `label` takes them where `labels` is "
-            "among the capabilities."
+            description="Names of the data set's classes. The parameter `label` takes them if "
+            "`labels` is among the capabilities."
         ),
     ]
     label_probabilities: Annotated[
-        list[float], Field(description="p(y) of a model with labels, in their order.")
+        list[float], Field(description="Prior p(y) of each label, in the order of `labels`.")
     ]
-    capabilities: Annotated[list[str], Field(description="The needs that the model meets.")]
-    lacks: Annotated[dict[str, str], Field(description="The other needs, each with the reason.")]
+    capabilities: Annotated[
+        list[str], Field(description="Capabilities that operations may need and the model has.")
+    ]
+    lacks: Annotated[
+        dict[str, str],
+        Field(description="Capabilities that the model lacks, each with the reason."),
+    ]
     operations: list[OperationDescription]
-    evaluation: Annotated[dict[str, Any], Field(description="On the held-out test set.")]
+    evaluation: Annotated[dict[str, Any], Field(description="Evaluation on the held-out test set.")]
     provenance: dict[str, Any]
 
 
 class Status(Schema):
-    """What a probe says."""
+    """Status of the service."""
 
     status: Literal["ok", "loading", "draining", "no model"]
 
