@@ -5,7 +5,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app.api.middleware import record_of
-from app.api.paths import MODEL_PATHS, find_model, json_response, make_route
+from app.api.routing import MODEL_PATHS, find_model, json_response, make_route
 from app.api.schemas import ModelDescription, ModelList, ModelSummary, OperationDescription
 from app.compute.latents import latent_groups
 from app.operations.answers import LatentGroup

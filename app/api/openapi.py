@@ -7,8 +7,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from app.api.examples import ANSWERS, PROBLEMS, example_body
-from app.api.paths import MODEL_PATHS, VERSION
 from app.api.problems import PROBLEM_TYPE, TABLE, title
+from app.api.routing import MODEL_PATHS, VERSION
 from app.api.schemas import ModelDescription, ModelList, Problem, Status, request_model
 from app.operations.table import OPERATIONS, Operation
 from app.wire.media_types import (

@@ -12,8 +12,8 @@ from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 
-from app.api.paths import json_response, make_route
 from app.api.problems import TABLE, title
+from app.api.routing import json_response, make_route
 
 PLAYGROUND = Path(__file__).resolve().parents[1] / "playground"
 PAGE_POLICY = (

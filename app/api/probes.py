@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from app.api.metrics import CONTENT_TYPE, Metrics
 from app.api.middleware import record_of
-from app.api.paths import json_response, make_route
+from app.api.routing import json_response, make_route
 from app.serving.lifecycle import Lifecycle
 
 

@@ -5,7 +5,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app.api.answering import answer
-from app.api.paths import MODEL_PATHS, Endpoint, find_model, make_route
+from app.api.routing import MODEL_PATHS, Endpoint, find_model, make_route
 from app.api.service import Service
 from app.operations.table import OPERATIONS, Operation
 

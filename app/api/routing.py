@@ -1,4 +1,4 @@
-"""Paths of the HTTP API: what they name, how they are routed, JSON answers."""
+"""Routing: prefixes of paths, the model that a path names, routes of one method, JSON answers."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
