@@ -120,8 +120,11 @@ async def test_the_printed_score_is_the_answer_of_the_shipped_model() -> None:
     )
     async with client_of(Settings()) as client:
         digit = (await client.get(draw)).content
-        answer = (await client.post(score, files={"images": ("digit.png", digit)})).json()
+        files = {"images": ("digit.png", digit)}
+        answer = (await client.post(score, files=files)).json()
+        sharp = (await client.post(f"{score}&binarize=threshold", files=files)).json()
     expected = json.loads(printed)
     (wanted,), (result,) = expected.pop("results"), answer.pop("results")
     assert {name: answer[name] for name in expected} == expected
     assert {name: result[name] for name in wanted} == pytest.approx(wanted, rel=2e-3)
+    assert f"the ELBO is {sharp['results'][0]['elbo_nats']:.1f} nats" in TEXT
