@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from app.operations import answers as schemas
+from app.operations import answers
 from app.operations.parameters import (
     ClassifyParameters,
     DecodeParameters,
@@ -40,7 +40,7 @@ Abilities = frozenset[Need]
 Input = Literal["images", "latents"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Operation:
     """Declaration of an operation: its name, inputs, answer and needs."""
 
@@ -48,9 +48,9 @@ class Operation:
     summary: str
     parameters: type[Parameters]
     answer: type[BaseModel]
-    takes: tuple[Input, ...]
+    takes: tuple[Input, ...] = ("images",)
     """Inputs that the body may hold; empty for a GET."""
-    formats: tuple[str, ...]
+    formats: tuple[str, ...] = ("json", "npy", "npz")
     """Formats of the answer, the default first."""
     primary: tuple[str, ...]
     """Fields that an npy answer may hold: the first of these that the answer has."""
@@ -60,7 +60,7 @@ class Operation:
     option_needs: Mapping[tuple[str, str], Need] = field(default_factory=dict)
     """Further needs, by (parameter, value); "*" is every value but the default."""
     shared: tuple[str, ...] = ()
-    """Fields of the answer that are lists, but not with one entry per item."""
+    """Lists in the answer that all items share, instead of one entry per item."""
     guesses: bool = False
     """Whether images without a label are classified first, and conditioned on that label."""
     exact_items: int | None = None
@@ -87,9 +87,7 @@ OPERATIONS: dict[str, Operation] = {
             name="encode",
             summary="Encode images: mean and standard deviation of each approximate posterior.",
             parameters=EncodeParameters,
-            answer=schemas.EncodeAnswer,
-            takes=("images",),
-            formats=("json", "npy", "npz"),
+            answer=answers.EncodeAnswer,
             primary=("samples", "mean"),
             draws=lambda asked, abilities: bool(asked.num_samples),
             needs=("encoder",),
@@ -101,7 +99,7 @@ OPERATIONS: dict[str, Operation] = {
             name="decode",
             summary="Decode latents into images.",
             parameters=DecodeParameters,
-            answer=schemas.DecodeAnswer,
+            answer=answers.DecodeAnswer,
             takes=("latents",),
             formats=("json", "png", "npy", "npz"),
             primary=("logits", "images"),
@@ -113,8 +111,7 @@ OPERATIONS: dict[str, Operation] = {
             name="reconstruct",
             summary="Reconstruct images: encode each to its posterior mean, and decode that.",
             parameters=ReconstructParameters,
-            answer=schemas.ReconstructAnswer,
-            takes=("images",),
+            answer=answers.ReconstructAnswer,
             formats=("json", "png", "npy", "npz"),
             primary=("images",),
             draws=lambda asked, abilities: bool(asked.output == "sample"),
@@ -126,7 +123,7 @@ OPERATIONS: dict[str, Operation] = {
             name="sample",
             summary="Sample images: draw latents from the prior, and decode them.",
             parameters=SampleParameters,
-            answer=schemas.SampleAnswer,
+            answer=answers.SampleAnswer,
             takes=(),
             formats=("png", "json", "npy", "npz"),
             primary=("images",),
@@ -138,7 +135,7 @@ OPERATIONS: dict[str, Operation] = {
             name="interpolate",
             summary="Interpolate between two images (their posterior means) or two latents.",
             parameters=InterpolateParameters,
-            answer=schemas.InterpolateAnswer,
+            answer=answers.InterpolateAnswer,
             takes=("images", "latents"),
             formats=("json", "png", "npy", "npz", "webp", "gif"),
             primary=("images",),
@@ -153,9 +150,7 @@ OPERATIONS: dict[str, Operation] = {
             summary="Evidence lower bound (ELBO) of each image, in nats, with its parts and "
             "standard error.",
             parameters=ElboParameters,
-            answer=schemas.ElboAnswer,
-            takes=("images",),
-            formats=("json", "npy", "npz"),
+            answer=answers.ElboAnswer,
             primary=("elbo_nats",),
             draws=lambda asked, abilities: True,
             needs=("posterior", "likelihood", "prior"),
@@ -167,9 +162,7 @@ OPERATIONS: dict[str, Operation] = {
             summary="Log-likelihood log p(x) of each image by importance sampling, in nats, with "
             "its standard error and whether it is reliable.",
             parameters=LogLikelihoodParameters,
-            answer=schemas.LogLikelihoodAnswer,
-            takes=("images",),
-            formats=("json", "npy", "npz"),
+            answer=answers.LogLikelihoodAnswer,
             primary=("estimate_nats",),
             draws=lambda asked, abilities: bool(asked.estimator != "exact"),
             needs=("posterior", "likelihood", "prior"),
@@ -180,9 +173,7 @@ OPERATIONS: dict[str, Operation] = {
             summary="Classify images: probability of each label, or of each component of a "
             "mixture.",
             parameters=ClassifyParameters,
-            answer=schemas.ClassifyAnswer,
-            takes=("images",),
-            formats=("json", "npy", "npz"),
+            answer=answers.ClassifyAnswer,
             primary=("probabilities",),
             draws=lambda asked, abilities: "label_posterior" not in abilities,
             needs=("classes",),
