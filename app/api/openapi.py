@@ -30,12 +30,14 @@ NEVER_SENT = 499
 Described = dict[str, Any]
 
 PATH_PARAMETERS: dict[str, Described] = {
-    "model": {"type": "string", "title": "Model", "examples": ["mnist"]},
-    "version": {**VERSION.json_schema(), "title": "Version", "examples": [1]},
-}
-PATH_PARAMETER_TEXTS = {
-    "model": "Name of a model; GET /v1/models lists them.",
-    "version": "Version of the model.",
+    "model": {
+        "description": "Name of a model; GET /v1/models lists them.",
+        "schema": {"type": "string", "title": "Model", "examples": ["mnist"]},
+    },
+    "version": {
+        "description": "Version of the model.",
+        "schema": {**VERSION.json_schema(), "title": "Version", "examples": [1]},
+    },
 }
 HEADERS = {
     "X-Seed": "Seed of everything drawn; absent where nothing was drawn.",
@@ -51,7 +53,7 @@ HEADERS = {
 def openapi_document(
     *, with_keys: bool = False, latents_body: dict[str, Any] | None = None
 ) -> Described:
-    """The whole document.
+    """Build the whole document.
 
     Args:
         with_keys: Whether the service asks for API keys.
@@ -198,13 +200,7 @@ def _get(
 def path_parameters(path: str) -> list[Described]:
     """The parameters between the braces of a path."""
     return [
-        {
-            "name": name,
-            "in": "path",
-            "required": True,
-            "description": PATH_PARAMETER_TEXTS[name],
-            "schema": PATH_PARAMETERS[name],
-        }
+        {"name": name, "in": "path", "required": True, **PATH_PARAMETERS[name]}
         for name in re.findall(r"{(\w+)}", path)
     ]
 
@@ -212,35 +208,34 @@ def path_parameters(path: str) -> list[Described]:
 # Operations ------------------------------------------------------------------------------------
 
 
-def operation_paths(latents_body: dict[str, Any] | None = None) -> Described:
+def operation_paths(latents_body: dict[str, Any] | None) -> Described:
     """The three paths of every operation."""
-    return {
-        f"{prefix}/{operation.name}": {
-            operation.method.lower(): describe_operation(operation, scope, latents_body)
-        }
-        for operation in OPERATIONS.values()
-        for scope, prefix in MODEL_PATHS.items()
-    }
+    paths: Described = {}
+    for operation in OPERATIONS.values():
+        described = operation_of_any_path(operation, latents_body)
+        for scope, prefix in MODEL_PATHS.items():
+            by_path = {
+                "operationId": f"{operation.name.replace('-', '_')}_by_{scope}",
+                "parameters": path_parameters(prefix) + described["parameters"],
+            }
+            method = operation.method.lower()
+            paths[f"{prefix}/{operation.name}"] = {method: {**described, **by_path}}
+    return paths
 
 
-def describe_operation(
-    operation: Operation, scope: str, latents_body: dict[str, Any] | None
-) -> Described:
-    """An operation on one of its paths."""
+def operation_of_any_path(operation: Operation, latents_body: dict[str, Any] | None) -> Described:
+    """What the three paths of an operation have in common."""
     primary = "`, or else `".join(operation.primary)
     described: Described = {
-        "operationId": f"{operation.name.replace('-', '_')}_by_{scope}",
         "summary": operation.summary,
         "description": f"{operation.summary} An npy answer holds `{primary}`.",
         "tags": [operation.name],
-        "parameters": path_parameters(MODEL_PATHS[scope]) + query_parameters(operation),
+        "parameters": query_parameters(operation),
         "responses": answers(operation) | problems(*slugs_by_status()),
     }
     if operation.takes:
-        described["requestBody"] = {
-            "required": True,
-            "content": request_content(operation, latents_body),
-        }
+        content = request_content(operation, latents_body)
+        described["requestBody"] = {"required": True, "content": content}
     return described
 
 
@@ -262,16 +257,16 @@ def request_content(
     operation: Operation, latents_body: dict[str, Any] | None
 ) -> dict[str, Described]:
     """The bodies that an operation takes, by media type, each with an example."""
-    takes = operation.takes
-    images_url = "/v1/sample?n=2&seed=1" if "images" in takes else None
-    both_url = "/v1/sample?n=2&seed=1" if len(takes) == 1 else None  # npz has images and latents
+    takes, two_samples = operation.takes, "/v1/sample?n=2&seed=1"
+    npy_url = two_samples if "images" in takes else None
+    npz_url = two_samples if len(takes) == 1 else None  # it holds both images and latents
     content: dict[str, Described] = {
         JSON_TYPE: {
             "schema": schema_of(request_model(operation)),
             "example": example_body(operation, latents_body),
         },
-        NPY_TYPES[0]: _binary("Array written by numpy.save.", images_url, "npy"),
-        NPZ_TYPES[0]: _binary("Arrays written by numpy.savez.", both_url, "npz"),
+        NPY_TYPES[0]: _binary("Array written by numpy.save.", npy_url, "npy"),
+        NPZ_TYPES[0]: _binary("Arrays written by numpy.savez.", npz_url, "npz"),
     }
     if "images" in takes:
         content[MULTIPART_TYPE] = form_content(operation)
