@@ -14,7 +14,7 @@ import numpy as np
 import orjson
 
 from app.operations.result import Answer
-from models.images.reading import grid, to_animation, to_png, to_uint8
+from models.images import grid, to_animation, to_png, to_uint8
 
 
 @dataclass(frozen=True)
