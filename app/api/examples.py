@@ -9,6 +9,7 @@ PNG_8X8 = (
 
 _ENVELOPE: dict[str, Any] = {"model": "mnist", "version": 1}
 _STEPS = [["binarize stochastic"]]
+_STEP_OBJECTS = [[{"op": "binarize", "from": "256", "to": "2", "how": "stochastic"}]]
 _STANDING: dict[str, Any] = {
     "bits_per_dim": 0.1625,
     "bits_per_dim_reason": None,
@@ -21,6 +22,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "encode": {
         **_ENVELOPE,
         "preprocessing": _STEPS,
+        "preprocessing_steps": _STEP_OBJECTS,
         "mean": [[0.31, -1.2]],
         "mean_kind": "posterior",
         "std": [[0.11, 0.2]],
@@ -30,6 +32,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "reconstruct": {
         **_ENVELOPE,
         "preprocessing": _STEPS,
+        "preprocessing_steps": _STEP_OBJECTS,
         "output": "mean",
         "images": [PNG_8X8],
         "latents": [[0.31, -1.2]],
@@ -46,6 +49,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "interpolate": {
         **_ENVELOPE,
         "preprocessing": _STEPS * 2,
+        "preprocessing_steps": _STEP_OBJECTS * 2,
         "path": "linear",
         "steps": 2,
         "images": [PNG_8X8, PNG_8X8],
@@ -55,6 +59,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         **_ENVELOPE,
         "seed": 1,
         "preprocessing": _STEPS,
+        "preprocessing_steps": _STEP_OBJECTS,
         "results": [
             {
                 "elbo_nats": -88.3,
@@ -74,6 +79,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         **_ENVELOPE,
         "seed": 1,
         "preprocessing": _STEPS,
+        "preprocessing_steps": _STEP_OBJECTS,
         "results": [
             {
                 "estimator": "iwae",
@@ -94,6 +100,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "classify": {
         **_ENVELOPE,
         "preprocessing": _STEPS,
+        "preprocessing_steps": _STEP_OBJECTS,
         "labels": ["cat", "dog"],
         "method": "classifier",
         "results": [{"label": "dog", "probabilities": [0.2, 0.8]}],

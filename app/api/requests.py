@@ -192,6 +192,9 @@ def _images(
     return Inputs(
         x=np.stack([observation.x for observation in observations]),
         preprocessing=tuple(observation.preprocessing for observation in observations),
+        preprocessing_steps=tuple(
+            tuple(step.to_json() for step in observation.steps) for observation in observations
+        ),
     )
 
 

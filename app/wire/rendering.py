@@ -106,6 +106,7 @@ def _npy(array: np.ndarray) -> bytes:
 
 def _npz(answer: Answer, rendering: Rendering, envelope: Mapping[str, Any]) -> bytes:
     words = {**envelope, **answer.facts}
+    words.pop("preprocessing_steps", None)  # the words say the same
     if "preprocessing" in words:
         words["preprocessing"] = ["; ".join(steps) for steps in words["preprocessing"]]
     named = {**words, **answer.columns}

@@ -1,14 +1,20 @@
 """Pictures and arrays to observations and back; numpy only.
 
-reading    files and arrays to observations       writing   observations to PNG, grids, films
-spec       size, colour, levels of observations   levels    grey levels, binarisation
-decoding   the formats of files                   axes      the axes of arrays
-fitting    resize, crop, pad, centre              colour    RGB to grey
-steps      names of what was done                 orientation   EXIF
+reading        files and arrays to observations
+writing        observations to PNG, grids and animations
+spec           size, colour and levels of observations
+decoding       the formats of picture files
+orientation    EXIF and XMP
+axes           the axes of arrays
+colour         RGB to grey
+fitting        resize, crop, pad, centre
+levels         grey levels and binarisation
+preprocessing  what was done, step by step
 """
 
 from models.images.axes import as_batch
 from models.images.decoding import MAX_PIXELS
+from models.images.preprocessing import Step
 from models.images.reading import (
     Observation,
     ReadOptions,
@@ -17,7 +23,6 @@ from models.images.reading import (
     read_picture,
 )
 from models.images.spec import ImageSpec, check_fit
-from models.images.steps import Step
 from models.images.writing import grid, to_animation, to_png, to_uint8, to_unit
 
 __all__ = [

@@ -37,7 +37,7 @@ from PIL.ImageFile import ImageFile
 
 from models.errors import CorruptImage, InputError, PayloadTooLarge, UnsupportedMedia
 from models.images.orientation import ORIENTATION_TAG, find_orientation, orientation_steps, upright
-from models.images.steps import Step
+from models.images.preprocessing import Step
 
 # Pillow warns from 89,478,485 pixels on; a limit above would let that warning out.
 MAX_PIXELS = 89_478_485

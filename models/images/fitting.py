@@ -9,8 +9,8 @@ from jaxtyping import Shaped
 from PIL import Image
 
 from models.images.levels import background_level
+from models.images.preprocessing import Operation, Step
 from models.images.spec import ImageSpec
-from models.images.steps import Operation, Step
 
 Batch = Shaped[np.ndarray, "batch channel height width"]
 Fitted = Shaped[np.ndarray, "batch channel fitted_height fitted_width"]
@@ -37,7 +37,7 @@ def fit(values: Batch, spec: ImageSpec, white: int) -> tuple[Fitted, tuple[Step,
     box, inner = _box_and_inner(width, height, spec)
     before, after = f"{width}x{height}", f"{spec.width}x{spec.height}"
     resampled = not _is_cut(box, inner)
-    how = [spec.fit, spec.resample] if resampled else []
+    how: list[str] = [spec.fit, spec.resample] if resampled else []
     fitted = _resample(values, box, inner, spec.resample, white)
     words = " ".join(["resize", *how] if resampled else [spec.fit]) + f" {before} to {after}"
     if inner != (spec.width, spec.height):

@@ -6,7 +6,7 @@ import struct
 import numpy as np
 from jaxtyping import Shaped
 
-from models.images.steps import Step
+from models.images.preprocessing import Step
 
 ORIENTATION_TAG = 0x0112
 _EXIF_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}

@@ -9,7 +9,7 @@ Training and serving both come through here, so the same file gives the same ten
     centre        the foreground's centre of mass to the middle, as in MNIST     (`fitting.py`)
     levels        to the nearest level, or binarised; then to the numbers of x    (`levels.py`)
 
-`Observation.steps` names every step that did something (`steps.py`).
+`Observation.steps` names every step that did something (`preprocessing.py`).
 """
 
 from dataclasses import dataclass
@@ -32,8 +32,8 @@ from models.images.levels import (
     quantize,
     to_values,
 )
+from models.images.preprocessing import Step
 from models.images.spec import ImageSpec
-from models.images.steps import Step
 
 Batch = Shaped[np.ndarray, "batch channel height width"]
 

@@ -152,7 +152,7 @@ def _inspect(path: Path) -> PictureFile | str:
 
 def _describe(path: Path, data: bytes) -> PictureFile:
     pixels = _decoded(data, background=0)
-    values, is_clear = pixels.values, any(step.startswith("alpha") for step in pixels.steps)
+    values, is_clear = pixels.values, any(step.op == "alpha" for step in pixels.steps)
     if pixels.maximum == 1:
         read_levels(data, _ANY, options=FILE_OPTIONS)  # refuses floats outside 0..1
     has_colour = len(values) == 3 and bool((values != values[:1]).any())

@@ -11,8 +11,7 @@ from rich import box
 from rich.table import Column, Table
 from torch import Tensor
 
-from models.images.reading import grid, to_png, to_uint8, to_unit
-from models.images.spec import ImageSpec
+from models.images import ImageSpec, grid, to_png, to_uint8, to_unit
 from training.data.datasets import Dataset
 from training.data.splitting import choose_subset
 

@@ -114,5 +114,7 @@ def observe(
     background = float(background_level(spec, white))
     x = augment(levels.float(), recipe.augmentation, progress=progress, background=background)
     if spec.binarization == "stochastic":
-        return binarize(x, white, torch.rand_like(x)).float()
-    return to_values(x, spec)
+        binary: Tensor = binarize(x, white, torch.rand_like(x))
+        return binary.float()
+    values: Tensor = to_values(x, spec)
+    return values
