@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from models.images.fitting import centre, fit
-from models.images.spec import ImageSpec
 from models.images.preprocessing import Step
+from models.images.spec import ImageSpec
 
 
 def spec_of(height: int, width: int, **fields: object) -> ImageSpec:
