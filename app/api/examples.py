@@ -11,6 +11,7 @@ PNG_8X8 = (
 
 _ENVELOPE: dict[str, Any] = {"model": "mnist", "version": 1}
 _PREPROCESSING = [["binarize stochastic"]]
+_STEPS = [[{"op": "binarize", "from": "256", "to": "2", "how": "stochastic"}]]
 _RANK: dict[str, Any] = {
     "bits_per_dim": 0.1625,
     "bits_per_dim_reason": None,
@@ -23,6 +24,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "encode": {
         **_ENVELOPE,
         "preprocessing": _PREPROCESSING,
+        "preprocessing_steps": _STEPS,
         "mean": [[0.31, -1.2]],
         "mean_kind": "posterior",
         "std": [[0.11, 0.2]],
@@ -32,6 +34,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "reconstruct": {
         **_ENVELOPE,
         "preprocessing": _PREPROCESSING,
+        "preprocessing_steps": _STEPS,
         "output": "mean",
         "images": [PNG_8X8],
         "latents": [[0.31, -1.2]],
@@ -48,6 +51,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "interpolate": {
         **_ENVELOPE,
         "preprocessing": _PREPROCESSING * 2,
+        "preprocessing_steps": _STEPS * 2,
         "path": "linear",
         "steps": 2,
         "images": [PNG_8X8, PNG_8X8],
@@ -57,6 +61,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
         **_ENVELOPE,
         "seed": 1,
         "preprocessing": _PREPROCESSING,
+        "preprocessing_steps": _STEPS,
         "results": [
             {
                 "elbo_nats": -88.3,
@@ -76,6 +81,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
         **_ENVELOPE,
         "seed": 1,
         "preprocessing": _PREPROCESSING,
+        "preprocessing_steps": _STEPS,
         "results": [
             {
                 "estimator": "iwae",
@@ -96,6 +102,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "classify": {
         **_ENVELOPE,
         "preprocessing": _PREPROCESSING,
+        "preprocessing_steps": _STEPS,
         "labels": ["cat", "dog"],
         "method": "classifier",
         "results": [{"label": "dog", "probabilities": [0.2, 0.8]}],

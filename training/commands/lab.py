@@ -146,7 +146,7 @@ def _choose(
 
     chosen = choose(dataset, source=source, overrides=changes, device=find_device(device))
     comments = {table: [str(reason) for reason in why] for table, why in chosen.reasons.items()}
-    console.print(f"A recipe for the {dataset.facts.count:,} training pictures of {source}:")
+    console.print(f"A recipe for the {dataset.statistics.count:,} training pictures of {source}:")
     for line in (line for lines in comments.values() for line in lines):
         console.print(f"- {line}", soft_wrap=True, markup=False, highlight=False)
     return chosen.recipe, comments
@@ -341,13 +341,13 @@ def show(
     path.write_bytes(gallery.picture_of_dataset(dataset))
     lines = (
         f"{dataset.name}: {dataset.about}. Licence: {dataset.licence}.",
-        gallery.native_forms(dataset),
+        gallery.sizes_and_modes(dataset),
         gallery.class_counts(dataset),
-        gallery.shared_images(dataset),
+        gallery.copies_of_training_images(dataset),
         f"sha256 of the content: {dataset.sha256}",
         f"{min(64, len(dataset.train))} training images: {path}",
     )
-    console.print(gallery.statistics(dataset))
+    console.print(gallery.statistics_table(dataset))
     for line in filter(None, lines):
         console.print(line, soft_wrap=True, markup=False, highlight=False)
 

@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Float64, Shaped
 
 from models.images.spec import ImageSpec
-from training.data.split import Facts, Split
+from training.data.image_statistics import ImageStatistics
+from training.data.split import Split
 
 NUM_LOOKED_AT = 400
 _SIDE = 32
@@ -22,9 +23,9 @@ Grey = Float64[np.ndarray, "batch height width"]
 
 @dataclass(frozen=True)
 class Description:
-    """Facts of all pictures, and measures of some."""
+    """Statistics of all pictures, and measures of some."""
 
-    facts: Facts
+    facts: ImageStatistics
     has_plain_border: bool
     """Whether most pictures stand on one and the same grey."""
     background: int
@@ -43,10 +44,10 @@ def describe(split: Split) -> Description:
     """
     order = np.random.default_rng(0).permutation(len(split))
     sample = split.take(np.sort(order[:NUM_LOOKED_AT]))
-    background, grey = _on_the_better_background(sample, split.facts)
+    background, grey = _on_the_better_background(sample, split.statistics)
     border = _common_border(grey)
     return Description(
-        facts=split.facts,
+        facts=split.statistics,
         has_plain_border=border is not None,
         background=background if border is None else border,
         mirror_ratio=mirror_ratio(grey),
@@ -60,7 +61,7 @@ def mirror_ratio(grey: Grey) -> float:
     return float(len(grey) * np.square(difference.mean(axis=0)).sum() / power) if power else 1.0
 
 
-def _on_the_better_background(sample: Split, facts: Facts) -> tuple[int, Grey]:
+def _on_the_better_background(sample: Split, facts: ImageStatistics) -> tuple[int, Grey]:
     """Transparent pictures go on black or on white, whichever shows more of them."""
     backgrounds = (0, 255) if any("transparent" in mode for mode in facts.modes) else (0,)
     seen = {background: _grey(sample, background) for background in backgrounds}

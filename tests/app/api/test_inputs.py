@@ -18,7 +18,11 @@ async def test_all_forms_of_the_same_pictures_get_the_same_answer(
         answers = {}
         for name, body in image_bodies(PICTURES).items():
             response = await call(client, operation, params=params, **body)
-            answers[name] = {k: v for k, v in response.json().items() if k != "preprocessing"}
+            answers[name] = {
+                key: value
+                for key, value in response.json().items()
+                if not key.startswith("preprocessing")
+            }
     assert all(answer == answers["base64"] for answer in answers.values())
 
 
@@ -104,3 +108,15 @@ async def test_json_bodies_are_told_apart_from_their_parameters(open_client: Cli
         response = await client.post("/v1/encode", content=b'{"seed": 1}', headers=JSON)
     assert response.status_code == 422
     assert "takes `images`; received nothing" in response.json()["detail"]
+
+
+async def test_steps_of_preprocessing_come_in_words_and_as_objects(
+    open_client: ClientFactory,
+) -> None:
+    async with open_client() as client:
+        answer = (await call(client, "encode", params={"binarize": "threshold"})).json()
+        drawn = (await call(client, "sample", params={"format": "json"})).json()
+    binarized = {"op": "binarize", "from": "256", "to": "2", "how": "threshold"}
+    assert answer["preprocessing"] == [["binarize threshold"]] * len(PICTURES)
+    assert answer["preprocessing_steps"] == [[binarized]] * len(PICTURES)
+    assert "preprocessing_steps" not in drawn

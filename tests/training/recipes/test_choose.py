@@ -11,8 +11,9 @@ from PIL import Image
 
 from models.errors import ConfigError
 from models.vae.model import VAE
+from training.data.array_split import ArraySplit
 from training.data.datasets import Dataset, load
-from training.data.split import ArraySplit, Facts
+from training.data.image_statistics import ImageStatistics
 from training.export.export import MAX_BUNDLE_BYTES
 from training.recipes import choose as chooser
 from training.recipes.choose import Chosen, choose, fast_precision, recipe_name
@@ -20,7 +21,7 @@ from training.recipes.describe import Description
 from training.recipes.file import load_recipe, to_toml
 
 GREY = Description(
-    facts=Facts(Counter({(28, 28): 5000}), Counter({"grey": 5000}), 0, np.full(256, 10)),
+    facts=ImageStatistics(Counter({(28, 28): 5000}), Counter({"grey": 5000}), 0, np.full(256, 10)),
     has_plain_border=False,
     background=0,
     mirror_ratio=9.0,
