@@ -142,9 +142,9 @@ def _choose(
     dataset: "Dataset", source: str, changes: list[str], *, device: str, console: Console
 ) -> tuple["Recipe", dict[str, list[str]]]:
     """Choose a recipe and print why; returns it, and the reasons as comments on its tables."""
-    from training.recipes.choose import choose
+    from training.recipes.choose import choose_recipe
 
-    chosen = choose(dataset, source=source, overrides=changes, device=find_device(device))
+    chosen = choose_recipe(dataset, source=source, overrides=changes, device=find_device(device))
     comments = {table: [str(reason) for reason in why] for table, why in chosen.reasons.items()}
     console.print(f"A recipe for the {dataset.facts.count:,} training pictures of {source}:")
     for line in (line for lines in comments.values() for line in lines):

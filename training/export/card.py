@@ -12,8 +12,8 @@ from models.config import VAEConfig
 from models.vae.model import VAE
 from training.data.datasets import Dataset
 from training.export.card_numbers import write_numbers
+from training.recipes.loop import AugmentationConfig
 from training.recipes.objective import ClassicalKind
-from training.recipes.recipe import AugmentationConfig
 
 
 def write_card(config: BundleConfig, evaluation: Evaluation, dataset: Dataset, vae: VAE) -> str:

@@ -16,7 +16,7 @@ from tests.training.conftest import RECIPE
 from training.data.datasets import load
 from training.evaluation.baselines import DESCRIPTIONS
 from training.export.card import write_card
-from training.recipes.recipe import AugmentationConfig
+from training.recipes.loop import AugmentationConfig
 
 ESTIMATE = Estimate(
     estimator="iwae",
