@@ -128,10 +128,11 @@ def _set(values: dict[str, Any], override: str) -> None:
         reason = "has no entry before the =" if equals else "has no ="
         raise unreadable_override(override, reason, nearest_entry(key))
     for depth, table in enumerate(tables, 1):
-        values = values.setdefault(table, {})
-        if not isinstance(values, dict):
+        below: Any = values.setdefault(table, {})
+        if not isinstance(below, dict):
             parent = ".".join(tables[:depth])
             raise unreadable_override(override, f"{parent} is a value, not a table", parent)
+        values = below
     try:
         values[last] = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

@@ -125,12 +125,13 @@ def quote(override: str) -> str:
 
 def _values(r: Recipe) -> dict[str, Any]:
     """What the rules' messages quote."""
+    gradient = getattr(r.objective, "gradient", "")
     networks = {"encoder": r.vae.encoder, "decoder": r.vae.decoder}
     return {
         "r": r,
         "largest_crop": min(r.image.height, r.image.width) - 1,
         "cycle_epochs": f"{r.training.epochs / r.training.kl_cycles:g}",
-        "gradient": f" with gradient = {r.objective.gradient!r}" if _is_iwae(r) else "",
+        "gradient": f" with gradient = {gradient!r}" if gradient else "",
         "latent_shape": list(r.vae.latent_shape),
         "most_components": r.vae.num_dimensions - 1,
         "affine": "\n".join(
