@@ -3,11 +3,11 @@
 The checks themselves are pydantic's and `recipe.RULES`; this turns the first fault into words.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
 
 from models.config import Config
 from models.errors import ConfigError, VAEError, closest
@@ -38,7 +38,7 @@ def _is_below(key: str, set_key: str) -> bool:
     return bool(key) and (entry.startswith(override) or override.startswith(entry))
 
 
-def _fault(error: ErrorDetails) -> tuple[str, VAEError]:
+def _fault(error: Mapping[str, Any]) -> tuple[str, VAEError]:
     """The dotted name of an entry, and what is wrong with it."""
     raised = error.get("ctx", {}).get("error")
     key, configs, field = _locate(error["loc"])
