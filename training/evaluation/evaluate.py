@@ -35,7 +35,7 @@ from models.estimators.labels import classify_steps, rows_steps
 from models.estimators.steps import CHUNK_ROWS, run_steps
 from models.noise import MAX_SEED
 from models.vae.model import VAE
-from training.data.splitting import choose_subset
+from training.data.subset import choose_subset
 
 _BATCH = 100
 _MAX_BATCH_SAMPLES = 125_000

@@ -15,7 +15,7 @@ from models.errors import ConfigError, InputError, UnsupportedOperation
 from models.images.spec import ImageSpec
 from models.vae.model import VAE
 from training.data.datasets import Dataset
-from training.data.splitting import choose_subset
+from training.data.subset import choose_subset
 from training.evaluation.trained import is_run, load_run, load_test_images
 from training.recipes.recipe import Recipe
 

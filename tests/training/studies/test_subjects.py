@@ -9,7 +9,7 @@ import torch
 from models.errors import BundleError, ConfigError, InputError, UnsupportedOperation
 from tests.conftest import ROOT
 from tests.training.subject_cases import of_family
-from training.data.splitting import choose_subset
+from training.data.subset import choose_subset
 from training.studies.subjects import (
     check_comparable,
     load_subject,
