@@ -36,7 +36,11 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True)
 class ElboScore(Generic[Array]):
-    """The ELBO of each image and its parts; arrays are float64, (batch,) unless said."""
+    """ELBO of each image, with its parts and its standard error.
+
+    Arrays are float64, (batch,) unless said.
+    """
+
 
     elbo_nats: Annotated[
         Array, Column(Number, "ELBO, nats: `expected_log_likelihood_nats` - `kl_nats`.")
@@ -79,7 +83,11 @@ class ElboScore(Generic[Array]):
 
 @dataclass(frozen=True, kw_only=True)
 class EvidenceScore(Generic[Array]):
-    """The estimate of log p(x) of each image; arrays are float64, (batch,) unless said."""
+    """Estimate of log p(x) of each image, with its error and whether it is reliable.
+
+    Arrays are float64, (batch,) unless said.
+    """
+
 
     estimator: Annotated[Estimator, Column(Estimator, "Estimator, as the parameter says.")]
     num_samples: Annotated[int, Column(int, "Importance samples K for each image; 1 if exact.")]
