@@ -156,8 +156,8 @@ def _shared_label(served: ServedModel, y: Tensor | None) -> int | None:
     if first != last:
         names = served.labels[first], served.labels[last]
         raise InvalidParameter(
-            f"label is missing: the images' most probable labels differ, {names[0]} and {names[1]}, "
-            f"and a path has one label. Add label={names[0]} or label={names[1]}.",
+            f"label is missing: the most probable labels of the two images are {names[0]} and "
+            f"{names[1]}, and a path has one label. Add label={names[0]} or label={names[1]}.",
             parameter="label",
             allowed=names,
             suggestion=names[0],

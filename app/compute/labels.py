@@ -29,14 +29,14 @@ def find_label(served: ServedModel, text: str | None) -> int | None:
         return served.labels.index(text)
     if text.isascii() and text.isdecimal() and int(text) < len(served.labels):
         return int(text)
-    nearest = closest(text, served.labels)
-    hint = f" Did you mean {nearest!r}?" if nearest else ""
+    meant = closest(text, served.labels)
+    did_you_mean = f"Did you mean {meant!r}? " if meant else ""
     raise InvalidParameter(
-        f"{served.name} has no label {text!r}.{hint} Give a name or an index: {_listed(served)}.",
+        f"{served.name} has no label {text!r}. {did_you_mean}It has {_listed(served)}.",
         parameter="label",
         received=text,
-        allowed=served.labels[:MAX_LABELS_NAMED],
-        suggestion=nearest,
+        allowed=served.labels,
+        suggestion=meant,
     )
 
 
@@ -49,10 +49,10 @@ def check_label(request: ComputeRequest[Any]) -> None:
     served = request.served
     if served.labels and request.inputs.latents is not None and request.label is None:
         raise InvalidParameter(
-            f"label is missing: {served.name} decodes latents under a label. Add label="
-            f"{served.labels[0]}, or another of {_listed(served)}.",
+            f"label is missing: {served.name} decodes latents under a label. Add "
+            f"label={served.labels[0]}; it has {_listed(served)}.",
             parameter="label",
-            allowed=served.labels[:MAX_LABELS_NAMED],
+            allowed=served.labels,
             suggestion=served.labels[0],
         )
 

@@ -18,9 +18,9 @@ from itertools import pairwise
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.distributions import Distribution
 
 from models.distributions.batch_noise import BatchNoise
+from models.distributions.from_noise import FromNoise
 from models.errors import InputError
 from models.estimators.exact import exact_log_px
 from models.estimators.moments import RunningWeights
@@ -54,7 +54,7 @@ class Proposal:
     """r(z) for each row of a batch, and the log-weights p(x, z) / r(z) of its draws."""
 
     estimator: Estimator
-    distribution: Distribution
+    distribution: FromNoise
     purpose: Purpose
     """Stream of noise that the draws come from."""
     rows: int
