@@ -295,9 +295,7 @@ def test_no_samples_are_refused():
 @pytest.mark.parametrize("counts", [(10, 5), (10, 10)])
 def test_numbers_of_samples_that_do_not_ascend_are_refused(counts):
     oracle = instance("easy")
-    with pytest.raises(
-        InputError, match=rf"num_samples=\[{counts[0]}, {counts[1]}\] does not ascend"
-    ):
+    with pytest.raises(InputError, match="does not ascend") as refused:
         run_steps(log_px_steps(oracle.vae, oracle.draw(1), num_samples=counts, seed=0))
     assert f"num_samples={[*counts]}" in str(refused.value)
     assert refused.value.details["suggestion"] == sorted(set(counts))
