@@ -4,17 +4,11 @@ import numpy as np
 import pytest
 
 from models.errors import InputError, OutOfSupport, ShapeMismatch
-from models.images import ImageSpec, ReadOptions, read_array, read_picture
+from models.images import read_array, read_picture
 from tests.models.images.picture_files import file_of
+from tests.models.images.readings import GREY, PICTURE, one
 
 RANDOM = np.random.default_rng(0)
-PICTURE = RANDOM.integers(0, 256, (28, 28), dtype=np.uint8)
-GREY = ImageSpec(channels=1, height=28, width=28)
-
-
-def one(array: np.ndarray, spec: ImageSpec, **options: object) -> np.ndarray:
-    (observation,) = read_array(array, spec, options=ReadOptions(**options))
-    return observation.x
 
 
 @pytest.mark.parametrize(

@@ -10,29 +10,21 @@ from models.errors import (
     PayloadTooLarge,
     ShapeMismatch,
 )
-from models.images import ImageSpec, ReadOptions, read_array, read_levels, read_picture
+from models.images import ReadOptions, read_array, read_levels, read_picture
 from tests.models.images.picture_files import file_of
+from tests.models.images.readings import (
+    COLOUR,
+    COLOURED,
+    GREY,
+    PICTURE,
+    STOCHASTIC,
+    THRESHOLD,
+    one,
+    spec_of,
+    steps,
+)
 
 RANDOM = np.random.default_rng(0)
-GREY = ImageSpec(channels=1, height=28, width=28)
-COLOUR = ImageSpec(channels=3, height=28, width=28)
-THRESHOLD = ImageSpec(channels=1, height=28, width=28, levels=2, binarization="threshold")
-STOCHASTIC = ImageSpec(channels=1, height=28, width=28, levels=2, binarization="stochastic")
-PICTURE = RANDOM.integers(0, 256, (28, 28), dtype=np.uint8)
-COLOURED = RANDOM.integers(0, 256, (28, 28, 3), dtype=np.uint8)
-
-
-def spec_of(**fields: object) -> ImageSpec:
-    return ImageSpec(**{"channels": 1, "height": 28, "width": 28, **fields})
-
-
-def one(array: np.ndarray, spec: ImageSpec, **options: object) -> np.ndarray:
-    (observation,) = read_array(array, spec, options=ReadOptions(**options))
-    return observation.x
-
-
-def steps(array: np.ndarray, spec: ImageSpec, **options: object) -> tuple[str, ...]:
-    return read_array(array, spec, options=ReadOptions(**options))[0].preprocessing
 
 
 # Files and arrays
