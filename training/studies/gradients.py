@@ -119,7 +119,7 @@ def trainable_copy(vae: VAE) -> VAE:
 
 def encoder_parameters(vae: VAE) -> list[torch.nn.Parameter]:
     """Of the encoder, and of the networks between the layers of a hierarchy's posterior."""
-    return [*vae.encoder.parameters(), *vae._posterior.parameters()]
+    return [*vae.encoder.parameters(), *vae.posterior_module.parameters()]
 
 
 def row_of(vae: VAE, batch: Batch, estimator: Estimator, *, draws: int, seed: int) -> GradientRow:

@@ -10,6 +10,7 @@ import pytest
 from app.api.keys import hash_key
 from app.api.logs import JSONFormatter
 from app.api.service import Service
+from app.compute.table import COMPUTE
 from tests.app.api.test_requests import refused
 from tests.app.conftest import ClientFactory
 from tests.app.pictures import PNG, binary, encoded
@@ -139,7 +140,7 @@ async def test_a_crash_says_nothing_of_itself_but_the_log_has_it_by_its_id(
     def crash(*arguments: object) -> None:
         raise RuntimeError("the secret of /srv/models")
 
-    monkeypatch.setitem(__import__("app.api.routes").routes.COMPUTE, "sample", crash)
+    monkeypatch.setitem(COMPUTE, "sample", crash)
     async with open_client() as client:
         response = await client.get("/v1/sample", headers={"X-Request-ID": "mine"})
         problem = refused(response, 500, "internal-error")

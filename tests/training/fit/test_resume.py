@@ -63,7 +63,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Rec
 
 def at_step(monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[], None]) -> None:
     """Do something in the middle of the step after so many, counted over all starts."""
-    follow = loop.follow
+    follow = loop.update_average
 
     def acting(average: Any, vae: Any, *, decay: float) -> None:
         frame = sys._getframe(1)
@@ -71,7 +71,7 @@ def at_step(monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[], None])
             act()
         follow(average, vae, decay=decay)
 
-    monkeypatch.setattr(loop, "follow", acting)
+    monkeypatch.setattr(loop, "update_average", acting)
 
 
 def stop() -> None:
