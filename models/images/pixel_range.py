@@ -69,19 +69,23 @@ def check_range(values: Batch, white: int, *, larger_whites: tuple[int, ...] = (
     )
     larger = next((one for one in larger_whites if low >= 0 and high <= one), None)
     if not np.isfinite(low) or not np.isfinite(high):
-        fix = "Replace NaN and infinity: numpy.nan_to_num(array)"
+        suggestion = "numpy.nan_to_num(array)"
+        fix = f"Replace NaN and infinity: {suggestion}"
     elif larger is not None:
-        fix = f"Add pixel_max={larger} if {larger} is white"
+        suggestion = f"pixel_max={larger}"
+        fix = f"Add {suggestion} if {larger} is white"
     elif low >= -1 and high <= 1:
-        fix = "Scale them: (array + 1) / 2"
+        suggestion = "(array + 1) / 2"
+        fix = f"Scale them: {suggestion}"
     else:
-        fix = f"Scale them to 0..{white}"
+        suggestion, fix = None, f"Scale them to 0..{white}"
+    several = f"{len(items)} of {len(values)} pictures have"
     raise OutOfSupport(
-        f"{len(items)} of {len(values)} pictures have pixels outside 0..{white}. {fix}.",
+        f"{several if len(values) > 1 else 'The picture has'} pixels outside 0..{white}. {fix}.",
         items=items,
         parameter="pixel_max" if larger else None,
         allowed=(0, white),
-        suggestion=fix,
+        suggestion=suggestion,
     )
 
 
