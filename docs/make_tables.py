@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import get_args
 
 from models.bundle.schema import Estimate, Evaluation
-from training.commands.lab import find_recipe
 from training.evaluation.stored import StoredEvaluation
 from training.recipes.file import load_recipe
+from training.recipes.find import find_recipe
 from training.recipes.objective import ClassicalKind
 from training.recipes.recipe import Recipe
 

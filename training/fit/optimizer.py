@@ -9,7 +9,8 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from models.vae.model import VAE
 from models.vae.priors import VampPrior
-from training.recipes.recipe import OptimizerConfig, Recipe, ScheduleConfig
+from training.recipes.loop import OptimizerConfig, ScheduleConfig
+from training.recipes.recipe import Recipe
 
 
 def make_optimizer(vae: VAE, config: OptimizerConfig) -> torch.optim.Optimizer:

@@ -6,7 +6,7 @@ import torch
 from models.vae.model import VAE
 from tests.models.family_cases import family
 from training.fit.optimizer import clamp_pseudo_inputs, make_optimizer, schedule
-from training.recipes.recipe import OptimizerConfig, ScheduleConfig
+from training.recipes.loop import OptimizerConfig, ScheduleConfig
 
 
 def test_the_schedule_warms_up_and_falls_to_zero():
