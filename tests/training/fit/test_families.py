@@ -23,9 +23,9 @@ from training.evaluation.evaluate import EvaluationSettings, evaluate
 from training.evaluation.pictures import draw_samples, reconstruct_some
 from training.evaluation.trained import load_run
 from training.export.card import write_card
-from training.fit.batches import Data, keep_some
-from training.fit.classical import CLASSICAL
-from training.fit.train import begin, fit, take_step, validate_and_log
+from training.fit.batches import Data, keep_labels
+from training.fit.classical import CLASSICAL, fit_classical
+from training.fit.train import start_training, take_step, validate_and_log
 from training.recipes.file import load_recipe, to_toml
 from training.recipes.objective import ClassicalKind
 from training.recipes.recipe import RULES, Recipe
@@ -249,7 +249,7 @@ def data_for(recipe: Recipe, pictures: tuple[torch.Tensor, torch.Tensor, torch.T
     held_out = unit if recipe.image.values == "unit" else (unit * recipe.image.levels).floor()
     given = bool(recipe.vae.num_labels)
     if recipe.dataset.labels_per_class:
-        labels = keep_some(labels, recipe.dataset.labels_per_class, seed=0)
+        labels = keep_labels(labels, recipe.dataset.labels_per_class, seed=0)
     return Data(
         cache=levels * 15 if recipe.image.levels == 2 else levels,
         labels=labels if given else None,
@@ -264,9 +264,9 @@ def trained(recipe: Recipe, data: Data, run_dir: Path) -> None:
     run_dir.mkdir()
     (run_dir / "recipe.toml").write_text(to_toml(recipe))
     if recipe.objective.kind in CLASSICAL:
-        fit(recipe, data, run_dir=run_dir)
+        fit_classical(recipe, data, run_dir=run_dir)
         return
-    training = begin(recipe, data, run_dir=run_dir, device="cpu")
+    training = start_training(recipe, data, run_dir=run_dir, device="cpu")
     before = {name: p.detach().clone() for name, p in training.vae.named_parameters()}
     take_step(training, torch.arange(8))
     assert training.done.skipped_steps == 0
