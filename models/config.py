@@ -357,20 +357,16 @@ def _groups_rule(c: VAEConfig) -> Iterator[ConfigError]:
             yield _fault(f"{name}.network.kind", "conv", words, suggestion="mlp")
 
 
-def _axes_rule(c: VAEConfig) -> Iterator[ConfigError]:
-    kind, received, size = c.posterior.kind, list(c.latent_shape), prod(c.latent_shape)
+def _posterior_rule(c: VAEConfig) -> Iterator[ConfigError]:
+    name, kind, received = "vae.posterior.kind", c.posterior.kind, list(c.latent_shape)
     if kind in ("full_normal", "enumerated") and len(received) > 1:
-        words = f"has {len(received)} axes; vae.posterior.kind = {kind!r} takes one. Set "
-        words += f"vae.latent_shape = [{size}]."
-        yield _fault("vae.latent_shape", received, words, suggestion=[size])
-
-
-def _vamp_rule(c: VAEConfig) -> Iterator[ConfigError]:
-    kind, allowed = c.posterior.kind, "diagonal_normal"
-    if c.prior.kind == "vamp" and kind != allowed:
-        words = f"does not go with vae.prior.kind = 'vamp'. Set vae.posterior.kind = {allowed!r}, "
-        words += "or vae.prior.kind = 'mixture'."
-        yield _fault("vae.posterior.kind", kind, words, allowed=[allowed])
+        size = prod(received)
+        words = f"has {len(received)} axes; {name} = {kind!r} takes one. Set vae.latent_shape = "
+        yield _fault("vae.latent_shape", received, f"{words}[{size}].", suggestion=[size])
+    if c.prior.kind == "vamp" and kind != "diagonal_normal":
+        words = f"does not go with vae.prior.kind = 'vamp'. Set {name} = 'diagonal_normal', or "
+        words += "vae.prior.kind = 'mixture'."
+        yield _fault(name, kind, words, allowed=["diagonal_normal"])
 
 
 def _labels_rule(c: VAEConfig) -> Iterator[ConfigError]:
@@ -402,8 +398,7 @@ _RULES: tuple[Callable[[VAEConfig], Iterator[ConfigError]], ...] = (
     _encoder_rule,
     _inseparable_rule,
     _groups_rule,
-    _axes_rule,
-    _vamp_rule,
+    _posterior_rule,
     _labels_rule,
     _label_probabilities_rule,
 )

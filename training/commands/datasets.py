@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from training.commands.options import DataDir, Download
+from training.commands.options import DataDir, Download, Output
 from training.data.catalogue import DATASETS
 from training.data.datasets import at_hand, resolve_data_dir
 
@@ -46,9 +46,7 @@ def show(
         str, typer.Argument(help="Name of a data set, or path of a folder, an .npz or an .npy.")
     ],
     data_dir: DataDir = None,
-    output: Annotated[
-        Path | None, typer.Option(help="PNG file of the grid; <name>.png otherwise.")
-    ] = None,
+    output: Output = None,
     download: Download = False,
 ) -> None:
     """Write a grid of training images as a PNG, and print the statistics of each split.

@@ -263,7 +263,7 @@ def _settings(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; one of this project's own errors is printed in one line.
+    """Run the command; an error of this project or of a file is printed in one line.
 
     The exit code is 2 after such an error, and 128 plus the signal's number after a signal.
     """
@@ -274,4 +274,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(error.exit_code)
     except VAEError as error:
         typer.echo(f"vae-lab: {error}", err=True)
+        sys.exit(2)
+    except OSError as error:
+        typer.echo(f"vae-lab: {error.filename}: {error.strerror}. Check the path.", err=True)
         sys.exit(2)

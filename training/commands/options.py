@@ -7,6 +7,16 @@ import typer
 
 from models.errors import ConfigError
 
+
+def _in_a_folder(path: Path | None) -> Path | None:
+    """Refuse a file whose folder is missing before hours are spent on its content."""
+    if path is not None and not path.parent.is_dir():
+        raise typer.BadParameter(
+            f"there is no folder {path.parent}. Make it first: mkdir -p '{path.parent}'"
+        )
+    return path
+
+
 DataDir = Annotated[
     Path | None,
     typer.Option(
@@ -32,7 +42,21 @@ Images = Annotated[
 ]
 Csv = Annotated[
     Path | None,
-    typer.Option("--csv", help="File that the numbers are written to, as CSV.", dir_okay=False),
+    typer.Option(
+        "--csv",
+        help="File that the numbers are written to, as CSV.",
+        dir_okay=False,
+        callback=_in_a_folder,
+    ),
+]
+
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        help="PNG file of the picture; named after the command or the data set otherwise.",
+        dir_okay=False,
+        callback=_in_a_folder,
+    ),
 ]
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 from rich.console import Console
 
-from training.commands.options import Csv, DataDir, ElboSamples, Images, IwaeSamples, Seed
+from training.commands.options import Csv, DataDir, ElboSamples, Images, IwaeSamples, Output, Seed
 from training.commands.tables import table_of, wide_console, write_csv
 
 if TYPE_CHECKING:
@@ -24,10 +24,6 @@ app = typer.Typer(
     help="Draw figures of trained models (folders of runs or bundles), and print their numbers.",
     no_args_is_help=True,
 )
-
-Output = Annotated[
-    Path | None, typer.Option(help="The figure's file; <command>.png otherwise.", dir_okay=False)
-]
 
 
 class Drawn(NamedTuple):

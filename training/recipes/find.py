@@ -36,9 +36,14 @@ def find_recipe(source: str, *, data_dir: Path | None = None) -> Path | None:
 def _unknown(source: str) -> ConfigError:
     recipes = shipped_recipes()
     only_data = [name for name in DATASETS if name not in recipes]
-    best = closest(source.removesuffix(".toml"), [*recipes, *only_data])
     if "/" in source or "\\" in source:
-        best = None  # a path, not a misspelt name
+        return ConfigError(
+            f"There is no recipe file, folder of pictures, .npz or .npy at {source}. Check the "
+            "path, or name a shipped recipe: vae-lab train digits.",
+            parameter="source",
+            received=source,
+        )
+    best = closest(source.removesuffix(".toml"), [*recipes, *only_data])
     hint = f" Did you mean {best!r}?" if best else ""
     return ConfigError(
         f"There is no recipe, data set or path {source!r}.{hint} Recipes: {', '.join(recipes)}. "

@@ -11,7 +11,7 @@ from torch import Tensor
 from models.errors import UnsupportedOperation
 from models.estimators.labels import classify_steps
 from models.estimators.steps import CHUNK_ROWS, run_steps
-from training.fit.batches import keep_some
+from training.fit.batches import keep_labels
 from training.fit.objectives import UNLABELLED
 from training.recipes.recipe import Recipe
 from training.studies.bounds import _BATCH
@@ -93,7 +93,7 @@ def regress(subject: Subject, recipe: Recipe) -> tuple[int, Tensor]:
     assert truth is not None
     labels = torch.from_numpy(train.labels)
     if recipe.dataset.labels_per_class > 0:
-        labels = keep_some(labels, recipe.dataset.labels_per_class, seed=recipe.seed)
+        labels = keep_labels(labels, recipe.dataset.labels_per_class, seed=recipe.seed)
     known = np.flatnonzero(labels != UNLABELLED)
     x = train.take(known).observations(subject.spec).reshape(len(known), -1)
     scale = subject.vae.unit_scale

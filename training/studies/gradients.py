@@ -18,7 +18,7 @@ from torch import Tensor
 from models.distributions.batch_noise import BatchNoise
 from models.errors import InputError, UnsupportedOperation
 from models.vae.model import VAE
-from training.fit.objectives import OBJECTIVES, At, Batch
+from training.fit.objectives import OBJECTIVES, Batch, Position
 from training.recipes.objective import ELBOConfig, IWAEConfig, ObjectiveConfig, ScoreFunctionConfig
 from training.studies.subjects import Subject, need_density, need_dimensions
 
@@ -143,7 +143,7 @@ def gradients(
     parameters = encoder_parameters(vae)
     for _ in range(draws):
         drawn = noise.draw(config.num_samples, vae.latent_shape, dtype=batch.x.dtype)
-        loss = objective(batch, drawn, At(step=0, epoch=0.0, progress=0.0)).loss
+        loss = objective(batch, drawn, Position(step=0, epoch=0.0, progress=0.0)).loss
         found = torch.autograd.grad(loss, parameters, allow_unused=True)
         pairs = zip(found, parameters, strict=True)
         yield torch.cat([(torch.zeros_like(p) if g is None else g).flatten() for g, p in pairs])

@@ -4,7 +4,20 @@ import pytest
 import torch
 
 from models.errors import ConfigError
+from tests.training.vae_lab import exit_code
 from training.commands.options import find_device
+
+
+def test_a_file_in_a_folder_that_is_missing_is_refused_before_anything_is_computed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for command in (
+        ["plot", "bounds", "runs/none", "--output", "here/b.png"],
+        ["plot", "bounds", "runs/none", "--csv", "here/b.csv"],
+        ["datasets", "show", "digits", "--output", "here/d.png"],
+    ):
+        assert exit_code(*command) == 2
+        assert "no folder here. Make it first: mkdir -p 'here'" in capsys.readouterr().err
 
 
 def test_auto_is_a_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ The tables below are the whole product of objectives with kinds of models; likel
 precisions take turns over it.
 """
 
+import re
 from itertools import product
 from math import isfinite
 from pathlib import Path
@@ -22,9 +23,9 @@ from training.evaluation.evaluate import EvaluationSettings, evaluate
 from training.evaluation.pictures import draw_samples, reconstruct_some
 from training.evaluation.trained import load_run
 from training.export.card import write_card
-from training.fit.batches import Data, keep_some
-from training.fit.classical import CLASSICAL
-from training.fit.train import begin, fit, take_step, validate_and_log
+from training.fit.batches import Data, keep_labels
+from training.fit.classical import CLASSICAL, fit_classical
+from training.fit.train import start_training, take_step, validate_and_log
 from training.recipes.file import load_recipe, to_toml
 from training.recipes.objective import ClassicalKind
 from training.recipes.recipe import RULES, Recipe
@@ -187,15 +188,30 @@ def test_what_the_recipe_refuses_names_an_entry_first_and_a_fix_last():
 
 
 REFUSED = {
-    ("elbo", "vamp", "full_normal", "no labels"): "A VampPrior is a mixture of diagonal posteriors",
-    ("elbo", "vamp", "diagonal_normal", "labels"): "Pseudo-inputs have no labels",
-    ("elbo", "label_normal", "diagonal_normal", "no labels"): "needs labels",
-    ("elbo", "standard_normal", "ladder", "no labels"): "Groups of latents need a top_down prior",
-    ("elbo", "top_down", "diagonal_normal", "no labels"): "Groups of latents need a top_down prior",
-    ("elbo", "none", "diagonal_normal", "no labels"): "An autoencoder has no prior",
+    ("elbo", "vamp", "full_normal", "no labels"): "does not go with vae.prior.kind = 'vamp'",
+    (
+        "elbo",
+        "vamp",
+        "diagonal_normal",
+        "labels",
+    ): "does not go with vae.prior.kind = 'vamp', which takes no labels",
+    (
+        "elbo",
+        "label_normal",
+        "diagonal_normal",
+        "no labels",
+    ): "vae.num_labels = 0 is too few for vae.prior.kind",
+    ("elbo", "standard_normal", "ladder", "no labels"): "does not go with vae.posterior.kind",
+    ("elbo", "top_down", "diagonal_normal", "no labels"): "does not go with vae.prior.kind",
+    ("elbo", "none", "diagonal_normal", "no labels"): "does not go with vae.prior.kind = 'none'",
     ("elbo", "none", "point", "no labels"): "objective.kind = 'elbo' needs distributions",
     ("elbo", "categorical", "enumerated", "no labels"): "only 'gaussian_mixture' can",
-    ("elbo", "categorical", "diagonal_normal", "no labels"): "come together",
+    (
+        "elbo",
+        "categorical",
+        "diagonal_normal",
+        "no labels",
+    ): "does not go with vae.prior.kind = 'categorical'",
     ("elbo", "standard_normal", "diagonal_normal", "some labels"): "only 'm2' does",
     ("m2", "standard_normal", "diagonal_normal", "labels"): "vae.classifier is missing",
     ("dreg", "top_down", "ladder", "no labels"): "objective.gradient = 'dreg' does not go with",
@@ -233,7 +249,7 @@ def data_for(recipe: Recipe, pictures: tuple[torch.Tensor, torch.Tensor, torch.T
     held_out = unit if recipe.image.values == "unit" else (unit * recipe.image.levels).floor()
     given = bool(recipe.vae.num_labels)
     if recipe.dataset.labels_per_class:
-        labels = keep_some(labels, recipe.dataset.labels_per_class, seed=0)
+        labels = keep_labels(labels, recipe.dataset.labels_per_class, seed=0)
     return Data(
         cache=levels * 15 if recipe.image.levels == 2 else levels,
         labels=labels if given else None,
@@ -248,9 +264,9 @@ def trained(recipe: Recipe, data: Data, run_dir: Path) -> None:
     run_dir.mkdir()
     (run_dir / "recipe.toml").write_text(to_toml(recipe))
     if recipe.objective.kind in CLASSICAL:
-        fit(recipe, data, run_dir=run_dir)
+        fit_classical(recipe, data, run_dir=run_dir)
         return
-    training = begin(recipe, data, run_dir=run_dir, device="cpu")
+    training = start_training(recipe, data, run_dir=run_dir, device="cpu")
     before = {name: p.detach().clone() for name, p in training.vae.named_parameters()}
     take_step(training, torch.arange(8))
     assert training.done.skipped_steps == 0

@@ -34,7 +34,6 @@ def test_data_sets_have_no_recipe(source: str, tmp_path: Path) -> None:
         ("frey-face", "frey-faces"),
         ("mnist.toml", "mnist"),
         ("zzz", None),
-        ("pictures/digits", None),
     ],
 )
 def test_what_is_neither_recipe_nor_data_set_is_refused_with_the_names_of_both(
@@ -48,3 +47,13 @@ def test_what_is_neither_recipe_nor_data_set_is_refused_with_the_names_of_both(
     assert "Recipes: bccd, digits, digits-autoencoder, " in message
     assert "Data sets without one: mnist-static, " in message
     assert refused.value.details.get("suggestion") == meant
+
+
+def test_a_path_where_nothing_is_is_not_taken_for_a_misspelt_name() -> None:
+    with pytest.raises(ConfigError) as refused:
+        find_recipe("pictures/digts")
+    message = str(refused.value)
+    assert message.startswith(
+        "There is no recipe file, folder of pictures, .npz or .npy at pictures/"
+    )
+    assert "Did you mean" not in message

@@ -15,7 +15,7 @@ from tests import oracle
 from tests.training.conftest import RECIPE
 from tests.training.subject_cases import of_family, of_oracle
 from training.data.datasets import load
-from training.fit.batches import keep_some
+from training.fit.batches import keep_labels
 from training.recipes.objective import ELBOConfig, IWAEConfig, M2Config
 from training.recipes.recipe import DatasetConfig
 from training.studies.accuracy import label_accuracy
@@ -142,7 +142,7 @@ def test_accuracy_is_the_share_of_right_labels_beside_a_regression_on_the_same(
     assert row.accuracy == pytest.approx(right.float().mean().item())
     train = labelled.dataset.train
     assert train.labels is not None
-    kept = keep_some(torch.from_numpy(train.labels), 3, seed=5)
+    kept = keep_labels(torch.from_numpy(train.labels), 3, seed=5)
     chosen = np.flatnonzero(kept != -1)
     x = train.observations(RECIPE.image)[chosen].reshape(30, -1) / 16
     model = LogisticRegression(max_iter=1_000).fit(x, kept[chosen].numpy())
