@@ -41,14 +41,20 @@ class ElboScore(Generic[Array]):
     Arrays are float64, (batch,) unless said.
     """
 
-
     elbo_nats: Annotated[
-        Array, Column(Number, "ELBO, nats: `expected_log_likelihood_nats` - `kl_nats`.")
+        Array,
+        Column(Number, "Evidence lower bound, nats: `expected_log_likelihood_nats` - `kl_nats`."),
     ]
-    expected_log_likelihood_nats: Annotated[Array, Column(Number, "E_q[log p(x|z)], nats.")]
-    kl_nats: Annotated[Array, Column(Number, "KL(q(z|x) || p(z)), nats.")]
+    expected_log_likelihood_nats: Annotated[
+        Array, Column(Number, "Mean of log p(x|z) over the samples of the posterior, nats.")
+    ]
+    kl_nats: Annotated[
+        Array,
+        Column(Number, "KL(q(z|x) || p(z)), nats: the divergence of the posterior from the prior."),
+    ]
     standard_error_nats: Annotated[
-        Array, Column(Number, "Monte Carlo standard error of `elbo_nats`; null for one sample.")
+        Array,
+        Column(Number, "Monte Carlo standard error of `elbo_nats`, nats; null for one sample."),
     ]
     kl_per_dimension_nats: Annotated[
         Array | None,
@@ -68,15 +74,21 @@ class ElboScore(Generic[Array]):
         Array | None,
         Column(
             Number,
-            "KL(q(y|x) || p(y)), nats, a part of `kl_nats`; null unless labels are averaged over.",
+            "KL(q(y|x) || p(y)), nats: the part of `kl_nats` that comes from averaging over "
+            "labels. Null if there is no such part.",
         ),
     ]
     kl_method: Annotated[
-        KLMethod, Column(KLMethod, "Whether the KL is a closed form or a mean over the draws.")
+        KLMethod,
+        Column(
+            KLMethod,
+            "How the KL was found: a closed form (`analytic`), or a mean over the samples "
+            "(`monte_carlo`).",
+        ),
     ]
-    num_samples: Annotated[int, Column(int, "Draws from the posterior for each image.")]
+    num_samples: Annotated[int, Column(int, "Samples of the posterior for each image.")]
     reason: Annotated[
-        tuple[str | None, ...], Column(str | None, "Why a number is null; null if none is.")
+        tuple[str | None, ...], Column(str | None, "Why a number is missing; null if none is.")
     ]
     seed: int
 
@@ -88,9 +100,10 @@ class EvidenceScore(Generic[Array]):
     Arrays are float64, (batch,) unless said.
     """
 
-
-    estimator: Annotated[Estimator, Column(Estimator, "Estimator, as the parameter says.")]
-    num_samples: Annotated[int, Column(int, "Importance samples K for each image; 1 if exact.")]
+    estimator: Annotated[Estimator, Column(Estimator, "Estimator of log p(x), as asked for.")]
+    num_samples: Annotated[
+        int, Column(int, "Importance samples K for each image; 1 if `estimator` is `exact`.")
+    ]
     estimate_nats: Annotated[
         Array,
         Column(
@@ -103,23 +116,28 @@ class EvidenceScore(Generic[Array]):
         Array,
         Column(
             Number,
-            "Monte Carlo standard error of `estimate_nats` by the delta method, "
-            "sd(w) / (mean(w) sqrt(K)); null for one sample.",
+            "Monte Carlo standard error of `estimate_nats`, nats, by the delta method: "
+            "sd(w) / (mean(w) sqrt(K)). Null for one sample.",
         ),
     ]
     confidence_interval_nats: Annotated[
-        Array, Column(Interval, "95 % interval: `estimate_nats` -+ 1.96 standard errors.")
+        Array,
+        Column(
+            Interval, "95 % confidence interval, nats: `estimate_nats` -+ 1.96 standard errors."
+        ),
     ]
     """(batch, 2)"""
     interval_covers: Annotated[
         tuple[Covers, ...],
         Column(
             Covers,
-            "What the interval is of: `log_px` itself where the estimate is reliable, else only "
+            "Quantity that the interval covers: `log_px` where the estimate is reliable, else only "
             "`expected_bound`, the expectation of the bound.",
         ),
     ]
-    effective_sample_size: Annotated[Array, Column(Number, "(sum w)^2 / sum w^2, from 1 to K.")]
+    effective_sample_size: Annotated[
+        Array, Column(Number, "Effective number of weights, from 1 to K: (sum w)^2 / sum w^2.")
+    ]
     pareto_k: Annotated[
         Array,
         Column(
@@ -132,8 +150,8 @@ class EvidenceScore(Generic[Array]):
         Array | None,
         Column(
             Number,
-            "ELBO, nats: mean log-weight of the same draws; null for the estimator `prior`, which "
-            "has no posterior.",
+            "ELBO, nats: mean log-weight of the same samples. Null for the estimator `prior`, "
+            "which has no posterior.",
         ),
     ]
     gap_lower_bound_nats: Annotated[
@@ -145,10 +163,11 @@ class EvidenceScore(Generic[Array]):
     ]
     reliable: Annotated[
         tuple[bool, ...],
-        Column(bool, "Whether estimate, error and interval may be taken for those of log p(x)."),
+        Column(bool, "Whether the diagnostics allow to read the estimate as log p(x)."),
     ]
     reason: Annotated[
-        tuple[str | None, ...], Column(str | None, "Why it is not reliable; null if it is.")
+        tuple[str | None, ...],
+        Column(str | None, "Why the estimate is not reliable; null if it is."),
     ]
     seed: int
 
