@@ -96,6 +96,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
                 "gap_lower_bound_nats": 3.3,
                 "reliable": True,
                 **_RANK,
+                "bits_per_dim": 0.1562,
             }
         ],
     },

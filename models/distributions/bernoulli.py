@@ -8,7 +8,6 @@ l is a logit. Nothing is clamped, and no constant is left out.
 
 import torch
 from torch import Tensor
-from torch.distributions import constraints
 from torch.nn import functional as F
 
 from models.distributions.elementwise import polynomial, sigmoid
@@ -19,7 +18,6 @@ from models.noise import NoiseKind
 class Bernoulli(FromNoise):
     """Binary pixels, with the fused log-mass x l - softplus(l): exact for any logit."""
 
-    support = constraints.boolean
     noise_kind: NoiseKind = "uniform"
 
     def __init__(self, logits: Tensor) -> None:
@@ -50,7 +48,6 @@ class ContinuousBernoulli(FromNoise):
     Source: Loaiza-Ganem and Cunningham 2019, arXiv:1907.06845.
     """
 
-    support = constraints.unit_interval
     noise_kind: NoiseKind = "uniform"
     has_rsample = True
 

@@ -14,7 +14,6 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.distributions import constraints
 from torch.nn import functional as F
 
 from models.distributions.expected_level import expected_level
@@ -22,19 +21,7 @@ from models.distributions.from_noise import IMAGE_DIM, FromNoise, sum_event
 from models.noise import NoiseKind
 
 
-class _Levels(FromNoise):
-    """A distribution of the integers 0..levels-1, drawn from uniforms."""
-
-    noise_kind: NoiseKind = "uniform"
-    levels: int
-
-    @property
-    def support(self) -> constraints.Constraint:
-        """The integers 0..levels-1."""
-        return constraints.integer_interval(0, self.levels - 1)
-
-
-class DiscretizedLogistic(_Levels):
+class DiscretizedLogistic(FromNoise):
     """Integers 0..levels-1 under a mixture of logistics, one component per pixel.
 
     Colour channels are conditioned in turn: given its component, green's location moves linearly
@@ -47,6 +34,8 @@ class DiscretizedLogistic(_Levels):
 
     Source: Salimans et al. 2017, arXiv:1701.05517, section 2.1-2.2 (its density fallback left out).
     """
+
+    noise_kind: NoiseKind = "uniform"
 
     def __init__(
         self,
@@ -161,11 +150,13 @@ def _probabilities(logits: Tensor) -> Tensor:
     return logits.log_softmax(-3).exp()
 
 
-class DiscretizedNormal(_Levels):
+class DiscretizedNormal(FromNoise):
     """Integers 0..levels-1 under a normal: the exact mass between each level's edges, ends open.
 
     The masses are differences of log Phi, taken in float64 from the lower tail on either side.
     """
+
+    noise_kind: NoiseKind = "uniform"
 
     def __init__(self, loc: Tensor, scale: Tensor, *, levels: int) -> None:
         """Location and scale > 0 where level 0 is -1 and the highest is 1, (*batch, *event)."""

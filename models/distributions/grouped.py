@@ -10,7 +10,6 @@ from copy import copy
 
 import torch
 from torch import Tensor
-from torch.distributions import constraints
 
 from models.distributions.from_noise import FromNoise
 from models.distributions.normals import DiagonalNormal
@@ -21,7 +20,6 @@ Conditional = Callable[[int, Tensor | None, bool], DiagonalNormal]
 class GroupedNormal(FromNoise):
     """Diagonal normals over groups of one axis, each given the one drawn before it."""
 
-    support = constraints.real_vector
     has_rsample = True
 
     def __init__(

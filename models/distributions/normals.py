@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.distributions import constraints
 
 from models.distributions.from_noise import FromNoise, sum_event
 
@@ -23,7 +22,6 @@ class DiagonalNormal(FromNoise):
     Source: Kingma and Welling 2014, arXiv:1312.6114, appendices B and C.
     """
 
-    support = constraints.real
     has_rsample = True
     loc: Tensor
     scale: Tensor
@@ -57,7 +55,6 @@ class FullNormal(FromNoise):
     Source: Kingma and Welling 2019, arXiv:1906.02691, section 2.5.1.
     """
 
-    support = constraints.real_vector
     has_rsample = True
 
     def __init__(self, loc: Tensor, scale: Tensor, lower: Tensor) -> None:
@@ -107,8 +104,6 @@ _MAX_ELEMENTS, _MIN_ROWS = 2**21, 16
 
 class MixtureOfNormals(FromNoise):
     """A mixture of diagonal normals; batch shape () until it is expanded."""
-
-    support = constraints.real
 
     def __init__(self, logits: Tensor, components: DiagonalNormal) -> None:
         """Unnormalised log-weights, (K,), and K normals, batch shape (K,)."""

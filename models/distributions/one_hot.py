@@ -5,7 +5,6 @@ p(e_k) = pi_k
 
 import torch
 from torch import Tensor
-from torch.distributions import constraints
 from torch.nn import functional as F
 
 from models.distributions.from_noise import FromNoise
@@ -15,7 +14,6 @@ from models.noise import NoiseKind
 class OneHot(FromNoise):
     """Unit vectors e_k with probabilities, (*batch, K)."""
 
-    support = constraints.one_hot
     noise_kind: NoiseKind = "uniform"
 
     def __init__(self, logits: Tensor) -> None:

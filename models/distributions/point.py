@@ -4,7 +4,6 @@ from typing import NoReturn
 
 import torch
 from torch import Tensor
-from torch.distributions import constraints
 
 from models.distributions.from_noise import FromNoise
 from models.errors import UnsupportedOperation
@@ -13,7 +12,6 @@ from models.errors import UnsupportedOperation
 class Point(FromNoise):
     """One point with all of the probability."""
 
-    support = constraints.real
     has_rsample = True
 
     def __init__(self, loc: Tensor, *, event_dim: int) -> None:

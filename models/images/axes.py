@@ -74,22 +74,23 @@ def _mismatch(array: np.ndarray, spec: ImageSpec) -> ShapeMismatch:
     if 0 in shape:
         fault, fix = f"The array of pictures is empty: its shape is {shape}", None
     else:
-        fault, fix = f"An array of shape {shape} is not pictures", _find_reshape(array, spec)
+        fault, fix = f"An array of shape {shape} is not pictures", _find_expression(array, spec)
+    send = f" Send {fix}." if fix else ""
     return ShapeMismatch(
         f"{fault}. Pictures are (height, width), (height, width, channels) or (channels, height, "
-        f"width) with 1 or 3 channels, here {one}, or a batch of these.{f' {fix}.' if fix else ''}",
+        f"width) with 1 or 3 channels, here {one}, or a batch of these.{send}",
         received=shape,
         allowed=(one, ("batch", *one)),
         suggestion=fix,
     )
 
 
-def _find_reshape(array: np.ndarray, spec: ImageSpec) -> str | None:
-    """What to write to make pictures of the array, where its shape says it."""
+def _find_expression(array: np.ndarray, spec: ImageSpec) -> str | None:
+    """An expression that makes pictures of the array: without its transparency, or reshaped."""
     if array.ndim == 4 and array.shape[1] in (2, 4):
-        return f"Leave out transparency: array[:, :{array.shape[1] - 1}]"
+        return f"array[:, :{array.shape[1] - 1}]"
     if array.ndim == 4 and array.shape[-1] in (2, 4):
-        return f"Leave out transparency: array[..., :{array.shape[-1] - 1}]"
+        return f"array[..., :{array.shape[-1] - 1}]"
     if array.size % prod(spec.shape) == 0:
-        return f"Send array.reshape(-1, {', '.join(map(str, spec.shape))})"
+        return f"array.reshape(-1, {', '.join(map(str, spec.shape))})"
     return None

@@ -143,14 +143,14 @@ def _kind(data: bytes, media_type: str | None) -> str:
             received=claimed or None,
             allowed=_MAGIC,
         )
-    if claimed not in ("", "application/octet-stream", *_MEDIA_TYPES[kind]):
-        fitting = _MEDIA_TYPES[kind][0]
+    if claimed not in ("", "application/octet-stream", *PICTURE_MEDIA_TYPES[kind]):
+        fitting = PICTURE_MEDIA_TYPES[kind][0]
         raise UnsupportedMedia(
             f"The file is {kind}, but sent as {claimed}. Send it as {fitting} or as "
             "application/octet-stream.",
             parameter="Content-Type",
             received=claimed,
-            allowed=(*_MEDIA_TYPES[kind], "application/octet-stream"),
+            allowed=(*PICTURE_MEDIA_TYPES[kind], "application/octet-stream"),
             suggestion=fitting,
         )
     return kind
@@ -357,7 +357,7 @@ _MAGIC = {
     "BMP": rb"BM",
     "TIFF": rb"II[*+]\0|MM\0[*+]",
 }
-_MEDIA_TYPES = {
+PICTURE_MEDIA_TYPES = {
     "PNG": ("image/png", "image/apng", "image/x-png"),
     "JPEG": ("image/jpeg", "image/jpg", "image/pjpeg"),
     "WebP": ("image/webp",),

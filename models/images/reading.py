@@ -20,7 +20,7 @@ from jaxtyping import Float32, Shaped
 from pydantic import Field
 
 from models.config import Config
-from models.errors import InputError, OutOfSupport, ShapeMismatch, UnsupportedOperation
+from models.errors import ShapeMismatch, UnsupportedOperation
 from models.images.axes import as_batch
 from models.images.colour import to_grey
 from models.images.decoding import MAX_PIXELS, check_size, decode
@@ -32,6 +32,7 @@ from models.images.levels import (
     quantize,
     to_values,
 )
+from models.images.pixel_range import check_numbers, check_range
 from models.images.preprocessing import Step
 from models.images.spec import ImageSpec
 
@@ -97,9 +98,10 @@ def read_picture(
 
     Args:
         data: The whole file: PNG, JPEG, WebP, GIF (first frame), BMP or TIFF.
-        spec: What the model's observations are.
-        options: What the caller asked for.
-        media_type: What the sender calls the file; None or application/octet-stream asks the bytes.
+        spec: Size, colour and levels of the model's observations.
+        options: The caller's choices.
+        media_type: The sender's name for the format; with None or application/octet-stream, the
+            first bytes decide.
 
     Raises:
         UnsupportedMedia: Another format, or not the one that `media_type` names.
@@ -152,7 +154,7 @@ def _load(
     source: bytes | np.ndarray, spec: ImageSpec, options: ReadOptions, media_type: str | None
 ) -> _Pictures:
     if isinstance(source, np.ndarray):
-        values, white = _numbers(as_batch(source, spec), options.pixel_max)
+        values, white = check_numbers(as_batch(source, spec), options.pixel_max)
         height, width = values.shape[2:]
         check_size((width, height), options.max_pixels)
         return _Pictures(values, white, [()] * len(values))
@@ -161,7 +163,7 @@ def _load(
         source, background=background, max_pixels=options.max_pixels, media_type=media_type
     )
     if pixels.maximum == 1:
-        _check_range(pixels.values[None], 1)
+        check_range(pixels.values[None], 1)
     return _Pictures(pixels.values[None], pixels.maximum, [pixels.steps])
 
 
@@ -170,83 +172,6 @@ def _observations(pictures: _Pictures, spec: ImageSpec, options: ReadOptions) ->
     levels, last = _levels(pictures, spec, options)
     x = to_values(levels.astype(np.float32), spec)
     return [Observation(one, (*steps, *last)) for one, steps in zip(x, pictures.steps, strict=True)]
-
-
-# Numbers
-
-
-def _numbers(values: Batch, pixel_max: int | None) -> tuple[Batch, int]:
-    """Check an array's type and range; what white is in it."""
-    if values.dtype.kind not in "buif":
-        raise InputError(
-            f"The array holds {values.dtype}; pixels are integers, floats or booleans. Convert it: "
-            'array.astype("float32").',
-            received=str(values.dtype),
-            allowed=("uint8", "uint16", "float32", "bool"),
-            suggestion='array.astype("float32")',
-        )
-    integers = values.dtype.kind in "ui"
-    white = pixel_max or (255 if integers else 1)
-    if values.dtype.kind == "b":
-        values = values.view(np.uint8)
-    _check_range(values, white, larger_whites=(255, 65535))
-    if integers and pixel_max is None and values.max() == 1:
-        raise InputError(
-            "The largest integer is 1, and integers are read as 0..255: these pictures would be "
-            "nearly black. Add pixel_max=1 if 1 is white, or pixel_max=255 if they are that dark.",
-            parameter="pixel_max",
-            allowed=(1, 255, 65535),
-            suggestion="pixel_max=1",
-        )
-    if values.dtype.kind != "f":
-        return values.astype(np.uint8 if white <= 255 else np.uint16, copy=False), white
-    return values, white
-
-
-def _check_range(values: Batch, white: int, *, larger_whites: tuple[int, ...] = ()) -> None:
-    """Refuse pixels outside 0..white.
-
-    Args:
-        values: The pixels.
-        white: The largest one allowed.
-        larger_whites: Other values that `pixel_max` may have; none for a picture file.
-    """
-    low, high = values.min(), values.max()
-    if low >= 0 and high <= white:  # false for NaN
-        return
-    items = tuple(
-        (index, reason)
-        for index, one in enumerate(values)
-        if (reason := _fault(one, white)) is not None
-    )
-    larger = next((one for one in larger_whites if low >= 0 and high <= one), None)
-    if not np.isfinite(low) or not np.isfinite(high):
-        fix = "Replace NaN and infinity: numpy.nan_to_num(array)"
-    elif larger is not None:
-        fix = f"Add pixel_max={larger} if {larger} is white"
-    elif low >= -1 and high <= 1:
-        fix = "Scale them: (array + 1) / 2"
-    else:
-        fix = f"Scale them to 0..{white}"
-    raise OutOfSupport(
-        f"{len(items)} of {len(values)} pictures have pixels outside 0..{white}. {fix}.",
-        items=items,
-        parameter="pixel_max" if larger else None,
-        allowed=(0, white),
-        suggestion=fix,
-    )
-
-
-def _fault(picture: Shaped[np.ndarray, "channel height width"], white: int) -> str | None:
-    low, high = picture.min(), picture.max()
-    if not np.isfinite(low) or not np.isfinite(high):
-        return "NaN or infinite"
-    if low < 0:
-        return f"value {low} is negative"
-    return f"value {high} is above pixel_max {white}" if high > white else None
-
-
-# Preparation
 
 
 def _prepared(pictures: _Pictures, spec: ImageSpec, options: ReadOptions) -> _Pictures:

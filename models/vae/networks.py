@@ -1,10 +1,11 @@
 """Neural networks of encoders and decoders: (*lead, *in_shape) to (*lead, *out_shape).
 
-Outside training a row must not depend, bit by bit, on how many neighbours it has or where it
-stands. So rows are padded to a multiple of `MIN_ROWS`, because matrix libraries take other kernels
-for tiny operands and for what is left over; so are the inputs of dense layers, because they sum in
-another order where a row does not begin on a boundary of 16 bytes; and silu is our own, because
-torch's rounds otherwise in a tensor's last places (exp does not).
+Outside training the bits of a row do not depend on its neighbours or its position:
+- rows are padded to a multiple of `MIN_ROWS`, because matrix libraries take other kernels for tiny
+  operands and for the rows left over;
+- inputs of dense layers are padded to a multiple of 4, because a row that does not begin on a
+  boundary of 16 bytes is summed in another order;
+- silu is our own, because torch's rounds otherwise in a tensor's last places (exp does not).
 """
 
 from collections.abc import Callable, Sequence
@@ -56,7 +57,7 @@ class Network(nn.Module):
 
 
 class Dense(nn.Linear):
-    """A dense layer whose rows do not depend on their position, outside training."""
+    """A dense layer; outside training a row's bits do not depend on its position."""
 
     def forward(self, input: Tensor) -> Tensor:
         """From (row, in_features) to (row, out_features)."""
@@ -71,7 +72,7 @@ class SiLU(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Same shape out."""
-        if self.training or inputs.requires_grad:  # whose gradient is right for any input
+        if self.training or inputs.requires_grad:  # its gradient is finite for any input
             return F.silu(inputs)
         return inputs / torch.exp(-inputs).add_(1)
 

@@ -96,13 +96,13 @@ def test_the_numbers_are_those_of_every_published_result(seed, item, purpose, no
 
 @pytest.mark.parametrize("seed", [-1, MAX_SEED + 1])
 def test_a_seed_out_of_range_is_refused(seed):
-    with pytest.raises(InputError, match=rf"0\.\.2\^63-1; received {seed}"):
+    with pytest.raises(InputError, match=rf"seed={seed} is out of range. Allowed: 0 to 2\^63-1"):
         NoiseStream(seed, 0, "prior")
 
 
 @pytest.mark.parametrize("item", [-1, MAX_ITEM + 1])
 def test_an_item_out_of_range_is_refused(item):
-    with pytest.raises(InputError, match=rf"0\.\.2\^56-1; received {item}"):
+    with pytest.raises(InputError, match=rf"Item {item} is out of range. Allowed: 0 to 2\^56-1"):
         NoiseStream(0, item, "prior")
 
 

@@ -15,7 +15,7 @@ from models.errors import closest
 from training.data.arrays import read_arrays
 from training.data.catalogue import DATASETS, Entry, Source
 from training.data.file_split import SkippedFile
-from training.data.folders import printable, read_folder, skipped_table
+from training.data.folders import Folder, printable, read_folder, skipped_table
 from training.data.hash_split import hold_out
 from training.data.image_statistics import ImageStatistics
 from training.data.split import Split
@@ -85,8 +85,7 @@ def load(
     folder = resolve_data_dir(data_dir)
     if name in DATASETS:
         return _load_known(name, folder, download=download)
-    path = find_path(name, folder)
-    return _load_folder(path, console) if path.is_dir() else _load_arrays(path)
+    return _load_path(find_path(name, folder), console)
 
 
 def find_path(name: str, data_dir: Path) -> Path:
@@ -150,34 +149,21 @@ def _load_known(name: str, data_dir: Path, *, download: bool) -> Dataset:
     return dataset
 
 
-def _load_folder(path: Path, console: Console | None) -> Dataset:
-    folder = read_folder(path, console=console)
-    if console is not None and folder.skipped:
-        console.print(skipped_table(folder.skipped))
-    train, validation, test = hold_out(folder.parts)
+def _load_path(path: Path, console: Console | None) -> Dataset:
+    found = read_folder(path, console=console) if path.is_dir() else read_arrays(path)
+    skipped = found.skipped if isinstance(found, Folder) else ()
+    if console is not None and skipped:
+        console.print(skipped_table(skipped))
+    train, validation, test = hold_out(found.parts)
     return Dataset(
-        name=printable(path.resolve().name),
+        name=printable(path.resolve().name if path.is_dir() else path.name),
         train=train,
         validation=validation,
         test=test,
         licence=NOT_STATED,
-        about="the pictures of a folder",
-        class_names=folder.class_names,
-        skipped=folder.skipped,
-    )
-
-
-def _load_arrays(path: Path) -> Dataset:
-    arrays = read_arrays(path)
-    train, validation, test = hold_out(arrays.parts)
-    return Dataset(
-        name=printable(path.name),
-        train=train,
-        validation=validation,
-        test=test,
-        licence=NOT_STATED,
-        about="the arrays of a file",
-        class_names=arrays.class_names,
+        about="the pictures of a folder" if path.is_dir() else "the arrays of a file",
+        class_names=found.class_names,
+        skipped=skipped,
     )
 
 

@@ -96,8 +96,9 @@ class FileSplit(Split):
             try:
                 return read(file.path.read_bytes(), FILE_OPTIONS)
             except (OSError, InputError) as error:
+                reason = str(error).split(". ")[0].rstrip(".")
                 raise DatasetError(
-                    f"{file.path} can no longer be read: {error} Restore the file, or run the "
+                    f"{file.path} can no longer be read: {reason}. Restore the file, or run the "
                     "command again without it."
                 ) from error
 

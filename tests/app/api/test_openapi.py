@@ -1,5 +1,6 @@
 """The OpenAPI document: valid, complete, and its examples are what its schemas say."""
 
+import math
 import re
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from fastapi.openapi.models import OpenAPI
 from starlette.routing import Route
 
+from app.api.examples import ANSWERS
 from app.api.openapi import openapi_document, slugs_by_status
 from app.api.problems import TABLE
 from app.api.schemas import Problem, request_model
@@ -146,6 +148,17 @@ def test_every_type_of_problem_has_an_example_that_its_schema_allows(
             problem = Problem.model_validate(example["value"])
             assert (problem.type, problem.status) == (f"/problems/{slug}", status)
             assert problem.detail.count(". ") < 3
+
+
+def test_the_numbers_of_the_examples_of_scores_add_up() -> None:
+    (elbo,), (log_px,) = (ANSWERS[name]["results"] for name in ("elbo", "log-likelihood"))
+    bound = elbo["expected_log_likelihood_nats"] - elbo["kl_nats"]
+    assert elbo["elbo_nats"] == pytest.approx(bound)
+    assert sum(elbo["kl_per_dimension_nats"]) == pytest.approx(elbo["kl_nats"])
+    gap = log_px["estimate_nats"] - log_px["elbo_nats"]
+    assert log_px["gap_lower_bound_nats"] == pytest.approx(gap)
+    for score, nats in ((elbo, elbo["elbo_nats"]), (log_px, log_px["estimate_nats"])):
+        assert score["bits_per_dim"] == pytest.approx(-nats / (28 * 28 * math.log(2)), rel=1e-3)
 
 
 async def test_files_that_stand_as_examples_are_accepted(open_client: ClientFactory) -> None:

@@ -287,15 +287,3 @@ def test_the_gradient_of_a_discretized_normal_is_exact_however_narrow_it_is(scal
         slope = (mpmath.npdf(a) - mpmath.npdf(b)) / mass / mpmath.mpf(scale)
         exact = float(slope if high < 0 else -slope)
     assert loc.grad.item() == pytest.approx(exact, rel=1e-9)
-
-
-def test_a_distribution_checks_by_its_own_support_too():
-    assert bool(logistic([[0.0]], [[1.0]], 5).support.check(pixels([0, 4])).all())
-    d = DiscretizedNormal(pixels([0.0]), pixels([1.0]), levels=5)
-    assert d.support.check(pixels([0, 4, 5, -1, 0.5])).flatten().tolist() == [
-        True,
-        True,
-        False,
-        False,
-        False,
-    ]

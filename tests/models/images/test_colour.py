@@ -3,26 +3,9 @@
 import numpy as np
 from PIL import Image
 
-from models.images import ImageSpec, ReadOptions, read_array
+from tests.models.images.readings import COLOUR, COLOURED, GREY, PICTURE, one, spec_of, steps
 
 RANDOM = np.random.default_rng(0)
-PICTURE = RANDOM.integers(0, 256, (28, 28), dtype=np.uint8)
-GREY = ImageSpec(channels=1, height=28, width=28)
-COLOUR = ImageSpec(channels=3, height=28, width=28)
-COLOURED = RANDOM.integers(0, 256, (28, 28, 3), dtype=np.uint8)
-
-
-def spec_of(**fields: object) -> ImageSpec:
-    return ImageSpec(**{"channels": 1, "height": 28, "width": 28, **fields})
-
-
-def one(array: np.ndarray, spec: ImageSpec, **options: object) -> np.ndarray:
-    (observation,) = read_array(array, spec, options=ReadOptions(**options))
-    return observation.x
-
-
-def steps(array: np.ndarray, spec: ImageSpec, **options: object) -> tuple[str, ...]:
-    return read_array(array, spec, options=ReadOptions(**options))[0].preprocessing
 
 
 def test_colour_becomes_grey_exactly_as_pillows_l():

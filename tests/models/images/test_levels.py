@@ -5,28 +5,12 @@ import pytest
 import torch
 
 from models.errors import UnsupportedOperation
-from models.images import ImageSpec, ReadOptions, read_array, read_picture, to_unit
+from models.images import read_array, read_picture, to_unit
 from models.images.levels import background_level, binarize, cached_levels, to_values
 from tests.models.images.picture_files import file_of
+from tests.models.images.readings import GREY, PICTURE, STOCHASTIC, THRESHOLD, one, spec_of, steps
 
 RANDOM = np.random.default_rng(0)
-PICTURE = RANDOM.integers(0, 256, (28, 28), dtype=np.uint8)
-GREY = ImageSpec(channels=1, height=28, width=28)
-THRESHOLD = ImageSpec(channels=1, height=28, width=28, levels=2, binarization="threshold")
-STOCHASTIC = ImageSpec(channels=1, height=28, width=28, levels=2, binarization="stochastic")
-
-
-def spec_of(**fields: object) -> ImageSpec:
-    return ImageSpec(**{"channels": 1, "height": 28, "width": 28, **fields})
-
-
-def one(array: np.ndarray, spec: ImageSpec, **options: object) -> np.ndarray:
-    (observation,) = read_array(array, spec, options=ReadOptions(**options))
-    return observation.x
-
-
-def steps(array: np.ndarray, spec: ImageSpec, **options: object) -> tuple[str, ...]:
-    return read_array(array, spec, options=ReadOptions(**options))[0].preprocessing
 
 
 def test_an_eight_bit_picture_is_its_own_levels():

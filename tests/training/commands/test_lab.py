@@ -80,8 +80,8 @@ def test_own_errors_are_one_line_and_exit_code_2(
     recipe.write_text(TINY.replace('"digits"', '"minst"'))
     assert exit_code("train", str(recipe), "--device", "cpu") == 2
     error = capsys.readouterr().err
-    assert error.startswith("vae-lab: ")
-    assert "'minst'" in error
+    assert error.startswith("vae-lab: There is no data set 'minst' ")
+    assert "Did you mean 'mnist'? Available: digits, " in error
     assert error.count("\n") == 1
 
 

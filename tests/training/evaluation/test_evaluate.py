@@ -120,18 +120,6 @@ def test_same_seed_gives_the_same_evaluation(
     assert again == evaluation
 
 
-def test_subset_is_random_without_repeats_and_a_prefix_of_a_larger_one() -> None:
-    small, large = choose_subset(1000, 10, seed=0), choose_subset(1000, 50, seed=0)
-    assert small.tolist() == large[:10].tolist()
-    assert len(set(large.tolist())) == 50
-    assert large.tolist() != sorted(large.tolist())
-    assert choose_subset(1000, 10, seed=1).tolist() != small.tolist()
-
-
-def test_subset_of_all_images_has_all_of_them() -> None:
-    assert sorted(choose_subset(7, 1000, seed=0).tolist()) == list(range(7))
-
-
 def test_subset_can_be_left_out(oracle: Oracle, x: torch.Tensor) -> None:
     settings = EvaluationSettings(elbo_num_samples=2, iwae_num_samples=2, subset_num_images=0)
     evaluation = evaluate(oracle.vae, x[:4], dataset="oracle", settings=settings)
