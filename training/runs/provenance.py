@@ -7,6 +7,7 @@ import platform
 import shlex
 import sys
 from datetime import UTC, datetime
+from functools import cache
 from hashlib import sha256
 from importlib.metadata import distributions
 from pathlib import Path
@@ -40,7 +41,7 @@ def record_start(run_dir: Path, *, step: int, dataset_sha256: str, device: torch
             "threads": torch.get_num_threads(),
             "platform": platform.platform(),
             "python_version": platform.python_version(),
-            "packages": {d.name: d.version for d in sorted(distributions(), key=lambda d: d.name)},
+            "packages": installed_packages(),
         },
     )
 
@@ -53,6 +54,13 @@ def code_sha256(root: Path) -> str:
             digest.update(f"{path.relative_to(root).as_posix()}\n".encode())
             digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+@cache
+def installed_packages() -> dict[str, str]:
+    """The version of every installed package, by name; read once in a process."""
+    found = {package.name: package.version for package in distributions()}
+    return dict(sorted(found.items()))
 
 
 def git_commit(root: Path) -> str | None:

@@ -113,7 +113,8 @@ def test_evaluating_what_is_neither_run_nor_bundle_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert exit_code("evaluate", str(tmp_path / "nothing")) == 2
-    assert "there is none at" in capsys.readouterr().err
+    assert "There is no " in (error := capsys.readouterr().err)
+    assert "nothing" in error
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ The tables below are the whole product of objectives with kinds of models; likel
 precisions take turns over it.
 """
 
-import re
 from itertools import product
 from math import isfinite
 from pathlib import Path
