@@ -6,7 +6,6 @@ It reads arguments and prints; it computes nothing: each command calls one funct
 import math
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, no_type_check
 
@@ -207,13 +206,11 @@ def evaluate(
     Example: vae-lab evaluate runs/digits
     """
     from training.evaluation.table import format_evaluation
-    from training.evaluation.trained import evaluate_bundle, is_run, load_run
+    from training.evaluation.trained import load_trained_model
 
-    score = load_run(source).evaluate if is_run(source) else partial(evaluate_bundle, source)
     console = Console()
-    evaluation = score(
+    evaluation = load_trained_model(source, data_dir=data_dir).evaluate(
         settings=_settings(seed, elbo_samples, iwae_samples, subset, subset_samples),
-        data_dir=data_dir,
         device=find_device(device),
         console=console,
     )
@@ -242,8 +239,8 @@ def export(
 
     Example: vae-lab export runs/digits --repository models/pretrained
     """
+    from training.evaluation.stored import find_evaluation
     from training.evaluation.table import format_evaluation
-    from training.evaluation.trained import load_run
     from training.export.export import export_run
 
     console = Console()
@@ -258,7 +255,7 @@ def export(
         device=find_device(device),
         console=console,
     )
-    evaluation = load_run(run).stored_evaluation(settings)
+    evaluation = find_evaluation(run, settings=settings)
     if evaluation is not None:
         console.print(format_evaluation(evaluation))
     typer.echo(f"The bundle is {path}.")

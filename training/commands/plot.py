@@ -20,7 +20,7 @@ from training.commands.console import wide_console
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from training.studies.subjects import Subject
+    from training.evaluation.trained import TrainedModel
 
 app = typer.Typer(
     help="Figures of trained models, with their numbers as a table: runs' folders or bundles.",
@@ -68,12 +68,12 @@ def bounds(
     from training.studies import bounds as studies
     from training.studies import plots
 
-    subjects = _load(sources, data_dir, images)
+    models = _load(sources, data_dir, images)
     with Console().status("Scoring ..."):
         rows = studies.compare_bounds(
-            subjects, elbo_samples=elbo_samples, iwae_samples=iwae_samples, seed=seed
+            models, elbo_samples=elbo_samples, iwae_samples=iwae_samples, seed=seed
         )
-    _show("bounds", rows, plots.bounds(rows, title=_title(subjects)), output, csv)
+    _show("bounds", rows, plots.bounds(rows, title=_title(models)), output, csv)
 
 
 @app.command()
@@ -91,10 +91,10 @@ def rate_distortion(
     """
     from training.studies import plots, rate_distortion
 
-    subjects = _load(runs, data_dir, images)
+    models = _load(runs, data_dir, images)
     with Console().status("Scoring ..."):
-        rows = rate_distortion.rate_distortion(subjects, num_samples=elbo_samples)
-    _show("rate-distortion", rows, plots.rate_distortion(rows, title=_title(subjects)), output, csv)
+        rows = rate_distortion.rate_distortion(models, num_samples=elbo_samples)
+    _show("rate-distortion", rows, plots.rate_distortion(rows, title=_title(models)), output, csv)
 
 
 @app.command()
@@ -112,9 +112,9 @@ def latents(
     from training.studies import plots
     from training.studies.latents import latent_use
 
-    (subject,) = _load([source], data_dir, images)
-    rows = latent_use(subject)
-    _show("latents", rows, plots.latents(rows, title=subject.words()), output, csv)
+    (model,) = _load([source], data_dir, images)
+    rows = latent_use(model)
+    _show("latents", rows, plots.latents(rows, title=model.describe()), output, csv)
 
 
 @app.command()
@@ -131,13 +131,13 @@ def latent_map(
 
     Example: vae-lab plot latent-map models/pretrained/digits/1
     """
-    from training.studies import latents as study
+    from training.studies import latent_map as study
     from training.studies import plots
 
-    (subject,) = _load([source], data_dir, images)
-    found = study.latent_map(subject)
-    title = f"{subject.words()}\n{found.method}"
-    figure = plots.latent_map(found, class_names=subject.dataset.class_names, title=title)
+    (model,) = _load([source], data_dir, images)
+    found = study.latent_map(model)
+    title = f"{model.describe()}\n{found.method}"
+    figure = plots.latent_map(found, class_names=model.dataset.class_names, title=title)
     _show("latent-map", study.centres(found), figure, output, csv, csv_rows=found.rows)
 
 
@@ -163,18 +163,18 @@ def traversals(
 
     Example: vae-lab plot traversals models/pretrained/digits/1 --image 3
     """
-    from training.studies import latents as study
     from training.studies import plots
+    from training.studies import traversals as study
 
-    (subject,) = _load([source], data_dir, 0)
+    (model,) = _load([source], data_dir, 0)
     found = study.traversals(
-        subject,
+        model,
         image=None if origin else image,
         label=label,
         num_rows=rows,
         num_steps=steps,
     )
-    figure = plots.traversals(found, spec=subject.spec, title=subject.words())
+    figure = plots.traversals(found, spec=model.spec, title=model.describe())
     _show("traversals", found.rows, figure, output, csv)
 
 
@@ -203,18 +203,18 @@ def gradient_variance(
     """
     from training.studies import gradients, plots
 
-    (subject,) = _load([source], data_dir, 0)
+    (model,) = _load([source], data_dir, 0)
     with Console().status("Differentiating ..."):
         rows = gradients.gradient_variance(
-            subject,
+            model,
             num_images=images,
             num_samples=sorted(set(samples or (1, 4, 16))),
             draws=draws,
             seed=seed,
         )
-    count = min(images, len(subject.x))
+    count = min(images, len(model.x))
     title = (
-        f"{subject.name}: {subject.dataset.name}, test split, a batch of n = {count}, "
+        f"{model.name}: {model.dataset.name}, test split, a batch of n = {count}, "
         f"{rows[0].draws} gradients each"
     )
     _show("gradient-variance", rows, plots.gradient_variance(rows, title=title), output, csv)
@@ -237,12 +237,12 @@ def iwae_gap(
     """
     from training.studies import iwae_gap, plots
 
-    subjects = _load(runs, data_dir, images)
+    models = _load(runs, data_dir, images)
     with Console().status("Scoring ..."):
         rows = iwae_gap.iwae_gap(
-            subjects, elbo_samples=elbo_samples, iwae_samples=iwae_samples, seed=seed
+            models, elbo_samples=elbo_samples, iwae_samples=iwae_samples, seed=seed
         )
-    _show("iwae-gap", rows, plots.iwae_gap(rows, title=_title(subjects)), output, csv)
+    _show("iwae-gap", rows, plots.iwae_gap(rows, title=_title(models)), output, csv)
 
 
 @app.command()
@@ -261,23 +261,23 @@ def label_accuracy(
     """
     from training.studies import accuracy, plots
 
-    subjects = _load(runs, data_dir, images)
+    models = _load(runs, data_dir, images)
     with Console().status("Classifying ..."):
-        rows = accuracy.label_accuracy(subjects)
-    _show("label-accuracy", rows, plots.label_accuracy(rows, title=_title(subjects)), output, csv)
+        rows = accuracy.label_accuracy(models)
+    _show("label-accuracy", rows, plots.label_accuracy(rows, title=_title(models)), output, csv)
 
 
-def _load(paths: Sequence[Path], data_dir: Path | None, images: int) -> "list[Subject]":
-    from training.studies.subjects import load_subject
+def _load(paths: Sequence[Path], data_dir: Path | None, images: int) -> "list[TrainedModel]":
+    from training.evaluation.trained import load_trained_model
 
-    return [load_subject(path, data_dir=data_dir, num_images=images) for path in paths]
+    return [load_trained_model(path, data_dir=data_dir, num_images=images) for path in paths]
 
 
-def _title(subjects: "Sequence[Subject]") -> str:
+def _title(models: "Sequence[TrainedModel]") -> str:
     """Names, all of a few or the first and the last of many, and the data."""
-    names = [subject.name for subject in subjects]
+    names = [model.name for model in models]
     few = ", ".join(names) if len(names) <= 4 else f"{names[0]} ... {names[-1]}, {len(names)} runs"
-    return f"{few}\n{subjects[0].data()}"
+    return f"{few}\n{models[0].describe_images()}"
 
 
 def _show(
@@ -319,11 +319,11 @@ def table_of(rows: Sequence[Any]) -> Table:
 
 
 def _cell(name: str, value: Any) -> str:
+    from training.evaluation.table import format_optional
+
     if not isinstance(value, float):
         return str(value)
-    if value != value:
-        return "-"
-    return f"{value:.3f}" if name.endswith("_nats") else f"{value:.4g}"
+    return format_optional(value, ".3f" if name.endswith("_nats") else ".4g")
 
 
 def write_csv(path: Path, rows: Sequence[Any]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64, UInt16
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import MofNCompleteColumn
 
 from models.errors import InputError
 from models.images.reading import ReadOptions
@@ -27,6 +27,7 @@ from training.data.split import (
     Split,
 )
 from training.errors import DatasetError
+from training.progress_bar import ProgressBar
 
 
 @dataclass(frozen=True)
@@ -114,14 +115,6 @@ def in_threads(
     console: Console | None,
 ) -> Iterator[Result]:
     """The function of each item, in order, under a progress bar if there is a console."""
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=console is None,
-        transient=True,
-    )
+    bar = ProgressBar(MofNCompleteColumn(), console=console, transient=True)
     with bar, ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1)) as pool:
         yield from bar.track(pool.map(function, items), total=len(items), description=words)

@@ -16,8 +16,9 @@ from models.vae.model import VAE
 from training.data.summary import picture_of
 from training.evaluation.evaluate import EvaluationSettings
 from training.evaluation.pictures import draw_samples, reconstruct_some
-from training.evaluation.trained import load_run, load_test_images
+from training.evaluation.trained import load_trained_model
 from training.export.card import write_card
+from training.runs.folder import read_run
 
 MAX_BUNDLE_BYTES = 8 * 2**20
 """Bundles are kept in the repository's history."""
@@ -54,8 +55,8 @@ def export_run(
         ConfigError: The run is incomplete, its data have changed, the version exists, or the
             bundle is too large.
     """
-    run = load_run(run_dir)
-    name = name or run.recipe.name
+    recipe = read_run(run_dir).recipe
+    name = name or recipe.name
     version = version or Repository(repository).next_version(name)
     target = repository / name / str(version)
     if target.exists():
@@ -63,19 +64,20 @@ def export_run(
             f"A released bundle is never overwritten; {target} exists. Take --version next."
         )
     settings = settings or EvaluationSettings()
-    evaluation = run.stored_evaluation(settings) or run.evaluate(
-        settings=settings, data_dir=data_dir, device=device, console=console
+    model = load_trained_model(run_dir, data_dir=data_dir)
+    evaluation = model.stored_evaluation(settings) or model.evaluate(
+        settings=settings, device=device, console=console
     )
-    dataset, x = load_test_images(run.provenance(), run.recipe.image, data_dir=data_dir)
+    dataset, x = model.dataset, model.x
     config = BundleConfig(
         name=name,
         version=version,
-        vae=run.recipe.vae,
-        image=run.recipe.image,
+        vae=recipe.vae,
+        image=recipe.image,
         labels=dataset.class_names,
-        provenance=run.provenance(),
+        provenance=model.provenance,
     )
-    vae = run.vae.cpu()  # where the evaluation left it, it may be elsewhere
+    vae = model.vae.cpu()  # where the evaluation left it, it may be elsewhere
     pictures = {"reconstructions.png": picture_of(reconstruct_some(vae, x), config.image)}
     if vae.has_density:
         pictures["samples.png"] = picture_of(draw_samples(vae, _NUM_SAMPLES), config.image)

@@ -61,7 +61,7 @@ def test_a_recipe_becomes_a_bundle_by_three_commands(
     exported = capsys.readouterr().out
     assert (tmp_path / "models/small/1/manifest.json").is_file()
     row = next(
-        line for line in evaluated.splitlines() if "ELBO, 2 draws" in line and "nats" not in line
+        line for line in evaluated.splitlines() if "ELBO, 2 draws" in line and "left" not in line
     )
     assert row in exported
     assert exit_code("evaluate", "models/small/1", *QUICK) == 0
@@ -126,7 +126,7 @@ def test_evaluating_what_is_neither_run_nor_bundle_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert exit_code("evaluate", str(tmp_path / "nothing")) == 2
-    assert "there is none at" in capsys.readouterr().err
+    assert "There is no run or bundle at" in capsys.readouterr().err
 
 
 def test_shipped_recipes_are_found_by_name_and_come_before_data_sets(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from training.data.split import ArraySplit
-from training.data.splitting import complete, divide
+from training.data.splitting import choose_subset, complete, divide
 from training.errors import DatasetError
 
 
@@ -74,3 +74,15 @@ def test_only_what_is_not_given_is_taken_from_train() -> None:
     assert len(validation) >= 4
     whole = {**given, "validation": ArraySplit(images[:5])}
     assert complete(whole) == (whole["train"], whole["validation"], whole["test"])
+
+
+def test_a_subset_is_random_without_repeats_and_a_prefix_of_a_larger_one() -> None:
+    small, large = choose_subset(1000, 10, seed=0), choose_subset(1000, 50, seed=0)
+    assert small.tolist() == large[:10].tolist()
+    assert len(set(large.tolist())) == 50
+    assert large.tolist() != sorted(large.tolist())
+    assert choose_subset(1000, 10, seed=1).tolist() != small.tolist()
+
+
+def test_a_subset_of_all_pictures_has_all_of_them() -> None:
+    assert sorted(choose_subset(7, 1000, seed=0).tolist()) == list(range(7))
