@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import get_args
 
 from models.bundle.schema import Estimate, Evaluation
-from training.commands.lab import find_recipe
 from training.evaluation.scoring import name_estimator
 from training.evaluation.stored import find_evaluation
 from training.evaluation.table import ABSENT, format_with_error
 from training.recipes.file import load_recipe
+from training.recipes.find import find_recipe
 from training.recipes.objective import ClassicalKind
 from training.recipes.recipe import Recipe
 from training.runs.folder import read_run

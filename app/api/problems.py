@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -151,14 +150,6 @@ async def answer_http_error(request: Request, error: Exception) -> Response:
         request_id=_request_id(request),
         headers=error.headers,
     )
-
-
-async def answer_invalid_path(request: Request, error: Exception) -> Response:
-    """A path parameter that FastAPI itself refuses."""
-    assert isinstance(error, RequestValidationError)
-    faults = "; ".join(f"{fault['loc'][-1]}: {fault['msg']}" for fault in error.errors())
-    refusal = InvalidParameter(f"A path names a model and the number of a version; {faults}.")
-    return describe(refusal, instance=request.url.path, request_id=_request_id(request))
 
 
 def _encodable(value: Any) -> Any:

@@ -7,8 +7,6 @@ from torch import Tensor
 
 from models.bundle.schema import PARITY
 from models.distributions.batch_noise import BatchNoise
-from models.distributions.one_hot import OneHot
-from models.distributions.point import Point
 from models.errors import BundleCorrupt
 from models.vae.model import VAE
 
@@ -24,10 +22,8 @@ def parity_tensors(vae: VAE, x: Tensor) -> dict[str, Tensor]:
     q = vae.posterior(x, y)
     noise = BatchNoise(0, len(x), "posterior").draw_for(q, 1, dtype=x.dtype).to(x.device)
     outputs = {"x": x, "noise": noise, "likelihood_mean": vae.likelihood(q.mean, y).mean}
-    if not isinstance(q, OneHot):
-        outputs["posterior_loc"] = q.loc
-    if not isinstance(q, OneHot | Point):
-        outputs["posterior_scale"] = q.scale
+    parameters = [name for name in ("loc", "scale") if hasattr(q, name)]
+    outputs |= {f"posterior_{name}": getattr(q, name) for name in parameters}
     if vae.has_density:
         outputs["log_w"] = vae.log_weights(x, noise, y, posterior=q)
     if vae.config.classifier is not None:

@@ -136,7 +136,7 @@ def test_a_conv_network_has_one_count_of_blocks_per_resolution():
 )
 def test_an_image_spec_has_a_binarization_exactly_with_two_levels(levels, binarization):
     with pytest.raises(
-        ValidationError, match=f"binarization='{binarization}' with levels={levels}"
+        ValidationError, match=f"binarization = '{binarization}' does not go with levels = {levels}"
     ):
         spec(levels=levels, binarization=binarization)
 
@@ -158,13 +158,17 @@ def test_a_fitting_image_spec_is_accepted(likelihood, fields):
 @pytest.mark.parametrize(
     ("likelihood", "fields", "message"),
     [
-        (BernoulliConfig(), dict(width=4), r"received \(1, 4, 4\) and \(1, 4, 3\)"),
-        (NormalConfig(), {}, "A normal likelihood takes unit values"),
-        (ContinuousBernoulliConfig(), {}, "A continuous_bernoulli likelihood takes unit values"),
-        (DiscretizedNormalConfig(), dict(values="unit"), "takes integer values"),
-        (BernoulliConfig(), {}, "has 2 levels; the image spec makes 256"),
-        (DiscretizedLogisticConfig(levels=17), {}, "has 17 levels; the image spec makes 256"),
-        (DiscretizedNormalConfig(levels=9), dict(levels=17), "has 9 levels; the image spec"),
+        (BernoulliConfig(), dict(width=4), r"shape \(1, 4, 4\); vae.image_shape is \(1, 4, 3\)"),
+        (NormalConfig(), {}, "does not suit a normal likelihood. Set image.values = 'unit'"),
+        (ContinuousBernoulliConfig(), {}, "Set image.values = 'unit'"),
+        (DiscretizedNormalConfig(), dict(values="unit"), "Set image.values = 'integer'"),
+        (BernoulliConfig(), {}, 'Set image.levels = 2 and image.binarization = "stochastic"'),
+        (DiscretizedLogisticConfig(levels=17), {}, "Set image.levels = 17"),
+        (
+            DiscretizedNormalConfig(levels=9),
+            dict(levels=17),
+            "levels = 17 does not .* Set image.levels = 9",
+        ),
     ],
 )
 def test_an_image_spec_that_does_not_fit_is_refused(likelihood, fields, message):
@@ -344,5 +348,5 @@ def test_what_a_config_of_groups_accepts_can_be_built(groups, posterior, network
 def test_an_autoencoders_image_spec_has_unit_values():
     config = family("autoencoder", image_shape=(1, 4, 3))
     check_fit(config, spec(values="unit"))
-    with pytest.raises(ValueError, match="A point likelihood takes unit values"):
+    with pytest.raises(ValueError, match="does not suit a point likelihood"):
         check_fit(config, spec())

@@ -25,7 +25,7 @@ from models.estimators.exact import has_exact_posterior
 from models.estimators.importance import EvidenceEstimate
 from models.noise import MAX_SEED
 from models.vae.model import VAE
-from training.data.splitting import choose_subset
+from training.data.subset import choose_subset
 from training.evaluation.scoring import BATCH_SIZE, Images, Labels, Scorer
 from training.progress_bar import ProgressBar
 

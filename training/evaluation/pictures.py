@@ -7,7 +7,7 @@ from models.distributions.batch_noise import BatchNoise
 from models.estimators.labels import guess_steps
 from models.estimators.steps import CHUNK_ROWS, run_steps
 from models.vae.model import VAE
-from training.data.splitting import choose_subset
+from training.data.subset import choose_subset
 from training.data.summary import COLUMNS
 
 PICTURE_SEED = 0

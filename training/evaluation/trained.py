@@ -16,7 +16,7 @@ from models.errors import BundleNotFound, ConfigError, InputError, closest
 from models.images.spec import ImageSpec
 from models.vae.model import VAE
 from training.data.datasets import Dataset, load
-from training.data.splitting import choose_subset
+from training.data.subset import choose_subset
 from training.evaluation.baselines import score_baselines
 from training.evaluation.evaluate import EvaluationSettings, evaluate
 from training.evaluation.scoring import Images, Labels

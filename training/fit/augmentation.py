@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.recipes.recipe import AugmentationConfig
+from training.recipes.loop import AugmentationConfig
 
 Images = Float[Tensor, "batch channel height width"]
 

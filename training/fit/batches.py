@@ -9,6 +9,7 @@ from rich.console import Console
 from torch import Tensor
 
 from models.errors import ConfigError
+from models.images.levels import background_level, binarize, cached_levels, to_values
 from training.data.datasets import Dataset, load
 from training.fit.augmentation import augment
 from training.fit.objectives import UNLABELLED, Batch
@@ -107,12 +108,13 @@ def keep_some(labels: Int64[Tensor, " batch"], per_class: int, *, seed: int) -> 
 def observe(
     levels: UInt8[Tensor, "batch channel height width"], recipe: Recipe, progress: float
 ) -> Float[Tensor, "batch channel height width"]:
-    """A batch of the cache as observations: moved, then binarised or scaled as the spec says."""
-    spec, x = recipe.image, levels.float()
-    grey = spec.binarization == "stochastic"
-    white = 255 if grey else spec.levels - 1
-    background = float(round(spec.background / 255 * white))
-    x = augment(x, recipe.augmentation, progress=progress, background=background)
-    if grey:
-        return (torch.rand_like(x) * 255 < x).float()
-    return x / white if spec.values == "unit" else x
+    """Observations of a batch of the cache: augmented, then binarised anew or scaled."""
+    spec = recipe.image
+    white = cached_levels(spec) - 1
+    background = float(background_level(spec, white))
+    x = augment(levels.float(), recipe.augmentation, progress=progress, background=background)
+    if spec.binarization == "stochastic":
+        binary: Tensor = binarize(x, white, torch.rand_like(x))
+        return binary.float()
+    values: Tensor = to_values(x, spec)
+    return values

@@ -131,7 +131,7 @@ def fit_gaussian_mixture(vae: VAE, x: Rows, *, seed: int) -> dict[str, float]:
     raw_scales = _softplus_inverse(np.sqrt(mixture.covariances_)) - start
     rows = np.concatenate([mixture.means_, raw_scales], axis=1)
     _set_affine(vae.decoder, rows.T, np.zeros(rows.shape[1]))
-    vae.get_parameter("_prior.logits").data.copy_(torch.from_numpy(np.log(mixture.weights_)))
+    vae.prior_module.get_parameter("logits").data.copy_(torch.from_numpy(np.log(mixture.weights_)))
     return {"em_steps": float(mixture.n_iter_), "train_log_px_nats": float(mixture.score(x))}
 
 

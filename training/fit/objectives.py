@@ -20,10 +20,11 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.distributions.from_noise import FromNoise
 from models.distributions.kl import has_analytic_kl, kl_divergence, kl_terms, log_ratios
 from models.distributions.normals import DiagonalNormal
 from models.estimators.bounds import iwae_bound, squared_error
-from models.vae.model import VAE, Posterior, Prior
+from models.vae.model import VAE
 from training.recipes.objective import (
     AutoencoderConfig,
     CapacityConfig,
@@ -116,7 +117,7 @@ def elbo_terms(loss: Tensor, log_likelihood: Tensor, kl: Tensor, **more: Tensor 
     return Terms(loss, {**scalars, **more})
 
 
-def kl_groups(q: Posterior, p: Prior, z: Tensor, *, sampled: bool) -> Float[Tensor, " group"]:
+def kl_groups(q: FromNoise, p: FromNoise, z: Tensor, *, sampled: bool) -> Float[Tensor, " group"]:
     """Batch means of the KL of each part that has one of its own, nats; their sum is the KL.
 
     Parts are latent dimensions where the KL is analytic and q and p factorise, the groups of a
@@ -182,7 +183,7 @@ class IWAE(Objective[IWAEConfig]):
         q, prior = self.vae.posterior(batch.x, batch.y), self.vae.prior(batch.y)
         z = q.from_noise(noise)
         gradient = self.config.gradient
-        scored: Any = q if gradient == "plain" else q.detached()  # type: ignore[union-attr]
+        scored = q if gradient == "plain" else q.detached()
         log_likelihood = self.vae.likelihood(z, batch.y).log_prob(batch.x)
         kl_weight = self.annealing.weight(at.epoch)
         log_w = log_likelihood + kl_weight * (prior.log_prob(z) - scored.log_prob(z))

@@ -8,7 +8,9 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from models.vae.model import VAE
-from training.recipes.recipe import OptimizerConfig, Recipe, ScheduleConfig
+from models.vae.priors import VampPrior
+from training.recipes.loop import OptimizerConfig, ScheduleConfig
+from training.recipes.recipe import Recipe
 
 
 def make_optimizer(vae: VAE, config: OptimizerConfig) -> torch.optim.Optimizer:
@@ -53,8 +55,8 @@ def clip_gradient(vae: VAE, largest_norm: float) -> Tensor:
 @torch.no_grad()
 def clamp_pseudo_inputs(vae: VAE) -> None:
     """Bring pseudo-inputs back into [0, 1]: beyond it they would have no gradient to return by."""
-    if vae.config.prior.kind == "vamp":
-        vae.get_parameter("_prior.pseudo_inputs").clamp_(0, 1)
+    if isinstance(vae.prior_module, VampPrior):
+        vae.prior_module.pseudo_inputs.clamp_(0, 1)
 
 
 def update_average(average: VAE, vae: VAE, *, decay: float) -> None:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Int64
@@ -24,6 +24,7 @@ from torch import Tensor
 
 from models.errors import ConfigError
 from models.vae.model import VAE
+from models.vae.priors import VampPrior
 from training.data.datasets import Dataset
 from training.errors import Interrupted, RunError
 from training.fit.batches import Data, load_data
@@ -176,7 +177,7 @@ def begin(recipe: Recipe, data: Data, *, run_dir: Path, device: str) -> Training
 
 def start_pseudo_inputs(vae: VAE, data: Data, recipe: Recipe) -> None:
     """Put random training images, in turn where they are few, into a VampPrior's pseudo-inputs."""
-    pseudo_inputs = vae.get_parameter("_prior.pseudo_inputs").data
+    pseudo_inputs = cast(VampPrior, vae.prior_module).pseudo_inputs.data
     generator = torch.Generator().manual_seed(recipe.seed)
     order = torch.randperm(len(data.cache), generator=generator)
     chosen = order.repeat(math.ceil(len(pseudo_inputs) / len(order)))[: len(pseudo_inputs)]

@@ -132,7 +132,7 @@ def trainable_copy(vae: VAE) -> VAE:
 
 def encoder_parameters(vae: VAE) -> list[torch.nn.Parameter]:
     """Weights of the encoder, and of the networks between a hierarchical posterior's layers."""
-    return [*vae.encoder.parameters(), *vae._posterior.parameters()]
+    return [*vae.encoder.parameters(), *vae.posterior_module.parameters()]
 
 
 def row_of(vae: VAE, batch: Batch, estimator: Estimator, *, draws: int, seed: int) -> GradientRow:

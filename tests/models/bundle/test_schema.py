@@ -81,7 +81,7 @@ def test_unsorted_reference_values_are_refused(bundle):
 
 def test_an_image_spec_that_does_not_fit_the_likelihood_is_refused(bundle):
     edit_json(bundle, "config.json", lambda c: c["image"].update(values="integer"))
-    refused(bundle, "config.json", "takes unit values")
+    refused(bundle, "config.json", "Set image.values = 'unit'")
 
 
 @pytest.mark.parametrize("place", [("tiny", "2"), ("other", "1"), ("tiny", "01")])

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.data import readers as splits
+from training.data import standard_splits
+from training.data.array_split import ArraySplit
 from training.data.catalogue import DATASETS
 from training.data.datasets import Dataset, at_hand, load
-from training.data.split import ArraySplit
 from training.errors import DatasetError
 
 DATA_DIR = os.environ.get("VAE_DATA_DIR")
@@ -42,7 +42,7 @@ def small_mnist(
 ) -> Path:
     """60 + 10 images of noise in the layout of MNIST, of which the last 5 are for validation."""
     unknown_content("mnist")
-    monkeypatch.setattr(splits, "NUM_VALIDATION", 5)
+    monkeypatch.setattr(standard_splits, "NUM_VALIDATION", 5)
     generator = np.random.default_rng(0)
     folder = tmp_path / "mnist"
     folder.mkdir()
@@ -63,8 +63,8 @@ def test_digits_are_levels_0_to_16() -> None:
     digits = load("digits")
     assert digits.train.images.dtype == np.uint8
     assert (digits.train.images.min(), digits.train.images.max()) == (0, 16)
-    assert digits.facts.levels == digits.facts.num_used_levels == 17
-    assert set(digits.facts.sizes) == {(8, 8)}
+    assert digits.statistics.levels == np.count_nonzero(digits.statistics.histogram) == 17
+    assert set(digits.statistics.sizes) == {(8, 8)}
 
 
 def test_splits_of_digits_share_no_image() -> None:
@@ -153,8 +153,11 @@ def test_npz_and_amat_give_the_same_static_mnist(
 
 
 def test_unknown_set_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(DatasetError, match=r"digits, mnist-static, mnist.*received 'minst'"):
+    with pytest.raises(DatasetError, match=r"no data set 'minst'.*digits, mnist-static") as caught:
         load("minst")
+    assert "Did you mean 'mnist'?" in str(caught.value)
+    assert caught.value.details["suggestion"] == "mnist"
+    assert caught.value.details["allowed"] == list(DATASETS)
 
 
 def test_a_path_is_looked_for_as_it_is_then_in_the_data_folder_then_there_by_its_last_part(
@@ -180,10 +183,13 @@ def test_a_path_is_looked_for_as_it_is_then_in_the_data_folder_then_there_by_its
     assert set(found) == set(wanted)
 
 
-@pytest.mark.parametrize("name", ["nothing", "notes.txt"])
-def test_a_path_to_nothing_of_use_says_what_is_taken(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [("nothing", "no data set .*nothing' here or in"), ("notes.txt", "notes.txt is no data set")],
+)
+def test_a_path_to_nothing_of_use_says_what_is_taken(name: str, fault: str, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello")
-    with pytest.raises(DatasetError, match=r"a folder of pictures, of an \.npz or of an \.npy"):
+    with pytest.raises(DatasetError, match=rf"{fault}.*a folder of pictures, an \.npz or an \.npy"):
         load(str(tmp_path / name), data_dir=tmp_path)
 
 
@@ -193,7 +199,7 @@ def test_a_known_name_wins_over_a_folder_of_that_name(
     (tmp_path / "digits").mkdir()
     monkeypatch.chdir(tmp_path)
     assert len(load("digits").test) == 300
-    with pytest.raises(DatasetError, match="holds pictures"):
+    with pytest.raises(DatasetError, match="digits holds no picture that can be read"):
         load("./digits")
 
 
@@ -204,7 +210,13 @@ def test_missing_files_are_named_with_their_folder_and_remedy(tmp_path: Path) ->
     message = str(caught.value)
     assert "train-images-idx3-ubyte" in message
     assert str(tmp_path / "mnist") in message
-    assert "--download" in message
+    assert f"vae-lab datasets show mnist --data-dir {tmp_path} --download" in message
+
+
+def test_only_the_files_that_are_missing_are_named(small_mnist: Path) -> None:
+    (small_mnist / "mnist/t10k-labels-idx1-ubyte").unlink()
+    with pytest.raises(DatasetError, match=r"missing: t10k-labels-idx1-ubyte in .*mnist \(gzip"):
+        load("mnist", data_dir=small_mnist)
 
 
 def test_set_without_a_publisher_is_not_offered_for_download(tmp_path: Path) -> None:
@@ -216,7 +228,9 @@ def test_set_without_a_publisher_is_not_offered_for_download(tmp_path: Path) -> 
 def test_other_content_under_a_known_name_is_refused(tmp_path: Path) -> None:
     arrays = {name: np.zeros((1, 784), dtype=np.uint8) for name in ("train", "valid", "test")}
     np.savez(tmp_path / "binarized_mnist.npz", **arrays)
-    with pytest.raises(DatasetError, match=r"has the sha256 d02ebecf.*binarized_mnist.npz"):
+    with pytest.raises(
+        DatasetError, match=r"binarized_mnist.npz is not mnist-static: .*not d02ebecf"
+    ):
         load("mnist-static", data_dir=tmp_path)
 
 
@@ -231,7 +245,7 @@ def test_damaged_idx_file_is_named(small_mnist: Path, damage: bytes) -> None:
 def test_idx_file_of_another_length_than_it_promises_is_refused(small_mnist: Path) -> None:
     path = small_mnist / "mnist/train-labels-idx1-ubyte"
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(DatasetError, match=r"shape \(60,\); received 59 bytes"):
+    with pytest.raises(DatasetError, match=r"train-labels.* says \(60,\), 60 bytes, and 59"):
         load("mnist", data_dir=small_mnist)
 
 
@@ -244,14 +258,16 @@ def test_npz_that_would_unpickle_is_refused(tmp_path: Path) -> None:
 
 def test_npz_without_the_arrays_is_refused_with_those_it_has(tmp_path: Path) -> None:
     np.savez(tmp_path / "binarized_mnist.npz", train=np.zeros((1, 784)), held_out=np.zeros(1))
-    with pytest.raises(DatasetError, match="train, valid, test; received train, held_out"):
+    with pytest.raises(DatasetError, match="lacks valid, test; it holds train, held_out"):
         load("mnist-static", data_dir=tmp_path)
 
 
 def test_amat_with_another_number_is_refused(tmp_path: Path) -> None:
     for name in ("train", "valid", "test"):
         (tmp_path / f"binarized_mnist_{name}.amat").write_text("0 2 " * 392)
-    with pytest.raises(DatasetError, match="zeros and ones"):
+    with pytest.raises(
+        DatasetError, match=r"train\.amat .* row 0 .* other than 0 and 1 in column 1 "
+    ):
         load("mnist-static", data_dir=tmp_path)
 
 
@@ -296,7 +312,7 @@ def test_download_fetches_checks_and_keeps_the_files(
 def test_cifar10_is_read_from_its_binary_version(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(splits, "NUM_VALIDATION", 2)
+    monkeypatch.setattr(standard_splits, "NUM_VALIDATION", 2)
     path = tmp_path / "cifar-10-binary.tar.gz"
     red_top_left = np.zeros((3, 32, 32), dtype=np.uint8)
     red_top_left[0, 0, 0] = 255
@@ -307,8 +323,8 @@ def test_cifar10_is_read_from_its_binary_version(
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
     cifar = load("cifar10", data_dir=tmp_path)
-    assert set(cifar.facts.sizes) == {(32, 32)}
-    assert cifar.facts.colour_share == 1
+    assert set(cifar.statistics.sizes) == {(32, 32)}
+    assert cifar.statistics.colour_share == 1
     assert cifar.test.images[0, 0, 0].tolist() == [255, 0, 0]
     assert [part.labels.tolist() for part in (cifar.train, cifar.validation, cifar.test)] == [
         [0, 1, 2],
@@ -328,7 +344,7 @@ def test_no_character_of_omniglot_is_in_two_splits(tmp_path: Path) -> None:
     characters = np.repeat(np.arange(100, dtype=np.int16), 2)
     path = tmp_path / "omniglot.npz"
     np.savez(path, images=np.zeros((200, 32, 32), dtype=np.uint8), character=characters)
-    parts = [set(part.labels.tolist()) for part in splits.split_omniglot([path])]
+    parts = [set(part.labels.tolist()) for part in standard_splits.split_omniglot([path])]
     assert sum(map(len, parts)) == len(set.union(*parts)) == 100
     assert len(parts[0]) > 60
 
@@ -342,7 +358,7 @@ def test_crops_of_one_photograph_of_bccd_stay_together(tmp_path: Path) -> None:
         image_index=np.array([0, 1, 1, 2, 0], dtype=np.int16),
         image_split=np.array([2, 0, 1], dtype=np.uint8),
     )
-    parts = splits.split_bccd([path])
+    parts = standard_splits.split_bccd([path])
     assert [part.images[:, 0, 0].tolist() for part in parts] == [[1, 2], [3], [0, 4]]
 
 
@@ -350,7 +366,7 @@ def test_frey_faces_are_split_in_the_order_of_the_video(tmp_path: Path) -> None:
     path = tmp_path / "frey.npz"
     frames = (np.arange(410) // 2).astype(np.uint8).reshape(410, 1, 1)
     np.savez(path, images=frames)
-    train, validation, test = splits.split_frey_faces([path])
+    train, validation, test = standard_splits.split_frey_faces([path])
     assert [len(train), len(validation), len(test)] == [10, 200, 200]
     assert np.array_equal(np.concatenate([train.images, validation.images, test.images]), frames)
 
@@ -364,7 +380,7 @@ def test_real_data_have_their_published_content(name: str) -> None:
     dataset = load(name)
     assert dataset.sha256 == entry.sha256
     channels, height, width = entry.image_shape
-    assert set(dataset.facts.sizes) == {(height, width)}
-    assert (channels == 3) == (dataset.facts.num_colour > 0)
+    assert set(dataset.statistics.sizes) == {(height, width)}
+    assert (channels == 3) == (dataset.statistics.num_colour > 0)
     assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == entry.counts
-    assert dataset.train.images.max() < dataset.facts.levels
+    assert dataset.train.images.max() < dataset.statistics.levels

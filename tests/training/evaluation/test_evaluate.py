@@ -8,7 +8,7 @@ from models.errors import InputError, OutOfSupport
 from models.estimators.elbo import estimate_elbo
 from models.estimators.importance import estimate_log_px
 from tests.oracle import Oracle, instance
-from training.data.splitting import choose_subset
+from training.data.subset import choose_subset
 from training.evaluation.evaluate import EvaluationSettings, evaluate
 
 SETTINGS = EvaluationSettings(

@@ -14,7 +14,7 @@ from models.errors import BundleNotFound, ConfigError, InputError
 from models.vae.model import VAE
 from tests.conftest import ROOT
 from tests.training.conftest import QUICK, RECIPE
-from training.data.splitting import choose_subset
+from training.data.subset import choose_subset
 from training.evaluation.trained import TrainedModel, load_trained_model
 
 DIGITS = ROOT / "models/pretrained/digits/1"

@@ -76,8 +76,15 @@ def test_name_and_version_can_be_chosen(run_dir: Path, tmp_path: Path) -> None:
 
 
 def test_released_version_is_never_overwritten(bundle_path: Path, run_dir: Path) -> None:
-    with pytest.raises(ConfigError, match="never overwritten"):
+    with pytest.raises(ConfigError, match=r"exists.*--version next"):
         export_run(run_dir, repository=bundle_path.parent.parent, version=1, settings=QUICK)
+
+
+def test_a_name_that_no_model_may_have_is_refused_with_one_like_it(
+    run_dir: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=r"'My Model' is not allowed\. .* Take --name my-model\."):
+        export_run(run_dir, repository=tmp_path / "models", name="My Model", settings=QUICK)
 
 
 def test_bundle_evaluates_to_what_it_says(bundle_path: Path) -> None:
@@ -179,14 +186,14 @@ def test_card_has_the_numbers_the_recipe_and_the_licence(bundle_path: Path) -> N
     assert "/v1/models/tiny\n" in card
     assert f"| {evaluation.baselines[0].bits_per_dim:.4f} |" in card
     assert "discretised mixture of 1 logistics over 17 levels" in card
-    assert f"{evaluation.rate_nats:.2f} nats (rate" in card
+    assert f"from q(z|x) to the prior, is {evaluation.rate_nats:.2f} nats;" in card
 
 
 def test_model_over_the_size_limit_is_refused_before_anything_is_written(
     run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(export, "MAX_BUNDLE_BYTES", 1000)
-    with pytest.raises(ConfigError, match="Train a smaller model"):
+    with pytest.raises(ConfigError, match=r"limit is .* MiB\. Train a model with smaller"):
         export_run(run_dir, repository=tmp_path / "models", settings=QUICK)
     assert not (tmp_path / "models").exists()
 

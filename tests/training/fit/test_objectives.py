@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from models.distributions.batch_noise import BatchNoise
-from models.distributions.kl import kl_divergence, log_ratios
+from models.distributions.kl import kl_divergence, kl_terms, log_ratios
 from models.estimators.bounds import squared_error
-from models.estimators.elbo import estimate_elbo, kl_per_dimension
+from models.estimators.elbo import estimate_elbo
 from models.estimators.importance import estimate_log_px
 from models.vae.model import VAE
 from tests import oracle
@@ -163,7 +163,7 @@ def test_the_kl_weight_rises_to_one_and_begins_anew_in_each_cycle():
 def test_free_bits_are_the_sum_over_dimensions_of_the_larger_of_lambda_and_the_batch_mean_kl():
     instance = oracle.instance("medium")
     x, noise = instance.draw(5), normals(1, 5, 8)
-    by_dimension = kl_per_dimension(instance.vae.posterior(x), instance.vae.prior()).mean(0)
+    by_dimension = kl_terms(instance.vae.posterior(x), instance.vae.prior()).mean(0)
     free = number(by_dimension.median())  # so that some lie below it
     assert by_dimension.min() < free < by_dimension.max()
     terms = ELBO(instance.vae, ELBOConfig(free_bits_nats=free))(Batch(x), noise, START)
