@@ -14,9 +14,11 @@ from fastapi import Request
 from starlette.responses import Response
 
 from app.api.headers import caching_headers, etag_matches, identity_headers
+from app.api.limits import check_limits
 from app.api.metrics import Metrics
 from app.api.middleware import record_of
-from app.api.requests import INLINE_BYTES, check_limits, is_small, parse_parameters, read_items
+from app.api.receiving import read_body
+from app.api.requests import INLINE_BYTES, is_small, parse_parameters, read_items
 from app.api.service import Call, Service, T
 from app.compute.cost import Work, measure
 from app.compute.inputs import Inputs
@@ -27,7 +29,7 @@ from app.operations.result import Answer
 from app.operations.table import Operation
 from app.serving.scheduler import Timing
 from app.serving.served_model import ServedModel
-from app.wire.bodies import Body, parse_body, read_body
+from app.wire.bodies import Body, parse_body
 from app.wire.media_types import MEDIA_TYPES
 from app.wire.negotiation import negotiate
 from app.wire.rendering import Rendering, render
@@ -64,8 +66,9 @@ async def answer(
     settings = service.settings
     if service.in_flight >= settings.max_queue_requests:
         raise QueueFull(
-            f"At most {settings.max_queue_requests} requests are answered at once "
-            "(VAE_MAX_QUEUE_REQUESTS); there are as many. Try again in a second.",
+            f"The server is answering {service.in_flight} requests, its limit "
+            "(VAE_MAX_QUEUE_REQUESTS). Retry in a second.",
+            limit=settings.max_queue_requests,
             headers={"Retry-After": "1"},
         )
     service.in_flight += 1
@@ -74,9 +77,10 @@ async def answer(
             return await _answer(service, operation, request, served, versioned=versioned)
     except TimeoutError:
         raise DeadlineExceeded(
-            f"A request is answered within {settings.request_timeout_seconds:g} s "
-            "(VAE_REQUEST_TIMEOUT_SECONDS); this one was not. Ask for fewer items or samples, or "
-            "try again later."
+            f"The request took longer than {settings.request_timeout_seconds:g} s "
+            "(VAE_REQUEST_TIMEOUT_SECONDS). Send fewer items or samples per request, or retry when "
+            "the server is less busy.",
+            limit=settings.request_timeout_seconds,
         ) from None
     finally:
         service.in_flight -= 1
@@ -91,13 +95,13 @@ async def _answer(
     versioned: bool,
 ) -> Response:
     body = await _body(service, operation, request)
-    call = _call(operation, request, served, body)
+    call = _call(service, operation, request, served, body)
     headers = caching_headers(call, versioned=versioned)
     if etag_matches(request.headers.get("if-none-match"), headers.get("ETag")):
         return Response(status_code=304, headers=headers)
     inputs = await _inputs(service, call, body)
-    work = measure(operation, served, inputs, call.parameters)
-    check_limits(service.settings, work)
+    sized = partial(measure, operation, served, inputs)
+    work = check_limits(service.settings, operation, call.parameters, sized)
     computed = await _compute(service, call, inputs, work)
     content = await _render(service, call, computed, inputs)
     _count(service.metrics, call, computed, work)
@@ -113,17 +117,19 @@ async def _body(service: Service, operation: Operation, request: Request) -> Bod
     parse = partial(
         parse_body,
         data,
-        request.headers,
+        request.headers.get("content-type"),
         max_bytes=settings.max_body_bytes,
         max_items=settings.max_items,
     )
     return parse() if len(data) <= INLINE_BYTES else await service.off_loop(parse)
 
 
-def _call(operation: Operation, request: Request, served: ServedModel, body: Body) -> Call:
+def _call(
+    service: Service, operation: Operation, request: Request, served: ServedModel, body: Body
+) -> Call:
     pairs = request.query_params.multi_items()
     parameters: Any = parse_parameters(operation, pairs, body.members)
-    served.check_needs(operation, parameters)
+    service.registry.check_needs(served, operation, parameters)
     given = getattr(parameters, "seed", None)
     return Call(
         request=request,
@@ -143,9 +149,7 @@ def _form(operation: Operation, parameters: Any, request: Request) -> str:
     formats = operation.formats
     if getattr(parameters, "output", None) == "logits":
         formats = tuple(form for form in formats if form != "png")
-    if parameters.format is not None:
-        return negotiate(MEDIA_TYPES[parameters.format], formats)
-    return negotiate(request.headers.get("accept"), formats)
+    return negotiate(request.headers.get("accept"), formats, wanted=parameters.format)
 
 
 async def _inputs(service: Service, call: Call, body: Body) -> Inputs:

@@ -17,7 +17,7 @@ from starlette.responses import HTMLResponse
 
 from app.api import schemas as pages
 from app.api.examples import EXAMPLES, PNG_8X8
-from app.api.problems import PROBLEM_TYPE, TABLE, title
+from app.api.problems import TABLE, title
 from app.operations import answers as schemas
 from app.operations.table import OPERATIONS, Operation
 from app.wire.media_types import (
@@ -27,6 +27,7 @@ from app.wire.media_types import (
     NPY_TYPES,
     NPZ_TYPES,
     PICTURE_TYPES,
+    PROBLEM_TYPE,
 )
 from models import __version__
 

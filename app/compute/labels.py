@@ -10,6 +10,7 @@ from app.compute.cost import chunk_rows
 from app.compute.inputs import Inputs, noise_of
 from app.errors import InvalidParameter
 from app.serving.served_model import ServedModel
+from models.errors import closest
 from models.estimators.labels import guess_steps
 from models.estimators.steps import Steps
 
@@ -28,8 +29,14 @@ def find_label(served: ServedModel, text: str | None) -> int | None:
         return served.labels.index(text)
     if text.isascii() and text.isdecimal() and int(text) < len(served.labels):
         return int(text)
+    meant = closest(text, served.labels)
+    did_you_mean = f"Did you mean {meant!r}? " if meant else ""
     raise InvalidParameter(
-        f"A label is one of {_listed(served)}, or its index; received {text!r}. Name one of them."
+        f"{served.name} has no label {text!r}. {did_you_mean}It has {_listed(served)}.",
+        parameter="label",
+        received=text,
+        allowed=served.labels,
+        suggestion=meant,
     )
 
 
@@ -41,8 +48,11 @@ def check_label(served: ServedModel, inputs: Inputs) -> None:
     """
     if served.labels and inputs.latents is not None and inputs.label is None:
         raise InvalidParameter(
-            "Latents of a model with labels are decoded with one of them; received none. Add "
-            f"`label`: {_listed(served)}."
+            f"label is missing: {served.name} decodes latents under a label. Add "
+            f"label={served.labels[0]}; it has {_listed(served)}.",
+            parameter="label",
+            allowed=served.labels,
+            suggestion=served.labels[0],
         )
 
 

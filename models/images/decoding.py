@@ -135,10 +135,10 @@ def _kind(data: bytes, media_type: str | None) -> str:
             f"Pictures are {', '.join(_MAGIC)}; received another format (it starts with "
             f"{data[:12]!r}{f', sent as {claimed}' if claimed else ''}). Convert it to PNG."
         )
-    if claimed not in ("", "application/octet-stream", *_MEDIA_TYPES[kind]):
+    if claimed not in ("", "application/octet-stream", *PICTURE_MEDIA_TYPES[kind]):
         raise UnsupportedMedia(
             f"A picture is what its media type says; received {kind} sent as {claimed}. "
-            f"Send it as {_MEDIA_TYPES[kind][0]} or as application/octet-stream."
+            f"Send it as {PICTURE_MEDIA_TYPES[kind][0]} or as application/octet-stream."
         )
     return kind
 
@@ -329,7 +329,7 @@ _MAGIC = {
     "BMP": rb"BM",
     "TIFF": rb"II[*+]\0|MM\0[*+]",
 }
-_MEDIA_TYPES = {
+PICTURE_MEDIA_TYPES = {
     "PNG": ("image/png", "image/apng", "image/x-png"),
     "JPEG": ("image/jpeg", "image/jpg", "image/pjpeg"),
     "WebP": ("image/webp",),

@@ -9,7 +9,7 @@ import pytest
 from app.compute.cost import GROUP_ITEMS, groups, measure
 from app.compute.inputs import Inputs
 from app.operations.table import OPERATIONS
-from app.serving.served_model import ServedModel, served_model
+from app.serving.served_model import ServedModel, serve_bundle
 from models.bundle.loading import load_bundle
 from models.estimators.labels import GUESS_NUM_SAMPLES
 from tests.app.family_repository import make_families
@@ -27,7 +27,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def rows_for_each_item(
     repository: Path, name: str, operation: str, inputs: Inputs, **asked: Any
 ) -> float:
-    served = served_model(load_bundle(repository / name / "1"), "cpu")
+    served = serve_bundle(load_bundle(repository / name / "1"), "cpu")
     declared = OPERATIONS[operation]
     work = measure(declared, served, inputs, declared.parameters(**asked))
     return round(work.cost / served.cost / work.items, 6)
@@ -60,7 +60,7 @@ def test_every_decoding_is_counted(
 
 
 def test_items_that_every_label_is_tried_on_go_through_in_smaller_groups(repository: Path) -> None:
-    served: ServedModel = served_model(load_bundle(repository / "m2" / "1"), "cpu")
+    served: ServedModel = serve_bundle(load_bundle(repository / "m2" / "1"), "cpu")
     for inputs, size in ((GIVEN, GROUP_ITEMS), (FREE, GROUP_ITEMS // LABELS)):
         parts = [*groups(served, inputs, 150)]
         assert [part.start for part in parts] == [*range(0, 150, size)]
