@@ -25,13 +25,16 @@ class Fault:
     """Members of a problem: parameter, received, allowed or limit, suggestion."""
 
 
-def explain(name: str, received: Any, declared: Mapping[str, Any]) -> Fault:
+def explain(
+    name: str, received: Any, declared: Mapping[str, Any], *, assign: str = "{}={}"
+) -> Fault:
     """Explain why a declaration refuses a value.
 
     Args:
         name: The parameter's.
         received: Its value, as the caller sent it.
         declared: JSON Schema of the parameter.
+        assign: How a name and a value are written: `n=1` in a query, `--n 1` in a command.
     """
     schema = _without_null(declared)
     details: dict[str, Any] = {"parameter": name, "received": received}
@@ -43,11 +46,11 @@ def explain(name: str, received: Any, declared: Mapping[str, Any]) -> Fault:
         details["limit"] = limit
     if suggestion is not None:
         details["suggestion"] = suggestion
-    message = f"{name}={shown(received)} is not {allowed(schema)}."
+    message = f"{assign.format(name, shown(received))} is not {allowed(schema)}."
     meant = closest(str(received), map(str, choices)) if choices else None
     if meant is not None:
         return Fault(message, f"Did you mean {meant!r}?", details)
-    fix = "Leave it out" if suggestion is None else f"Send {name}={shown(suggestion)}"
+    fix = "Leave it out" if suggestion is None else f"Use {assign.format(name, shown(suggestion))}"
     return Fault(message, fix + ".", details)
 
 
@@ -55,8 +58,6 @@ def allowed(schema: Mapping[str, Any]) -> str:
     """What a JSON Schema allows, as a noun: "a whole number from 1 to 1024"."""
     if choices := schema.get("enum"):
         return f"one of {', '.join(map(str, choices))}" if len(choices) > 1 else str(choices[0])
-    if "pattern" in schema:
-        return f"text that matches {schema['pattern']}"
     kind = {
         "integer": "a whole number",
         "number": "a number",

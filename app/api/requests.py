@@ -177,9 +177,10 @@ def read_items(
         )
         inputs = _images(settings, served, body, options, stop)
     if operation.exact_items not in (None, inputs.num_items):
+        kinds = " or ".join(operation.takes)
         raise ShapeMismatch(
-            f"{operation.name} takes exactly {operation.exact_items} {' or '.join(operation.takes)}; the body "
-            f"holds {inputs.num_items}. Send {operation.exact_items}.",
+            f"{operation.name} takes exactly {operation.exact_items} {kinds}; the body holds "
+            f"{inputs.num_items}. Send {operation.exact_items}.",
             parameter="body",
             received=inputs.num_items,
             allowed=(operation.exact_items,),

@@ -204,7 +204,9 @@ class Registry:
             if other.name != served.name
             and not other.missing_needs(operation, parameters)
             and (label is None or label in other.labels)
-            and ("images" in operation.takes or other.vae.latent_shape == served.vae.latent_shape)
+            and (
+                operation.takes != ("latents",) or other.vae.latent_shape == served.vae.latent_shape
+            )
         ]
         size = served.bundle.config.image.shape
         able.sort(key=lambda other: other.bundle.config.image.shape != size)
