@@ -38,7 +38,7 @@ class VAEError(Exception):
         parameter: str | None = None,
         received: Any = None,
         allowed: Iterable[Any] | None = None,
-        limit: float | None = None,
+        limit: int | float | None = None,
         suggestion: Any = None,
     ) -> None:
         super().__init__(message)

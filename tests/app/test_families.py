@@ -14,7 +14,6 @@ from app.settings import Settings
 from models.bundle.loading import load_bundle
 from models.noise import NoiseStream
 from models.vae.model import VAE
-from tests.app.api.test_requests import refused
 from tests.app.conftest import client_of
 from tests.app.family_repository import (
     LABELLED,
@@ -26,6 +25,7 @@ from tests.app.family_repository import (
     make_families,
 )
 from tests.app.pictures import NPY, npy, read_npy, read_npz
+from tests.app.refusals import refused
 from tests.models.family_cases import FAMILIES, family
 
 pytestmark = pytest.mark.anyio

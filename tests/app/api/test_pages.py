@@ -14,8 +14,8 @@ from app.main import create_app
 from app.operations.table import OPERATIONS
 from app.settings import Settings
 from app.wire.media_types import MEDIA_TYPES
-from tests.app.api.test_requests import refused
 from tests.app.conftest import ClientFactory
+from tests.app.refusals import refused
 from tests.app.repository import binary_vae, make_repository, write_bundle
 
 pytestmark = pytest.mark.anyio
@@ -46,7 +46,7 @@ async def test_a_model_says_what_it_is_and_can_do(open_client: ClientFactory) ->
     assert described.is_mass is True
     offered = {operation.name for operation in described.operations}
     assert offered == set(OPERATIONS) - {"classify"}
-    assert described.lacks["classes"] == "it has neither labels nor the components of a mixture"
+    assert described.lacks["classes"] == "it was trained without labels"
     assert set(described.capabilities).isdisjoint(described.lacks)
     assert described.evaluation["references"][0] == {
         "estimator": "elbo",
