@@ -11,6 +11,7 @@ import pytest
 
 from app.api.metrics import Metrics
 from app.api.problems import HTTP_SLUGS, TABLE
+from app.api.schemas import Problem
 from app.main import create_app
 from app.operations.table import OPERATIONS, Need
 from app.settings import Settings
@@ -76,6 +77,17 @@ def test_every_error_type_is_documented_with_its_status() -> None:
     for status, slug in [*TABLE.values(), *HTTP_SLUGS.items()]:
         (row,) = rows_with(slug)
         assert row.startswith(f"| {status} |")
+
+
+def test_every_member_of_a_problem_is_documented() -> None:
+    for name in Problem.model_fields:
+        assert rows_with(name), name
+
+
+def test_every_setting_is_described_in_the_same_words() -> None:
+    for name, field in Settings.model_fields.items():
+        (row,) = [r for r in rows_with(f"VAE_{name.upper()}") if r.startswith("| `VAE_")]
+        assert str(field.description) in row.replace("`<model>/<version>/`", "<model>/<version>/")
 
 
 def test_every_metric_is_documented_with_its_kind_and_labels() -> None:
