@@ -17,6 +17,7 @@ from app.serving import registry
 from app.settings import Settings
 from models.bundle.loading import load_bundle
 from tests.app.repository import make_repository
+from tests.app.server_process import Served, serving
 
 ClientFactory = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 
@@ -55,3 +56,11 @@ def open_client(repository: Path) -> ClientFactory:
         return client_of(Settings(**{"model_repository": repository, **settings}))  # type: ignore[arg-type]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def served(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server in a process of its own, which tests share and do not stop."""
+    log = tmp_path_factory.mktemp("server") / "log"
+    with serving(repository, log, "--max-body-bytes", "1000000") as server:
+        yield server

@@ -15,7 +15,7 @@ from app.api.schemas import Problem
 from app.main import create_app
 from app.operations.table import OPERATIONS, Need
 from app.settings import Settings
-from tests.app.server_process import ROOT, serving
+from tests.app.server_process import ROOT, Served
 
 TEXT = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 
@@ -98,7 +98,7 @@ def test_every_metric_is_documented_with_its_kind_and_labels() -> None:
         assert all(label in row for label in collector._labelnames)
 
 
-def test_the_shell_examples_run(tmp_path: Path, repository: Path) -> None:
+def test_the_shell_examples_run(tmp_path: Path, served: Served) -> None:
     if shutil.which("curl") is None:
         pytest.skip("needs curl")
     lines = [
@@ -107,16 +107,15 @@ def test_the_shell_examples_run(tmp_path: Path, repository: Path) -> None:
         for line in block.splitlines()
     ]
     assert len(lines) >= 12
-    with serving(repository, tmp_path / "log") as served:
-        for line in lines:
-            command = shlex.split(line.replace("http://localhost:8000", served.url))
-            done = subprocess.run(
-                ["curl", "-sS", "--fail-with-body", *command[1:]],
-                cwd=tmp_path,
-                capture_output=True,
-                timeout=60,
-                check=False,
-            )
-            assert done.returncode == 0, (line, done.stdout, done.stderr)
+    for line in lines:
+        command = shlex.split(line.replace("http://localhost:8000", served.url))
+        done = subprocess.run(
+            ["curl", "-sS", "--fail-with-body", *command[1:]],
+            cwd=tmp_path,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, (line, done.stdout, done.stderr)
     for name in set(re.findall(r"-o (\S+)", "\n".join(lines))):
         assert (tmp_path / name).stat().st_size > 0

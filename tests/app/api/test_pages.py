@@ -222,7 +222,7 @@ async def test_a_problems_type_says_what_it_means(open_client: ClientFactory) ->
     async with open_client() as client:
         known = await client.get("/problems/queue-full")
         unknown = await client.get("/problems/nonsense")
-    assert known.text.startswith("Queue full: The queue holds")
+    assert known.text.startswith("Queue full: The queue has no room")
     assert unknown.status_code == 404
 
 

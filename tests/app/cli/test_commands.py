@@ -42,12 +42,6 @@ def vae(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Va
     return run
 
 
-@pytest.fixture(scope="module")
-def served(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> object:
-    with serving(repository, tmp_path_factory.mktemp("server") / "log") as server:
-        yield server
-
-
 def done(result: Result) -> Result:
     """A command that must have worked."""
     if result.exception is not None and not isinstance(result.exception, SystemExit):
@@ -441,6 +435,9 @@ def test_a_service_with_keys_is_called_with_one(
         assert "Unauthorized (401)" in str(refused.exception)
         monkeypatch.setenv("VAE_API_KEY", "k")
         done(vae("models", "--url", server.url))
+        assert server.client.get("/v1/models").status_code == 401
+        bearer = {"Authorization": "Bearer k"}
+        assert server.client.get("/v1/models", headers=bearer).status_code == 200
 
 
 def test_shell_completion_is_offered(vae: Vae) -> None:
