@@ -42,9 +42,29 @@ def check_limits(
     """
     work = measure(parameters)
     _check_items(settings, operation, parameters, work)
-    samples = getattr(parameters, "num_samples", 0)
-    if samples > settings.max_num_samples:
-        limit = settings.max_num_samples
+    _check_samples(settings, parameters)
+    for attribute, limit, verb, setting in (
+        ("numbers", settings.max_answer_numbers, "make", "VAE_MAX_ANSWER_NUMBERS"),
+        ("cost", settings.max_request_cost, "cost", "VAE_MAX_REQUEST_COST"),
+    ):
+        size = getattr(work, attribute)
+        if size > limit:
+            unit = "units" if attribute == "cost" else attribute
+            fits = _what_fits(operation, parameters, measure, attribute, limit)
+            raise PayloadTooLarge(
+                f"{_amount(operation, parameters, work, verb)} {short(size, limit)} {unit}; the "
+                f"limit is {short(limit, size)} ({setting}). {_fix(operation, fits, setting)}",
+                parameter=next(iter(fits), None),
+                received=size,
+                limit=limit,
+                suggestion=fits or None,
+            )
+    return work
+
+
+def _check_samples(settings: Settings, parameters: Parameters) -> None:
+    samples, limit = getattr(parameters, "num_samples", 0), settings.max_num_samples
+    if samples > limit:
         raise PayloadTooLarge(
             f"num_samples={samples} is over this server's limit of {limit} (VAE_MAX_NUM_SAMPLES). "
             f"Send num_samples={limit}.",
@@ -53,23 +73,6 @@ def check_limits(
             limit=limit,
             suggestion=limit,
         )
-    for attribute, limit_value, verb, unit, setting in (
-        ("numbers", settings.max_answer_numbers, "make", "numbers", "VAE_MAX_ANSWER_NUMBERS"),
-        ("cost", settings.max_request_cost, "cost", "units", "VAE_MAX_REQUEST_COST"),
-    ):
-        size = getattr(work, attribute)
-        if size > limit_value:
-            amount = _amount(operation, parameters, work)
-            fits = _what_fits(operation, parameters, measure, attribute, limit_value)
-            raise PayloadTooLarge(
-                f"{amount} {verb} {short(size, limit_value)} {unit}; the limit is "
-                f"{short(limit_value, size)} ({setting}). {_fix(operation, fits, setting)}",
-                parameter=next(iter(fits), None),
-                received=size,
-                limit=limit_value,
-                suggestion=fits or None,
-            )
-    return work
 
 
 def _check_items(
@@ -106,12 +109,14 @@ def _noun(operation: Operation) -> str:
     return operation.takes[0] if operation.takes else "images"
 
 
-def _amount(operation: Operation, parameters: Parameters, work: Work) -> str:
-    """The request's size: "24 images x 5,000 samples"."""
-    name = _counting_parameter(parameters)
-    items = f"{name}={work.items}" if name else f"{work.items:,} {_noun(operation)}"
+def _amount(operation: Operation, parameters: Parameters, work: Work, verb: str) -> str:
+    """The request's size and what it does: "24 images x 5,000 samples cost"."""
     samples = getattr(parameters, "num_samples", 0)
-    return f"{items} x {samples:,} samples" if samples else items
+    times = f" x {samples:,} samples" if samples else ""
+    if name := _counting_parameter(parameters):
+        return f"{name}={work.items}{times} {verb}s"
+    noun = _noun(operation) if work.items > 1 else _noun(operation)[:-1]
+    return f"{work.items:,} {noun}{times} {verb}{'' if work.items > 1 or times else 's'}"
 
 
 def _what_fits(

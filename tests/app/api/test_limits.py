@@ -68,6 +68,7 @@ async def test_what_is_said_to_fit_fits_and_one_more_does_not(
     async with open_client(**settings) as client:
         response = await client.post(path, content=npy(pictures), headers=NPY)
         problem = refused(response, 413, "payload-too-large")
+        assert problem["detail"].startswith(f"12 images x {path.partition('=')[2]} samples ")
         fits, asked = problem["suggestion"], int(path.partition("=")[2])
         assert fits
         assert problem["limit"] == next(iter(settings.values()))
@@ -85,7 +86,10 @@ async def test_what_is_said_to_fit_fits_and_one_more_does_not(
 async def test_where_nothing_fits_the_operator_is_named(open_client: ClientFactory) -> None:
     async with open_client(max_answer_numbers=3) as client:
         problem = refused(await client.get("/v1/sample?n=1"), 413, "payload-too-large")
-    assert "ask the operator to raise VAE_MAX_ANSWER_NUMBERS" in problem["detail"]
+    assert problem["detail"] == (
+        "n=1 makes 68 numbers; the limit is 3 (VAE_MAX_ANSWER_NUMBERS). Choose a smaller model, or "
+        "ask the operator to raise VAE_MAX_ANSWER_NUMBERS."
+    )
     assert "suggestion" not in problem
 
 
