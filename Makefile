@@ -1,6 +1,7 @@
 # Needs python >= 3.11, make and pip; everything goes into .venv, which may be deleted at any time.
 #
 #   make serve                   serve the shipped bundles on 127.0.0.1:8000
+#   make quick                   the tests that take no more than two seconds each
 #   make test                    every test, with coverage
 #   make check                   format, lint, types
 #
@@ -15,16 +16,21 @@ TORCH_BUILD ?= cpu
 IMAGE ?= vae-serve
 
 BIN := .venv/bin
+# A process per core; the tests of one file share its fixtures.
+PARALLEL := --numprocesses=auto --maxprocesses=8 --dist=loadscope
 LOCK := pyproject.toml constraints.txt
 
-.PHONY: serve test check format bench image
+.PHONY: serve quick test check format bench image
 .DELETE_ON_ERROR:
 
 serve: .venv/installed-serve
 	$(BIN)/vae serve
 
+quick: .venv/installed-dev
+	$(BIN)/pytest $(PARALLEL) -m 'not slow'
+
 test: .venv/installed-dev
-	$(BIN)/pytest --cov --cov-report=term --cov-fail-under=100
+	$(BIN)/pytest $(PARALLEL) --cov --cov-report=term --cov-fail-under=100
 
 check: .venv/installed-dev
 	$(BIN)/ruff format --check .

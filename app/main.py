@@ -4,22 +4,22 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
-from starlette.staticfiles import StaticFiles
 
-from app.api import openapi as documents
 from app.api.headers import IDENTITY_HEADERS
 from app.api.keys import RequireKey
 from app.api.metrics import Metrics
 from app.api.middleware import AnswerHead, Observe
-from app.api.models import model_router
-from app.api.pages import PLAYGROUND, page_router, probe_router
-from app.api.problems import answer_invalid_path, answer_vae_error
-from app.api.routes import operations_router
+from app.api.models import model_routes
+from app.api.openapi import openapi_document
+from app.api.pages import page_routes
+from app.api.probes import probe_routes
+from app.api.problems import answer_vae_error
+from app.api.routes import operation_routes
 from app.api.service import Service
 from app.api.unknown_paths import answer_http_error
 from app.serving.lifecycle import Lifecycle, drain_on_signals
@@ -64,23 +64,23 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.service, app.state.lifecycle = service, lifecycle
-    app.openapi = lambda: documents.openapi(  # type: ignore[method-assign]
-        app,
-        with_keys=bool(settings.api_keys_sha256),
-        latents=service.registry.default_latents,
-    )
 
-    app.include_router(probe_router(lifecycle, service.metrics))
-    app.include_router(model_router(service.registry))
-    app.include_router(operations_router(service))
-    if settings.docs:
-        app.include_router(page_router(app))
-        app.mount("/assets/docs", StaticFiles(directory=documents.DOCS_ASSETS))
-        app.mount("/assets", StaticFiles(directory=PLAYGROUND))
+    def document() -> dict[str, Any]:
+        return openapi_document(
+            with_keys=bool(settings.api_keys_sha256),
+            latents_body=service.registry.default_latents,
+        )
+
+    app.openapi = document  # type: ignore[method-assign]
+    app.router.routes += [
+        *probe_routes(lifecycle, service.metrics),
+        *model_routes(service.registry),
+        *operation_routes(service),
+        *(page_routes(document) if settings.docs else []),
+    ]
 
     app.add_exception_handler(VAEError, answer_vae_error)
     app.add_exception_handler(HTTPException, answer_http_error)
-    app.add_exception_handler(RequestValidationError, answer_invalid_path)
 
     # The last added is the outermost.
     app.add_middleware(AnswerHead)

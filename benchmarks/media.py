@@ -20,8 +20,7 @@ from app.wire.bodies import Picture, parse_json
 from app.wire.npy import parse_npy
 from app.wire.rendering import Rendering, render
 from benchmarks.timing import clock, duration, interleave, ratio, table
-from models.images.reading import read_array, read_picture
-from models.images.spec import ImageSpec
+from models.images import ImageSpec, read_array, read_picture
 
 SPEC = ImageSpec(channels=1, height=28, width=28)
 COUNTS = (1, 32)

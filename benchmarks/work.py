@@ -92,6 +92,7 @@ def in_process(case: Case, served: ServedModel, settings: Settings) -> Callable[
         envelope = {"model": served.name, "version": served.version, "seed": SEED}
         if inputs.preprocessing is not None:
             envelope["preprocessing"] = inputs.preprocessing
+            envelope["preprocessing_steps"] = inputs.preprocessing_steps
         rendering = Rendering(primary=operation.primary, per_item=operation.per_item)
         return render(case.form, answer, rendering, envelope)
 

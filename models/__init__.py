@@ -1,6 +1,6 @@
-"""What a VAE is: distributions, networks, bounds, estimators, images and the bundle.
+"""Variational autoencoders: distributions, networks, estimators, images and bundles.
 
-It trains nothing (`training`) and serves nothing (`app`); it imports neither.
+`training` trains them and `app` serves them; `models` imports neither.
 
 Axis letters used in every shape annotation, always in this order:
 

@@ -1,13 +1,17 @@
-"""The configs that a bundle stores: frozen, strict, tagged by `kind`; they build nothing.
+"""Configs of a VAE and its parts, as recipes and bundles store them.
 
-Each `kind` here is a key of the plain dict at the end of the module that builds it
-(`likelihoods.LIKELIHOODS`, `priors.PRIORS`, `posteriors.POSTERIORS`, `networks.NETWORKS`).
+Each `kind` is a key of the dict of the classes that it names: `likelihoods.LIKELIHOODS`,
+`priors.PRIORS`, `posteriors.POSTERIORS`, `networks.NETWORKS`.
 """
 
+from collections.abc import Callable, Iterator
+from itertools import chain
 from math import prod
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+from models.errors import ConfigError
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_-]+$", max_length=64)]
 Side = Annotated[int, Field(ge=1, le=4096)]
@@ -16,7 +20,7 @@ Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
 class Config(BaseModel):
-    """Frozen, and refuses fields that it does not know."""
+    """Base of all configs: frozen, and unknown fields are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -34,13 +38,13 @@ class ContinuousBernoulliConfig(Config):
 
 
 class DiscretizedLogisticConfig(Config):
-    """Integers 0..levels-1 under a mixture of logistics; colour channels conditioned in turn."""
+    """Integers 0..levels-1 under a mixture of logistics; each colour channel given the last."""
 
     kind: Literal["discretized_logistic"] = "discretized_logistic"
     levels: Levels = 256
-    """Those of the image spec."""
+    """Number of levels, as in the image spec."""
     num_mixtures: Annotated[int, Field(ge=1, le=64)] = 1
-    """Logistics that a pixel is a mixture of."""
+    """Logistics in the mixture of a pixel."""
 
 
 class DiscretizedNormalConfig(Config):
@@ -48,21 +52,21 @@ class DiscretizedNormalConfig(Config):
 
     kind: Literal["discretized_normal"] = "discretized_normal"
     levels: Levels = 256
-    """Those of the image spec."""
+    """Number of levels, as in the image spec."""
 
 
 class NormalConfig(Config):
-    """Real pixels on the unit scale: a density per unit of that scale."""
+    """Real pixels on the unit scale, under a normal: a density per unit of that scale."""
 
     kind: Literal["normal"] = "normal"
     scale: Literal["fixed", "learned", "per_image", "per_pixel"] = "per_image"
-    """Given by the config; one number that is learned; or made by the decoder."""
+    """`fixed_scale`; one learned number; one per image or one per pixel from the decoder."""
     fixed_scale: PositiveFloat = 1.0
-    """The scale itself when `scale` is "fixed"; its starting point otherwise."""
+    """The scale if `scale` is "fixed", where it starts otherwise."""
 
 
 class PointConfig(Config):
-    """No distribution: the decoder's output is the picture, and nothing can be scored."""
+    """An autoencoder's picture, no distribution: it cannot be scored."""
 
     kind: Literal["point"] = "point"
 
@@ -81,13 +85,13 @@ Widths = Annotated[tuple[PositiveInt, ...], Field(max_length=16)]
 
 
 class MLPConfig(Config):
-    """Dense layers. No hidden layer at all makes the network affine."""
+    """Dense layers; affine without hidden layers."""
 
     kind: Literal["mlp"] = "mlp"
     hidden: Widths = (300, 300)
     """Widths of the hidden layers, from the input on."""
     activation: Literal["relu", "tanh", "silu", "gelu"] = "relu"
-    """After each of them."""
+    """After each hidden layer."""
     dropout: Dropout = 0.0
     """Share of hidden units that a training step leaves out."""
 
@@ -107,18 +111,23 @@ class ConvConfig(Config):
 
     kind: Literal["conv"] = "conv"
     channels: Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=8)] = (32, 64)
-    """Width at one half, one quarter, ... of the image's sides."""
+    """Channels at one half, one quarter, ... of the image's sides."""
     blocks: Annotated[tuple[Annotated[int, Field(ge=0, le=32)], ...], Field(max_length=8)] = (1, 1)
     """Residual blocks at each of these resolutions."""
     dropout: Dropout = 0.0
-    """Share of units inside the blocks, and before a dense layer, that a step leaves out."""
+    """Share of units in the blocks and before a dense layer that a training step leaves out."""
 
     @model_validator(mode="after")
     def _one_count_per_resolution(self) -> "ConvConfig":
         if len(self.channels) != len(self.blocks):
-            raise ValueError(
-                "A conv network has one number of blocks per resolution; received channels="
-                f"{self.channels} and blocks={self.blocks}. Give both the same length."
+            channels, blocks = list(self.channels), list(self.blocks)
+            suggestion = [*blocks, *[1] * len(channels)][: len(channels)]
+            raise ConfigError(
+                f"blocks = {blocks} and channels = {channels} differ in length; a conv network has "
+                f"one of each per resolution. Set blocks = {suggestion}.",
+                parameter="blocks",
+                received=blocks,
+                suggestion=suggestion,
             )
         return self
 
@@ -145,7 +154,7 @@ class VampPriorConfig(Config):
 
     kind: Literal["vamp"] = "vamp"
     num_components: Annotated[int, Field(ge=1, le=4096)] = 500
-    """Pseudo-inputs; their posteriors are the mixture."""
+    """Pseudo-inputs."""
 
 
 class LabelNormalConfig(Config):
@@ -155,21 +164,21 @@ class LabelNormalConfig(Config):
 
 
 class CategoricalPriorConfig(Config):
-    """z is one of latent_shape[0] unit vectors, with learned probabilities."""
+    """Learned probabilities of the latent_shape[0] unit vectors."""
 
     kind: Literal["categorical"] = "categorical"
 
 
 class TopDownConfig(Config):
-    """Groups of latents, the last one standard normal: p(z_i | z_(i+1)) by a network each."""
+    """A hierarchy: the last group is standard normal, p(z_i | z_(i+1)) by a network each."""
 
     kind: Literal["top_down"] = "top_down"
     network: NetworkConfig = MLPConfig()
-    """One such between each two groups."""
+    """The network between each two groups."""
 
 
 class NoPriorConfig(Config):
-    """An autoencoder, whose latents have no distribution."""
+    """An autoencoder's: its latents have no distribution."""
 
     kind: Literal["none"] = "none"
 
@@ -203,25 +212,25 @@ class BottomUpConfig(Config):
 
     kind: Literal["bottom_up"] = "bottom_up"
     network: NetworkConfig = MLPConfig()
-    """One such between each two groups."""
+    """The network between each two groups."""
 
 
 class LadderConfig(Config):
-    """Bottom-up estimates of each group, merged on the way down with the prior's own."""
+    """Bottom-up estimates of each group, multiplied by the prior's on the way down."""
 
     kind: Literal["ladder"] = "ladder"
     network: NetworkConfig = MLPConfig()
-    """One such between each two groups."""
+    """The network between each two groups."""
 
 
 class EnumeratedConfig(Config):
-    """The exact p(z|x) of a categorical z, by Bayes' rule over all its values: no encoder."""
+    """The exact p(z|x) of a categorical z, by Bayes' rule over its values, without an encoder."""
 
     kind: Literal["enumerated"] = "enumerated"
 
 
 class PointPosteriorConfig(Config):
-    """An autoencoder's latent: a point, no distribution."""
+    """An autoencoder's latent, no distribution."""
 
     kind: Literal["point"] = "point"
 
@@ -240,18 +249,18 @@ LatentShape = Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=
 
 
 class VAEConfig(Config):
-    """Three distributions and the networks that give two of them their parameters."""
+    """A VAE: its likelihood, prior and posterior, and the networks that make their parameters."""
 
     image_shape: tuple[Literal[1, 3], Side, Side]
-    """(channels, height, width) of an observation; a recipe takes it from `image`."""
+    """(channels, height, width) of an observation; recipes take it from `image`."""
     latent_shape: LatentShape
-    """Of one latent; most often one number, how many dimensions it has."""
+    """Shape of one latent; most often one number, its dimensions."""
     latent_groups: Annotated[tuple[LatentShape, ...], Field(max_length=16)] = ()
-    """Shapes of a hierarchy's groups, the one next to x first: flattened and joined, they are z."""
+    """Shapes of a hierarchy's groups, the one next to x first; z is all of them, flattened."""
     num_labels: Annotated[int, Field(ge=0, le=1000)] = 0
-    """With labels, encoder, decoder and perhaps prior are conditional on y."""
+    """Classes; encoder, decoder and some priors are then conditional on the label y."""
     label_probabilities: tuple[PositiveFloat, ...] = ()
-    """p(y); uniform when left out."""
+    """p(y); uniform if left out."""
     likelihood: LikelihoodConfig
     """p(x|z)."""
     prior: PriorConfig = StandardNormalConfig()
@@ -267,100 +276,130 @@ class VAEConfig(Config):
 
     @property
     def num_dimensions(self) -> int:
-        """D of bits per dim: channels x height x width."""
+        """D of bits per dim, channels x height x width."""
         return prod(self.image_shape)
 
     @model_validator(mode="after")
     def _parts_fit(self) -> "VAEConfig":
-        for holds, invariant, remedy in _refusals(self):
-            if not holds:
-                raise ValueError(
-                    f"{invariant}; received prior {self.prior.kind}, posterior "
-                    f"{self.posterior.kind}, likelihood {self.likelihood.kind}, latent_shape "
-                    f"{self.latent_shape}, latent_groups {self.latent_groups}, num_labels "
-                    f"{self.num_labels}. {remedy}"
-                )
+        for fault in chain.from_iterable(rule(self) for rule in _RULES):
+            raise fault
         return self
 
 
-def _refusals(c: VAEConfig) -> list[tuple[bool, str, str]]:
-    """What must hold of the parts together, in words, and what to do where it does not."""
-    return [*_refusals_of_latents(c), *_refusals_of_labels(c)]
+def _fault(name: str, received: object, words: str, **details: Any) -> ConfigError:
+    message = f"{name} = {received!r} {words}"
+    return ConfigError(message, parameter=name, received=received, **details)
 
 
-def _refusals_of_latents(c: VAEConfig) -> list[tuple[bool, str, str]]:
-    prior, posterior, flat = c.prior.kind, c.posterior.kind, len(c.latent_shape) == 1
-    grouped = posterior in ("bottom_up", "ladder")
-    sizes = [prod(group) for group in c.latent_groups]
-    between = (getattr(c.prior, "network", None), getattr(c.posterior, "network", None))
-    between_conv = any(network is not None and network.kind == "conv" for network in between)
-    return [
-        (
-            (c.encoder is None) == (posterior == "enumerated"),
-            "Every posterior but the enumerated one needs an encoder, and that one has none",
-            "Add or drop vae.encoder.",
-        ),
-        (
-            (prior == "categorical") == (posterior == "enumerated"),
-            "A categorical prior and an enumerated posterior come together",
-            "Change the other one too.",
-        ),
-        (
-            len({prior == "none", posterior == "point", c.likelihood.kind == "point"}) == 1,
-            "An autoencoder has no prior, a point for a posterior and one for a likelihood",
-            "Name all three, or none.",
-        ),
-        (
-            grouped == (prior == "top_down") == bool(c.latent_groups),
-            "Groups of latents need a top_down prior and a bottom_up or ladder posterior",
-            "Change the others too.",
-        ),
-        (
-            not grouped or (len(sizes) >= 2 and c.latent_shape == (sum(sizes),)),
-            "At least two groups, flattened and joined, are the latent",
-            f"Set vae.latent_shape = [{sum(sizes)}].",
-        ),
-        (
-            not between_conv or all(len(group) == 3 for group in c.latent_groups[:-1]),
-            "A conv network between groups makes planes: all groups but the last are (channel, "
-            "height, width)",
-            "Reshape vae.latent_groups, or take an mlp there.",
-        ),
-        (
-            flat or posterior not in ("full_normal", "enumerated"),
-            "A full normal and a categorical latent have one axis",
-            "Set vae.latent_shape = [L].",
-        ),
-        (
-            prior != "vamp" or posterior == "diagonal_normal",
-            "A VampPrior is a mixture of diagonal posteriors",
-            "Set vae.posterior.kind = 'diagonal_normal', or take the prior 'mixture'.",
-        ),
+def _encoder_rule(c: VAEConfig) -> Iterator[ConfigError]:
+    kind = c.posterior.kind
+    if c.encoder is None and kind != "enumerated":
+        fix = "vae.encoder.kind = 'mlp'"
+        words = f"vae.encoder is missing: vae.posterior.kind = {kind!r} needs one. Set {fix}."
+        yield ConfigError(words, parameter="vae.encoder", suggestion=fix)
+    if c.encoder is not None and kind == "enumerated":
+        words = "vae.encoder has no use: vae.posterior.kind = 'enumerated' is made by the decoder."
+        yield ConfigError(f"{words} Leave vae.encoder out.", parameter="vae.encoder")
+
+
+class _Entry(NamedTuple):
+    """An entry whose values in `allowed` go only with the other entries of a group."""
+
+    name: str
+    received: object
+    allowed: tuple[object, ...]
+
+
+def _inseparable(c: VAEConfig) -> Iterator[list[_Entry]]:
+    prior = "vae.prior.kind", c.prior.kind
+    posterior = "vae.posterior.kind", c.posterior.kind
+    likelihood = "vae.likelihood.kind", c.likelihood.kind
+    groups = [list(group) for group in c.latent_groups]
+    yield [_Entry(*prior, ("categorical",)), _Entry(*posterior, ("enumerated",))]
+    autoencoder = _Entry(*prior, ("none",)), _Entry(*posterior, ("point",))
+    yield [*autoencoder, _Entry(*likelihood, ("point",))]
+    yield [
+        _Entry(*prior, ("top_down",)),
+        _Entry(*posterior, ("ladder", "bottom_up")),
+        _Entry("vae.latent_groups", groups, (groups or [[8], [4]],)),
     ]
 
 
-def _refusals_of_labels(c: VAEConfig) -> list[tuple[bool, str, str]]:
-    prior, given = c.prior.kind, c.label_probabilities
-    return [
-        (
-            prior != "label_normal" or c.num_labels > 0,
-            "A prior p(z|y) needs labels",
-            "Set vae.num_labels.",
-        ),
-        (
-            c.classifier is None or c.num_labels > 0,
-            "A classifier q(y|x) needs labels",
-            "Set vae.num_labels.",
-        ),
-        (
-            c.num_labels == 0 or prior not in ("vamp", "categorical", "none"),
-            "Pseudo-inputs have no labels, nor have mixtures and autoencoders here",
-            "Take another prior, or leave the labels out.",
-        ),
-        (c.num_labels != 1, "Labels are at least two", "Set vae.num_labels to 0 or more than 1."),
-        (
-            not given or (len(given) == c.num_labels and abs(sum(given) - 1) < 1e-6),
-            "The labels' probabilities are one for each label and sum to 1",
-            "Correct vae.label_probabilities, or leave it out.",
-        ),
-    ]
+def _inseparable_rule(c: VAEConfig) -> Iterator[ConfigError]:
+    for entries in _inseparable(c):
+        inside = [entry for entry in entries if entry.received in entry.allowed]
+        outside = [entry for entry in entries if entry.received not in entry.allowed]
+        if inside and outside:
+            first, other = inside[0], outside[0]
+            fixes = [f"{name} = {' or '.join(map(repr, fit))}" for name, _, fit in outside]
+            words = f"does not go with {first.name} = {first.received!r}. Set "
+            words += f"{' and '.join(fixes)}, or change {first.name}."
+            yield _fault(other.name, other.received, words, allowed=other.allowed)
+
+
+def _groups_rule(c: VAEConfig) -> Iterator[ConfigError]:
+    groups = [list(group) for group in c.latent_groups]
+    size, received = sum(prod(group) for group in groups), list(c.latent_shape)
+    if len(groups) == 1:
+        words = "is one group; a hierarchy has two or more. Set vae.latent_groups = "
+        words += f"{[*groups, [2]]} and vae.latent_shape = [{size + 2}]."
+        yield _fault("vae.latent_groups", groups, words)
+    if groups and received != [size]:
+        words = f"does not fit vae.latent_groups = {groups}, which hold {size} numbers. Set "
+        words += f"vae.latent_shape = [{size}]."
+        yield _fault("vae.latent_shape", received, words, suggestion=[size])
+    flat = [group for group in groups[:-1] if len(group) != 3]
+    for name, part in (("vae.prior", c.prior), ("vae.posterior", c.posterior)):
+        network = getattr(part, "network", None)
+        if flat and network is not None and network.kind == "conv":
+            words = f"cannot make the group {flat[0]} of vae.latent_groups. Set {name}.network.kind"
+            words += " = 'mlp', or shape all groups but the last [channel, height, width]."
+            yield _fault(f"{name}.network.kind", "conv", words, suggestion="mlp")
+
+
+def _posterior_rule(c: VAEConfig) -> Iterator[ConfigError]:
+    name, kind, received = "vae.posterior.kind", c.posterior.kind, list(c.latent_shape)
+    if kind in ("full_normal", "enumerated") and len(received) > 1:
+        size = prod(received)
+        words = f"has {len(received)} axes; {name} = {kind!r} takes one. Set vae.latent_shape = "
+        yield _fault("vae.latent_shape", received, f"{words}[{size}].", suggestion=[size])
+    if c.prior.kind == "vamp" and kind != "diagonal_normal":
+        words = f"does not go with vae.prior.kind = 'vamp'. Set {name} = 'diagonal_normal', or "
+        words += "vae.prior.kind = 'mixture'."
+        yield _fault(name, kind, words, allowed=["diagonal_normal"])
+
+
+def _labels_rule(c: VAEConfig) -> Iterator[ConfigError]:
+    name, kind, count = "vae.num_labels", c.prior.kind, c.num_labels
+    needs = "vae.prior.kind = 'label_normal'" if kind == "label_normal" else "vae.classifier"
+    if count == 0 and (kind == "label_normal" or c.classifier is not None):
+        words = f"is too few for {needs}. Set {name} to the number of classes, 2 or more."
+        yield _fault(name, count, words)
+    if count == 1:
+        words = f"leaves nothing to tell apart. Set {name} to 2 or more, or 0 for no labels."
+        yield _fault(name, count, words)
+    if count > 0 and kind in ("vamp", "categorical", "none"):
+        words = f"does not go with vae.prior.kind = {kind!r}, which takes no labels. Set {name} = 0"
+        yield _fault(name, count, f"{words}, or vae.prior.kind = 'standard_normal'.", suggestion=0)
+
+
+def _label_probabilities_rule(c: VAEConfig) -> Iterator[ConfigError]:
+    name, given = "vae.label_probabilities", list(c.label_probabilities)
+    if given and len(given) != c.num_labels:
+        words = f"holds {len(given)} numbers, but vae.num_labels = {c.num_labels}. Give one for "
+        yield _fault(name, given, f"{words}each label, or leave it out.")
+    elif given and abs(sum(given) - 1) >= 1e-6:
+        scaled = [round(p / sum(given), 8) for p in given]
+        words = f"sums to {sum(given):g}, not to 1. Set {name} = {scaled}."
+        yield _fault(name, given, words, suggestion=scaled)
+
+
+_RULES: tuple[Callable[[VAEConfig], Iterator[ConfigError]], ...] = (
+    _encoder_rule,
+    _inseparable_rule,
+    _groups_rule,
+    _posterior_rule,
+    _labels_rule,
+    _label_probabilities_rule,
+)
+"""Each yields what is wrong with parts that do not go together."""

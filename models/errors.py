@@ -1,18 +1,18 @@
-"""The exceptions of this project; knows no status codes and no command lines.
+"""The exceptions of this project, and the words of their messages.
 
     VAEError
-      ConfigError(ValueError)        a config names something unknown, or parts that do not fit
-      InputError(ValueError)         the caller's arrays
-        ShapeMismatch                says expected and received shape
-        OutOfSupport                 x outside the likelihood's support; NaN
-        CorruptImage                 bytes that claim to be a picture or an array and are not
-        UnsupportedMedia             a format that is not read here
+      ConfigError(ValueError)        a config with an unknown name, or parts that do not go together
+      InputError(ValueError)         the caller's arrays or pictures
+        ShapeMismatch                an array of a wrong shape
+        OutOfSupport                 a value outside the likelihood's support, or NaN
+        CorruptImage                 bytes that cannot be decoded as a picture or an array
+        UnsupportedMedia             a picture or array format that is not read
         PayloadTooLarge              bytes, pixels or items over a limit
-      UnsupportedOperation           this model has no labels, no exact mass, ...
-      BundleError
-        BundleNotFound               nothing at that path
+      UnsupportedOperation           this model has no labels, no density, ...
+      BundleError                    a bundle on disk cannot be used
+        BundleNotFound               no bundle, model or version there
         BundleCorrupt                files that do not match the manifest, the config or each other
-        BundleVersionUnsupported     written by a newer or an unknown format version
+        BundleVersionUnsupported     a format version that is not read
 
 A message is at most three short sentences: what is wrong with the caller's value, naming the field;
 what is allowed; one fix to paste.
@@ -22,13 +22,15 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
+from pydantic import ValidationError
+
 
 class VAEError(Exception):
-    """The root of the tree; one handler on it serves every subclass.
+    """The base class of all errors here.
 
     Attributes:
-        details: What a program may read besides the message, of the members `parameter`,
-            `received`, `allowed`, `limit` and `suggestion` those that were given.
+        details: What a program can read besides the message: those of `parameter`, `received`,
+            `allowed`, `limit` and `suggestion` that were given.
     """
 
     def __init__(
@@ -53,22 +55,40 @@ class VAEError(Exception):
 
 
 def closest(received: str, allowed: Iterable[str]) -> str | None:
-    """The allowed name that a misspelt one most likely means, or None."""
+    """The allowed name nearest to a misspelt one, or None."""
     by_folded = {name.casefold(): name for name in allowed}
     found = get_close_matches(received.casefold(), by_folded, n=1, cutoff=0.6)
     return by_folded[found[0]] if found else None
 
 
+def describe_invalid(error: ValidationError) -> str:
+    """The first thing that pydantic found wrong with a config, as a sentence that names the field.
+
+    It says the nearest allowed value of a misspelt `kind`.
+    """
+    first = error.errors(include_url=False)[0]
+    name, details = ".".join(map(str, first["loc"])), first.get("ctx", {})
+    if isinstance(details.get("error"), ValueError):
+        return str(details["error"])
+    if first["type"] == "union_tag_invalid":
+        received, allowed = details["tag"], details["expected_tags"].replace("'", "")
+        best = closest(received, allowed.split(", "))
+        hint = f" Did you mean {best!r}?" if best else ""
+        return f"{name}.kind = {received!r} is not allowed.{hint} Allowed: {allowed}."
+    if first["type"] == "extra_forbidden":
+        return f"{name} is not a field of this config. Remove it, or check its spelling."
+    return f"{name}: {first['msg']}.".removeprefix(": ")
+
+
 class ConfigError(VAEError, ValueError):
-    """A config names something unknown, or names parts that do not fit together."""
+    """A config has an unknown name, or parts that do not go together."""
 
 
 class InputError(VAEError, ValueError):
     """The caller's arrays or pictures are not what the model takes.
 
     Attributes:
-        items: Which items of a batch are at fault, and why: (index, reason) pairs. Empty when the
-            fault is the whole input's.
+        items: (index, reason) of each item of a batch that is at fault; empty if all of it is.
     """
 
     def __init__(
@@ -79,19 +99,19 @@ class InputError(VAEError, ValueError):
 
 
 class ShapeMismatch(InputError):
-    """An array has another shape than the one it must have; the message says both."""
+    """An array of a wrong shape; the message says both shapes."""
 
 
 class OutOfSupport(InputError):
-    """A value has probability zero by construction: outside the support, infinite or NaN."""
+    """A value outside the likelihood's support, infinite or NaN: its probability is zero."""
 
 
 class CorruptImage(InputError):
-    """Bytes that claim to be a picture or an array and cannot be read as one."""
+    """Bytes that cannot be decoded as a picture or an array."""
 
 
 class UnsupportedMedia(InputError):
-    """A picture or array format that is not read here."""
+    """A picture or array format that is not read."""
 
 
 class PayloadTooLarge(InputError):
@@ -99,7 +119,7 @@ class PayloadTooLarge(InputError):
 
 
 class UnsupportedOperation(VAEError):
-    """This model cannot do what was asked: it has no labels, no exact mass, no such estimator."""
+    """This model cannot do what was asked: it has no labels, no density, no such estimator."""
 
 
 class BundleError(VAEError):
@@ -115,4 +135,4 @@ class BundleCorrupt(BundleError):
 
 
 class BundleVersionUnsupported(BundleError):
-    """The bundle's format version is not one that this code reads."""
+    """A bundle of a format version that this code does not read."""

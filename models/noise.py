@@ -1,8 +1,8 @@
-"""Noise as a pure function of (seed, item, purpose, position); it holds no global state.
+"""Noise as a pure function of (seed, item, purpose, position).
 
-One counter-based stream (Philox 4x64, Salmon et al. 2011, as numpy realises it) belongs to each
-seed, item and purpose. It is drawn in order where it is consumed, so item 0 of a batch gets what
-the same item gets alone, 16 samples are a prefix of 64, and the sizes of chunks do not matter.
+Each seed, item and purpose has a stream of its own, from a counter-based generator (Philox 4x64,
+Salmon et al. 2011, as in numpy). So an item gets the same noise alone and in any batch, 16 samples
+are the first of 64, and the sizes of chunks do not matter.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ NoiseKind = Literal["normal", "uniform"]
 MAX_SEED = 2**63 - 1
 MAX_ITEM = 2**56 - 1
 
-# Codes are part of every published number: never renumber, only add.
+# Published numbers depend on these codes: add new ones, never renumber.
 _CODES: dict[str, int] = {
     "posterior": 0,
     "prior": 1,
@@ -31,7 +31,7 @@ _CODES: dict[str, int] = {
 
 
 class NoiseStream:
-    """The stream of one seed, item and purpose; each draw continues where the last one ended."""
+    """The noise of one seed, item and purpose; each draw continues where the last one ended."""
 
     def __init__(self, seed: int, item: int, purpose: Purpose) -> None:
         """Open the stream at its beginning.
@@ -39,15 +39,25 @@ class NoiseStream:
         Args:
             seed: 0..2^63-1.
             item: Position of the datum in the request or data set, from 0.
-            purpose: What the noise is for; purposes never share numbers.
+            purpose: What the noise is for; two purposes never share numbers.
 
         Raises:
             InputError: The seed or the item is out of range.
         """
         if not 0 <= seed <= MAX_SEED:
-            raise InputError(f"A seed lies in 0..2^63-1; received {seed}. Choose another seed.")
+            raise InputError(
+                f"seed={seed} is out of range. Allowed: 0 to 2^63-1.",
+                parameter="seed",
+                received=seed,
+                limit=MAX_SEED,
+            )
         if not 0 <= item <= MAX_ITEM:
-            raise InputError(f"An item lies in 0..2^56-1; received {item}. Split the data.")
+            raise InputError(
+                f"Item {item} is out of range. Allowed: 0 to 2^56-1. Lower first_item.",
+                parameter="first_item",
+                received=item,
+                limit=MAX_ITEM,
+            )
         key = np.array([seed, item << 8 | _CODES[purpose]], dtype=np.uint64)
         self._generator = np.random.Generator(np.random.Philox(key=key))
 
@@ -60,15 +70,15 @@ class NoiseStream:
         return self._generator.random(shape)
 
     def draw(self, kind: NoiseKind, shape: Sequence[int]) -> np.ndarray:
-        """What a distribution's `from_noise` takes: its `noise_kind` in its `noise_shape`."""
+        """Noise of a distribution's `noise_kind`, float64."""
         return self.normal(*shape) if kind == "normal" else self.uniform(*shape)
 
 
 def pixel_seed(pixels: np.ndarray) -> int:
-    """A seed that depends on the pixels alone: the same picture always gets the same noise.
+    """A seed made of the pixels alone: the same picture always gets the same noise.
 
     Args:
-        pixels: Grey values on any scale; the caller fixes dtype and scale, since both count.
+        pixels: Grey values; another dtype or scale gives another seed.
 
     Returns:
         The first 63 bits of BLAKE2b over dtype, shape and bytes in C order.

@@ -218,7 +218,7 @@ def two_layers(posterior: str, *, posterior_scale: float = 1.0) -> TwoLayers:
     set_affine(vae.decoder, loading, bias)
     zero = torch.zeros(3, 2, dtype=torch.float64)
     set_affine(
-        vae._prior.networks[0],
+        vae.prior_module.networks[0],
         torch.cat([top_loading, zero]),
         torch.cat([top_bias, raw(torch.full((3,), top_scale, dtype=torch.float64))]),
     )
@@ -238,10 +238,10 @@ def two_layers(posterior: str, *, posterior_scale: float = 1.0) -> TwoLayers:
         spread = top_scale**2 + likely[:2]  # of what x tells of z_1, given z_2
         gain = slopes / (slopes**2 + spread)  # p(z_2|x)
         top = (spread / (slopes**2 + spread)).sqrt()
-    up = torch.zeros(2, vae._posterior.networks[0].body[-1].in_features, dtype=torch.float64)
+    up = torch.zeros(2, vae.posterior_module.networks[0].body[-1].in_features, dtype=torch.float64)
     up[:, :2] = torch.diag(gain)  # a ladder's estimates have raw scales behind the locations
     set_affine(
-        vae._posterior.networks[0],
+        vae.posterior_module.networks[0],
         torch.cat([up, torch.zeros_like(up)]),
         torch.cat([-gain * top_bias[:2], raw(top * posterior_scale)]),
     )

@@ -129,6 +129,17 @@ def test_rooms_that_need_no_framework_import_none(
     ]
 
 
+def test_importing_a_room_that_needs_no_torch_does_not_bring_it() -> None:
+    rooms = {room.replace("/", ".").removeprefix("client.") for room in FREE_OF_TORCH}
+    modules = [name for name in MODULES if room_of(name) in rooms]
+    assert len(modules) > 2 * len(rooms)
+    script = f"import sys, {', '.join(modules)}; print('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_no_package_imports_what_it_must_not_know(package: str) -> None:
     faults = [

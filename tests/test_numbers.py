@@ -13,8 +13,10 @@ from app.settings import Settings
 from models.bundle.loading import Bundle, load_bundle
 from models.bundle.repository import Repository
 from models.bundle.schema import Estimate
+from models.images import to_uint8, to_unit
 from training.data.datasets import load
-from training.data.splitting import choose_subset
+from training.data.split import Split
+from training.data.subset import choose_subset
 
 ROOT = Path(__file__).resolve().parent.parent
 REPOSITORY = ROOT / "models" / "pretrained"
@@ -96,13 +98,19 @@ async def scores(bundle: Bundle, images: np.ndarray, estimate: Estimate) -> np.n
     return np.array([result[field] for result in answer.json()["results"]])
 
 
+def pictures_of(split: Split, bundle: Bundle) -> np.ndarray:
+    """Pixels 0..255 of a split, as a client has them."""
+    spec = bundle.config.image
+    return to_uint8(to_unit(split.observations(spec), spec))
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize("estimator", ["elbo", "iwae"])
 async def test_the_service_gives_the_published_mean_of_digits(estimator: str):
     bundle = load_bundle(Repository(REPOSITORY).path_of("digits"))
     dataset = load("digits")
     estimate = find(bundle, estimator, 100)
-    answered = await scores(bundle, dataset.test.grey(), estimate)
+    answered = await scores(bundle, pictures_of(dataset.test, bundle), estimate)
     assert len(answered) == estimate.n == 300
     assert answered.mean() == pytest.approx(estimate.mean_nats, rel=1e-6)
     error = answered.std(ddof=1) / len(answered) ** 0.5
@@ -119,7 +127,7 @@ async def test_the_service_gives_the_published_scores_of_mnist(
     bundle = load_bundle(Repository(REPOSITORY).path_of("mnist"))
     dataset = load("mnist-static", data_dir=data_dir("static_binarized_mnist").parent)
     estimate = find(bundle, estimator, num_samples)
-    images = dataset.test.grey()
+    images = pictures_of(dataset.test, bundle)
     if estimate.n < len(images):
         images = images[choose_subset(len(images), estimate.n, seed=estimate.seed).numpy()]
     answered = await scores(bundle, images[:4], estimate)

@@ -1,21 +1,21 @@
-"""What can go wrong in training besides the errors of `models`."""
+"""The exceptions of training, beside those of `models.errors`."""
 
 from models.errors import VAEError
 
 
 class DatasetError(VAEError):
-    """A data set is unknown, not at hand, or not what it claims to be."""
+    """A data set is unknown, missing or damaged."""
 
 
 class RunError(VAEError):
-    """A run cannot go on: its folder cannot be written or read back, or training diverged."""
+    """A run cannot continue: its folder cannot be written or read, or training diverged."""
 
 
 class Interrupted(VAEError):
-    """A run was asked to end before its time, and can be resumed.
+    """A signal ended a run early; it can be resumed.
 
     Attributes:
-        exit_code: What a process ends with that obeys the signal: 128 and its number.
+        exit_code: Exit code of a process that a signal ended: 128 plus the signal's number.
     """
 
     def __init__(self, message: str, *, signal_number: int) -> None:

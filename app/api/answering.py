@@ -234,6 +234,7 @@ def _envelope(call: Call, inputs: Inputs) -> dict[str, Any]:
         envelope["seed"] = call.seed
     if inputs.preprocessing is not None:
         envelope["preprocessing"] = inputs.preprocessing
+        envelope["preprocessing_steps"] = inputs.preprocessing_steps
     if call.served.labels:
         envelope["label_used"] = None  # unless the answer says otherwise
     return envelope

@@ -1,6 +1,8 @@
-"""An answer of each operation, as the document of the API shows it; a test holds them to it."""
+"""Examples in the OpenAPI document: a body and an answer of each operation, and each problem."""
 
 from typing import Any
+
+from app.operations.table import Operation
 
 PNG_8X8 = (
     "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAAI0lEQVR42mNggAJGBob/EIqB4T8Dw38GBiaYFCaD"
@@ -8,8 +10,9 @@ PNG_8X8 = (
 )
 
 _ENVELOPE: dict[str, Any] = {"model": "mnist", "version": 1}
-_STEPS = [["binarize stochastic"]]
-_STANDING: dict[str, Any] = {
+_PREPROCESSING = [["binarize stochastic"]]
+_STEPS = [[{"op": "binarize", "from": "256", "to": "2", "how": "stochastic"}]]
+_RANK: dict[str, Any] = {
     "bits_per_dim": 0.1625,
     "bits_per_dim_reason": None,
     "percentile": 41.3,
@@ -17,10 +20,11 @@ _STANDING: dict[str, Any] = {
     "reference_n": 10000,
     "reason": None,
 }
-EXAMPLES: dict[str, dict[str, Any]] = {
+ANSWERS: dict[str, dict[str, Any]] = {
     "encode": {
         **_ENVELOPE,
-        "preprocessing": _STEPS,
+        "preprocessing": _PREPROCESSING,
+        "preprocessing_steps": _STEPS,
         "mean": [[0.31, -1.2]],
         "mean_kind": "posterior",
         "std": [[0.11, 0.2]],
@@ -29,7 +33,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "decode": {**_ENVELOPE, "output": "mean", "images": [PNG_8X8]},
     "reconstruct": {
         **_ENVELOPE,
-        "preprocessing": _STEPS,
+        "preprocessing": _PREPROCESSING,
+        "preprocessing_steps": _STEPS,
         "output": "mean",
         "images": [PNG_8X8],
         "latents": [[0.31, -1.2]],
@@ -45,7 +50,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
     "interpolate": {
         **_ENVELOPE,
-        "preprocessing": _STEPS * 2,
+        "preprocessing": _PREPROCESSING * 2,
+        "preprocessing_steps": _STEPS * 2,
         "path": "linear",
         "steps": 2,
         "images": [PNG_8X8, PNG_8X8],
@@ -54,7 +60,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "elbo": {
         **_ENVELOPE,
         "seed": 1,
-        "preprocessing": _STEPS,
+        "preprocessing": _PREPROCESSING,
+        "preprocessing_steps": _STEPS,
         "results": [
             {
                 "elbo_nats": -88.3,
@@ -66,14 +73,15 @@ EXAMPLES: dict[str, dict[str, Any]] = {
                 "kl_method": "analytic",
                 "standard_error_nats": 0.31,
                 "num_samples": 100,
-                **_STANDING,
+                **_RANK,
             }
         ],
     },
     "log-likelihood": {
         **_ENVELOPE,
         "seed": 1,
-        "preprocessing": _STEPS,
+        "preprocessing": _PREPROCESSING,
+        "preprocessing_steps": _STEPS,
         "results": [
             {
                 "estimator": "iwae",
@@ -87,15 +95,135 @@ EXAMPLES: dict[str, dict[str, Any]] = {
                 "elbo_nats": -88.2,
                 "gap_lower_bound_nats": 3.3,
                 "reliable": True,
-                **_STANDING,
+                **_RANK,
+                "bits_per_dim": 0.1562,
             }
         ],
     },
     "classify": {
         **_ENVELOPE,
-        "preprocessing": _STEPS,
+        "preprocessing": _PREPROCESSING,
+        "preprocessing_steps": _STEPS,
         "labels": ["cat", "dog"],
         "method": "classifier",
         "results": [{"label": "dog", "probabilities": [0.2, 0.8]}],
     },
 }
+
+PROBLEMS: dict[str, dict[str, Any]] = {
+    "malformed-request": {
+        "detail": "The body is not JSON: unexpected end of data at character 12. "
+        'Send {"images": [...]}.',
+        "instance": "/v1/encode",
+    },
+    "corrupt-image": {
+        "detail": "images[1] cannot be read: the PNG file is truncated. Send the whole file.",
+        "instance": "/v1/encode",
+        "items": [{"index": 1, "reason": "the PNG file is truncated"}],
+    },
+    "unauthorized": {
+        "detail": "The request has no API key. Send the header Authorization: Bearer KEY.",
+        "instance": "/v1/encode",
+        "parameter": "Authorization",
+    },
+    "unknown-model": {
+        "detail": "There is no model 'mnits'. Did you mean 'mnist'? Available: digits, mnist.",
+        "instance": "/v1/models/mnits/encode",
+        "parameter": "model",
+        "received": "mnits",
+        "allowed": ["digits", "mnist"],
+        "suggestion": "mnist",
+    },
+    "not-acceptable": {
+        "detail": "encode has no answer of the type image/png. It has json, npy, npz: "
+        "/v1/encode?format=json.",
+        "instance": "/v1/encode",
+        "parameter": "format",
+        "received": "image/png",
+        "allowed": ["json", "npy", "npz"],
+    },
+    "unsupported-operation": {
+        "detail": "mnist cannot classify: it was trained without labels. mnist-labelled can.",
+        "instance": "/v1/models/mnist/classify",
+        "parameter": "model",
+        "received": "mnist",
+        "suggestion": "mnist-labelled",
+    },
+    "payload-too-large": {
+        "detail": "n=5000 is over this server's limit of 1024 (VAE_MAX_ITEMS). Ask for n=1024 with "
+        "first_item=0, 1024, ...; the result is identical.",
+        "instance": "/v1/sample",
+        "parameter": "n",
+        "received": 5000,
+        "limit": 1024,
+        "suggestion": 1024,
+    },
+    "unsupported-media": {
+        "detail": "Content-Type application/pdf cannot be read. Send image/png or "
+        "application/json.",
+        "instance": "/v1/encode",
+        "parameter": "Content-Type",
+        "received": "application/pdf",
+        "allowed": ["image/png", "application/json"],
+    },
+    "invalid-parameter": {
+        "detail": "estimator='iwea' is unknown. Did you mean 'iwae'? Allowed: iwae, prior, exact.",
+        "instance": "/v1/log-likelihood",
+        "parameter": "estimator",
+        "received": "iwea",
+        "allowed": ["iwae", "prior", "exact"],
+        "suggestion": "iwae",
+    },
+    "shape-mismatch": {
+        "detail": "latents have the shape (2, 16); mnist takes (N, 32).",
+        "instance": "/v1/decode",
+        "parameter": "latents",
+        "received": [2, 16],
+    },
+    "out-of-support": {
+        "detail": "images[0] holds NaN. Pixels are finite numbers from 0 to 1.",
+        "instance": "/v1/encode",
+        "parameter": "images",
+        "items": [{"index": 0, "reason": "holds NaN"}],
+    },
+    "invalid-input": {
+        "detail": "images are integers from 0 to 1, which may mean 0..1 or 0..255. "
+        "Add pixel_max=1 or pixel_max=255.",
+        "instance": "/v1/encode",
+        "parameter": "pixel_max",
+        "allowed": [1, 255],
+    },
+    "internal-error": {
+        "detail": "The server failed. Its log has the error under the request_id.",
+        "instance": "/v1/encode",
+    },
+    "model-not-ready": {
+        "detail": "The models are still loading. Retry in a second.",
+        "instance": "/v1/encode",
+    },
+    "queue-full": {
+        "detail": "The queue is full: 512 requests wait (VAE_MAX_QUEUE_REQUESTS). "
+        "Retry in a second.",
+        "instance": "/v1/encode",
+        "limit": 512,
+    },
+    "deadline-exceeded": {
+        "detail": "The answer was not ready within 120 s (VAE_REQUEST_TIMEOUT_SECONDS). "
+        "Ask for fewer items or samples.",
+        "instance": "/v1/log-likelihood",
+        "limit": 120,
+    },
+}
+"""What is particular to a problem of each type."""
+
+
+def example_body(operation: Operation, latents_body: dict[str, Any] | None) -> dict[str, Any]:
+    """A JSON body that an operation takes.
+
+    Args:
+        operation: Takes images or latents.
+        latents_body: The body to show where only latents are taken.
+    """
+    if operation.takes == ("latents",):
+        return latents_body or {"latents": [[0.5, -1.0], [0.0, 0.25]]}
+    return {"images": [PNG_8X8] * (operation.exact_items or 1)}

@@ -1,57 +1,42 @@
-"""The pages of the models: `/v1/models` and what each one is."""
+"""The pages of the models: `GET /v1/models` lists them, `GET /v1/models/{model}` describes one."""
 
-from typing import Any
-
-from fastapi import APIRouter, Request
+from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
-from app.api import openapi as documents
 from app.api.middleware import record_of
-from app.api.pages import _json
-from app.api.routes import ModelName, Version
+from app.api.routing import MODEL_PATHS, find_model, json_response, make_route
 from app.api.schemas import ModelDescription, ModelList, ModelSummary, OperationDescription
 from app.compute.latents import latent_groups
 from app.operations.answers import LatentGroup
+from app.operations.table import Operation
 from app.serving.registry import Registry
 from app.serving.served_model import ServedModel
 
 
-def model_router(registry: Registry) -> APIRouter:
-    """`/v1/models` and what each model is."""
-    router = APIRouter(tags=["models"])
-    summaries = documents.json_response(ModelList, "The models.", {"models": []})
-    described = documents.json_response(ModelDescription, "The model.", None)
-    described["content"]["application/json"].pop("example")
-    found: dict[int | str, dict[str, Any]] = {200: described, **documents.problems(401, 404, 503)}
-    listed: dict[int | str, dict[str, Any]] = {200: summaries, **documents.problems(401)}
+def model_routes(registry: Registry) -> list[Route]:
+    """The list of models, and the description of a model or of one version."""
 
-    @router.get("/v1/models", summary="All models, and why broken ones are.", responses=listed)
-    async def models(request: Request) -> Response:
+    async def list_all(request: Request) -> Response:
         record_of(request.scope).operation = "models"
-        return _json(list_models(registry).model_dump(mode="json"))
+        return json_response(list_models(registry).model_dump(mode="json"))
 
-    async def by_name(request: Request, model: ModelName) -> Response:
-        record_of(request.scope).operation = "models"
-        return _describe(request, registry, registry.find(model))
+    async def describe(request: Request) -> Response:
+        record = record_of(request.scope)
+        record.operation = "models"
+        served = find_model(registry, request)
+        record.model = served.name
+        return json_response(describe_model(registry, served).model_dump(mode="json"))
 
-    async def by_version(request: Request, model: ModelName, version: Version) -> Response:
-        record_of(request.scope).operation = "models"
-        return _describe(request, registry, registry.find(model, version))
-
-    router.add_api_route(
-        "/v1/models/{model}", by_name, summary="The highest version.", responses=found
-    )
-    router.add_api_route(
-        "/v1/models/{model}/versions/{version}",
-        by_version,
-        summary="One version.",
-        responses=found | documents.problems(422),
-    )
-    return router
+    return [
+        make_route("GET", "/v1/models", list_all),
+        make_route("GET", MODEL_PATHS["model"], describe),
+        make_route("GET", MODEL_PATHS["version"], describe),
+    ]
 
 
 def list_models(registry: Registry) -> ModelList:
-    """Every version of every model, those that are broken too."""
+    """Every version of every model, broken bundles last."""
     ready = [
         ModelSummary(
             name=name,
@@ -65,22 +50,20 @@ def list_models(registry: Registry) -> ModelList:
     ]
     broken = [
         ModelSummary(
-            name=b.name, version=b.version, default=False, status="broken", reason=b.reason
+            name=bundle.name,
+            version=bundle.version,
+            default=False,
+            status="broken",
+            reason=bundle.reason,
         )
-        for b in registry.broken
+        for bundle in registry.broken
     ]
     return ModelList(models=[*ready, *broken])
 
 
-def _describe(request: Request, registry: Registry, served: ServedModel) -> Response:
-    record_of(request.scope).model = served.name
-    return _json(describe_model(registry, served).model_dump(mode="json"))
-
-
 def describe_model(registry: Registry, served: ServedModel) -> ModelDescription:
-    """What a model is, can do, and scored on held-out data."""
+    """Describe a model: shapes, distributions, operations, held-out evaluation, provenance."""
     config = served.bundle.config
-    base = f"/v1/models/{served.name}/versions/{served.version}"
     evaluation = served.bundle.evaluation.model_dump(mode="json")
     for reference in evaluation["references"]:
         reference["n"] = len(reference.pop("values_nats"))
@@ -103,18 +86,24 @@ def describe_model(registry: Registry, served: ServedModel) -> ModelDescription:
         capabilities=sorted(served.capabilities),
         lacks={need: reason for need, reason in sorted(served.lacks.items())},
         operations=[
-            OperationDescription(
-                name=operation.name,
-                method=operation.method,
-                path=f"{base}/{operation.name}",
-                summary=operation.summary,
-                takes=list(operation.takes),
-                formats=list(operation.formats),
-                unavailable_options=served.unavailable_options(operation),
-                parameters=operation.parameters.model_json_schema(),
-            )
+            describe_operation(served, operation)
             for operation in registry.offered_operations(served)
         ],
         evaluation=evaluation,
         provenance=config.provenance.model_dump(mode="json"),
+    )
+
+
+def describe_operation(served: ServedModel, operation: Operation) -> OperationDescription:
+    """Describe how to call an operation of a model."""
+    prefix = MODEL_PATHS["version"].format(model=served.name, version=served.version)
+    return OperationDescription(
+        name=operation.name,
+        method=operation.method,
+        path=f"{prefix}/{operation.name}",
+        summary=operation.summary,
+        takes=list(operation.takes),
+        formats=list(operation.formats),
+        unavailable_options=served.unavailable_options(operation),
+        parameters=operation.parameters.model_json_schema(),
     )

@@ -1,24 +1,15 @@
-"""The OpenAPI document, derived from the declarations: typed bodies, examples, errors; and /docs.
+"""The OpenAPI 3.1 document, built from the declarations of operations, answers and problems."""
 
-It serves no operation. Assets come from this process, so that /docs works offline.
-"""
-
-from importlib.resources import files
-from pathlib import Path
+import re
 from typing import Any
 
-import fastapi_offline
-from fastapi import FastAPI
-from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.openapi.utils import get_openapi
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
-from starlette.responses import HTMLResponse
 
-from app.api import schemas as pages
-from app.api.examples import EXAMPLES, PNG_8X8
+from app.api.examples import ANSWERS, PROBLEMS, example_body
 from app.api.problems import TABLE, title
-from app.operations import answers as schemas
+from app.api.routing import MODEL_PATHS, VERSION
+from app.api.schemas import ModelDescription, ModelList, Problem, Status, request_model
 from app.operations.table import OPERATIONS, Operation
 from app.wire.media_types import (
     JSON_TYPE,
@@ -32,279 +23,304 @@ from app.wire.media_types import (
 from models import __version__
 
 DESCRIPTION = (
-    "Serves trained variational autoencoders: latents, reconstructions, samples, interpolations, "
-    "classes, and likelihood scores that say what they are."
+    "Trained variational autoencoders: encode, decode, reconstruct, sample, interpolate, classify, "
+    "and score images by ELBO and log-likelihood."
 )
-DOCS_ASSETS = Path(str(files(fastapi_offline))) / "static"
-DOCS_POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; frame-ancestors 'none'"
-)
-REF = "#/components/schemas/{model}"
+NEVER_SENT = 499
+"""Status of a client that hung up: only the log has it."""
+Described = dict[str, Any]
 
-
-class _Images(BaseModel):
-    """A JSON body of images, with parameters beside them."""
-
-    model_config = ConfigDict(extra="forbid")
-    images: list[schemas.JSONImage] = Field(
-        min_length=1, description="Base64 or data URLs of pictures, or nested numbers."
-    )
-
-
-class _Latents(BaseModel):
-    """A JSON body of latents, with parameters beside them."""
-
-    model_config = ConfigDict(extra="forbid")
-    latents: schemas.Latents = Field(min_length=1, description="N x latent shape.")
-
-
-class _ImagesOrLatents(BaseModel):
-    """A JSON body of two images or two latents, with parameters beside them."""
-
-    model_config = ConfigDict(extra="forbid")
-    images: list[schemas.JSONImage] | None = Field(None, min_length=2, max_length=2)
-    latents: schemas.Latents | None = Field(None, min_length=2, max_length=2)
-
-
-_BODIES: dict[tuple[str, ...], type[BaseModel]] = {
-    ("images",): _Images,
-    ("latents",): _Latents,
-    ("images", "latents"): _ImagesOrLatents,
+PATH_PARAMETERS: dict[str, Described] = {
+    "model": {
+        "description": "Name of a model; GET /v1/models lists them.",
+        "schema": {"type": "string", "title": "Model", "examples": ["mnist"]},
+    },
+    "version": {
+        "description": "Version of the model.",
+        "schema": {**VERSION.json_schema(), "title": "Version", "examples": [1]},
+    },
+}
+HEADERS = {
+    "X-Seed": "Seed of everything drawn; absent where nothing was drawn.",
+    "X-Model-Name": "Name of the model that answered.",
+    "X-Model-Version": "Version of the model that answered.",
+    "X-Bundle-Digest": "sha256 of the bundle's manifest.",
+    "X-Preprocessing": "Preprocessing steps of the images.",
+    "X-Request-ID": "Request id, as in the log.",
+    "Server-Timing": "Milliseconds of each phase.",
 }
 
 
-def request_model(operation: Operation) -> type[BaseModel]:
-    """The JSON body of an operation: its items and its parameters."""
-    fields: dict[str, Any] = {
-        name: (field.annotation, field) for name, field in operation.parameters.model_fields.items()
+def openapi_document(
+    *, with_keys: bool = False, latents_body: dict[str, Any] | None = None
+) -> Described:
+    """Build the whole document.
+
+    Args:
+        with_keys: Whether the service asks for API keys.
+        latents_body: Example of a JSON body of latents, which the default model can decode.
+    """
+    components: Described = {"schemas": schemas(), "responses": problem_responses()}
+    document: Described = {
+        "openapi": "3.1.0",
+        "info": {"title": "vae-serve", "description": DESCRIPTION, "version": __version__},
+        "paths": probe_paths() | model_paths() | operation_paths(latents_body),
+        "components": components,
     }
-    name = f"{operation.answer.__name__.removesuffix('Answer')}Request"
-    return create_model(name, __base__=_BODIES[operation.takes], **fields)
+    if with_keys:
+        components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        document["security"] = [{"key": []}]
+    return document
 
 
-MODELS: tuple[type[BaseModel], ...] = (
-    pages.Problem,
-    pages.ModelList,
-    pages.ModelDescription,
-    pages.Status,
-    *(operation.answer for operation in OPERATIONS.values()),
-    *(request_model(operation) for operation in OPERATIONS.values() if operation.takes),
-)
+# Components ------------------------------------------------------------------------------------
 
 
-def route(operation: Operation, prefix: str) -> dict[str, Any]:
-    """What FastAPI needs to know of an operation's route."""
-    scope = {"/v1": "default", "/v1/models/{model}": "model"}.get(prefix, "version")
-    extra: dict[str, Any] = {"parameters": query_parameters(operation)}
-    primary = "`, or else `".join(operation.primary)
-    if operation.takes:
-        extra["requestBody"] = {"required": True, "content": request_content(operation)}
-    return {
-        "operation_id": f"{operation.name.replace('-', '_')}_by_{scope}",
-        "summary": operation.summary,
-        "description": f"{operation.summary} npy gives `{primary}`.",
-        "tags": [operation.name],
-        "responses": responses(operation),
-        "openapi_extra": extra,
-        "response_model": None,
-    }
-
-
-def query_parameters(operation: Operation) -> list[dict[str, Any]]:
-    """The parameters of an operation, as OpenAPI says them."""
-    properties = operation.parameters.model_json_schema()["properties"]
-    parameters = []
-    for name, declared in properties.items():
-        schema = dict(declared)
-        description = schema.pop("description", "")
-        if "anyOf" in schema:  # a query has no null
-            (schema_of_value,) = (s for s in schema.pop("anyOf") if s != {"type": "null"})
-            schema = {**schema, **schema_of_value}
-            schema.pop("default", None)
-        parameters.append(
-            {"name": name, "in": "query", "description": description, "schema": schema}
-        )
-    return parameters
-
-
-def request_content(operation: Operation) -> dict[str, Any]:
-    """The bodies that an operation takes, each with an example."""
-    binary = {"type": "string", "format": "binary"}
-    example = (
-        {"latents": [[0.5, -1.0], [0.0, 0.25]]}
-        if operation.takes == ("latents",)
-        else {"images": [PNG_8X8] * (operation.exact_items or 1)}
+def schemas() -> Described:
+    """JSON Schemas of every answer and of every JSON body, by name."""
+    operations = OPERATIONS.values()
+    models: list[type[BaseModel]] = [
+        *(Problem, ModelList, ModelDescription, Status),
+        *(operation.answer for operation in operations),
+        *(request_model(operation) for operation in operations if operation.takes),
+    ]
+    _, definitions = models_json_schema(
+        [(model, "serialization") for model in models],
+        ref_template="#/components/schemas/{model}",
     )
-    content: dict[str, Any] = {
-        JSON_TYPE: {
-            "schema": {"$ref": REF.format(model=request_model(operation).__name__)},
-            "example": example,
-        }
-    }
-    arrays = {NPY_TYPES[0]: "An array saved by numpy.save.", NPZ_TYPES[0]: "Saved by numpy.savez."}
-    for media_type, summary in arrays.items():
-        content[media_type] = _binary_content(
-            binary, summary, "npy" if "npy" in media_type else "npz"
-        )
-    if "images" in operation.takes:
-        content[MULTIPART_TYPE] = {
-            "schema": _form_schema(operation),
-            "examples": {
-                "files": {
-                    "summary": "One or many files in the field `images`.",
-                    "externalValue": "/v1/sample?n=1&seed=1",
-                }
-            },
-        }
-        for media_type in PICTURE_TYPES if operation.exact_items is None else ():
-            content[media_type] = _binary_content(binary, "One picture file.", "png")
-    return content
+    found: Described = definitions["$defs"]
+    return found
 
 
-def _form_schema(operation: Operation) -> dict[str, Any]:
-    """Files in the field `images`, and parameters as text fields."""
-    files = {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1}
-    texts = {parameter["name"]: parameter["schema"] for parameter in query_parameters(operation)}
+def problem_responses() -> Described:
+    """A response for each status of a problem, with an example of each type of problem."""
     return {
-        "type": "object",
-        "properties": {"images": files, **texts},
-        "required": ["images"],
-        "additionalProperties": False,
-    }
-
-
-def _binary_content(schema: dict[str, Any], summary: str, form: str) -> dict[str, Any]:
-    url = f"/v1/sample?n=2&seed=1&format={form}"
-    return {"schema": schema, "examples": {"file": {"summary": summary, "externalValue": url}}}
-
-
-def responses(operation: Operation) -> dict[int | str, dict[str, Any]]:
-    """Every status of an operation with its bodies."""
-    content: dict[str, Any] = {}
-    for form in operation.formats:
-        if form == "json":
-            content[JSON_TYPE] = {
-                "schema": {"$ref": REF.format(model=operation.answer.__name__)},
-                "example": EXAMPLES[operation.name],
-            }
-        else:
-            binary = {"type": "string", "format": "binary"}
-            content[MEDIA_TYPES[form]] = _binary_content(binary, f"The answer as {form}.", form)
-    found: dict[int | str, dict[str, Any]] = {
-        200: {"description": "The answer.", "headers": _headers(), "content": content}
-    }
-    if operation.method == "GET":
-        found[304] = {"description": "The caller has this answer already, by its ETag."}
-    return found | problems()
-
-
-def _headers() -> dict[str, Any]:
-    texts = {
-        "X-Seed": "Seed of everything drawn; absent where nothing was.",
-        "X-Model-Name": "Model that answered.",
-        "X-Model-Version": "Its version.",
-        "X-Bundle-Digest": "sha256 of its manifest.",
-        "X-Preprocessing": "What was done to the images.",
-        "X-Request-ID": "Names this request in the log.",
-        "Server-Timing": "Milliseconds by phase.",
-    }
-    return {
-        name: {"description": text, "schema": {"type": "string"}} for name, text in texts.items()
-    }
-
-
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The problems of an operation by status, or only some of them."""
-    by_status: dict[int, list[str]] = {}
-    for status, slug in TABLE.values():
-        if status != 499 and (not statuses or status in statuses):
-            by_status.setdefault(status, []).append(slug)
-    return {
-        status: {
-            "description": ", ".join(title(slug) for slug in dict.fromkeys(slugs)) + ".",
+        f"Problem{status}": {
+            "description": f"{', '.join(title(slug) for slug in slugs)}.",
             "content": {
                 PROBLEM_TYPE: {
-                    "schema": {"$ref": REF.format(model="Problem")},
-                    "example": _problem_example(status, slugs[0]),
+                    "schema": schema_of(Problem),
+                    "examples": {slug: {"value": problem_example(slug)} for slug in slugs},
                 }
             },
         }
-        for status, slugs in sorted(by_status.items())
+        for status, slugs in slugs_by_status().items()
     }
 
 
-def _problem_example(status: int, slug: str) -> dict[str, Any]:
+def slugs_by_status() -> dict[int, list[str]]:
+    """Types of problem that a caller may receive, by status."""
+    found: dict[int, list[str]] = {}
+    for status, slug in sorted(dict.fromkeys(TABLE.values()), key=lambda entry: entry[0]):
+        if status != NEVER_SENT:
+            found.setdefault(status, []).append(slug)
+    return found
+
+
+def problem_example(slug: str) -> Described:
+    """A whole problem of one type."""
+    status = next(status for status, known in TABLE.values() if known == slug)
     return {
         "type": f"/problems/{slug}",
         "title": title(slug),
         "status": status,
-        "detail": "The invariant; what was received; what to do about it.",
-        "instance": "/v1/encode",
         "request_id": "0d1f3a52c9e84f6f8f6f5d0c8c1e7b11",
+        **PROBLEMS[slug],
     }
 
 
-def json_response(model: type[BaseModel], description: str, example: Any) -> dict[str, Any]:
-    """A JSON answer by a schema of the document."""
-    schema = {"$ref": REF.format(model=model.__name__)}
+def problems(*statuses: int) -> Described:
+    """References to the problems of some statuses."""
+    return {str(s): {"$ref": f"#/components/responses/Problem{s}"} for s in statuses}
+
+
+def schema_of(model: type[BaseModel]) -> Described:
+    return {"$ref": f"#/components/schemas/{model.__name__}"}
+
+
+def json_answer(description: str, model: type[BaseModel], **example: Any) -> Described:
+    """A response in JSON alone."""
     return {
         "description": description,
-        "content": {JSON_TYPE: {"schema": schema, "example": example}},
+        "content": {JSON_TYPE: {"schema": schema_of(model), **example}},
     }
 
 
-def openapi(
-    app: FastAPI, *, with_keys: bool, latents: dict[str, Any] | None = None
-) -> dict[str, Any]:
-    """The whole OpenAPI document; `latents` is a body that stands for its examples of latents."""
-    document = get_openapi(
-        title="vae-serve", version=__version__, description=DESCRIPTION, routes=app.routes
-    )
-    modes = [(model, "serialization") for model in MODELS]
-    _, definitions = models_json_schema(modes, ref_template=REF)  # type: ignore[arg-type]
-    components = document.setdefault("components", {})
-    components["schemas"] = definitions["$defs"]
-    if with_keys:
-        components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-        document["security"] = [{"key": []}]
-    for path, methods in document["paths"].items():
-        for described in methods.values():
-            _mend(described, path.rpartition("/")[2])
-            if latents is not None:
-                _fit_latents(described, latents)
-    return document
+# Probes and models -----------------------------------------------------------------------------
 
 
-def _mend(described: dict[str, Any], name: str) -> None:
-    """Take out FastAPI's own 422, and put back the nulls that it drops from examples."""
-    if _is_fastapis(described):
-        del described["responses"]["422"]
-    if name in EXAMPLES:
-        described["responses"]["200"]["content"][JSON_TYPE]["example"] = EXAMPLES[name]
+def probe_paths() -> Described:
+    """The probes and the metrics."""
+    ok = json_answer("Yes.", Status, example={"status": "ok"})
+    not_ready = json_answer("Not ready.", Status, example={"status": "loading"})
+    metrics = {"description": "Metrics.", "content": {"text/plain": {"schema": {"type": "string"}}}}
+    readiness = "Readiness: whether the models are loaded and the server is not shutting down."
+    return {
+        "/livez": _get("livez_livez_get", "Liveness: whether the process runs.", {"200": ok}),
+        "/readyz": _get("readyz", readiness, {"200": ok, "503": not_ready}),
+        "/healthz": _get("healthz", readiness, {"200": ok, "503": not_ready}),
+        "/metrics": _get("prometheus_metrics_get", "Prometheus metrics.", {"200": metrics}),
+    }
 
 
-def _fit_latents(described: dict[str, Any], latents: dict[str, Any]) -> None:
-    """Replace an example of latents by a model's own, so that it can be tried out."""
-    body = described.get("requestBody", {"content": {}})["content"].get(JSON_TYPE, {})
-    if "latents" in body.get("example", {}):
-        body["example"] = latents
+def model_paths() -> Described:
+    """The list of models, and the description of one."""
+    listed = json_answer("All models.", ModelList, example={"models": []})
+    described = json_answer("The model.", ModelDescription)
+    return {
+        "/v1/models": _get(
+            "models_v1_models_get",
+            "List the models with their versions, and why a broken one is not served.",
+            {"200": listed, **problems(401)},
+            tag="models",
+        ),
+        MODEL_PATHS["model"]: _get(
+            "by_name_v1_models__model__get",
+            "Describe a model's highest version.",
+            {"200": described, **problems(401, 404, 503)},
+            parameters=path_parameters(MODEL_PATHS["model"]),
+            tag="models",
+        ),
+        MODEL_PATHS["version"]: _get(
+            "by_version_v1_models__model__versions__version__get",
+            "Describe one version of a model.",
+            {"200": described, **problems(401, 404, 422, 503)},
+            parameters=path_parameters(MODEL_PATHS["version"]),
+            tag="models",
+        ),
+    }
 
 
-def _is_fastapis(described: dict[str, Any]) -> bool:
-    """Whether the 422 is the one that FastAPI adds, in a form that is not sent here."""
-    content = described["responses"].get("422", {}).get("content", {})
-    return JSON_TYPE in content
+def _get(
+    operation_id: str, summary: str, responses: Described, *, tag: str = "probes", **more: Any
+) -> Described:
+    described = {"operationId": operation_id, "summary": summary, "tags": [tag]}
+    return {"get": {**described, **more, "responses": responses}}
 
 
-def docs_page() -> HTMLResponse:
-    """Swagger UI from our own assets."""
-    page = get_swagger_ui_html(
-        openapi_url="openapi.json",
-        title="vae-serve",
-        swagger_js_url="assets/docs/swagger-ui-bundle.js",
-        swagger_css_url="assets/docs/swagger-ui.css",
-        swagger_favicon_url="assets/docs/favicon.png",
-    )
-    page.headers["Content-Security-Policy"] = DOCS_POLICY
-    return page
+def path_parameters(path: str) -> list[Described]:
+    """The parameters between the braces of a path."""
+    return [
+        {"name": name, "in": "path", "required": True, **PATH_PARAMETERS[name]}
+        for name in re.findall(r"{(\w+)}", path)
+    ]
+
+
+# Operations ------------------------------------------------------------------------------------
+
+
+def operation_paths(latents_body: dict[str, Any] | None) -> Described:
+    """The three paths of every operation."""
+    paths: Described = {}
+    for operation in OPERATIONS.values():
+        described = operation_of_any_path(operation, latents_body)
+        for scope, prefix in MODEL_PATHS.items():
+            by_path = {
+                "operationId": f"{operation.name.replace('-', '_')}_by_{scope}",
+                "parameters": path_parameters(prefix) + described["parameters"],
+            }
+            method = operation.method.lower()
+            paths[f"{prefix}/{operation.name}"] = {method: {**described, **by_path}}
+    return paths
+
+
+def operation_of_any_path(operation: Operation, latents_body: dict[str, Any] | None) -> Described:
+    """What the three paths of an operation have in common."""
+    primary = "`, or else `".join(operation.primary)
+    described: Described = {
+        "summary": operation.summary,
+        "description": f"{operation.summary} An npy answer holds `{primary}`.",
+        "tags": [operation.name],
+        "parameters": query_parameters(operation),
+        "responses": answers(operation) | problems(*slugs_by_status()),
+    }
+    if operation.takes:
+        content = request_content(operation, latents_body)
+        described["requestBody"] = {"required": True, "content": content}
+    return described
+
+
+def query_parameters(operation: Operation) -> list[Described]:
+    """The query parameters of an operation: its declared parameters, without null."""
+    found = []
+    for name, declared in operation.parameters.model_json_schema()["properties"].items():
+        schema = dict(declared)
+        description = schema.pop("description")
+        if "anyOf" in schema:  # optional: a query leaves the parameter out instead
+            (not_null,) = (s for s in schema.pop("anyOf") if s != {"type": "null"})
+            del schema["default"]
+            schema |= not_null
+        found.append({"name": name, "in": "query", "description": description, "schema": schema})
+    return found
+
+
+def request_content(
+    operation: Operation, latents_body: dict[str, Any] | None
+) -> dict[str, Described]:
+    """The bodies that an operation takes, by media type, each with an example."""
+    takes, two_samples = operation.takes, "/v1/sample?n=2&seed=1"
+    npy_url = two_samples if "images" in takes else None
+    npz_url = two_samples if len(takes) == 1 else None  # it holds both images and latents
+    content: dict[str, Described] = {
+        JSON_TYPE: {
+            "schema": schema_of(request_model(operation)),
+            "example": example_body(operation, latents_body),
+        },
+        NPY_TYPES[0]: _binary("Array written by numpy.save.", npy_url, "npy"),
+        NPZ_TYPES[0]: _binary("Arrays written by numpy.savez.", npz_url, "npz"),
+    }
+    if "images" in takes:
+        content[MULTIPART_TYPE] = form_content(operation)
+    if takes == ("images",):
+        for media_type in PICTURE_TYPES:
+            url = "/v1/sample?n=1&seed=1" if media_type == MEDIA_TYPES["png"] else None
+            content[media_type] = _binary("Picture file.", url, "png")
+    return content
+
+
+def form_content(operation: Operation) -> Described:
+    """A multipart form: files in the field `images`, parameters as text fields."""
+    files = {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1}
+    texts = {parameter["name"]: parameter["schema"] for parameter in query_parameters(operation)}
+    summary = "Two" if operation.exact_items == 2 else "One or many"
+    example = {
+        "summary": f"{summary} files in the field `images`, such as this one.",
+        "externalValue": "/v1/sample?n=1&seed=1",
+    }
+    return {
+        "schema": {
+            "type": "object",
+            "properties": {"images": files, **texts},
+            "required": ["images"],
+            "additionalProperties": False,
+        },
+        "examples": {"files": example},
+    }
+
+
+def answers(operation: Operation) -> Described:
+    """The responses of an operation that succeeds."""
+    url = None if operation.takes else f"/v1/{operation.name}?n=2&seed=1"
+    content: Described = {
+        MEDIA_TYPES[form]: _binary(f"The answer as {form}.", url, form)
+        for form in operation.formats
+    }
+    content[JSON_TYPE] = {
+        "schema": schema_of(operation.answer),
+        "example": ANSWERS[operation.name],
+    }
+    headers = {
+        name: {"description": text, "schema": {"type": "string"}} for name, text in HEADERS.items()
+    }
+    found = {"200": {"description": "The answer.", "headers": headers, "content": content}}
+    if operation.method == "GET":
+        found["304"] = {"description": "Not modified: If-None-Match names the answer's ETag."}
+    return found
+
+
+def _binary(summary: str, url: str | None, form: str) -> Described:
+    """A file, with the URL of one that would do."""
+    example = {"summary": summary}
+    if url is not None:
+        example["externalValue"] = f"{url}&format={form}"
+    return {"schema": {"type": "string", "format": "binary"}, "examples": {"file": example}}

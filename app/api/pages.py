@@ -1,89 +1,88 @@
-"""What is served besides the operations: models, probes, metrics, /docs and the start page."""
+"""Pages for people: start page, /docs, OpenAPI document, and what a problem's type means."""
 
-import asyncio
+from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request
-from starlette.responses import FileResponse, Response
+import fastapi_offline
+from fastapi.openapi.docs import get_swagger_ui_html
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.routing import BaseRoute, Mount
+from starlette.staticfiles import StaticFiles
 
-from app.api import openapi as documents
-from app.api.metrics import CONTENT_TYPE, Metrics
-from app.api.middleware import record_of
 from app.api.problems import TABLE, title
-from app.api.schemas import Status
-from app.serving.lifecycle import Lifecycle
-from app.wire.rendering import to_json
+from app.api.routing import json_response, make_route
 
 PLAYGROUND = Path(__file__).resolve().parents[1] / "playground"
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+SWAGGER_ASSETS = Path(str(files(fastapi_offline))) / "static"
+"""Swagger UI's own files, so that /docs works without a network."""
+SWAGGER_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; frame-ancestors 'none'"
+)
+MEANINGS = {
+    "not-found": "No route has this path.",
+    "method-not-allowed": "The path takes another method; the header Allow names it.",
+    "internal-error": "The server failed; its log has the error under the request_id.",
+}
+"""Types of problem that no docstring of an exception explains."""
 
 
-def _json(value: Any, status: int = 200) -> Response:
-    headers = {"Cache-Control": "no-store"}
-    return Response(to_json(value), status, headers=headers, media_type="application/json")
+def page_routes(document: Callable[[], dict[str, Any]]) -> list[BaseRoute]:
+    """The start page, /docs, /openapi.json, /problems/... and their assets.
 
+    Args:
+        document: Builds the OpenAPI document.
+    """
 
-def probe_router(lifecycle: Lifecycle, metrics: Metrics) -> APIRouter:
-    """`/livez`, `/readyz`, `/healthz`, `/metrics`: none of them touches the queue."""
-    router = APIRouter(tags=["probes"])
-    ok = documents.json_response(Status, "Yes.", {"status": "ok"})
-    unready = documents.json_response(Status, "Not now.", {"status": "loading"})
-
-    @router.get("/livez", summary="Whether the process lives.", responses={200: ok})
-    async def livez() -> Response:
-        return _json({"status": "ok"})
-
-    async def readyz() -> Response:
-        status = lifecycle.status()
-        return _json({"status": status}, 200 if status == "ok" else 503)
-
-    for path in ("/readyz", "/healthz"):
-        router.add_api_route(
-            path,
-            readyz,
-            summary="Whether the models are loaded and work is welcome.",
-            responses={200: ok, 503: unready},
-            operation_id=path[1:],
-        )
-
-    @router.get(
-        "/metrics",
-        summary="Prometheus metrics.",
-        responses={200: {"description": "Text.", "content": {"text/plain": {}}}},
-    )
-    async def prometheus(request: Request) -> Response:
-        record_of(request.scope).operation = "metrics"
-        text = await asyncio.to_thread(metrics.text)
-        return Response(text, headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"})
-
-    return router
-
-
-def page_router(app: FastAPI) -> APIRouter:
-    """The start page, /docs, the OpenAPI document, and what a problem's type says."""
-    router = APIRouter(include_in_schema=False)
-
-    @router.get("/")
-    async def start() -> Response:
+    async def start(request: Request) -> Response:
         policy = {"Content-Security-Policy": PAGE_POLICY, "Cache-Control": "no-cache"}
         return FileResponse(PLAYGROUND / "index.html", headers=policy)
 
-    @router.get("/docs")
-    async def docs() -> Response:
-        return documents.docs_page()
+    async def docs(request: Request) -> Response:
+        return swagger_page()
 
-    @router.get("/openapi.json")
-    async def openapi() -> Response:
-        return _json(app.openapi())
+    async def openapi(request: Request) -> Response:
+        return json_response(document())
 
-    @router.get("/problems/{slug}")
-    async def problem_type(slug: str) -> Response:
-        words = {s: error.__doc__ for error, (_, s) in reversed(TABLE.items())}
-        text = f"{title(slug)}: {words[slug]}\n" if slug in words else "No such problem.\n"
-        return Response(text, 200 if slug in words else 404, media_type="text/plain")
+    async def problem_type(request: Request) -> Response:
+        slug = request.path_params["slug"]
+        meaning = problem_meanings().get(slug)
+        text = f"{title(slug)}: {meaning}\n" if meaning else "No such problem.\n"
+        return Response(text, 200 if meaning else 404, media_type="text/plain")
 
-    return router
+    return [
+        make_route("GET", "/", start),
+        make_route("GET", "/docs", docs),
+        make_route("GET", "/openapi.json", openapi),
+        make_route("GET", "/problems/{slug}", problem_type),
+        Mount("/assets/docs", StaticFiles(directory=SWAGGER_ASSETS)),
+        Mount("/assets", StaticFiles(directory=PLAYGROUND)),
+    ]
+
+
+def swagger_page() -> HTMLResponse:
+    """Swagger UI over /openapi.json."""
+    page = get_swagger_ui_html(
+        openapi_url="openapi.json",
+        title="vae-serve",
+        swagger_js_url="assets/docs/swagger-ui-bundle.js",
+        swagger_css_url="assets/docs/swagger-ui.css",
+        swagger_favicon_url="assets/docs/favicon.png",
+    )
+    page.headers["Content-Security-Policy"] = SWAGGER_POLICY
+    return page
+
+
+def problem_meanings() -> dict[str, str]:
+    """What each type of problem means: the first line of its exception's docstring."""
+    found: dict[str, str] = {}
+    for error, (_, slug) in TABLE.items():
+        found.setdefault(slug, str(error.__doc__).partition("\n")[0])
+    return found | MEANINGS

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from fastapi.exceptions import RequestValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -153,20 +152,6 @@ async def answer_vae_error(request: Request, error: Exception) -> Response:
     if lookup(type(error))[0] == 500:
         raise error
     return describe(error, instance=request.url.path, request_id=_request_id(request))
-
-
-async def answer_invalid_path(request: Request, error: Exception) -> Response:
-    """Answer a path whose version is not a number."""
-    assert isinstance(error, RequestValidationError)
-    text = request.path_params.get("version", "")[:60]
-    refusal = InvalidParameter(
-        f"version={text!r} in the path is not a whole number from 1 to 2147483647. GET /v1/models "
-        "lists the versions.",
-        parameter="version",
-        received=text,
-        suggestion="GET /v1/models",
-    )
-    return describe(refusal, instance=request.url.path, request_id=_request_id(request))
 
 
 def bounded(value: Any) -> Any:

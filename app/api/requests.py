@@ -19,7 +19,7 @@ from app.serving.served_model import ServedModel
 from app.settings import Settings
 from app.wire.bodies import Body, Picture
 from models.errors import InputError, ShapeMismatch, closest
-from models.images.reading import Observation, ReadOptions, read_array, read_picture
+from models.images import Observation, ReadOptions, read_array, read_picture
 
 INLINE_BYTES = 16 * 1024
 """Items up to this are read on the event loop: a thread costs more than they do."""
@@ -241,6 +241,9 @@ def _images(
     return Inputs(
         x=np.stack([observation.x for observation in observations]),
         preprocessing=tuple(observation.preprocessing for observation in observations),
+        preprocessing_steps=tuple(
+            tuple(step.to_json() for step in observation.steps) for observation in observations
+        ),
     )
 
 

@@ -1,10 +1,14 @@
-"""Answers that no operation gives: problems, models, status."""
+"""JSON bodies of requests, and the JSON answers of models, probes and problems.
+
+The answers of operations are in app/operations/answers.py.
+"""
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from app.operations.answers import LatentGroup, Schema
+from app.operations.answers import JSONImage, LatentGroup, Latents, Schema
+from app.operations.table import Operation
 
 
 class ItemFault(Schema):
@@ -44,13 +48,13 @@ class Problem(BaseModel):
 
 
 class ModelSummary(Schema):
-    """A model of the repository, by its version."""
+    """One version of a model in the repository."""
 
     name: str
     version: int | None
-    default: Annotated[bool, Field(description="Served where no model is named.")]
+    default: Annotated[bool, Field(description="Whether paths without a model name use it.")]
     status: Literal["ready", "broken"]
-    reason: Annotated[str | None, Field(description="Why a broken one is not served.")] = None
+    reason: Annotated[str | None, Field(description="Why a broken bundle is not served.")] = None
     digest: str | None = None
 
 
@@ -61,22 +65,22 @@ class ModelList(Schema):
 
 
 class OperationDescription(Schema):
-    """How an operation of a model is called."""
+    """How to call an operation of a model."""
 
     name: str
     method: Literal["GET", "POST"]
     path: str
     summary: str
     takes: list[Literal["images", "latents"]]
-    formats: Annotated[list[str], Field(description="Forms of the answer, the default first.")]
+    formats: Annotated[list[str], Field(description="Formats of the answer, the default first.")]
     unavailable_options: Annotated[
-        list[str], Field(description="Parameter values that this model cannot serve.")
+        list[str], Field(description="Parameter values that this model refuses, as name=value.")
     ]
     parameters: Annotated[dict[str, Any], Field(description="JSON Schema of the parameters.")]
 
 
 class ModelDescription(Schema):
-    """One version of a model."""
+    """Description of one version of a model."""
 
     name: str
     version: int
@@ -86,31 +90,82 @@ class ModelDescription(Schema):
     image_shape: list[int]
     latent_shape: list[int]
     latent_groups: Annotated[
-        list[LatentGroup], Field(description="Layers of latents, the one next to x first.")
+        list[LatentGroup], Field(description="Layers of latents, the layer next to x first.")
     ]
     likelihood: dict[str, Any]
-    is_mass: Annotated[bool, Field(description="Whether p(x|z) is a mass; bits per dim need one.")]
+    is_mass: Annotated[
+        bool, Field(description="Whether p(x|z) is a probability mass, as bits_per_dim needs.")
+    ]
     prior: dict[str, Any]
     posterior: dict[str, Any]
-    image: Annotated[dict[str, Any], Field(description="How a picture becomes an observation.")]
+    image: Annotated[
+        dict[str, Any], Field(description="Image spec: how a picture becomes an observation.")
+    ]
     labels: Annotated[
         list[str],
         Field(
-            description="Names of the data set's classes; `label` takes them where `labels` is "
-            "among the capabilities."
+            description="Names of the data set's classes. The parameter `label` takes them if "
+            "`labels` is among the capabilities."
         ),
     ]
     label_probabilities: Annotated[
-        list[float], Field(description="p(y) of a model with labels, in their order.")
+        list[float], Field(description="Prior p(y) of each label, in the order of `labels`.")
     ]
-    capabilities: Annotated[list[str], Field(description="The needs that the model meets.")]
-    lacks: Annotated[dict[str, str], Field(description="The other needs, each with the reason.")]
+    capabilities: Annotated[
+        list[str], Field(description="Capabilities that operations may need and the model has.")
+    ]
+    lacks: Annotated[
+        dict[str, str],
+        Field(description="Capabilities that the model lacks, each with the reason."),
+    ]
     operations: list[OperationDescription]
-    evaluation: Annotated[dict[str, Any], Field(description="On the held-out test set.")]
+    evaluation: Annotated[dict[str, Any], Field(description="Evaluation on the held-out test set.")]
     provenance: dict[str, Any]
 
 
 class Status(Schema):
-    """What a probe says."""
+    """Status of the service."""
 
     status: Literal["ok", "loading", "draining", "no model"]
+
+
+class ImagesBody(BaseModel):
+    """Images, with parameters beside them."""
+
+    model_config = ConfigDict(extra="forbid")
+    images: Annotated[
+        list[JSONImage],
+        Field(min_length=1, description="Base64 or data URLs of pictures, or nested numbers."),
+    ]
+
+
+class LatentsBody(BaseModel):
+    """Latents, with parameters beside them."""
+
+    model_config = ConfigDict(extra="forbid")
+    latents: Annotated[Latents, Field(min_length=1, description="N x latent shape.")]
+
+
+class PathEndsBody(BaseModel):
+    """Two images or two latents, with parameters beside them."""
+
+    model_config = ConfigDict(extra="forbid")
+    images: Annotated[list[JSONImage] | None, Field(min_length=2, max_length=2)] = None
+    latents: Annotated[Latents | None, Field(min_length=2, max_length=2)] = None
+
+
+BODIES: dict[tuple[str, ...], type[BaseModel]] = {
+    ("images",): ImagesBody,
+    ("latents",): LatentsBody,
+    ("images", "latents"): PathEndsBody,
+}
+"""Bodies by what an operation takes."""
+
+
+def request_model(operation: Operation) -> type[BaseModel]:
+    """The JSON body of an operation: its items, and its parameters."""
+    fields: dict[str, Any] = {
+        name: (field.annotation, field) for name, field in operation.parameters.model_fields.items()
+    }
+    name = f"{operation.answer.__name__.removesuffix('Answer')}Request"
+    return create_model(name, __base__=BODIES[operation.takes], **fields)

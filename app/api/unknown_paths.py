@@ -7,10 +7,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api.problems import HTTP_SLUGS, problem
+from app.api.routing import MODEL_PATHS
 from app.operations.table import OPERATIONS
 from models.errors import closest
 
-PREFIXES = ("/v1", "/v1/models/{model}", "/v1/models/{model}/versions/{version}")
+PREFIXES = tuple(MODEL_PATHS.values())
 PATHS = (
     "/v1/models",
     *PREFIXES[1:],

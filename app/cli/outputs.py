@@ -15,7 +15,7 @@ from app.operations.result import Answer
 from app.operations.table import Operation
 from app.wire.media_types import MEDIA_TYPES
 from app.wire.rendering import Rendering, render
-from models.images.reading import to_png, to_uint8
+from models.images import to_png, to_uint8
 from vae_client.errors import CallError
 
 TABLE_SUFFIXES = (".csv", ".parquet")

@@ -28,7 +28,7 @@ from app.serving.served_model import ServedModel
 from models.distributions.kl import has_analytic_kl, kl_divergence
 from models.errors import OutOfSupport
 from models.estimators.steps import Steps
-from models.images.reading import to_unit
+from models.images import to_unit
 
 
 @torch.no_grad()

@@ -21,6 +21,8 @@ class Inputs:
     latents: np.ndarray | None = None
     """(N, *latent_shape), float32."""
     preprocessing: tuple[tuple[str, ...], ...] | None = None
+    preprocessing_steps: tuple[tuple[dict[str, str | None], ...], ...] | None = None
+    """The same as objects; see `models.images.Step.to_json`."""
     label: int | None = None
     """Index of the label that the caller gave, for every item."""
 

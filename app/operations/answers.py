@@ -34,11 +34,31 @@ class Schema(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class PreprocessingStep(Schema):
+    """One step from the image that was sent to the one that the model saw."""
+
+    op: Annotated[str, Field(description="orient, invert, grey, resize, crop, binarize, ...")]
+    from_: Annotated[
+        str | None,
+        Field(alias="from", description="Before: a size (width x height), colour or levels."),
+    ]
+    to: Annotated[str | None, Field(description="After.")]
+    how: Annotated[
+        str | None, Field(description="By what: a kernel, a background, a binarisation.")
+    ]
+
+
 class Envelope(Schema):
     """What every answer of an operation says."""
 
     model: str
     version: int
+    preprocessing_steps: Annotated[
+        list[list[PreprocessingStep]] | None,
+        Field(
+            description="`preprocessing` as objects, for each image. Present where images came in."
+        ),
+    ] = None
     label_used: Annotated[
         list[str] | None,
         Field(

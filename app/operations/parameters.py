@@ -1,4 +1,4 @@
-"""The parameters of each operation, with their bounds and their words.
+"""Parameters of the operations: types, bounds, defaults and descriptions.
 
 Pydantic only: nothing here computes, reads a request or knows torch.
 """
@@ -19,35 +19,35 @@ def _number_if_digits(value: Any) -> Any:
 
 
 class Parameters(BaseModel):
-    """Frozen, and refuses names that it does not know."""
+    """Parameters of an operation; an unknown name is refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Labelled(Parameters):
-    """Parameters of an operation that a label conditions."""
+    """Parameters of an operation that can be conditioned on a label."""
 
     label: Annotated[
         str | None,
         BeforeValidator(_text_if_number),
         Field(
             max_length=64,
-            description="Name or index of the label; only for a model that was trained with "
-            "labels.",
+            description="Label that conditions the model: a name or an index. Only for models "
+            "trained with labels.",
         ),
     ] = None
 
 
 class Seeded(Parameters):
-    """Parameters of an operation that may draw."""
+    """Parameters of an operation that may draw random numbers."""
 
     seed: Annotated[
         int | None,
         Field(
             ge=0,
             le=MAX_SEED,
-            description="Seed of everything drawn. Drawn by the server (below 2^53) if absent; "
-            "every answer that used one repeats it.",
+            description="Seed of all random draws. If absent, one below 2^53 is drawn; the answer "
+            "says which.",
         ),
     ] = None
     first_item: Annotated[
@@ -55,8 +55,8 @@ class Seeded(Parameters):
         Field(
             ge=0,
             le=2**31 - 1,
-            description="Index of the request's first item in the noise streams: a long list sent "
-            "in parts, each with its own first_item, gets the answers of the whole.",
+            description="Index of the first item in the noise streams. A long list sent in parts "
+            "gets the answers of the whole list if each part gives the index of its first item.",
         ),
     ] = 0
 
@@ -66,23 +66,31 @@ class Reading(Parameters):
 
     resize: Annotated[
         Literal["auto", "never"],
-        Field(description="`never` refuses pictures of another size instead of resizing them."),
+        Field(description="Resize pictures of another size (`auto`), or refuse them (`never`)."),
     ] = "auto"
-    invert: Annotated[bool, Field(description="Exchange black and white.")] = False
-    centre: Annotated[bool, Field(description="Move the centre of mass to the centre.")] = False
+    invert: Annotated[
+        bool,
+        Field(
+            description="Invert the picture: exchange black and white, as for dark digits on "
+            "light paper."
+        ),
+    ] = False
+    centre: Annotated[
+        bool, Field(description="Centre the picture: move its centre of mass to the middle.")
+    ] = False
     pixel_max: Annotated[
         Literal[1, 255, 65535] | None,
         BeforeValidator(_number_if_digits),
         Field(
-            description="The number that means white. Integers default to 255, floats and "
-            "booleans to 1."
+            description="Value of a white pixel. If absent, 255 for integers, and 1 for floats and "
+            "booleans."
         ),
     ] = None
     binarize: Annotated[
         Literal["threshold"] | None,
         Field(
-            description="Binarise at one half instead of as the model's image spec says; makes "
-            "percentiles null."
+            description="Binarise at one half (`threshold`) instead of as the model's image spec "
+            "says. Percentiles are then null."
         ),
     ] = None
 
@@ -92,33 +100,47 @@ class Rendering(Parameters):
 
     encoding: Annotated[
         Literal["png", "float"],
-        Field(description="Images in JSON: base64 PNG, or nested numbers in 0..1."),
+        Field(
+            description="Encoding of images in JSON: base64 PNG (`png`), or nested numbers in 0..1 "
+            "(`float`)."
+        ),
     ] = "png"
     dtype: Annotated[
         Literal["float32", "uint8"],
-        Field(description="Images in npy and npz: unrounded in 0..1, or bytes as in the PNG."),
+        Field(
+            description="Type of images in npy and npz: unrounded in 0..1 (`float32`), or bytes "
+            "in 0..255 as in the PNG (`uint8`)."
+        ),
     ] = "float32"
     columns: Annotated[
         int | None,
-        Field(ge=1, le=1024, description="Columns of a PNG grid; near the square root if absent."),
+        Field(
+            ge=1,
+            le=1024,
+            description="Columns of a PNG grid. If absent, about the square root of the number of "
+            "images.",
+        ),
     ] = None
 
 
 ArrayFormat = Annotated[
     Literal["json", "npy", "npz"] | None,
-    Field(description="Form of the answer; wins over the Accept header."),
+    Field(description="Format of the answer; overrides the Accept header."),
 ]
 ImageFormat = Annotated[
     Literal["json", "png", "npy", "npz"] | None,
-    Field(description="Form of the answer; wins over the Accept header."),
+    Field(description="Format of the answer; overrides the Accept header."),
 ]
 AnimatedFormat = Annotated[
     Literal["json", "png", "npy", "npz", "webp", "gif"] | None,
-    Field(description="Form of the answer; wins over the Accept header. webp and gif move."),
+    Field(
+        description="Format of the answer; overrides the Accept header. webp and gif are "
+        "animations."
+    ),
 ]
 MeanOrSample = Annotated[
     Literal["mean", "sample"],
-    Field(description="The likelihood's mean, or a draw from it."),
+    Field(description="Output pixels: the likelihood's mean, or a sample of the likelihood."),
 ]
 
 
@@ -126,7 +148,7 @@ class EncodeParameters(Reading, Seeded, Labelled):
     """Parameters of `encode`."""
 
     num_samples: Annotated[
-        int, Field(ge=0, description="Draws from the posterior for each image.")
+        int, Field(ge=0, description="Samples of the approximate posterior for each image.")
     ] = 0
     format: ArrayFormat = None
 
@@ -136,7 +158,10 @@ class DecodeParameters(Rendering, Seeded, Labelled):
 
     output: Annotated[
         Literal["mean", "sample", "logits"],
-        Field(description="The likelihood's mean, a draw from it, or its logits if it has any."),
+        Field(
+            description="Output pixels: the likelihood's mean, a sample of it, or its logits if "
+            "it has logits."
+        ),
     ] = "mean"
     format: ImageFormat = None
 
@@ -157,8 +182,8 @@ class SampleParameters(Rendering, Seeded, Labelled):
         Field(
             ge=0.0,
             le=2.0,
-            description="Scales the prior's normals about their location. Only at 1 are the images "
-            "samples of the model.",
+            description="Temperature of the prior: scales its normal distributions about their "
+            "location. Only temperature 1 samples the model.",
         ),
     ] = 1.0
     output: MeanOrSample = "mean"
@@ -168,12 +193,14 @@ class SampleParameters(Rendering, Seeded, Labelled):
 class InterpolateParameters(Rendering, Reading, Labelled):
     """Parameters of `interpolate`."""
 
-    steps: Annotated[int, Field(ge=2, description="Number of images, both ends included.")] = 8
+    steps: Annotated[
+        int, Field(ge=2, description="Number of images along the path, both ends included.")
+    ] = 8
     path: Annotated[
         Literal["linear", "spherical"],
         Field(
-            description="Straight, or along the arc with the norm changing linearly; the latter "
-            "needs a standard normal prior."
+            description="Path between the ends: a straight line (`linear`), or an arc along which "
+            "the norm changes linearly (`spherical`, needs a standard normal prior)."
         ),
     ] = "linear"
     format: AnimatedFormat = None
@@ -183,7 +210,12 @@ class ElboParameters(Reading, Seeded, Labelled):
     """Parameters of `elbo`."""
 
     num_samples: Annotated[
-        int, Field(ge=1, description="Draws from the posterior for each image.")
+        int,
+        Field(
+            ge=1,
+            description="Samples of the approximate posterior for each image; more make the "
+            "standard error smaller.",
+        ),
     ] = 100
     format: ArrayFormat = None
 
@@ -194,13 +226,17 @@ class LogLikelihoodParameters(Reading, Seeded, Labelled):
     estimator: Annotated[
         Literal["iwae", "prior", "exact"],
         Field(
-            description="Importance sampling from the posterior, or from the prior; or log p(x) "
-            "itself, of a model whose posterior is exact."
+            description="Estimator of log p(x): importance sampling from the posterior (`iwae`) "
+            "or from the prior (`prior`), or the exact value (`exact`, needs an exact posterior)."
         ),
     ] = "iwae"
-    num_samples: Annotated[int, Field(ge=1, description="Importance samples K for each image.")] = (
-        1000
-    )
+    num_samples: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="Importance samples K for each image; the expected bound rises with K.",
+        ),
+    ] = 1000
     format: ArrayFormat = None
 
 
@@ -211,7 +247,8 @@ class ClassifyParameters(Reading, Seeded):
         int,
         Field(
             ge=1,
-            description="Importance samples for each image and label, of the method `bayes`.",
+            description="Importance samples for each image and label; only the method `bayes` "
+            "draws them.",
         ),
     ] = 100
     format: ArrayFormat = None

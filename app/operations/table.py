@@ -1,4 +1,4 @@
-"""The operations, each declared once: routes, commands, metric labels and documents derive from it.
+"""Operations, each declared once: routes, commands, metric labels and documents derive from here.
 
 Declarations only: nothing here computes, reads a request or knows torch.
 """
@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from app.operations import answers as schemas
+from app.operations import answers
 from app.operations.parameters import (
     ClassifyParameters,
     DecodeParameters,
@@ -35,37 +35,36 @@ Need = Literal[
     "classes",
     "label_posterior",
 ]
-"""What an operation may need of a model; docs/api.md says what each means."""
+"""Capability of a model that an operation may need; docs/api.md explains each."""
 Abilities = frozenset[Need]
 Input = Literal["images", "latents"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Operation:
-    """What an operation is called, takes, gives and needs."""
+    """Declaration of an operation: its name, inputs, answer and needs."""
 
     name: str
     summary: str
     parameters: type[Parameters]
     answer: type[BaseModel]
-    takes: tuple[Input, ...]
-    """What the body may hold; empty for a GET."""
-    formats: tuple[str, ...]
-    """The forms of an answer, the default one first."""
+    takes: tuple[Input, ...] = ("images",)
+    """Inputs that the body may hold; empty for a GET."""
+    formats: tuple[str, ...] = ("json", "npy", "npz")
+    """Formats of the answer, the default first."""
     primary: tuple[str, ...]
-    """Field that npy gives: the first of these that the answer has."""
+    """Fields that an npy answer may hold: the first of these that the answer has."""
     draws: Callable[[Any, Abilities], bool]
-    """Whether anything in the answer rests on the seed, given parameters and model."""
+    """Whether the answer depends on the seed, given the parameters and the model."""
     needs: tuple[Need, ...]
     option_needs: Mapping[tuple[str, str], Need] = field(default_factory=dict)
-    """What a model needs besides for one value of a parameter; "*" is every value but the
-    default."""
+    """Further needs, by (parameter, value); "*" is every value but the default."""
     shared: tuple[str, ...] = ()
-    """Lists that the answer holds once for all items."""
+    """Lists in the answer that all items share, instead of one entry per item."""
     guesses: bool = False
-    """Whether q(y|x) is found first for images that come without a label."""
+    """Whether images without a label are classified first, and conditioned on that label."""
     exact_items: int | None = None
-    """How many items the body must hold; any number from one on if None."""
+    """Number of items that the body must hold; None is one or more."""
 
     @property
     def method(self) -> Literal["GET", "POST"]:
@@ -86,11 +85,9 @@ OPERATIONS: dict[str, Operation] = {
     for operation in (
         Operation(
             name="encode",
-            summary="Posterior mean and standard deviation of each image's latent.",
+            summary="Encode images: mean and standard deviation of each approximate posterior.",
             parameters=EncodeParameters,
-            answer=schemas.EncodeAnswer,
-            takes=("images",),
-            formats=("json", "npy", "npz"),
+            answer=answers.EncodeAnswer,
             primary=("samples", "mean"),
             draws=lambda asked, abilities: bool(asked.num_samples),
             needs=("encoder",),
@@ -100,9 +97,9 @@ OPERATIONS: dict[str, Operation] = {
         ),
         Operation(
             name="decode",
-            summary="Images of latents.",
+            summary="Decode latents into images.",
             parameters=DecodeParameters,
-            answer=schemas.DecodeAnswer,
+            answer=answers.DecodeAnswer,
             takes=("latents",),
             formats=("json", "png", "npy", "npz"),
             primary=("logits", "images"),
@@ -112,10 +109,9 @@ OPERATIONS: dict[str, Operation] = {
         ),
         Operation(
             name="reconstruct",
-            summary="Each image encoded to its posterior mean and decoded again.",
+            summary="Reconstruct images: encode each to its posterior mean, and decode that.",
             parameters=ReconstructParameters,
-            answer=schemas.ReconstructAnswer,
-            takes=("images",),
+            answer=answers.ReconstructAnswer,
             formats=("json", "png", "npy", "npz"),
             primary=("images",),
             draws=lambda asked, abilities: bool(asked.output == "sample"),
@@ -125,9 +121,9 @@ OPERATIONS: dict[str, Operation] = {
         ),
         Operation(
             name="sample",
-            summary="Images of latents drawn from the prior.",
+            summary="Sample images: draw latents from the prior, and decode them.",
             parameters=SampleParameters,
-            answer=schemas.SampleAnswer,
+            answer=answers.SampleAnswer,
             takes=(),
             formats=("png", "json", "npy", "npz"),
             primary=("images",),
@@ -137,9 +133,9 @@ OPERATIONS: dict[str, Operation] = {
         ),
         Operation(
             name="interpolate",
-            summary="Images between two images (by their posterior means) or two latents.",
+            summary="Interpolate between two images (their posterior means) or two latents.",
             parameters=InterpolateParameters,
-            answer=schemas.InterpolateAnswer,
+            answer=answers.InterpolateAnswer,
             takes=("images", "latents"),
             formats=("json", "png", "npy", "npz", "webp", "gif"),
             primary=("images",),
@@ -151,11 +147,10 @@ OPERATIONS: dict[str, Operation] = {
         ),
         Operation(
             name="elbo",
-            summary="Evidence lower bound of each image, in nats, with its parts and its error.",
+            summary="Evidence lower bound (ELBO) of each image, in nats, with its parts and "
+            "standard error.",
             parameters=ElboParameters,
-            answer=schemas.ElboAnswer,
-            takes=("images",),
-            formats=("json", "npy", "npz"),
+            answer=answers.ElboAnswer,
             primary=("elbo_nats",),
             draws=lambda asked, abilities: True,
             needs=("posterior", "likelihood", "prior"),
@@ -164,12 +159,10 @@ OPERATIONS: dict[str, Operation] = {
         ),
         Operation(
             name="log-likelihood",
-            summary="Estimate of log p(x) of each image by importance sampling, in nats, with its "
-            "error and whether it can be relied on.",
+            summary="Log-likelihood log p(x) of each image by importance sampling, in nats, with "
+            "its standard error and whether it is reliable.",
             parameters=LogLikelihoodParameters,
-            answer=schemas.LogLikelihoodAnswer,
-            takes=("images",),
-            formats=("json", "npy", "npz"),
+            answer=answers.LogLikelihoodAnswer,
             primary=("estimate_nats",),
             draws=lambda asked, abilities: bool(asked.estimator != "exact"),
             needs=("posterior", "likelihood", "prior"),
@@ -177,12 +170,10 @@ OPERATIONS: dict[str, Operation] = {
         ),
         Operation(
             name="classify",
-            summary="Probability of each label, or of each component of a mixture, given the "
-            "image.",
+            summary="Classify images: probability of each label, or of each component of a "
+            "mixture.",
             parameters=ClassifyParameters,
-            answer=schemas.ClassifyAnswer,
-            takes=("images",),
-            formats=("json", "npy", "npz"),
+            answer=answers.ClassifyAnswer,
             primary=("probabilities",),
             draws=lambda asked, abilities: "label_posterior" not in abilities,
             needs=("classes",),

@@ -1,9 +1,9 @@
-// The start page. It calls /v1 and nothing else.
+// The start page; it calls /v1 only.
 "use strict";
 
 const $ = (id) => document.getElementById(id);
 
-let picture = null; // the one that the scores are of
+let picture = null; // the scored picture
 
 async function call(path, options = {}) {
   const headers = { ...options.headers };
@@ -17,7 +17,7 @@ async function call(path, options = {}) {
   return response;
 }
 
-// One action at a time on the page; a failure is shown, not thrown.
+// Run an action, and show its failure on the page.
 async function attempt(action) {
   $("error").textContent = "";
   try {
@@ -48,7 +48,7 @@ async function listModels() {
   if (names.length) await choose();
 }
 
-// What the chosen model can do, by the operations' names.
+// Names of the operations that the chosen model offers.
 let offered = new Set();
 
 async function choose() {
@@ -115,7 +115,7 @@ async function score(given) {
 }
 
 function showSteps({ preprocessing: [steps] }) {
-  $("steps").textContent = `Done before the model saw it: ${steps.join(", ") || "nothing"}.`;
+  $("steps").textContent = `Preprocessing: ${steps.join(", ") || "none"}.`;
 }
 
 function classRow({ method, results: [{ label, probabilities }] }) {
@@ -125,8 +125,8 @@ function classRow({ method, results: [{ label, probabilities }] }) {
 function scoreRows(result) {
   return [
     ["ELBO", nats(result.elbo_nats), `± ${nats(result.standard_error_nats)} (${result.num_samples} samples); a lower bound on log p(x), higher is better`],
-    ["expected log-likelihood", nats(result.expected_log_likelihood_nats), "how well latents of the picture explain it"],
-    ["− KL", nats(-result.kl_nats), "what those latents cost; the two add up to the ELBO"],
+    ["expected log-likelihood", nats(result.expected_log_likelihood_nats), "log p(x|z), averaged over latents z of the picture"],
+    ["− KL", nats(-result.kl_nats), "cost of these latents against the prior; both rows add up to the ELBO"],
     ["bits per dim", number(result.bits_per_dim, 3), result.bits_per_dim_reason || "−ELBO per pixel in bits: an upper bound, lower is better"],
     ["percentile", number(result.percentile, 1), result.percentile_reason || `% of ${result.reference_n} test images have a lower ELBO`],
   ];

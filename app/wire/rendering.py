@@ -14,7 +14,7 @@ import numpy as np
 import orjson
 
 from app.operations.result import Answer
-from models.images.reading import grid, to_animation, to_png, to_uint8
+from models.images import grid, to_animation, to_png, to_uint8
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,7 @@ def _npy(array: np.ndarray) -> bytes:
 
 def _npz(answer: Answer, rendering: Rendering, envelope: Mapping[str, Any]) -> bytes:
     words = {**envelope, **answer.facts}
+    words.pop("preprocessing_steps", None)  # the words say the same
     if "preprocessing" in words:
         words["preprocessing"] = ["; ".join(steps) for steps in words["preprocessing"]]
     named = {**words, **answer.columns}

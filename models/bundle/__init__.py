@@ -1,1 +1,8 @@
-"""A trained model on disk: its schema, saving, loading, and a folder of them."""
+"""A bundle: the folder of a trained model, and all that is said about it.
+
+loading      load_bundle, Bundle
+saving       save_bundle
+schema       fields of the JSON files; imports no torch
+parity       stored outputs that a loaded model must compute
+repository   a folder of bundles
+"""

@@ -1,4 +1,4 @@
-"""Stored inputs and outputs of a bundle: a loaded model must compute what it computed before."""
+"""Parity of a bundle: a loaded model must compute the outputs that were stored with it."""
 
 from pathlib import Path
 
@@ -7,27 +7,23 @@ from torch import Tensor
 
 from models.bundle.schema import PARITY
 from models.distributions.batch_noise import BatchNoise
-from models.distributions.one_hot import OneHot
-from models.distributions.point import Point
 from models.errors import BundleCorrupt
-from models.vae.model import VAE
+from models.vae import VAE
 
 PARITY_ITEMS = 8
 PARITY_TOLERANCE = 1e-4
-"""Largest |stored - computed| relative to 1 + the tensor's largest stored magnitude."""
+"""Largest |stored - computed|, relative to 1 + the tensor's largest stored magnitude."""
 
 
 @torch.no_grad()
 def parity_tensors(vae: VAE, x: Tensor) -> dict[str, Tensor]:
-    """Inputs with their outputs: what the model must compute wherever it is loaded."""
+    """Inputs, and the outputs that the model computes of them."""
     y = torch.arange(len(x), device=x.device) % vae.num_labels if vae.num_labels else None
     q = vae.posterior(x, y)
     noise = BatchNoise(0, len(x), "posterior").draw_for(q, 1, dtype=x.dtype).to(x.device)
     outputs = {"x": x, "noise": noise, "likelihood_mean": vae.likelihood(q.mean, y).mean}
-    if not isinstance(q, OneHot):
-        outputs["posterior_loc"] = q.loc
-    if not isinstance(q, OneHot | Point):
-        outputs["posterior_scale"] = q.scale
+    parameters = [name for name in ("loc", "scale") if hasattr(q, name)]
+    outputs |= {f"posterior_{name}": getattr(q, name) for name in parameters}
     if vae.has_density:
         outputs["log_w"] = vae.log_weights(x, noise, y, posterior=q)
     if vae.config.classifier is not None:
@@ -35,13 +31,18 @@ def parity_tensors(vae: VAE, x: Tensor) -> dict[str, Tensor]:
     return {name: value.cpu().contiguous() for name, value in outputs.items()}
 
 
-def _check_parity(path: Path, vae: VAE, stored: dict[str, Tensor]) -> None:
+def check_parity(path: Path, vae: VAE, stored: dict[str, Tensor]) -> None:
+    """Compare a loaded model's outputs with the stored ones.
+
+    Raises:
+        BundleCorrupt: The stored tensors are not this model's, or differ from what it computes.
+    """
     x = stored.get("x")
     shape = (PARITY_ITEMS, *vae.image_shape)
     if x is None or x.dtype != torch.float32 or x.shape != shape:
-        received = None if x is None else (x.dtype, tuple(x.shape))
+        received = "missing" if x is None else f"{x.dtype} {tuple(x.shape)}"
         raise BundleCorrupt(
-            f"{path / PARITY} holds the inputs x, float32 {shape}; received {received}. Export the "
+            f"{path / PARITY}: x is {received}; it must be torch.float32 {shape}. Export the "
             "bundle again."
         )
     computed = parity_tensors(vae, x.to(next(vae.parameters()).device))
@@ -49,15 +50,19 @@ def _check_parity(path: Path, vae: VAE, stored: dict[str, Tensor]) -> None:
         n: (t.dtype, t.shape) for n, t in computed.items()
     }:
         raise BundleCorrupt(
-            f"{path / PARITY} holds {sorted(computed)}, float32, in this model's shapes; received "
-            f"{ {n: (t.dtype, tuple(t.shape)) for n, t in stored.items()} }. Export it again."
+            f"{path / PARITY} holds {_describe(stored)}; this model computes "
+            f"{_describe(computed)}. Export the bundle again."
         )
     for name, want in stored.items():
         limit = PARITY_TOLERANCE * (1 + float(want.abs().max()))
         worst = float((computed[name] - want).abs().max())
         if not worst <= limit:  # NaN too
             raise BundleCorrupt(
-                f"The model computes what it computed when it was exported; {path / PARITY}: "
-                f"{name} differs by {worst:.3g}, more than {limit:.3g}. Use another device or "
-                "torch build."
+                f"{path / PARITY}: {name} differs by {worst:.3g} from what this machine computes; "
+                f"the limit is {limit:.3g}. Use another device or torch build, or export the "
+                "bundle again."
             )
+
+
+def _describe(tensors: dict[str, Tensor]) -> str:
+    return ", ".join(f"{name} {t.dtype} {tuple(t.shape)}" for name, t in sorted(tensors.items()))

@@ -1,18 +1,14 @@
-"""A folder of bundles: which models and versions there are, and where.
-
-It looks at names only and reads no bundle (`bundle.py`).
-"""
+"""A folder of bundles: its models, their versions and their paths, by the names of folders."""
 
 from pathlib import Path
 
-from models.errors import BundleNotFound
+from models.errors import BundleNotFound, closest
 
 
 class Repository:
     """A folder of `<model>/<version>` folders."""
 
     def __init__(self, path: Path) -> None:
-        """Nothing is read until it is asked for."""
         self.path = path
 
     def names(self) -> list[str]:
@@ -20,27 +16,36 @@ class Repository:
         return [name for name in _folders(self.path) if self.versions(name)]
 
     def versions(self, name: str) -> list[int]:
-        """Versions of a model, ascending; empty when there is none."""
+        """Versions of a model, ascending; empty if there are none."""
         found = (folder for folder in _folders(self.path / name) if _is_version(folder))
         return sorted(int(folder) for folder in found)
 
     def path_of(self, name: str, version: int | None = None) -> Path:
-        """Folder of a model's version, the highest unless one is asked for.
+        """Folder of a model's version; of the highest one if none is given.
 
         Raises:
-            BundleNotFound: Says which models or versions there are.
+            BundleNotFound: There is no such model or version; the message lists them.
         """
-        if name not in self.names():
+        if name not in (names := self.names()):
+            best = closest(name, names)
+            hint = f" Did you mean {best!r}?" if best else ""
             raise BundleNotFound(
-                f"A model is a folder of {self.path} with a version in it; received {name!r}, "
-                f"there are {self.names()}. Ask for one of them."
+                f"There is no model {name!r} in {self.path}.{hint} Available: "
+                f"{', '.join(names) or 'none'}.",
+                parameter="model",
+                received=name,
+                allowed=names,
+                suggestion=best,
             )
         versions = self.versions(name)
         chosen = versions[-1] if version is None else version
         if chosen not in versions:
             raise BundleNotFound(
-                f"A version is a folder of {self.path / name}; received {chosen}, there are "
-                f"{versions}. Ask for one of them."
+                f"{name} has no version {chosen} in {self.path}. Available: "
+                f"{', '.join(map(str, versions))}.",
+                parameter="version",
+                received=chosen,
+                allowed=versions,
             )
         return self.path / name / str(chosen)
 

@@ -1,4 +1,4 @@
-"""Write a bundle, so that it is there completely or not at all."""
+"""Saving of a bundle: completely or not at all."""
 
 import hashlib
 import re
@@ -25,9 +25,9 @@ from models.bundle.schema import (
     Manifest,
     ManifestEntry,
 )
-from models.config import Config
+from models.config import Config, VAEConfig
 from models.errors import ConfigError, ShapeMismatch
-from models.vae.model import VAE
+from models.vae import VAE
 
 
 def save_bundle(
@@ -40,27 +40,27 @@ def save_bundle(
     pictures: Mapping[str, bytes],
     parity_inputs: Tensor,
 ) -> None:
-    """Write a bundle so that it is there completely or not at all.
+    """Write a bundle completely or not at all.
 
     Args:
         path: `<repository>/<model>/<version>`; must not exist.
         vae: The trained model.
-        config: What config.json will say.
-        evaluation: What evaluation.json will say.
+        config: Content of config.json.
+        evaluation: Content of evaluation.json.
         card: The model card, Markdown.
         pictures: PNG files by name.
         parity_inputs: 8 observations, (8, channel, height, width), float32.
 
     Raises:
-        FileExistsError: A released version is never overwritten.
-        ConfigError: The config is another model's or another folder's, or a picture has a name that
-            loading would refuse or that is another file's.
-        ShapeMismatch: The parity inputs have another shape or type.
-        OutOfSupport: The parity inputs have probability zero.
+        FileExistsError: The version exists already.
+        ConfigError: The config is not this model's or this folder's, or a picture's name is not
+            that of a PNG file.
+        ShapeMismatch: The parity inputs have a wrong shape or type.
+        OutOfSupport: The parity inputs lie outside the likelihood's support.
     """
     if path.exists():
         raise FileExistsError(
-            f"A released bundle is never overwritten; {path} exists. Take the next version."
+            f"{path} exists; a released bundle is never overwritten. Export the next version."
         )
     _check_config(path, vae, config)
     _check_pictures(pictures)
@@ -87,22 +87,32 @@ def save_bundle(
 def _check_config(path: Path, vae: VAE, config: BundleConfig) -> None:
     if config.vae != vae.config:
         raise ConfigError(
-            f"A bundle's config is its model's; received one of {config.vae} for {vae.config}. "
-            "Take the model's own."
+            f"config.vae is not the model's config: {_differences(config.vae, vae.config)}. Set "
+            "config.vae = vae.config.",
+            parameter="config.vae",
         )
     if (config.name, str(config.version)) != (path.parent.name, path.name):
         raise ConfigError(
-            f"A bundle is written to <model>/<version> as its config says; received {path} for "
-            f"{config.name}/{config.version}. Change one of them."
+            f"{path} does not fit the config, which says {config.name}/{config.version}. Save to "
+            f"{path.parent.parent / config.name / str(config.version)}.",
+            parameter="path",
         )
+
+
+def _differences(received: VAEConfig, own: VAEConfig) -> str:
+    names = [n for n in VAEConfig.model_fields if getattr(received, n) != getattr(own, n)]
+    return ", ".join(f"{n} = {getattr(received, n)}, not {getattr(own, n)}" for n in names)
 
 
 def _check_pictures(pictures: Mapping[str, bytes]) -> None:
     for name in pictures:
         if not re.fullmatch(FILE_NAME, name) or len(name) > 128 or not name.endswith(".png"):
             raise ConfigError(
-                f"A picture's name matches {FILE_NAME} and ends in .png, at most 128 characters; "
-                f"received {name!r}. Rename it."
+                f"The picture's name {name!r} is not allowed: it must match {FILE_NAME}, end in "
+                ".png and have at most 128 characters. Rename it, for instance to 'samples.png'.",
+                parameter="pictures",
+                received=name[:200],
+                suggestion="samples.png",
             )
 
 
@@ -110,8 +120,9 @@ def _check_parity_inputs(vae: VAE, x: Tensor) -> None:
     shape = (PARITY_ITEMS, *vae.image_shape)
     if x.dtype != torch.float32 or tuple(x.shape) != shape:
         raise ShapeMismatch(
-            f"Parity inputs are float32 {shape}; received {x.dtype} {tuple(x.shape)}. Pass "
-            f"{PARITY_ITEMS} observations of the model."
+            f"parity_inputs is {x.dtype} {tuple(x.shape)}; it must be torch.float32 {shape}. Pass "
+            f"{PARITY_ITEMS} observations.",
+            parameter="parity_inputs",
         )
     vae.check_support(x)
 

@@ -1,7 +1,7 @@
-"""What a bundle's JSON files say: config.json, evaluation.json and manifest.json.
+"""Fields of a bundle's JSON files: config.json, evaluation.json and manifest.json.
 
-Within a format version fields are only added, each with a default: older bundles go on loading.
-docs/bundle-format.md is normative; `bundle.py` reads and writes the files.
+Within a format version fields are only added, each with a default, so older bundles still load.
+docs/bundle-format.md is normative.
 """
 
 from typing import Annotated, Literal
@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from models.config import Config, Name, VAEConfig
+from models.errors import ConfigError
 from models.images.spec import ImageSpec, check_fit
 
 FORMAT_VERSION = 1
@@ -19,7 +20,7 @@ FileName = Annotated[str, Field(pattern=FILE_NAME, max_length=128)]
 
 
 class Provenance(Config):
-    """Where the weights come from: enough to train them again."""
+    """Origin of the weights: all that is needed to train them again."""
 
     recipe: str
     """The resolved recipe, TOML."""
@@ -27,7 +28,7 @@ class Provenance(Config):
     code_version: str
     dataset: str
     dataset_sha256: Sha256
-    """Of the data set's content, as `training/datasets.py` hashes it."""
+    """sha256 of the data set's content, as `training.data` computes it."""
     created_at: str
     """UTC, ISO 8601."""
     training_seconds: Annotated[float, Field(ge=0)]
@@ -46,40 +47,41 @@ class BundleConfig(Config):
     vae: VAEConfig
     image: ImageSpec
     labels: tuple[str, ...] = ()
-    """Names of the data set's classes, in the order of their indices; empty when it has none."""
+    """Names of the data set's classes by index; empty if it has none."""
     provenance: Provenance
 
     @model_validator(mode="after")
     def _parts_fit(self) -> "BundleConfig":
         check_fit(self.vae, self.image)
         if self.labels and self.vae.num_labels not in (0, len(self.labels)):
-            raise ValueError(
-                f"A model with labels has a name for each; received {len(self.labels)} names for "
-                f"vae.num_labels = {self.vae.num_labels}. Make them equal."
+            raise ConfigError(
+                f"labels holds {len(self.labels)} names, but vae.num_labels = "
+                f"{self.vae.num_labels}. Give one name for each label.",
+                parameter="labels",
             )
         return self
 
 
 class Estimate(Config):
-    """One number about the test set, and all that is needed to get it again."""
+    """A score of the test set, and all that is needed to compute it again."""
 
     estimator: Literal["elbo", "iwae", "prior", "exact"]
     num_samples: PositiveInt
     """Draws per image, K."""
     n: PositiveInt
-    """Images: all of the split, or a seeded random subset when fewer."""
+    """Images: the whole split, or a seeded random subset of it."""
     seed: NonNegativeInt
     mean_nats: float
     standard_error_nats: float
     """Over images: sd / sqrt(n)."""
     monte_carlo_error_nats: float | None = None
-    """Standard error of the mean that comes from the draws alone."""
+    """The part of the mean's standard error that comes from the draws."""
     bits_per_dim: float | None = None
-    """None for a density."""
+    """None for a density, which has no bits per dim."""
 
 
 class Reference(Config):
-    """Per-image scores of held-out data, ascending: what percentiles are taken among."""
+    """Scores of single held-out images, ascending: percentiles are computed among them."""
 
     estimator: Literal["elbo", "iwae", "prior", "exact"]
     num_samples: PositiveInt
@@ -88,7 +90,7 @@ class Reference(Config):
     @model_validator(mode="after")
     def _ascending(self) -> "Reference":
         if list(self.values_nats) != sorted(self.values_nats):
-            raise ValueError("Reference values ascend; received them unsorted. Sort them.")
+            raise ConfigError("values_nats is not ascending. Sort it.", parameter="values_nats")
         return self
 
 
@@ -96,30 +98,30 @@ BaselineKind = Literal["histogram", "png", "png_stacked", "webp", "webp_stacked"
 
 
 class Baseline(Config):
-    """What a simple means needs for the same images; `training/baselines.py` defines each."""
+    """Bits per dim of a simple model or file format for the same images."""
 
     kind: BaselineKind
     n: PositiveInt
-    """Images: all of the split."""
+    """Images: the whole split."""
     bits_per_dim: float
     standard_error_bits_per_dim: float | None = None
-    """Over images: sd / sqrt(n); None where files hold many images."""
+    """Over images: sd / sqrt(n); None where one file holds many images."""
 
 
 class Classification(Config):
-    """How often the most probable label is an image's own."""
+    """Accuracy: how often the most probable label is the true one."""
 
     method: Literal["classifier", "bayes"]
     num_samples: NonNegativeInt
-    """Draws for each label; 0 for a classifier."""
+    """Draws for each label, K; 0 for a classifier."""
     n: PositiveInt
     accuracy: Annotated[float, Field(ge=0, le=1)]
     standard_error: float
-    """Over images: of a proportion."""
+    """Over images: sqrt(accuracy (1 - accuracy) / n)."""
 
 
 class Evaluation(Config):
-    """evaluation.json: the model on held-out data."""
+    """evaluation.json: scores of held-out data."""
 
     dataset: str
     split: str
@@ -127,19 +129,19 @@ class Evaluation(Config):
     estimates: tuple[Estimate, ...]
     rate_nats: float | None = None
     distortion_nats: float | None = None
-    """Both None where there is no likelihood: of an autoencoder."""
+    """Rate and distortion are None for an autoencoder, which has no likelihood."""
     active_units: NonNegativeInt
     kl_per_dimension_nats: tuple[float, ...] = ()
-    """Data mean of each latent dimension's KL, in the latent's C order, where it factorises."""
+    """Data mean of each latent dimension's KL, in C order, where prior and posterior factorise."""
     kl_per_group_nats: tuple[float, ...] = ()
     """Data mean of the KL of each group of a hierarchy."""
     squared_error: float | None = None
-    """Of an autoencoder: data mean of |x - picture|^2, summed over the elements."""
+    """For an autoencoder: data mean of |x - reconstruction|^2, summed over the elements."""
     classification: Classification | None = None
-    """Of a model with labels, where the test images have them too."""
+    """For a model with labels, where the test images have labels too."""
     references: tuple[Reference, ...] = ()
     baselines: tuple[Baseline, ...] = ()
-    """Empty for a density, which has no bits per dim."""
+    """Empty for a density."""
 
 
 class ManifestEntry(Config):

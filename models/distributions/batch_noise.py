@@ -1,18 +1,17 @@
-"""Noise of a batch as torch tensors: one stream per item, drawn side by side."""
+"""Noise of a batch as torch tensors: one stream for each item."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
 
+from models.distributions.from_noise import FromNoise
 from models.noise import NoiseKind, NoiseStream, Purpose
 
 
 class BatchNoise:
-    """One stream per item of a batch, drawn side by side as (sample, batch, *event)."""
+    """One noise stream for each item of a batch."""
 
     def __init__(self, seed: int, num_items: int, purpose: Purpose, *, first_item: int = 0) -> None:
         """Open the streams of items first_item..first_item + num_items - 1."""
@@ -36,12 +35,18 @@ class BatchNoise:
         return torch.from_numpy(stacked).to(dtype)
 
     def draw_for(
-        self, distribution: Distribution, num_samples: int, *, dtype: torch.dtype = torch.float32
+        self, distribution: FromNoise, num_samples: int, *, dtype: torch.dtype = torch.float32
     ) -> Tensor:
-        """What the distribution's `from_noise` takes for the next `num_samples` draws.
+        """Noise of a distribution's next `num_samples` draws, for its `from_noise`.
 
-        Its batch shape is that of the items, or none.
+        Args:
+            distribution: Of batch shape (batch,), one for each item, or ().
+            num_samples: Draws of each item.
+            dtype: Of the noise.
         """
-        takes: Any = distribution
-        event_shape = takes.noise_shape()[len(distribution.batch_shape) :]
-        return self.draw(num_samples, event_shape, kind=takes.noise_kind, dtype=dtype)
+        return self.draw(
+            num_samples,
+            distribution.noise_event_shape,
+            kind=distribution.noise_kind,
+            dtype=dtype,
+        )

@@ -1,29 +1,29 @@
-"""Likelihoods of binary pixels, and of grey values in [0, 1]; they hold no decoder network.
+"""Distributions of binary pixels, and of grey values in [0, 1].
 
     Bernoulli             log p = x l - softplus(l)                        x in {0, 1}
     ContinuousBernoulli   log p = (x - 1/2) l - log(sinh(l/2) / (l/2))     x in [0, 1]
 
-l is a logit. Nothing is clamped, and every constant is there.
+l is a logit. Nothing is clamped, and no constant is left out.
 """
 
 import torch
 from torch import Tensor
-from torch.distributions import constraints
 from torch.nn import functional as F
 
 from models.distributions.elementwise import polynomial, sigmoid
-from models.distributions.from_noise import EVENT_DIM, PixelDistribution, sum_event
+from models.distributions.from_noise import IMAGE_DIM, FromNoise, sum_event
+from models.noise import NoiseKind
 
 
-class Bernoulli(PixelDistribution):
-    """Binary pixels; fused log-mass x l - softplus(l), which is exact for any logit."""
+class Bernoulli(FromNoise):
+    """Binary pixels, with the fused log-mass x l - softplus(l): exact for any logit."""
 
-    support = constraints.boolean
+    noise_kind: NoiseKind = "uniform"
 
     def __init__(self, logits: Tensor) -> None:
         """Logits of the shape (*batch, channel, height, width)."""
         self.logits = logits
-        super().__init__(logits.shape[:-EVENT_DIM], logits.shape[-EVENT_DIM:])
+        super().__init__(logits.shape, event_dim=IMAGE_DIM)
 
     @property
     def mean(self) -> Tensor:
@@ -31,15 +31,15 @@ class Bernoulli(PixelDistribution):
         return sigmoid(self.logits)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Log-mass, nats, summed over the event."""
-        return sum_event(value * self.logits + F.logsigmoid(-self.logits))
+        """Log-mass, nats, summed over the image."""
+        return sum_event(value * self.logits + F.logsigmoid(-self.logits), IMAGE_DIM)
 
-    def from_noise(self, noise: Tensor) -> Tensor:
+    def from_noise(self, noise: Tensor, *, temperature: float = 1.0) -> Tensor:
         """1 where the uniform is below the probability."""
         return (noise < self.mean).to(noise.dtype)
 
 
-class ContinuousBernoulli(PixelDistribution):
+class ContinuousBernoulli(FromNoise):
     """Grey values in [0, 1] with density proportional to exp(x l).
 
     The normaliser is taken from the logit, with its Taylor series below |l| = 1/2, so that neither
@@ -48,12 +48,13 @@ class ContinuousBernoulli(PixelDistribution):
     Source: Loaiza-Ganem and Cunningham 2019, arXiv:1907.06845.
     """
 
-    support = constraints.unit_interval
+    noise_kind: NoiseKind = "uniform"
+    has_rsample = True
 
     def __init__(self, logits: Tensor) -> None:
         """Logits of the shape (*batch, channel, height, width)."""
         self.logits = logits
-        super().__init__(logits.shape[:-EVENT_DIM], logits.shape[-EVENT_DIM:])
+        super().__init__(logits.shape, event_dim=IMAGE_DIM)
 
     @property
     def mean(self) -> Tensor:
@@ -67,11 +68,11 @@ class ContinuousBernoulli(PixelDistribution):
         return 0.5 + torch.sign(self.logits) * torch.where(far, exact, series)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Log-density per unit of the [0, 1] scale, nats, summed over the event."""
-        return sum_event((value - 0.5) * self.logits - _log_sinhc(self.logits.abs()))
+        """Log-density per unit of the [0, 1] scale, nats, summed over the image."""
+        return sum_event((value - 0.5) * self.logits - _log_sinhc(self.logits.abs()), IMAGE_DIM)
 
-    def from_noise(self, noise: Tensor) -> Tensor:
-        """Inverse distribution function; at logit 0 the uniform itself."""
+    def from_noise(self, noise: Tensor, *, temperature: float = 1.0) -> Tensor:
+        """Inverse distribution function of the uniform."""
         a = self.logits.abs()
         safe = torch.where(a > 0, a, torch.ones_like(a))
         up = self.logits > 0

@@ -1,4 +1,4 @@
-"""Likelihoods of integer levels 0..levels-1; they hold no decoder network.
+"""Distributions of integer levels 0..levels-1.
 
     DiscretizedLogistic   p(k) = s((k + 1/2 - m) / t) - s((k - 1/2 - m) / t)
     DiscretizedNormal     p(k) = Phi((k + 1/2 - m) / t) - Phi((k - 1/2 - m) / t)
@@ -14,14 +14,14 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.distributions import constraints
 from torch.nn import functional as F
 
 from models.distributions.expected_level import expected_level
-from models.distributions.from_noise import EVENT_DIM, PixelDistribution, sum_event
+from models.distributions.from_noise import IMAGE_DIM, FromNoise, sum_event
+from models.noise import NoiseKind
 
 
-class DiscretizedLogistic(PixelDistribution):
+class DiscretizedLogistic(FromNoise):
     """Integers 0..levels-1 under a mixture of logistics, one component per pixel.
 
     Colour channels are conditioned in turn: given its component, green's location moves linearly
@@ -34,6 +34,8 @@ class DiscretizedLogistic(PixelDistribution):
 
     Source: Salimans et al. 2017, arXiv:1701.05517, section 2.1-2.2 (its density fallback left out).
     """
+
+    noise_kind: NoiseKind = "uniform"
 
     def __init__(
         self,
@@ -55,22 +57,19 @@ class DiscretizedLogistic(PixelDistribution):
         """
         self.logits, self.loc, self.scale, self.coupling = logits, loc, scale, coupling
         self.levels = levels
-        self.num_mixtures = logits.shape[-EVENT_DIM]
-        super().__init__(logits.shape[:-EVENT_DIM], loc.shape[-EVENT_DIM:])
+        self.num_mixtures = logits.shape[-IMAGE_DIM]
+        shape = (*logits.shape[:-IMAGE_DIM], *loc.shape[-IMAGE_DIM:])
+        super().__init__(shape, event_dim=IMAGE_DIM)
 
     @property
-    def support(self) -> constraints.Constraint:
-        """The integers 0..levels-1."""
-        return constraints.integer_interval(0, self.levels - 1)
-
-    def noise_shape(self, sample_shape: Sequence[int] = ()) -> tuple[int, ...]:
-        """One uniform per channel, and before them one for the component when there are several."""
+    def noise_event_shape(self) -> tuple[int, ...]:
+        """A uniform for the component where there are several, then one for each channel."""
         channels, height, width = self.event_shape
         choice = 1 if self.num_mixtures > 1 else 0
-        return (*sample_shape, *self.batch_shape, choice + channels, height, width)
+        return choice + channels, height, width
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Log-mass, nats, summed over the event."""
+        """Log-mass, nats, summed over the image."""
         x = self._scaled(value).unsqueeze(-4)
         centre = (x - self._conditional_loc(x)) / self.scale
         half = 1 / ((self.levels - 1) * self.scale)
@@ -95,8 +94,9 @@ class DiscretizedLogistic(PixelDistribution):
         stacked = torch.stack(means, dim=-3)
         return (stacked * _probabilities(self.logits).unsqueeze(-3)).sum(-4)
 
-    def from_noise(self, noise: Tensor) -> Tensor:
-        """A component by its uniform, then each channel by inverse distribution function."""
+    def from_noise(self, noise: Tensor, *, temperature: float = 1.0) -> Tensor:
+        """The component whose part of [0, 1) holds the first uniform, then each channel by inverse
+        distribution function."""
         channels = self.event_shape[0]
         component = self._component(noise[..., 0, :, :])
 
@@ -150,24 +150,21 @@ def _probabilities(logits: Tensor) -> Tensor:
     return logits.log_softmax(-3).exp()
 
 
-class DiscretizedNormal(PixelDistribution):
+class DiscretizedNormal(FromNoise):
     """Integers 0..levels-1 under a normal: the exact mass between each level's edges, ends open.
 
     The masses are differences of log Phi, taken in float64 from the lower tail on either side.
     """
 
+    noise_kind: NoiseKind = "uniform"
+
     def __init__(self, loc: Tensor, scale: Tensor, *, levels: int) -> None:
         """Location and scale > 0 where level 0 is -1 and the highest is 1, (*batch, *event)."""
         self.loc, self.scale, self.levels = loc, scale, levels
-        super().__init__(loc.shape[:-EVENT_DIM], loc.shape[-EVENT_DIM:])
-
-    @property
-    def support(self) -> constraints.Constraint:
-        """The integers 0..levels-1."""
-        return constraints.integer_interval(0, self.levels - 1)
+        super().__init__(loc.shape, event_dim=IMAGE_DIM)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Log-mass, nats, summed over the event."""
+        """Log-mass, nats, summed over the image."""
         k = value.double()
         scale = self.scale.double()
         centre = (k * (2 / (self.levels - 1)) - 1 - self.loc.double()) / scale
@@ -178,7 +175,7 @@ class DiscretizedNormal(PixelDistribution):
         interior = log_high + torch.log(-torch.expm1(log_low - log_high))
         bottom, top = _log_phi(half + centre), _log_phi(half - centre)
         log_mass = torch.where(k == 0, bottom, torch.where(k == self.levels - 1, top, interior))
-        return sum_event(log_mass).to(self.loc.dtype)
+        return sum_event(log_mass, IMAGE_DIM).to(self.loc.dtype)
 
     @property
     def mean(self) -> Tensor:
@@ -189,7 +186,7 @@ class DiscretizedNormal(PixelDistribution):
             total = total + torch.special.ndtr((self.loc - edge) / self.scale)
         return total
 
-    def from_noise(self, noise: Tensor) -> Tensor:
+    def from_noise(self, noise: Tensor, *, temperature: float = 1.0) -> Tensor:
         """Inverse distribution function, rounded to the nearest level."""
         x = self.loc + self.scale * torch.special.ndtri(noise)
         return torch.round((x + 1) * ((self.levels - 1) / 2)).clamp(0, self.levels - 1)

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 
 def sigmoid(logits: Tensor) -> Tensor:
-    """1 / (1 + exp(-logits)); the same bits anywhere in a tensor, see `normals.positive`."""
+    """1 / (1 + exp(-logits)), with the same bits anywhere in a tensor; `positive` says why."""
     return F.logsigmoid(logits).exp()
 
 
@@ -21,9 +21,9 @@ def polynomial(x: Tensor, coefficients: Sequence[float]) -> Tensor:
 
 
 def positive(raw: Tensor) -> Tensor:
-    """softplus, whose smallest value is the dtype's smallest normal number, not zero.
+    """softplus, bounded below by the dtype's smallest normal number.
 
-    By way of logsigmoid: torch's softplus, sigmoid and silu give an element other last bits in a
-    tensor's last few places than before them, so that a row would depend on its neighbours.
+    It is made of logsigmoid because torch's softplus, sigmoid and silu round an element otherwise
+    in a tensor's last few places: a row would depend on its neighbours.
     """
     return -F.logsigmoid(-raw).clamp_max(-torch.finfo(raw.dtype).tiny)

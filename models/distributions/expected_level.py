@@ -1,9 +1,9 @@
-"""The expected level of a discretized logistic, without a term for each of its levels.
+"""Mean of a discretized logistic, without a sum over all of its levels.
 
     E[k] = sum over the edges e_j, j = 1..levels-1, of P(k >= j) = s((m - e_j) / t)
 
-m is the location, t the scale, s the logistic function. A narrow logistic has passed nearly all
-edges or none of them; a wide one is so smooth that an integral and its ends make the sum.
+m is the location, t the scale, s the logistic function. Of a narrow logistic only the terms near m
+are neither 0 nor 1; for a wide one the sum is an integral and a correction at its ends.
 """
 
 import torch
@@ -13,10 +13,10 @@ from torch.nn import functional as F
 from models.distributions.elementwise import polynomial
 
 _WIDE = 2.0
-"""Scale in levels from which on the integral is taken."""
+"""Smallest scale, in levels, for which the integral is taken."""
 _ONE_BY_ONE = 8
 _ORDERS = 4
-"""Edges taken one by one on either side, and powers of exp(-8 / 2) that stand for the others."""
+"""Edges summed one by one on either side; powers of exp(-8 / 2) in the series of the others."""
 _MIDPOINT = (
     (-1 / 24, (1.0,)),
     (7 / 5760, (1.0, -6.0)),
@@ -27,7 +27,7 @@ _MIDPOINT = (
 
 
 def expected_level(loc: Tensor, scale: Tensor, levels: int) -> Tensor:
-    """E[k], elementwise; 1e-8 levels are left out, and rounding is below 20 epsilon x levels.
+    """E[k], elementwise, to 1e-8 levels; rounding is below 20 epsilon x levels.
 
     Args:
         loc: Location on the scale where level 0 is -1 and the highest level is 1.
@@ -35,7 +35,7 @@ def expected_level(loc: Tensor, scale: Tensor, levels: int) -> Tensor:
         levels: Number of levels.
 
     Returns:
-        From 0 to levels - 1; rises with `loc`, up to rounding.
+        From 0 to levels - 1, rising with `loc` up to rounding.
     """
     edges = levels - 1
     u, t = (loc + 1) * (edges / 2), scale * (edges / 2)  # in levels: edge j lies at j - 1/2
@@ -46,7 +46,7 @@ def expected_level(loc: Tensor, scale: Tensor, levels: int) -> Tensor:
 
 
 def _sum_over_edges(u: Tensor, t: Tensor, edges: int) -> Tensor:
-    """Edges below u, plus what those above add to it, less what those below lack of one.
+    """The number of edges below u, corrected by the edges near it.
 
     An edge i levels beyond the nearest one adds z / (1 + z), z = y exp(-i / t), on either side. For
     the far ones it is z - z^2 + z^3 - ..., and each power is a geometric series over the edges.

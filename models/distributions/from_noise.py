@@ -1,48 +1,125 @@
-"""What all likelihoods share: distributions over pixels, and the door that observations pass.
+"""`FromNoise`, the base class of every distribution here: a draw is a function of noise.
 
-It holds no formula of any one likelihood (`bernoulli.py`, `discretized.py`, `likelihoods.py`). The
-distributions do not look at their support again: the `Likelihood` modules check it once, at the
-door (`check_support`), and say whether `log_prob` is the log of a mass or of a density (`is_mass`).
+    z = f(noise),    noise ~ N(0, 1) or U[0, 1)
+
+A new distribution writes `log_prob`, `mean` and `from_noise`, and `noise_event_shape` where a draw
+is made of other noise than one number for each of its own.
 """
 
-from abc import abstractmethod
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from models.errors import UnsupportedOperation
 from models.noise import NoiseKind
 
-EVENT_DIM = 3
-"""Channel, height, width."""
+IMAGE_DIM = 3
+"""Axes of an image: channel, height, width."""
 
 
-class PixelDistribution(Distribution):
-    """What the distributions over (*batch, channel, height, width) share: shapes and noise."""
+class FromNoise(Distribution, ABC):
+    """A distribution whose draws are a function of noise that the caller brings.
 
-    noise_kind: NoiseKind = "uniform"
+    Tensors that are attributes begin with the batch axes, (*batch, ...): `expand` relies on it.
+
+    Attributes:
+        noise_kind: "normal" for N(0, 1), "uniform" for U[0, 1).
+    """
+
     arg_constraints: ClassVar[dict[str, Any]] = {}
+    noise_kind: NoiseKind = "normal"
 
-    def __init__(self, batch_shape: torch.Size, event_shape: torch.Size) -> None:
-        super().__init__(batch_shape, event_shape, validate_args=False)
+    def __init__(self, shape: Sequence[int], *, event_dim: int) -> None:
+        """Split a shape, (*batch, *event), before its last `event_dim` axes."""
+        split = len(shape) - event_dim
+        super().__init__(torch.Size(shape[:split]), torch.Size(shape[split:]), validate_args=False)
 
-    def noise_shape(self, sample_shape: Sequence[int] = ()) -> tuple[int, ...]:
-        """Shape of the uniforms in [0, 1) that `from_noise` takes."""
-        return (*sample_shape, *self.batch_shape, *self.event_shape)
+    @property
+    @abstractmethod
+    def mean(self) -> Tensor:
+        """The expectation, (*batch, *event)."""
 
     @abstractmethod
-    def from_noise(self, noise: Tensor) -> Tensor:
-        """The draw that the uniforms stand for."""
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log-density or log-mass of (*sample, *batch, *event), nats, summed over the event."""
+
+    @property
+    def noise_event_shape(self) -> tuple[int, ...]:
+        """Shape of the noise of one draw: the event's."""
+        return tuple(self.event_shape)
+
+    def noise_shape(self, sample_shape: Sequence[int] = ()) -> tuple[int, ...]:
+        """Shape of the noise that `from_noise` takes for (*sample, *batch, *event)."""
+        return (*sample_shape, *self.batch_shape, *self.noise_event_shape)
+
+    @abstractmethod
+    def from_noise(self, noise: Tensor, *, temperature: float = 1.0) -> Tensor:
+        """The draw that the noise stands for.
+
+        Args:
+            noise: `noise_kind` in `noise_shape`.
+            temperature: Scales normals; 0 gives the location. Uniforms have no temperature: a
+                distribution that is drawn from them ignores it.
+
+        Returns:
+            (*sample, *batch, *event).
+        """
 
     def sample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
-        """A draw with torch's ambient randomness; for tests."""
+        """A draw with torch's global generator, without a gradient."""
+        with torch.no_grad():
+            return self.from_noise(self._global_noise(sample_shape))
+
+    def rsample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
+        """A draw with torch's global generator, differentiable in the parameters.
+
+        Raises:
+            UnsupportedOperation: A draw of this distribution has no such gradient.
+        """
+        if not self.has_rsample:
+            raise UnsupportedOperation(
+                f"{type(self).__name__} has no reparameterised draw. Call sample()."
+            )
+        return self.from_noise(self._global_noise(sample_shape))
+
+    def expand(self, batch_shape: Sequence[int], _instance: object = None) -> "FromNoise":
+        """The same distribution with a larger batch shape, to which its own broadcasts."""
+        start = len(self.batch_shape)
+        return self._changed(lambda t: t.expand(*batch_shape, *t.shape[start:]), batch_shape)
+
+    def detached(self) -> "FromNoise":
+        """The same distribution without gradients of its parameters."""
+        return self._changed(Tensor.detach, self.batch_shape)
+
+    def __repr__(self) -> str:
+        """The class and both shapes."""
+        batch, event = tuple(self.batch_shape), tuple(self.event_shape)
+        return f"{type(self).__name__}(batch_shape={batch}, event_shape={event})"
+
+    def _changed(
+        self, change: Callable[[Tensor], Tensor], batch_shape: Sequence[int]
+    ) -> "FromNoise":
+        """A copy of another batch shape, with each tensor changed."""
+        changed = copy(self)
+        changed._batch_shape = torch.Size(batch_shape)
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                setattr(changed, name, change(value))
+            elif isinstance(value, FromNoise):
+                setattr(changed, name, value._changed(change, value.batch_shape))
+        return changed
+
+    def _global_noise(self, sample_shape: Sequence[int]) -> Tensor:
+        draw = torch.randn if self.noise_kind == "normal" else torch.rand
         mean = self.mean
-        noise = torch.rand(self.noise_shape(sample_shape), dtype=mean.dtype, device=mean.device)
-        return self.from_noise(noise)
+        return draw(self.noise_shape(sample_shape), dtype=mean.dtype, device=mean.device)
 
 
-def sum_event(terms: Tensor) -> Tensor:
-    """Over channel, height and width."""
-    return terms.flatten(-EVENT_DIM).sum(-1)
+def sum_event(terms: Tensor, event_dim: int) -> Tensor:
+    """Sum over the last `event_dim` axes."""
+    return terms.flatten(-event_dim).sum(-1) if event_dim else terms

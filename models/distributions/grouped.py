@@ -1,27 +1,26 @@
-"""Diagonal normals over groups of one axis, each given the group drawn before it.
+"""The distribution of a hierarchy of latents: groups of one axis, each given the one drawn before.
 
-The distribution of a hierarchy of latents: it holds no network (`models.vae.hierarchy` makes them).
+    p(z) = prod_i N(z_i; loc_i(z_before), diag(scale_i(z_before))^2)
+
+`models.vae.hierarchy` makes the conditionals from networks.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from copy import copy
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, constraints
 
+from models.distributions.from_noise import FromNoise
 from models.distributions.normals import DiagonalNormal
-from models.noise import NoiseKind
 
 Conditional = Callable[[int, Tensor | None, bool], DiagonalNormal]
 
 
-class GroupedNormal(Distribution):
+class GroupedNormal(FromNoise):
     """Diagonal normals over groups of one axis, each given the one drawn before it."""
 
-    arg_constraints: ClassVar[dict[str, Any]] = {}
-    support = constraints.real_vector
-    noise_kind: NoiseKind = "normal"
+    has_rsample = True
 
     def __init__(
         self,
@@ -32,51 +31,47 @@ class GroupedNormal(Distribution):
         batch_shape: torch.Size,
         stop: bool = False,
     ) -> None:
-        """Keep the factors.
+        """Keep how each group's normal is made.
 
         Args:
             conditional: A group's index, the value drawn before it, (*lead, size) or None for the
                 first, and `stop`, to the group's normal.
-            sizes: Of the groups, in z's order.
-            order: In which they are drawn.
+            sizes: Numbers in each group, in z's order.
+            order: Indices of the groups as they are drawn.
             batch_shape: () or (batch,).
-            stop: Whether no gradient flows through the factors' own parameters.
+            stop: Detach the parameters of the groups' normals.
         """
         self._conditional, self._stop = conditional, stop
         self.sizes, self.order = list(sizes), list(order)
-        super().__init__(batch_shape, torch.Size([sum(sizes)]), validate_args=False)
+        super().__init__((*batch_shape, sum(sizes)), event_dim=1)
 
     def conditional(self, i: int, given: Tensor | None) -> DiagonalNormal:
         """Group i's normal, given the value of the group drawn before it, or None for the first."""
         return self._conditional(i, given, self._stop)
 
     def detached(self) -> "GroupedNormal":
-        """The same distribution, through whose parameters no gradient flows; one flows through z.
+        """The same distribution without gradients of its networks; those through z remain.
 
-        What a group's normal is given is a part of z.
+        A group's normal depends on another group's value, which is a part of z.
         """
-        return GroupedNormal(
-            self._conditional,
-            sizes=self.sizes,
-            order=self.order,
-            batch_shape=self.batch_shape,
-            stop=True,
-        )
+        stopped = copy(self)
+        stopped._stop = True
+        return stopped
 
     @property
     def loc(self) -> Tensor:
         """The ancestral mean: each group's mean given the mean of the one drawn before it."""
-        return self._ancestral(lambda group, _: group.loc)
+        return self._at_the_means(lambda group: group.loc)
 
     @property
     def mean(self) -> Tensor:
-        """`loc`: not the mean of the joint, which has no closed form."""
+        """`loc`; the mean of the joint has no closed form."""
         return self.loc
 
     @property
     def scale(self) -> Tensor:
-        """Of each group given the mean of the one drawn before it."""
-        return self._ancestral(lambda group, _: group.loc, then=lambda group: group.scale)
+        """Each group's scale given the mean of the one drawn before it."""
+        return self._at_the_means(lambda group: group.scale)
 
     def log_prob_per_group(self, value: Tensor) -> Tensor:
         """Log-density of each group given the one drawn before it, nats, (*lead, group)."""
@@ -86,20 +81,21 @@ class GroupedNormal(Distribution):
         for i in self.order:
             terms[i] = self.conditional(i, above).log_prob(parts[i])
             above = parts[i]
-        return torch.stack(torch.broadcast_tensors(*terms), -1)
+        shape = torch.broadcast_shapes(value.shape[:-1], self.batch_shape)
+        return torch.stack([term.expand(shape) for term in terms], -1)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density, nats."""
         return self.log_prob_per_group(value).sum(-1)
 
-    def noise_shape(self, sample_shape: Sequence[int] = ()) -> tuple[int, ...]:
-        """Shape of the standard normals that `from_noise` takes."""
-        return (*sample_shape, *self.batch_shape, *self.event_shape)
-
     def from_noise(self, noise: Tensor, *, temperature: float = 1.0) -> Tensor:
-        """An ancestral draw, differentiable; the temperature scales every group's normals."""
+        """An ancestral draw; the temperature scales every group's normals."""
         parts = noise.split(self.sizes, -1)
         return self._ancestral(lambda group, i: group.from_noise(parts[i], temperature=temperature))
+
+    def _at_the_means(self, read: Callable[[DiagonalNormal], Tensor]) -> Tensor:
+        joined = self._ancestral(lambda group, _: group.loc, then=read)
+        return joined.expand(*self.batch_shape, -1)
 
     def _ancestral(
         self,
@@ -107,7 +103,7 @@ class GroupedNormal(Distribution):
         *,
         then: Callable[[DiagonalNormal], Tensor] | None = None,
     ) -> Tensor:
-        """Choose each group's value given the last one's; join the values, or what `then` says."""
+        """Join each group's value, or what `then` makes of it, given the value chosen before it."""
         parts: dict[int, Tensor] = {}
         above: Tensor | None = None
         for i in self.order:

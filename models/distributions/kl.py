@@ -1,20 +1,24 @@
-"""Kullback-Leibler divergences: closed forms by pair of distributions, and log-ratios at draws."""
+"""Kullback-Leibler divergences: closed forms by pair of distributions, and log-ratios at draws.
+
+KL(q || p) = E_q[log q(z) - log p(z)]
+"""
+
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.distributions import Distribution
-from torch.distributions.kl import kl_divergence as torch_kl_divergence
-from torch.distributions.kl import register_kl
 
+from models.distributions.from_noise import FromNoise, sum_event
 from models.distributions.grouped import GroupedNormal
-from models.distributions.normals import DiagonalNormal, FullNormal, _sum_event
+from models.distributions.normals import DiagonalNormal, FullNormal
 from models.distributions.one_hot import OneHot
 from models.errors import UnsupportedOperation
 
 
 def kl_terms(q: DiagonalNormal, p: DiagonalNormal) -> Tensor:
-    """KL of each dimension, nats, (*batch, *event).
+    """KL of each dimension where q and p factorise, nats, (*batch, *event).
 
     log(sigma_p / sigma_q) + (sigma_q^2 + (mu_q - mu_p)^2) / (2 sigma_p^2) - 1/2
     """
@@ -23,53 +27,58 @@ def kl_terms(q: DiagonalNormal, p: DiagonalNormal) -> Tensor:
     return 0.5 * (ratio + distance - 1 - ratio.log())
 
 
-@register_kl(DiagonalNormal, DiagonalNormal)  # type: ignore[untyped-decorator]
-def _kl_diagonal_normal(q: DiagonalNormal, p: DiagonalNormal) -> Tensor:
-    return _sum_event(kl_terms(q, p), len(q.event_shape))
+def _kl_diagonal_normals(q: DiagonalNormal, p: DiagonalNormal) -> Tensor:
+    return sum_event(kl_terms(q, p), len(q.event_shape))
 
 
-@register_kl(FullNormal, DiagonalNormal)  # type: ignore[untyped-decorator]
 def _kl_full_normal(q: FullNormal, p: DiagonalNormal) -> Tensor:
     variance = (q.scale / p.scale).square()
     distance = ((q.loc - p.loc) / p.scale).square()
     return (0.5 * (variance + distance - 1) - (q.diagonal / p.scale).log()).sum(-1)
 
 
-@register_kl(OneHot, OneHot)  # type: ignore[untyped-decorator]
-def _kl_one_hot(q: OneHot, p: OneHot) -> Tensor:
+def _kl_one_hots(q: OneHot, p: OneHot) -> Tensor:
     terms = q.mean * (q.log_probs - p.log_probs)
     return torch.where(q.mean > 0, terms, torch.zeros_like(terms)).sum(-1)
 
 
-def kl_divergence(posterior: Distribution, prior: Distribution) -> Float[Tensor, " batch"]:
-    """KL(q(z|x) || p(z)) in closed form, nats >= 0, summed over the latent.
+CLOSED_FORMS: dict[tuple[type[FromNoise], type[FromNoise]], Callable[[Any, Any], Tensor]] = {
+    (DiagonalNormal, DiagonalNormal): _kl_diagonal_normals,
+    (FullNormal, DiagonalNormal): _kl_full_normal,
+    (OneHot, OneHot): _kl_one_hots,
+}
+"""KL(q || p) by the classes of q and p, nats, (batch,)."""
+
+
+def has_analytic_kl(q: FromNoise, p: FromNoise) -> bool:
+    """Whether KL(q || p) has a closed form."""
+    return (type(q), type(p)) in CLOSED_FORMS
+
+
+def kl_divergence(q: FromNoise, p: FromNoise) -> Float[Tensor, " batch"]:
+    """KL(q || p) in closed form, nats >= 0, summed over the latent.
 
     Raises:
         UnsupportedOperation: The pair has no closed form.
     """
-    try:
-        return torch_kl_divergence(posterior, prior)
-    except NotImplementedError as error:
+    if not has_analytic_kl(q, p):
         raise UnsupportedOperation(
-            "An analytic KL needs a pair of distributions with a closed form; received "
-            f"{type(posterior).__name__} and {type(prior).__name__}. Use the Monte Carlo form."
-        ) from error
-
-
-def has_analytic_kl(posterior: Distribution, prior: Distribution) -> bool:
-    """Whether `kl_divergence` has a closed form for this pair."""
-    pairs = ((DiagonalNormal, DiagonalNormal), (FullNormal, DiagonalNormal), (OneHot, OneHot))
-    return any(isinstance(posterior, q) and isinstance(prior, p) for q, p in pairs)
+            f"The KL from {type(q).__name__} to {type(p).__name__} has no closed form. "
+            "Use kl_method='monte_carlo'.",
+            parameter="kl_method",
+            suggestion="monte_carlo",
+        )
+    return CLOSED_FORMS[type(q), type(p)](q, p)
 
 
 def log_ratios(
-    posterior: Distribution, prior: Distribution, z: Float[Tensor, "sample batch ..."]
+    q: FromNoise, p: FromNoise, z: Float[Tensor, "sample batch ..."]
 ) -> Float[Tensor, "sample batch group"]:
-    """log q(z|x) - log p(z) at draws from the posterior: means of them estimate the KL.
+    """log q(z) - log p(z) at draws from q; the mean estimates the KL.
 
     Returns:
         Nats, of each group of a hierarchy; one group otherwise.
     """
-    if isinstance(posterior, GroupedNormal) and isinstance(prior, GroupedNormal):
-        return posterior.log_prob_per_group(z) - prior.log_prob_per_group(z)
-    return (posterior.log_prob(z) - prior.log_prob(z)).unsqueeze(-1)
+    if isinstance(q, GroupedNormal) and isinstance(p, GroupedNormal):
+        return q.log_prob_per_group(z) - p.log_prob_per_group(z)
+    return (q.log_prob(z) - p.log_prob(z)).unsqueeze(-1)

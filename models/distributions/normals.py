@@ -1,4 +1,4 @@
-"""Normals over latents, and over pixels: diagonal, full, and mixtures; they hold no network.
+"""Normal distributions: diagonal, full, and mixtures of diagonal ones.
 
 diagonal  N(z; loc, diag(scale)^2),          z = loc + scale * noise,  noise ~ N(0, I)
 full      N(z; loc, T T'),                   z = loc + T noise,        T lower triangular
@@ -7,116 +7,72 @@ mixture   sum_k pi_k N(z; m_k, diag(s_k)^2)
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, constraints
 
-from models.noise import NoiseKind
+from models.distributions.from_noise import FromNoise, sum_event
 
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
-class DiagonalNormal(Distribution):
+class DiagonalNormal(FromNoise):
     """Independent normals; `loc` and `scale` have the shape (*batch, *event).
 
     Source: Kingma and Welling 2014, arXiv:1312.6114, appendices B and C.
     """
 
-    arg_constraints: ClassVar[dict[str, Any]] = {
-        "loc": constraints.real,
-        "scale": constraints.positive,
-    }
-    support = constraints.real
     has_rsample = True
-    noise_kind: NoiseKind = "normal"
     loc: Tensor
     scale: Tensor
 
     def __init__(self, loc: Tensor, scale: Tensor, *, event_dim: int) -> None:
-        """Keep the parameters; the last `event_dim` axes are the event."""
+        """The last `event_dim` axes are the event."""
         self.loc, self.scale = torch.broadcast_tensors(loc, scale)
-        split = self.loc.ndim - event_dim
-        super().__init__(self.loc.shape[:split], self.loc.shape[split:], validate_args=False)
+        super().__init__(self.loc.shape, event_dim=event_dim)
 
     @property
     def mean(self) -> Tensor:
-        """`loc`."""
         return self.loc
 
     @property
     def mode(self) -> Tensor:
-        """`loc`."""
         return self.loc
-
-    @property
-    def stddev(self) -> Tensor:
-        """`scale`."""
-        return self.scale
-
-    @property
-    def variance(self) -> Tensor:
-        """`scale` squared."""
-        return self.scale.square()
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density, nats, summed over the event."""
         terms = ((value - self.loc) / self.scale).square() * -0.5 - self.scale.log()
-        return _sum_event(terms - _HALF_LOG_2PI, len(self.event_shape))
-
-    def noise_shape(self, sample_shape: Sequence[int] = ()) -> tuple[int, ...]:
-        """Shape of the standard normals that `from_noise` takes."""
-        return (*sample_shape, *self.batch_shape, *self.event_shape)
+        return sum_event(terms - _HALF_LOG_2PI, len(self.event_shape))
 
     def from_noise(self, noise: Tensor, *, temperature: float = 1.0) -> Tensor:
-        """The draw loc + scale * noise * temperature, differentiable in all of them."""
+        """loc + scale * noise * temperature."""
         return self.loc + self.scale * (noise * temperature)
 
-    def rsample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
-        """A draw with torch's ambient randomness; for tests."""
-        shape = self.noise_shape(sample_shape)
-        return self.from_noise(torch.randn(shape, dtype=self.loc.dtype, device=self.loc.device))
 
-    def detached(self) -> "DiagonalNormal":
-        """The same distribution, through whose parameters no gradient flows."""
-        cls = type(self)
-        return cls(self.loc.detach(), self.scale.detach(), event_dim=len(self.event_shape))
-
-
-def _sum_event(terms: Tensor, event_dim: int) -> Tensor:
-    return terms.flatten(-event_dim).sum(-1) if event_dim else terms
-
-
-class FullNormal(Distribution):
+class FullNormal(FromNoise):
     """A normal over one axis with any covariance T T', whose T is lower triangular.
 
     Source: Kingma and Welling 2019, arXiv:1906.02691, section 2.5.1.
     """
 
-    arg_constraints: ClassVar[dict[str, Any]] = {}
-    support = constraints.real_vector
     has_rsample = True
-    noise_kind: NoiseKind = "normal"
 
     def __init__(self, loc: Tensor, scale: Tensor, lower: Tensor) -> None:
-        """Location and T's diagonal, (batch, latent), and T below it, (batch, latent, latent)."""
+        """Location and T's diagonal, (*batch, L), and T below the diagonal, (*batch, L, L)."""
         self.loc, self.diagonal, self.lower = loc, scale, lower.tril(-1)
-        super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args=False)
+        super().__init__(loc.shape, event_dim=1)
 
     @property
     def mean(self) -> Tensor:
-        """`loc`."""
         return self.loc
 
     @property
     def mode(self) -> Tensor:
-        """`loc`."""
         return self.loc
 
     @property
     def scale(self) -> Tensor:
-        """Standard deviation of each dimension by itself."""
+        """Standard deviation of each dimension: the square root of the diagonal of T T'."""
         return (self.diagonal.square() + self.lower.square().sum(-1)).sqrt()
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -124,18 +80,11 @@ class FullNormal(Distribution):
         terms = self._noise_of(value).square() * -0.5 - self.diagonal.log()
         return (terms - _HALF_LOG_2PI).sum(-1)
 
-    def noise_shape(self, sample_shape: Sequence[int] = ()) -> tuple[int, ...]:
-        """Shape of the standard normals that `from_noise` takes."""
-        return (*sample_shape, *self.batch_shape, *self.event_shape)
-
-    def from_noise(self, noise: Tensor) -> Tensor:
-        """The draw loc + T noise, differentiable in all of them."""
+    def from_noise(self, noise: Tensor, *, temperature: float = 1.0) -> Tensor:
+        """loc + T noise temperature."""
+        noise = noise * temperature
         mixed = (self.lower * noise.unsqueeze(-2)).sum(-1)
         return self.loc + self.diagonal * noise + mixed
-
-    def detached(self) -> "FullNormal":
-        """The same distribution, through whose parameters no gradient flows."""
-        return FullNormal(self.loc.detach(), self.diagonal.detach(), self.lower.detach())
 
     def _noise_of(self, value: Tensor) -> Tensor:
         """T^-1 (value - loc), by forward substitution."""
@@ -150,30 +99,29 @@ class FullNormal(Distribution):
 
 
 _MAX_ELEMENTS, _MIN_ROWS = 2**21, 16
-"""Rows x components x numbers at once: 8 MiB, which stay in the cache, not 40 that leave it."""
+"""Rows x components x numbers at once: 8 MiB in float32, which fit into the cache."""
 
 
-class MixtureOfNormals(Distribution):
-    """Diagonal normals with weights; batch shape ()."""
-
-    arg_constraints: ClassVar[dict[str, Any]] = {}
-    support = constraints.real
-    noise_kind: NoiseKind = "normal"
+class MixtureOfNormals(FromNoise):
+    """A mixture of diagonal normals; batch shape () until it is expanded."""
 
     def __init__(self, logits: Tensor, components: DiagonalNormal) -> None:
-        """Unnormalised log-weights, (K,), and as many normals over the latent."""
+        """Unnormalised log-weights, (K,), and K normals, batch shape (K,)."""
         self.logits, self.components = logits.log_softmax(0), components
-        super().__init__(torch.Size(), components.event_shape, validate_args=False)
+        event = components.event_shape
+        super().__init__(event, event_dim=len(event))
 
     @property
     def mean(self) -> Tensor:
-        """Of the mixture, shaped as the latent."""
         weights = self.logits.exp().reshape(-1, *[1] * len(self.event_shape))
-        return (weights * self.components.loc).sum(0)
+        mean: Tensor = (weights * self.components.loc).sum(0)
+        return mean.expand(*self.batch_shape, *self.event_shape)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density, nats."""
         axes = len(self.event_shape)
+        shape = torch.broadcast_shapes(value.shape, (*self.batch_shape, *self.event_shape))
+        value = value.expand(shape)
         rows = value.reshape(-1, *self.event_shape)
         parts = [
             (self.components.log_prob(block.unsqueeze(-axes - 1)) + self.logits).logsumexp(-1)
@@ -181,9 +129,14 @@ class MixtureOfNormals(Distribution):
         ]
         return torch.cat(parts).reshape(value.shape[: value.ndim - axes])
 
-    def noise_shape(self, sample_shape: Sequence[int] = ()) -> tuple[int, ...]:
-        """A normal that chooses the component, then one for each number of the latent."""
-        return (*sample_shape, 1 + self.event_shape.numel())
+    @property
+    def noise_event_shape(self) -> tuple[int, ...]:
+        """A normal that chooses the component, then one for each number of the event."""
+        return (1 + self.event_shape.numel(),)
+
+    def expand(self, batch_shape: Sequence[int], _instance: object = None) -> "FromNoise":
+        """The same mixture with a batch shape; its parameters have no batch axes."""
+        return self._changed(lambda tensor: tensor, batch_shape)
 
     def from_noise(self, noise: Tensor, *, temperature: float = 1.0) -> Tensor:
         """A draw; the temperature scales the component's normals, not the choice of it."""
@@ -194,8 +147,11 @@ class MixtureOfNormals(Distribution):
         return self.components.loc[chosen] + self.components.scale[chosen] * (normals * temperature)
 
 
-def merge(first: DiagonalNormal, second: DiagonalNormal) -> DiagonalNormal:
-    """The normal whose density is proportional to the product of both, over one axis."""
+def multiply_normals(first: DiagonalNormal, second: DiagonalNormal) -> DiagonalNormal:
+    """The normal whose density is proportional to the product of two, over one axis.
+
+    1/s^2 = 1/s_1^2 + 1/s_2^2,    m / s^2 = m_1 / s_1^2 + m_2 / s_2^2
+    """
     # By the quotient of the scales: a precision 1/s^2 overflows float32 for s below 1e-19.
     quotient = first.scale / second.scale
     share = (1 + quotient.square()).reciprocal(), (1 + quotient.reciprocal().square()).reciprocal()

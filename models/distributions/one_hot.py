@@ -1,32 +1,25 @@
-"""A latent that is one of K unit vectors: prior, exact posterior; a mixture model's component.
+"""The categorical distribution over the K unit vectors e_k.
 
-    p(z) = Cat(z; pi),    p(z = e_k | x) = pi_k p(x | e_k) / sum_j pi_j p(x | e_j)
-
-The posterior is exact, so every importance weight equals p(x).
+p(e_k) = pi_k
 """
-
-from collections.abc import Sequence
-from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, constraints
 from torch.nn import functional as F
 
+from models.distributions.from_noise import FromNoise
 from models.noise import NoiseKind
 
 
-class OneHot(Distribution):
+class OneHot(FromNoise):
     """Unit vectors e_k with probabilities, (*batch, K)."""
 
-    arg_constraints: ClassVar[dict[str, Any]] = {}
-    support = constraints.one_hot
     noise_kind: NoiseKind = "uniform"
 
     def __init__(self, logits: Tensor) -> None:
-        """Unnormalised log-probabilities."""
+        """Unnormalised log-probabilities, (*batch, K)."""
         self.log_probs = logits.log_softmax(-1)
-        super().__init__(logits.shape[:-1], logits.shape[-1:], validate_args=False)
+        super().__init__(logits.shape, event_dim=1)
 
     @property
     def mean(self) -> Tensor:
@@ -42,12 +35,13 @@ class OneHot(Distribution):
         """Log-mass of unit vectors, nats."""
         return torch.where(value > 0.5, self.log_probs, torch.zeros_like(value)).sum(-1)
 
-    def noise_shape(self, sample_shape: Sequence[int] = ()) -> tuple[int, ...]:
-        """One uniform for each draw."""
-        return (*sample_shape, *self.batch_shape, 1)
+    @property
+    def noise_event_shape(self) -> tuple[int, ...]:
+        """One uniform."""
+        return (1,)
 
     def from_noise(self, noise: Tensor, *, temperature: float = 1.0) -> Tensor:
-        """The component in whose part of [0, 1) the uniform lies; it has no temperature."""
+        """The unit vector whose part of [0, 1) holds the uniform; the temperature is ignored."""
         cdf = self.log_probs.double().exp().cumsum(-1)[..., :-1]
         index = (noise >= cdf).sum(-1)
         return F.one_hot(index, self.event_shape[0]).to(self.log_probs.dtype)

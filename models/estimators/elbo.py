@@ -21,38 +21,12 @@ from models.distributions.grouped import GroupedNormal
 from models.distributions.kl import has_analytic_kl, kl_divergence, kl_terms, log_ratios
 from models.distributions.normals import DiagonalNormal
 from models.distributions.one_hot import OneHot
-from models.estimators.bounds import _need_samples
 from models.estimators.labels import rows_steps
 from models.estimators.moments import RunningMoments
 from models.estimators.steps import CHUNK_ROWS, check_num_samples, chunks, run_steps
 from models.vae.model import VAE
 
 KLMethod = Literal["analytic", "monte_carlo"]
-
-
-def elbo(log_w: Float[Tensor, "sample batch"]) -> Float[Tensor, " batch"]:
-    """Evidence lower bound, estimated by the mean of the log-weights.
-
-    Args:
-        log_w: Importance log-weights at draws from the posterior, nats.
-
-    Returns:
-        Nats per datum; higher is better. Unbiased for the ELBO.
-
-    Raises:
-        ShapeMismatch: There are no samples.
-
-    Source: Kingma and Welling 2014, arXiv:1312.6114, equation 2.
-    """
-    _need_samples(log_w)
-    return log_w.mean(0)
-
-
-def kl_per_dimension(
-    posterior: DiagonalNormal, prior: DiagonalNormal
-) -> Float[Tensor, "batch ..."]:
-    """KL of each latent dimension, nats >= 0; q and p factorise, so they sum to the KL."""
-    return kl_terms(posterior, prior)
 
 
 @dataclass(frozen=True)
@@ -161,7 +135,7 @@ def elbo_steps(
         kl = rows.expect(analytic_kl, axis=0).cpu()
         error = log_likelihood.standard_error()
         if isinstance(q, DiagonalNormal) and isinstance(prior, DiagonalNormal):
-            per_dimension = rows.expect(kl_per_dimension(q, prior).double(), axis=0).cpu()
+            per_dimension = rows.expect(kl_terms(q, prior).double(), axis=0).cpu()
     if isinstance(q, GroupedNormal):
         per_group = kl_of_groups.mean
     label_kl = None if rows.label_kl_nats is None else rows.label_kl_nats.double().cpu()

@@ -1,1 +1,45 @@
-"""Pictures and arrays to observations and back; numpy only."""
+"""Pictures and arrays to observations and back; numpy only.
+
+reading        files and arrays to observations
+writing        observations to PNG, grids and animations
+spec           size, colour and levels of observations
+decoding       the formats of picture files
+orientation    EXIF and XMP
+axes           the axes of arrays
+pixel_range    the numbers of arrays, and white
+colour         RGB to grey
+fitting        resize, crop, pad, centre
+levels         grey levels and binarisation
+preprocessing  what was done, step by step
+"""
+
+from models.images.axes import as_batch
+from models.images.decoding import MAX_PIXELS
+from models.images.preprocessing import Step
+from models.images.reading import (
+    Observation,
+    ReadOptions,
+    read_array,
+    read_levels,
+    read_picture,
+)
+from models.images.spec import ImageSpec, check_fit
+from models.images.writing import grid, to_animation, to_png, to_uint8, to_unit
+
+__all__ = [
+    "MAX_PIXELS",
+    "ImageSpec",
+    "Observation",
+    "ReadOptions",
+    "Step",
+    "as_batch",
+    "check_fit",
+    "grid",
+    "read_array",
+    "read_levels",
+    "read_picture",
+    "to_animation",
+    "to_png",
+    "to_uint8",
+    "to_unit",
+]

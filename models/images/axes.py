@@ -1,4 +1,4 @@
-"""Which axis of an array of pictures is which; it looks at shapes alone, never at numbers.
+"""The axes of an array of pictures: which are batch, channels, height and width, by shape alone.
 
     2 axes  (height, width): one grey picture
     3 axes  1. one picture of the model's own shape, channels first or last
@@ -12,6 +12,8 @@
 
 The first rule that fits decides.
 """
+
+from math import prod
 
 import numpy as np
 from jaxtyping import Shaped
@@ -68,8 +70,27 @@ def _from_four(
 
 
 def _mismatch(array: np.ndarray, spec: ImageSpec) -> ShapeMismatch:
+    shape, one = array.shape, spec.shape
+    if 0 in shape:
+        fault, fix = f"The array of pictures is empty: its shape is {shape}", None
+    else:
+        fault, fix = f"An array of shape {shape} is not pictures", _find_expression(array, spec)
+    send = f" Send {fix}." if fix else ""
     return ShapeMismatch(
-        "Pictures are (height, width), with 1 or 3 channels before or after, and a batch axis "
-        f"before all, none of them 0; received {array.shape}, where this model's are {spec.shape} "
-        "(channels, height, width). Reshape them; compose transparency on a background first."
+        f"{fault}. Pictures are (height, width), (height, width, channels) or (channels, height, "
+        f"width) with 1 or 3 channels, here {one}, or a batch of these.{send}",
+        received=shape,
+        allowed=(one, ("batch", *one)),
+        suggestion=fix,
     )
+
+
+def _find_expression(array: np.ndarray, spec: ImageSpec) -> str | None:
+    """An expression that makes pictures of the array: without its transparency, or reshaped."""
+    if array.ndim == 4 and array.shape[1] in (2, 4):
+        return f"array[:, :{array.shape[1] - 1}]"
+    if array.ndim == 4 and array.shape[-1] in (2, 4):
+        return f"array[..., :{array.shape[-1] - 1}]"
+    if array.size % prod(spec.shape) == 0:
+        return f"array.reshape(-1, {', '.join(map(str, spec.shape))})"
+    return None

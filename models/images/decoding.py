@@ -1,9 +1,7 @@
 """The bytes of a picture file to its pixels: upright, opaque, grey or RGB; knows no model.
 
-It resizes nothing and binarises nothing (`images.py` does). PNG, JPEG, WebP, GIF (first frame), BMP
-and TIFF are read, nothing else. Sizes are read from the header before pixels are allocated.
-
-What the file's own form becomes:
+PNG, JPEG, WebP, GIF (first frame), BMP and TIFF are read, nothing else. Sizes are read from the
+header before pixels are allocated; `reading.py` resizes and binarises. What a file's form becomes:
 
     palette, 1 bit, CMYK, YCbCr, Lab        8-bit grey or sRGB; colour profiles are not applied
     16-bit grey (TIFF of 9..16 bits too)    all 16 bits; white is 65535, whatever the bits in use
@@ -14,6 +12,7 @@ What the file's own form becomes:
 """
 
 import io
+import math
 import re
 import struct
 import threading
@@ -37,11 +36,13 @@ from PIL import Image as PillowImage
 from PIL.ImageFile import ImageFile
 
 from models.errors import CorruptImage, InputError, PayloadTooLarge, UnsupportedMedia
-from models.images.orientation import ORIENTATION_TAG, find_orientation, orientation_step, upright
+from models.images.orientation import ORIENTATION_TAG, find_orientation, orientation_steps, upright
+from models.images.preprocessing import Step
 
 # Pillow warns from 89,478,485 pixels on; a limit above would let that warning out.
 MAX_PIXELS = 89_478_485
 
+_BAD_EXIF = Step("ignore-exif", "exif damaged, ignored")
 _STRIP = 256
 _MAX_BLOCKS = 1024
 _MAX_SCANS = 64
@@ -64,12 +65,12 @@ class Pixels:
     Attributes:
         values: (channels, height, width), 1 or 3 channels, of uint8, uint16 or float32.
         maximum: The value of white: 255, 65535, or 1 for floats.
-        steps: What was done to get here, in words.
+        steps: What was done to get here.
     """
 
     values: Shaped[np.ndarray, "channel height width"]
     maximum: int
-    steps: tuple[str, ...]
+    steps: tuple[Step, ...]
 
 
 def decode(data: bytes, *, background: int, max_pixels: int, media_type: str | None) -> Pixels:
@@ -77,13 +78,14 @@ def decode(data: bytes, *, background: int, max_pixels: int, media_type: str | N
 
     Args:
         data: The whole file.
-        background: What transparent pixels become, 0 black to 255 white.
-        max_pixels: Limit of width x height.
-        media_type: What the sender calls it; None or application/octet-stream asks the bytes.
+        background: Grey under transparent pixels, 0 black to 255 white.
+        max_pixels: Largest width x height.
+        media_type: The sender's name for the format; with None or application/octet-stream, the
+            first bytes decide.
 
     Raises:
         UnsupportedMedia: Another format, or not the one that `media_type` names.
-        PayloadTooLarge: Its header says more pixels than `max_pixels`.
+        PayloadTooLarge: The header says more pixels than `max_pixels`.
         CorruptImage: Truncated or damaged.
     """
     kind = _kind(data, media_type)
@@ -94,8 +96,8 @@ def decode(data: bytes, *, background: int, max_pixels: int, media_type: str | N
             raise
         except Exception as error:  # hostile bytes raise anything at all inside a decoder
             raise CorruptImage(
-                f"A {kind} picture must be whole and undamaged; received {len(data)} bytes that "
-                f"cannot be decoded ({type(error).__name__}: {error}). Save it again."
+                f"The {kind} picture is damaged: its {len(data):,} bytes cannot be decoded "
+                f"({type(error).__name__}: {error}). Save it again."
             ) from error
 
 
@@ -110,12 +112,12 @@ def _decode(data: bytes, kind: str, background: int, max_pixels: int) -> Pixels:
         _check_tiff(image)
         orientation = image.getexif().get(ORIENTATION_TAG)
         image.load()  # and turns it upright
-        steps = orientation_step(orientation)
+        steps = orientation_steps(orientation)
         turn = 1
     else:
         image.load()
         orientation, damaged = find_orientation(image.info)
-        steps = ("exif damaged, ignored",) if damaged else orientation_step(orientation)
+        steps = (_BAD_EXIF,) if damaged else orientation_steps(orientation)
         turn = orientation
     values, maximum, alpha_steps = _opaque(image, background)
     return Pixels(upright(values, turn), maximum, (*steps, *alpha_steps))
@@ -127,18 +129,29 @@ def _decode(data: bytes, kind: str, background: int, max_pixels: int) -> Pixels:
 def _kind(data: bytes, media_type: str | None) -> str:
     """The format's name, from its first bytes; `media_type` must agree."""
     if not data:
-        raise CorruptImage("A picture has bytes; received none. Send the file's content.")
+        raise CorruptImage(
+            "The picture is empty: it has 0 bytes. Send the file's content: curl --data-binary "
+            "@picture.png."
+        )
     kind = next((name for name, magic in _MAGIC.items() if re.match(magic, data, re.DOTALL)), None)
     claimed = (media_type or "").split(";")[0].strip().lower()
     if kind is None:
         raise UnsupportedMedia(
-            f"Pictures are {', '.join(_MAGIC)}; received another format (it starts with "
-            f"{data[:12]!r}{f', sent as {claimed}' if claimed else ''}). Convert it to PNG."
+            f"The file is of no format that is read here: it starts with {data[:12]!r}"
+            f"{f', sent as {claimed}' if claimed else ''}. Allowed: {', '.join(_MAGIC)}. Convert "
+            "it to PNG.",
+            received=claimed or None,
+            allowed=_MAGIC,
         )
     if claimed not in ("", "application/octet-stream", *PICTURE_MEDIA_TYPES[kind]):
+        fitting = PICTURE_MEDIA_TYPES[kind][0]
         raise UnsupportedMedia(
-            f"A picture is what its media type says; received {kind} sent as {claimed}. "
-            f"Send it as {PICTURE_MEDIA_TYPES[kind][0]} or as application/octet-stream."
+            f"The file is {kind}, but sent as {claimed}. Send it as {fitting} or as "
+            "application/octet-stream.",
+            parameter="Content-Type",
+            received=claimed,
+            allowed=(*PICTURE_MEDIA_TYPES[kind], "application/octet-stream"),
+            suggestion=fitting,
         )
     return kind
 
@@ -158,21 +171,33 @@ def check_size(size: tuple[int, int], max_pixels: int) -> None:
     width, height = size
     if width < 1 or height < 1:
         raise CorruptImage(
-            f"A picture has at least one pixel; its header says {width}x{height}. Save it again."
+            f"The picture's header says {width}x{height} pixels; at least one is needed. Save it "
+            "again."
         )
-    if width * height > max_pixels or max(size) > MAX_SIDE:
-        raise PayloadTooLarge(
-            f"A picture has at most {max_pixels} pixels (max_pixels), and {MAX_SIDE} on a side; "
-            f"received {width}x{height} = {width * height}. Make it smaller."
-        )
+    if width * height <= max_pixels and max(size) <= MAX_SIDE:
+        return
+    scale = min(math.sqrt(max_pixels / (width * height)), MAX_SIDE / max(size))
+    fitting = f"{max(1, int(width * scale))}x{max(1, int(height * scale))}"
+    if width * height > max_pixels:
+        fault = f"The picture has {width}x{height} = {width * height:,} pixels; the limit is "
+        fault += f"{max_pixels:,} (max_pixels; VAE_MAX_PIXELS of a server)."
+        received, limit = width * height, max_pixels
+    else:
+        fault = f"The picture is {width}x{height}; the limit of a side is {MAX_SIDE:,} pixels."
+        received, limit = max(size), MAX_SIDE
+    raise PayloadTooLarge(
+        f"{fault} Resize it to {fitting}.", received=received, limit=limit, suggestion=fitting
+    )
 
 
 def _check_gif_blocks(data: bytes) -> None:
     """Pillow joins comments one by one, in time that grows with the square of their number."""
     if (comments := data.count(b"!\xfe")) > _MAX_BLOCKS:
         raise CorruptImage(
-            f"A GIF picture has at most {_MAX_BLOCKS} blocks of comments; received about "
-            f"{comments}. Strip them."
+            f"The GIF has about {comments:,} comments; the limit is {_MAX_BLOCKS:,}. Save it again "
+            "without comments.",
+            received=comments,
+            limit=_MAX_BLOCKS,
         )
 
 
@@ -187,8 +212,8 @@ def _check_jpeg_blocks(data: bytes) -> None:
         scans += marker[1] == b"\xda"
         if blocks > _MAX_BLOCKS or scans > _MAX_SCANS:
             raise CorruptImage(
-                f"A JPEG picture has at most {_MAX_BLOCKS} blocks and {_MAX_SCANS} scans; received "
-                "more. Save it again."
+                f"The JPEG has more than {_MAX_BLOCKS:,} blocks or {_MAX_SCANS} scans, the limits. "
+                "Save it again as a baseline JPEG, or as PNG."
             )
         length = int.from_bytes(data[marker.end() : marker.end() + 2], "big")
         marker = _JPEG_MARKER.search(data, marker.end() + length)
@@ -212,15 +237,17 @@ def _check_tiff(image: TiffImagePlugin.TiffImageFile) -> None:
     compression = image.info.get("compression")
     if compression not in _TIFF_COMPRESSIONS:
         raise UnsupportedMedia(
-            f"TIFF is read uncompressed or with a classic compression; received {compression}. "
-            "Save it with deflate or LZW."
+            f"The TIFF is compressed with {compression}, which is not read here. Save it with "
+            "deflate or LZW, or as PNG.",
+            received=compression,
+            allowed=("raw", "deflate", "LZW", "JPEG", "PackBits", "CCITT"),
         )
     width, height = image.size
     tile_width, tile_height = (image.tag_v2.get(tag, 1) for tag in _TILE_SIZE)
     if tile_width * tile_height > max((width + 15) * (height + 15), _SMALL_TILE):
         raise CorruptImage(
-            f"A TIFF tile is not much larger than its picture; received tiles of {tile_width}x"
-            f"{tile_height} in a picture of {width}x{height}. Save it again."
+            f"The TIFF has tiles of {tile_width}x{tile_height} for a picture of {width}x{height}. "
+            "Save it again without tiles, or as PNG."
         )
 
 
@@ -254,10 +281,10 @@ def _pillow_kept_quiet() -> Iterator[None]:
 
 def _opaque(
     image: ImageFile, background: int
-) -> tuple[Shaped[np.ndarray, "channel height width"], int, tuple[str, ...]]:
-    """Pixels as (channel, height, width), the value of white, and what became of transparency.
+) -> tuple[Shaped[np.ndarray, "channel height width"], int, tuple[Step, ...]]:
+    """Pixels as (channel, height, width), the value of white, and the step of composing alpha.
 
-    Strip by strip: a large picture is never there in several forms at once.
+    Strip by strip: the memory never holds a large picture in several forms at once.
     """
     deep = image.mode.startswith("I") or image.mode == "F"
     clear = image.mode in _CLEAR_MODES or "transparency" in image.info
@@ -273,7 +300,8 @@ def _opaque(
     for index, strip in enumerate(strips, start=1):
         values[:, index * _STRIP : (index + 1) * _STRIP] = strip
     maximum = {"u1": 255, "u2": 65535, "f4": 1}[values.dtype.str[1:]]
-    return values, maximum, (f"alpha on {background}",) if clear else ()
+    composed = Step("alpha", f"alpha on {background}", how=f"on {background}")
+    return values, maximum, (composed,) if clear else ()
 
 
 def _opaque_strip(
@@ -303,8 +331,8 @@ def _deep_strip(strip: PillowImage.Image, background: int) -> Shaped[np.ndarray,
         return wide
     if wide.dtype.itemsize > 2 and (wide.min() < 0 or wide.max() > 65535):
         raise UnsupportedMedia(
-            f"Grey pictures have at most 16 bits; received values from {wide.min()} to "
-            f"{wide.max()}. Scale them to 0..65535."
+            f"The picture's grey values lie in {wide.min()}..{wide.max()}; at most 16 bits are "
+            "read. Scale them to 0..65535."
         )
     values = wide.astype(np.uint16)
     if "transparency" in strip.info:

@@ -1,4 +1,4 @@
-"""Another size to the model's size, and the foreground to the middle; it knows no files or levels.
+"""Pictures of another size to the model's size, and the foreground to the middle.
 
 Pixels are resampled by Pillow on float32, antialiased, each channel by itself. When nothing has to
 be resampled (a cut or a frame of background is enough), integers stay integers.
@@ -8,6 +8,8 @@ import numpy as np
 from jaxtyping import Shaped
 from PIL import Image
 
+from models.images.levels import background_level
+from models.images.preprocessing import Operation, Step
 from models.images.spec import ImageSpec
 
 Batch = Shaped[np.ndarray, "batch channel height width"]
@@ -15,7 +17,7 @@ Fitted = Shaped[np.ndarray, "batch channel fitted_height fitted_width"]
 Box = tuple[float, float, float, float]
 
 
-def fit(values: Batch, spec: ImageSpec, white: int) -> tuple[Fitted, tuple[str, ...]]:
+def fit(values: Batch, spec: ImageSpec, white: int) -> tuple[Fitted, tuple[Step, ...]]:
     """Bring pictures of one size to the spec's size by its `fit`.
 
     stretch resamples to the size whatever the aspect; crop takes the largest middle part of the
@@ -27,39 +29,43 @@ def fit(values: Batch, spec: ImageSpec, white: int) -> tuple[Fitted, tuple[str, 
         white: The value of white.
 
     Returns:
-        The pictures and the words for what was done, none when the size was right.
+        The pictures and the step taken, none when the size was right.
     """
     height, width = values.shape[2:]
     if (height, width) == (spec.height, spec.width):
         return values, ()
     box, inner = _box_and_inner(width, height, spec)
-    words = f"{spec.fit} {width}x{height} to {spec.width}x{spec.height}"
-    if not _is_cut(box, inner):
-        words = words.replace(spec.fit, f"resize {spec.fit} {spec.resample}", 1)
+    before, after = f"{width}x{height}", f"{spec.width}x{spec.height}"
+    resampled = not _is_cut(box, inner)
+    how: list[str] = [spec.fit, spec.resample] if resampled else []
     fitted = _resample(values, box, inner, spec.resample, white)
+    words = " ".join(["resize", *how] if resampled else [spec.fit]) + f" {before} to {after}"
     if inner != (spec.width, spec.height):
         fitted = _padded(fitted, spec, white)
         words += f" on {spec.background}"
-    return fitted, (words,)
+        how.append(f"on {spec.background}")
+    op: Operation = "resize" if resampled else "crop" if spec.fit == "crop" else "pad"
+    return fitted, (Step(op, words, before=before, after=after, how=" ".join(how) or None),)
 
 
-def centre(values: Batch, spec: ImageSpec, white: int) -> tuple[Batch, list[str]]:
+def centre(values: Batch, spec: ImageSpec, white: int) -> tuple[Batch, list[Step]]:
     """Move each picture's centre of mass to its middle by whole pixels, as MNIST was made.
 
     The mass of a pixel is its distance from the background. What is moved out is lost; what comes
     in is background.
 
     Returns:
-        The pictures and the words for each.
+        The pictures and the step of each.
     """
     background = _background(values, spec, white)
-    moved, words = np.empty_like(values), []
+    moved, steps = np.empty_like(values), []
     for index, one in enumerate(values):
         mass = np.abs(one.astype(np.float64) - background).sum(axis=0)
         down, right = _offset(mass.sum(axis=1)), _offset(mass.sum(axis=0))
         moved[index] = _shifted(one, down, right, background)
-        words.append(f"centre {right:+d} right {down:+d} down")
-    return moved, words
+        how = f"{right:+d} right {down:+d} down"
+        steps.append(Step("centre", f"centre {how}", how=how))
+    return moved, steps
 
 
 def _box_and_inner(width: int, height: int, spec: ImageSpec) -> tuple[Box, tuple[int, int]]:
@@ -119,8 +125,8 @@ def _padded(values: Batch, spec: ImageSpec, white: int) -> Fitted:
 
 
 def _background(values: Batch, spec: ImageSpec, white: int) -> float:
-    grey = spec.background * white / 255
-    return grey if values.dtype.kind == "f" else float(round(grey))
+    floats = values.dtype.kind == "f"
+    return spec.background * white / 255 if floats else float(background_level(spec, white))
 
 
 def _offset(mass: Shaped[np.ndarray, " pixel"]) -> int:

@@ -1,10 +1,12 @@
-"""Which way up a picture is, as its EXIF or XMP says, and turning it upright."""
+"""The orientation of a picture, as its EXIF or XMP says, and turning it upright."""
 
 import re
 import struct
 
 import numpy as np
 from jaxtyping import Shaped
+
+from models.images.preprocessing import Step
 
 ORIENTATION_TAG = 0x0112
 _EXIF_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
@@ -46,9 +48,11 @@ def _exif_orientation(exif: bytes) -> int | None:
     return found
 
 
-def orientation_step(orientation: object) -> tuple[str, ...]:
-    """What is said of the turn among the steps of preprocessing: nothing where there is none."""
-    return () if orientation in (None, 1) else (f"exif-orientation {orientation}",)
+def orientation_steps(orientation: object) -> tuple[Step, ...]:
+    """The step of turning a picture upright; none where it stands upright."""
+    if orientation in (None, 1):
+        return ()
+    return (Step("orient", f"exif-orientation {orientation}", before=str(orientation), after="1"),)
 
 
 def upright(

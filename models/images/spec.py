@@ -1,4 +1,4 @@
-"""The image spec: what a picture becomes, and what likelihood that suits. `images.py` obeys it."""
+"""The image spec: size, colour and levels of observations, and the likelihoods they fit."""
 
 from typing import Annotated, Literal
 
@@ -11,11 +11,11 @@ class ImageSpec(Config):
     """How a picture becomes an observation, and back."""
 
     channels: Literal[1, 3]
-    """Grey, or red, green and blue."""
+    """1 for grey, 3 for red, green and blue."""
     height: Side
-    """Of an observation, in pixels: pictures of another size are resized."""
+    """Height of an observation, in pixels; pictures of another size are resized."""
     width: Side
-    """As the height."""
+    """Width of an observation, in pixels."""
     fit: Literal["stretch", "crop", "pad"] = "stretch"
     """Another aspect ratio is stretched, cropped at its centre, or padded with `background`."""
     resample: Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"] = "bilinear"
@@ -23,20 +23,21 @@ class ImageSpec(Config):
     grey: Literal["rec601"] = "rec601"
     """Colour to grey: 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601), as Pillow's "L" does."""
     background: Annotated[int, Field(ge=0, le=255)] = 0
-    """What transparent pixels and padding become, 0 black to 255 white."""
+    """Grey under transparent pixels and in padding, 0 black to 255 white."""
     levels: Levels = 256
-    """Number of grey levels of one channel of x."""
+    """Grey levels of one channel of x."""
     values: Literal["integer", "unit"] = "integer"
-    """x holds the integers 0..levels-1, or their quotient by levels-1 in [0, 1]."""
+    """Numbers of x: the integers 0..levels-1, or these divided by levels-1, in [0, 1]."""
     binarization: Literal["none", "threshold", "stochastic"] = "none"
-    """How grey becomes {0,1}: at one half, or 1 with the grey value as its probability."""
+    """Grey to {0, 1}: cut at one half, or 1 with the grey value as its probability."""
 
     @model_validator(mode="after")
     def _binarization_has_two_levels(self) -> "ImageSpec":
         if (self.binarization != "none") != (self.levels == 2):
+            fix = 'binarization = "none"' if self.levels != 2 else 'binarization = "stochastic"'
             raise ValueError(
-                "An image spec has a binarization exactly when it has 2 levels; received "
-                f"binarization={self.binarization!r} with levels={self.levels}. Change one of them."
+                f"binarization = {self.binarization!r} does not go with levels = {self.levels}: "
+                f"2 levels are binarised, more are not. Set image.{fix}."
             )
         return self
 
@@ -64,18 +65,19 @@ def check_fit(vae: VAEConfig, image: ImageSpec) -> None:
     """
     if image.shape != vae.image_shape:
         raise ValueError(
-            f"The image spec makes the shape that the model takes; received {image.shape} and "
-            f"{vae.image_shape}. Make them equal."
+            f"The image spec makes observations of shape {image.shape}; vae.image_shape is "
+            f"{vae.image_shape} (channels, height, width). Make them equal."
         )
     kind = vae.likelihood.kind
     if image.values != _VALUES[kind]:
         raise ValueError(
-            f"A {kind} likelihood takes {_VALUES[kind]} values; the image spec makes "
-            f"{image.values} ones. Set image.values = {_VALUES[kind]!r}."
+            f"image.values = {image.values!r} does not suit a {kind} likelihood. Set image.values "
+            f"= {_VALUES[kind]!r}."
         )
     levels = 2 if kind == "bernoulli" else getattr(vae.likelihood, "levels", image.levels)
     if image.levels != levels:
+        both = ' and image.binarization = "stochastic"' if levels == 2 else ""
         raise ValueError(
-            f"The likelihood has {levels} levels; the image spec makes {image.levels}. "
-            "Make them equal."
+            f"image.levels = {image.levels} does not suit a {kind} likelihood of {levels} levels. "
+            f"Set image.levels = {levels}{both}."
         )

@@ -1,4 +1,4 @@
-"""Observations back to pictures: numbers in 0..1, bytes, PNG, grids, animations; reads nothing."""
+"""Observations back to pictures: numbers in 0..1, bytes, PNG, grids and animations."""
 
 import io
 from typing import Any, Literal
@@ -12,13 +12,13 @@ from models.images.spec import ImageSpec
 
 
 def to_unit(x: Any, spec: ImageSpec) -> Float32[np.ndarray, "batch channel height width"]:
-    """Observations, means or draws on the scale of `spec` as numbers in 0..1, unrounded.
+    """Observations, means or draws as numbers in 0..1, unrounded.
 
-    Densities on the whole line reach beyond the scale; what lies outside is clipped.
+    A density on the whole line reaches beyond the scale; what lies outside is clipped.
 
     Args:
         x: A numpy array, or a tensor of any library that has `detach` and `cpu`.
-        spec: Its scale and shape.
+        spec: The scale and shape of x.
 
     Raises:
         ShapeMismatch: Not (batch, channels, height, width) of `spec`.
@@ -26,12 +26,13 @@ def to_unit(x: Any, spec: ImageSpec) -> Float32[np.ndarray, "batch channel heigh
     """
     array = np.asarray(x.detach().cpu() if hasattr(x, "detach") else x)
     if array.ndim != 4 or array.shape[1:] != spec.shape:
+        sides = ", ".join(map(str, spec.shape))
         raise ShapeMismatch(
-            f"Observations have the shape (batch, {', '.join(map(str, spec.shape))}); received "
-            f"{array.shape}. Reshape them."
+            f"x has the shape {array.shape}; observations are (batch, {sides}) here. Reshape it: "
+            f"x.reshape(-1, {sides})."
         )
     if not np.isfinite(array).all():
-        raise OutOfSupport("A picture is made of finite numbers; received NaN or infinity.")
+        raise OutOfSupport("x holds NaN or infinity; the pixels of a picture are finite.")
     scale = spec.levels - 1 if spec.values == "integer" else 1
     unit: np.ndarray = np.clip(np.asarray(array, np.float32) / np.float32(scale), 0, 1)
     return unit
@@ -46,7 +47,7 @@ def to_uint8(unit: np.ndarray) -> UInt8[np.ndarray, "batch channel height width"
     """
     _check_pictures(unit)
     if not ((unit >= 0) & (unit <= 1)).all():
-        raise OutOfSupport("Pixels lie in 0..1 here; received others. Call to_unit first.")
+        raise OutOfSupport("Pixels lie outside 0..1, or are NaN. Call to_unit(x, spec) first.")
     return np.floor(np.asarray(unit, np.float64) * 255 + 0.5).astype(np.uint8)
 
 
@@ -58,8 +59,8 @@ def to_png(picture: np.ndarray) -> bytes:
     """
     if picture.ndim != 3:
         raise ShapeMismatch(
-            f"One picture is (channels, height, width); received {picture.shape}. Take one item, "
-            "or lay several out by grid()."
+            f"An array of shape {picture.shape} is not one picture (channels, height, width). Take "
+            "one item, or lay out several: to_png(grid(pictures, columns=8))."
         )
     buffer = io.BytesIO()
     _frames(picture[None])[0].save(buffer, "PNG")
@@ -82,7 +83,12 @@ def grid(
     """
     _check_bytes(pictures)
     if columns < 1:
-        raise ShapeMismatch(f"A grid has at least one column; received {columns}.")
+        raise ShapeMismatch(
+            f"columns={columns} is below 1. Leave out columns, or ask for columns=8.",
+            parameter="columns",
+            received=columns,
+            suggestion="columns=8",
+        )
     n, channels, height, width = pictures.shape
     columns = min(columns, n)
     rows = -(-n // columns)
@@ -131,8 +137,8 @@ def _frames(pictures: np.ndarray) -> list[Image.Image]:
 def _check_pictures(pictures: np.ndarray) -> None:
     if pictures.ndim != 4 or pictures.shape[1] not in (1, 3) or 0 in pictures.shape:
         raise ShapeMismatch(
-            "Pictures are (batch, 1 or 3 channels, height, width), all at least 1; received "
-            f"{pictures.shape}. Reshape them."
+            f"An array of shape {pictures.shape} is not pictures (batch, channels, height, width) "
+            "with 1 or 3 channels and no side of 0. Reshape it."
         )
 
 
@@ -140,5 +146,5 @@ def _check_bytes(pictures: np.ndarray) -> None:
     _check_pictures(pictures)
     if pictures.dtype != np.uint8:
         raise ShapeMismatch(
-            f"Pictures are uint8 here; received {pictures.dtype}. Call to_uint8 first."
+            f"The pictures are {pictures.dtype}, not uint8. Call to_uint8(to_unit(x, spec)) first."
         )

@@ -1,17 +1,20 @@
-"""Layers of latents: priors and posteriors whose groups are drawn in turn, each given the last.
+"""Hierarchies of latents: priors and posteriors whose groups are drawn one after the other.
 
     z = (z_1, ..., z_n), z_1 next to x, flattened and joined
     top_down   p(z) = N(z_n; 0, I) prod_i p(z_i | z_(i+1))
     bottom_up  q(z|x) = q(z_1|x) prod_i q(z_(i+1) | z_i)
     ladder     q(z|x) = q(z_n|x) prod_i q(z_i | z_(i+1), x)
 
-Every factor is a diagonal normal. The decoder sees z_1 alone.
+Every factor is a diagonal normal. The decoder takes z_1 alone.
 
 Source: Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519, section 2 (bottom_up); Sonderby et
     al. 2016, arXiv:1602.02282, section 2 (ladder).
 """
 
+from collections.abc import Callable
+from itertools import pairwise
 from math import prod
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -19,27 +22,29 @@ from torch.func import functional_call
 
 from models.config import BottomUpConfig, LadderConfig, TopDownConfig, VAEConfig
 from models.distributions.elementwise import positive
+from models.distributions.from_noise import FromNoise
 from models.distributions.grouped import GroupedNormal
-from models.distributions.normals import DiagonalNormal, merge
-from models.vae.networks import NETWORKS, Shape
+from models.distributions.normals import DiagonalNormal, multiply_normals
+from models.vae.networks import make_decoder, make_encoder
+from models.vae.parts import Encode, Posterior, Prior
 
 
 class _Groups(nn.Module):
-    """Shapes of the groups, and a network between each two neighbours."""
+    """Shapes of the groups, and their normals from networks' outputs."""
 
-    def __init__(self, config: VAEConfig) -> None:
+    def __init__(self, vae: VAEConfig) -> None:
         super().__init__()
-        self.shapes = config.latent_groups
+        self.shapes = vae.latent_groups
         self.sizes = [prod(shape) for shape in self.shapes]
 
     def _normal(self, i: int, params: Tensor) -> DiagonalNormal:
-        """Group i's, flattened, from (*lead, 2, *group)."""
+        """Group i's normal, flattened, from (*lead, 2, *group)."""
         lead = params.ndim - 1 - len(self.shapes[i])
         loc, raw_scale = params.flatten(lead + 1).unbind(lead)
         return DiagonalNormal(loc, positive(raw_scale), event_dim=1)
 
     def _given(self, i: int, network: nn.Module, value: Tensor, stop: bool) -> DiagonalNormal:
-        """Group i's, by a network from another group's value, (*lead, *group)."""
+        """Group i's normal, by a network from another group's value, (*lead, *group)."""
         if stop:
             weights = {name: weight.detach() for name, weight in network.named_parameters()}
             params: Tensor = functional_call(network, weights, (value,))
@@ -48,24 +53,21 @@ class _Groups(nn.Module):
         return self._normal(i, params.to(value.dtype))
 
 
-class TopDownPrior(_Groups):
+class TopDownPrior(_Groups, Prior):
     """p(z_n) p(z_(n-1)|z_n) ... p(z_1|z_2)."""
 
     zero: Tensor
 
-    def __init__(self, config: VAEConfig) -> None:
+    def __init__(self, config: TopDownConfig, vae: VAEConfig) -> None:
         """One network for each group but the last: from the group above it."""
-        super().__init__(config)
-        assert isinstance(config.prior, TopDownConfig)
-        _, decoder = NETWORKS[config.prior.network.kind]
-        pairs = zip(self.shapes[1:], self.shapes[:-1], strict=True)
+        super().__init__(vae)
         self.networks = nn.ModuleList(
-            decoder(config.prior.network, above, (2, *below)) for above, below in pairs
+            make_decoder(config.network, above, (2, *below))
+            for below, above in pairwise(self.shapes)
         )
         self.register_buffer("zero", torch.zeros(()), persistent=False)
 
-    def forward(self, y: Tensor | None, encode: object) -> GroupedNormal:
-        """The prior, batch shape ()."""
+    def forward(self, y: Tensor | None, encode: Encode) -> GroupedNormal:
         last = len(self.sizes) - 1
 
         def conditional(i: int, above: Tensor | None, stop: bool) -> DiagonalNormal:
@@ -79,21 +81,19 @@ class TopDownPrior(_Groups):
         )
 
 
-class BottomUpPosterior(_Groups):
-    """q(z_1|x) by the encoder, then q(z_(i+1)|z_i): the order opposite to the prior's."""
+class BottomUpPosterior(_Groups, Posterior):
+    """q(z_1|x) by the encoder, then q(z_(i+1)|z_i): in the order opposite to the prior's."""
 
-    def __init__(self, config: VAEConfig) -> None:
+    def __init__(self, config: BottomUpConfig, vae: VAEConfig) -> None:
         """One network for each group but the first: from the group below it."""
-        super().__init__(config)
-        assert isinstance(config.posterior, BottomUpConfig)
-        self.params_shape: Shape = (2, *self.shapes[0])
-        encoder, _ = NETWORKS[config.posterior.network.kind]
-        pairs = zip(self.shapes[:-1], self.shapes[1:], strict=True)
+        super().__init__(vae)
+        self.params_shape = (2, *self.shapes[0])
         self.networks = nn.ModuleList(
-            encoder(config.posterior.network, below, (2, *above)) for below, above in pairs
+            make_encoder(config.network, below, (2, *above))
+            for below, above in pairwise(self.shapes)
         )
 
-    def forward(self, params: Tensor, prior: nn.Module | None) -> GroupedNormal:
+    def forward(self, params: Tensor, prior: Callable[[], FromNoise]) -> GroupedNormal:
         """From the first group's (batch, 2, *group)."""
 
         def conditional(i: int, below: Tensor | None, stop: bool) -> DiagonalNormal:
@@ -109,8 +109,8 @@ class BottomUpPosterior(_Groups):
         )
 
 
-class LadderPosterior(_Groups):
-    """Estimates from x on the way up, merged with the prior's conditionals on the way down.
+class LadderPosterior(_Groups, Posterior):
+    """Estimates from x on the way up, multiplied by the prior's conditionals on the way down.
 
     1/s^2 = 1/s_x^2 + 1/s_p^2,    m / s^2 = m_x / s_x^2 + m_p / s_p^2
 
@@ -118,30 +118,28 @@ class LadderPosterior(_Groups):
         next one's both come from hidden units; here the next one's comes from the estimate.
     """
 
-    def __init__(self, config: VAEConfig) -> None:
+    def __init__(self, config: LadderConfig, vae: VAEConfig) -> None:
         """One network for each group but the first: from the estimate below it."""
-        super().__init__(config)
-        assert isinstance(config.posterior, LadderConfig)
-        self.params_shape: Shape = (2, *self.shapes[0])
-        encoder, _ = NETWORKS[config.posterior.network.kind]
-        pairs = zip(self.shapes[:-1], self.shapes[1:], strict=True)
+        super().__init__(vae)
+        self.params_shape = (2, *self.shapes[0])
         self.networks = nn.ModuleList(
-            encoder(config.posterior.network, (2, *below), (2, *above)) for below, above in pairs
+            make_encoder(config.network, (2, *below), (2, *above))
+            for below, above in pairwise(self.shapes)
         )
 
-    def forward(self, params: Tensor, prior: nn.Module) -> GroupedNormal:
-        """From the first group's estimate, (batch, 2, *group), and the prior's module."""
+    def forward(self, params: Tensor, prior: Callable[[], FromNoise]) -> GroupedNormal:
+        """From the first group's estimate, (batch, 2, *group)."""
         estimates = [params]
         for network in self.networks:
             estimates.append(network(estimates[-1]).to(params.dtype))
-        top_down: GroupedNormal = prior(None, None)
+        top_down = cast(GroupedNormal, prior())
 
         def conditional(i: int, above: Tensor | None, stop: bool) -> DiagonalNormal:
             estimate = self._normal(i, estimates[i].detach() if stop else estimates[i])
             if above is None:
                 return estimate
             source = top_down.detached() if stop else top_down
-            return merge(estimate, source.conditional(i, above))
+            return multiply_normals(estimate, source.conditional(i, above))
 
         return GroupedNormal(
             conditional, sizes=self.sizes, order=top_down.order, batch_shape=params.shape[:1]

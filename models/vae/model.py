@@ -1,10 +1,8 @@
-"""The variational autoencoder: three distributions and the one line that ties them together.
-
-It chooses no bound (`bounds.py`), draws no noise (`noise.py`) and trains nothing.
+"""The variational autoencoder: p(z), q(z|x), p(x|z), and the log-weights made of them.
 
     p(x, z) = p(x|z) p(z),    log_w = log p(x|z) + log p(z) - log q(z|x)
 
-With labels, all three are given y, and log_w without one sums over them: log sum_y p(y) w_y.
+With labels all three are given y; log_w without a label is log sum_y p(y) w_y.
 
 Source: Kingma and Welling 2014, arXiv:1312.6114; Rezende et al. 2014, arXiv:1401.4082; with labels:
     Kingma et al. 2014, arXiv:1406.5298; Sohn, Lee and Yan 2015.
@@ -17,22 +15,17 @@ from typing import Any, cast
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
-from torch.distributions import Distribution
 from torch.nn import functional as F
 
 from models.config import VAEConfig
-from models.distributions.grouped import GroupedNormal
-from models.distributions.normals import DiagonalNormal, FullNormal, MixtureOfNormals
-from models.distributions.one_hot import OneHot
-from models.distributions.point import Point
+from models.distributions.from_noise import FromNoise
 from models.errors import InputError, ShapeMismatch, UnsupportedOperation
 from models.vae.likelihoods import LIKELIHOODS
-from models.vae.networks import MIN_ROWS, NETWORKS, Network
+from models.vae.networks import MIN_ROWS, Network, make_decoder, make_encoder
+from models.vae.parts import Posterior, Prior
 from models.vae.posteriors import POSTERIORS
 from models.vae.priors import PRIORS
 
-Prior = DiagonalNormal | MixtureOfNormals | GroupedNormal | OneHot
-Posterior = DiagonalNormal | FullNormal | GroupedNormal | OneHot | Point
 Label = Int64[Tensor, " batch"]
 
 
@@ -46,50 +39,60 @@ class VAE(nn.Module):
         self.image_shape: tuple[int, int, int] = config.image_shape
         self.latent_shape = config.latent_shape
         self.num_labels = config.num_labels
-        self._frozen: tuple[Prior, list[tuple[int, int]]] | None = None
-        self._likelihood = LIKELIHOODS[config.likelihood.kind](config.likelihood, self.image_shape)
-        self._prior = PRIORS[config.prior.kind](config)
-        self._posterior = POSTERIORS[config.posterior.kind](config)
+        self._frozen: tuple[FromNoise, list[tuple[int, int]]] | None = None
+        # Tensor names in bundles begin with these names: they cannot change.
+        self._likelihood = LIKELIHOODS[config.likelihood.kind](config.likelihood, config)
+        self._prior = PRIORS[config.prior.kind](config.prior, config)
+        self._posterior = POSTERIORS[config.posterior.kind](config.posterior, config)
         if config.encoder is not None:
-            encoder, _ = NETWORKS[config.encoder.kind]
-            self.encoder = encoder(config.encoder, self.image_shape, self._posterior.params_shape)
-        _, decoder = NETWORKS[config.decoder.kind]
+            params_shape = self._posterior.params_shape
+            self.encoder = make_encoder(config.encoder, self.image_shape, params_shape)
         self._decoded_shape = config.latent_groups[0] if config.latent_groups else self.latent_shape
         decoded = (prod(self._decoded_shape) + self.num_labels,)
         likelihood_shape = (self._likelihood.num_params, *self.image_shape[1:])
-        self.decoder = decoder(
+        self.decoder = make_decoder(
             config.decoder,
             decoded if self.num_labels else self._decoded_shape,
             likelihood_shape,
         )
         if self.num_labels:
-            # A picture that the label adds to x: for an encoder that begins with a linear map the
-            # same as the label beside x.
+            # A picture that is added to x: for an encoder that begins with a linear map this equals
+            # the label beside x.
             self.label_pictures = nn.Parameter(torch.zeros(self.num_labels, *self.image_shape))
         if config.classifier is not None:
-            classifier, _ = NETWORKS[config.classifier.kind]
-            self.classifier = classifier(config.classifier, self.image_shape, (self.num_labels,))
+            labels = (self.num_labels,)
+            self.classifier = make_encoder(config.classifier, self.image_shape, labels)
         # Convolutions are 1.4 times as fast so, on CPU.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def prior(self, y: Label | None = None) -> Prior:
+    @property
+    def prior_module(self) -> Prior:
+        """The module that makes p(z), with its parameters, such as a VampPrior's pseudo-inputs."""
+        return self._prior
+
+    @property
+    def posterior_module(self) -> Posterior:
+        """The module that makes q(z|x) from the encoder's output."""
+        return self._posterior
+
+    def prior(self, y: Label | None = None) -> FromNoise:
         """p(z), batch shape (); p(z|y), batch shape (batch,)."""
         self._check_label(y)
         if self._frozen is not None:
             prior, stamp = self._frozen
             return prior if stamp == self.stamp() else self.freeze().prior()
-        return cast(Prior, self._prior(y, self._encode_unit))
+        return self._prior_given(y)
 
     def posterior(
         self, x: Float[Tensor, "batch channel height width"], y: Label | None = None
-    ) -> Posterior:
-        """q(z|x) or q(z|x,y), batch shape (batch,): an approximation made by the encoder."""
+    ) -> FromNoise:
+        """q(z|x) or q(z|x,y), batch shape (batch,): an approximation of p(z|x)."""
         self._check_label(y)
         if self.config.encoder is None:
-            return cast(Posterior, self._posterior(self._log_joint_of_components(x), self._prior))
-        return cast(Posterior, self._encode_unit(x / self.unit_scale, y))
+            return self._posterior_from(self._log_joint_of_components(x), y)
+        return self._encode_unit(x / self.unit_scale, y)
 
-    def likelihood(self, z: Float[Tensor, "*lead"], y: Label | None = None) -> Distribution:
+    def likelihood(self, z: Float[Tensor, "*lead"], y: Label | None = None) -> FromNoise:
         """p(x|z) or p(x|z,y); its batch shape is z's leading axes."""
         self._check_label(y)
         if self.config.latent_groups:
@@ -98,7 +101,7 @@ class VAE(nn.Module):
             flat = z.flatten(-len(self._decoded_shape))
             given = F.one_hot(y, self.num_labels).to(z.dtype)
             z = torch.cat([flat, given.expand(*flat.shape[:-1], -1)], -1)
-        return cast(Distribution, self._likelihood(self.decoder(z).to(z.dtype)))
+        return cast(FromNoise, self._likelihood(self.decoder(z).to(z.dtype)))
 
     def label_logits(
         self, x: Float[Tensor, "batch channel height width"]
@@ -125,17 +128,17 @@ class VAE(nn.Module):
         noise: Float[Tensor, "sample batch ..."],
         y: Label | None = None,
         *,
-        posterior: Posterior | None = None,
+        posterior: FromNoise | None = None,
     ) -> Float[Tensor, "sample batch"]:
         """Importance log-weights log p(x, z) - log q(z|x) at the draws that the noise stands for.
 
         Args:
             x: Observations in the likelihood's support.
-            noise: What the posterior's `from_noise` takes, (sample, batch, ...).
-            y: Labels: the weights then estimate p(x|y). A model with labels that is given none
-                sums over them, at the same noise for each: log sum_y p(y) w_y, for p(x).
-            posterior: q(z|x) when it is known already, so that the encoder runs once whatever K;
-                of `every_label(x)` where it is to be summed over.
+            noise: The posterior's noise, (sample, batch, ...).
+            y: Labels: the weights then estimate p(x|y). Without labels, a model that has some sums
+                over them at the same noise, log sum_y p(y) w_y: the weights estimate p(x).
+            posterior: q(z|x) where the caller has it, so that the encoder runs once; q(z|x,y) of
+                `every_label(x)` for a sum over labels.
 
         Returns:
             Nats, (sample, batch).
@@ -153,15 +156,15 @@ class VAE(nn.Module):
     def every_label(
         self, x: Float[Tensor, "batch channel height width"]
     ) -> tuple[Float[Tensor, "row channel height width"], Int64[Tensor, " row"]]:
-        """x once with each label: rows of the first label, then of the second, and so on."""
+        """x repeated once for each label: all rows of the first label, then of the second, ..."""
         labels = torch.arange(self.num_labels, device=x.device).repeat_interleave(len(x))
         return x.repeat(self.num_labels, 1, 1, 1), labels
 
     def sum_over_labels(self, log_px_given_y: Float[Tensor, "sample row"]) -> Tensor:
         """log sum_y p(y) p(x|y), (sample, batch), from the rows of `every_label`."""
         by_label: Tensor = log_px_given_y.unflatten(1, (self.num_labels, -1))
-        # The labels last, one beside the other: along another axis torch adds in an order that
-        # depends on a row's place.
+        # Labels on the last axis: along another one, torch adds in an order that depends on a
+        # row's place.
         return (by_label.movedim(1, -1) + self.log_label_prior).contiguous().logsumexp(-1)
 
     @property
@@ -173,9 +176,10 @@ class VAE(nn.Module):
 
     @torch.no_grad()
     def freeze(self) -> "VAE":
-        """Eval mode without gradients, for serving: a VampPrior's components are computed once.
+        """Eval mode without gradients, for serving.
 
-        They are computed again when the weights are replaced or moved.
+        A VampPrior's components are computed once, and again when the weights are replaced or
+        moved.
         """
         self._frozen = None
         self.eval().requires_grad_(False)
@@ -187,7 +191,7 @@ class VAE(nn.Module):
         """Training or eval mode.
 
         Raises:
-            UnsupportedOperation: Training of a frozen model, whose prior would not follow.
+            UnsupportedOperation: Training of a frozen model: its prior would keep its old weights.
         """
         if mode and self._frozen is not None:
             raise UnsupportedOperation(
@@ -197,7 +201,7 @@ class VAE(nn.Module):
         return super().train(mode)
 
     def stamp(self) -> list[tuple[int, int]]:
-        """Changes when a weight does: where each one is, and how often it was written to."""
+        """Address and version of each weight: it changes when a weight does."""
         return [(weight.data_ptr(), weight._version) for weight in self.parameters()]
 
     @property
@@ -207,7 +211,7 @@ class VAE(nn.Module):
 
     @property
     def has_density(self) -> bool:
-        """Whether there is anything to score: false of an autoencoder."""
+        """Whether x can be scored; an autoencoder has no density."""
         return self.config.likelihood.kind != "point"
 
     @property
@@ -217,23 +221,26 @@ class VAE(nn.Module):
 
     @property
     def num_latents(self) -> int:
-        """How many numbers a latent holds."""
+        """Numbers in one latent."""
         return int(torch.Size(self.latent_shape).numel())
 
     def check_support(self, x: Tensor, y: Tensor | None = None) -> None:
-        """Refuse observations of another shape or outside the likelihood's support, and labels.
+        """Refuse observations of a wrong shape or outside the likelihood's support, and bad labels.
 
         Raises:
-            ShapeMismatch: Not (batch, channel, height, width) of this model, or not one label for
-                each observation.
+            ShapeMismatch: x is not (batch, channel, height, width) of this model, or y is not one
+                label for each observation.
             OutOfSupport: Names the items and a value of each.
-            InputError: A label that is none of 0..num_labels - 1.
-            UnsupportedOperation: Labels, and the model has none.
+            InputError: A label is not one of 0..num_labels - 1.
+            UnsupportedOperation: There are labels, and the model takes none.
         """
         if x.ndim != 4 or tuple(x.shape[1:]) != self.image_shape:
             raise ShapeMismatch(
-                f"An observation has the shape (batch, {', '.join(map(str, self.image_shape))}); "
-                f"received {tuple(x.shape)}. Resize or transpose it."
+                f"x has shape {tuple(x.shape)}; this model takes (batch, "
+                f"{', '.join(map(str, self.image_shape))}). Resize or transpose it.",
+                parameter="x",
+                received=list(x.shape),
+                allowed=["batch", *self.image_shape],
             )
         self._likelihood.check_support(x)
         if y is None:
@@ -241,19 +248,25 @@ class VAE(nn.Module):
         self._check_label(y)
         if y.shape != x.shape[:1]:
             raise ShapeMismatch(
-                f"Labels are one index for each observation, ({len(x)},); received "
-                f"{tuple(y.shape)}. Give one each."
+                f"y has shape {tuple(y.shape)}; this model takes one label for each of {len(x)} "
+                f"observations, ({len(x)},).",
+                parameter="y",
+                received=list(y.shape),
+                allowed=[len(x)],
             )
         if bool(((y < 0) | (y >= self.num_labels)).any()):
+            bad = y[(y < 0) | (y >= self.num_labels)].unique().tolist()
             raise InputError(
-                f"A label is one of 0..{self.num_labels - 1}; received {sorted(set(y.tolist()))}. "
-                "Correct the others."
+                f"y holds {', '.join(map(str, bad))}; a label of this model is one of "
+                f"0..{self.num_labels - 1}.",
+                parameter="y",
+                received=bad,
             )
 
     def decoder_macs(self) -> int:
-        """Multiply-accumulates of one latent's decoding: the unit of the model's cost.
+        """Multiply-accumulates of decoding one latent: the unit of the model's cost.
 
-        Of a hierarchy with those of the networks between its groups, which each draw passes too.
+        In a hierarchy the networks between its groups count too: each draw passes through them.
         """
         counts: list[int] = []
 
@@ -263,8 +276,9 @@ class VAE(nn.Module):
         between = (self._prior, self._posterior) if self.config.latent_groups else ()
         parts = [module for part in (self.decoder, *between) for module in part.modules()]
         for network in (part for part in parts if isinstance(part, Network)):
-            # A copy: hooks on the model itself would count what it serves meanwhile. torch's own
-            # counter loads its compiler, which takes a second and needs a folder to write to.
+            # A copy: hooks on the model itself would count the passes that it serves meanwhile.
+            # torch's own counter loads its compiler, which takes a second and needs a folder to
+            # write to.
             copy = deepcopy(network).eval()
             for layer in copy.modules():
                 if isinstance(layer, nn.Linear | nn.Conv2d):
@@ -273,12 +287,18 @@ class VAE(nn.Module):
                 copy(next(self.parameters()).new_zeros(MIN_ROWS, *network.in_shape))
         return sum(counts) // MIN_ROWS
 
-    def _encode_unit(self, unit: Tensor, y: Label | None = None) -> Any:
+    def _prior_given(self, y: Label | None) -> FromNoise:
+        return cast(FromNoise, self._prior(y, self._encode_unit))
+
+    def _posterior_from(self, params: Tensor, y: Label | None) -> FromNoise:
+        return cast(FromNoise, self._posterior(params, lambda: self._prior_given(y)))
+
+    def _encode_unit(self, unit: Tensor, y: Label | None = None) -> FromNoise:
         """q(z|x) of pictures in [0, 1]."""
         pictures = unit * 2 - 1
         if y is not None:
             pictures = pictures + self.label_pictures[y]
-        return self._posterior(self.encoder(pictures).to(unit.dtype), self._prior)
+        return self._posterior_from(self.encoder(pictures).to(unit.dtype), y)
 
     def _log_joint_of_components(self, x: Tensor) -> Tensor:
         """log p(x, e_k) of every unit vector, (batch, K)."""
@@ -289,10 +309,11 @@ class VAE(nn.Module):
     def _check_label(self, y: Any) -> None:
         if y is not None and not self.num_labels:
             raise UnsupportedOperation(
-                "A label needs a model with labels; this one has none. Leave the label out."
+                "This model takes no label: it was trained without labels. Leave the label out.",
+                parameter="label",
             )
         if y is None and self.num_labels:
             raise UnsupportedOperation(
-                f"This model's distributions are given one of {self.num_labels} labels; received "
-                "none. Name one."
+                f"This model needs a label. Give one of 0..{self.num_labels - 1}.",
+                parameter="label",
             )

@@ -1,12 +1,11 @@
-"""Encoder and decoder bodies: tensors in, parameters of distributions out; no probability here.
+"""Neural networks of encoders and decoders: (*lead, *in_shape) to (*lead, *out_shape).
 
-Every network takes (*lead, *in_shape) to (*lead, *out_shape).
-
-Outside training a row must not depend, bit by bit, on how many neighbours it has or where it
-stands. So rows are padded to a multiple of `MIN_ROWS`, because matrix libraries take other kernels
-for tiny operands and for what is left over; so are the inputs of dense layers, because they sum in
-another order where a row does not begin on a boundary of 16 bytes; and silu is our own, because
-torch's rounds otherwise in a tensor's last places (exp does not).
+Outside training the bits of a row do not depend on its neighbours or its position:
+- rows are padded to a multiple of `MIN_ROWS`, because matrix libraries take other kernels for tiny
+  operands and for the rows left over;
+- inputs of dense layers are padded to a multiple of 4, because a row that does not begin on a
+  boundary of 16 bytes is summed in another order;
+- silu is our own, because torch's rounds otherwise in a tensor's last places (exp does not).
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.config import ConvConfig, GatedMLPConfig, MLPConfig
+from models.config import ConvConfig, GatedMLPConfig, MLPConfig, NetworkConfig
 from models.errors import ConfigError, ShapeMismatch
 
 MIN_ROWS = 16
@@ -26,12 +25,11 @@ Shape = tuple[int, ...]
 
 
 class Network(nn.Module):
-    """Flattens the leading axes to rows, pads few of them, and runs `body`."""
+    """Flattens the leading axes to rows, pads the rows to a multiple of `MIN_ROWS`, runs `body`."""
 
     body: nn.Module
 
     def __init__(self, in_shape: Shape, out_shape: Shape) -> None:
-        """Remember both event shapes."""
         super().__init__()
         self.in_shape, self.out_shape = in_shape, out_shape
 
@@ -44,8 +42,10 @@ class Network(nn.Module):
         lead = inputs.shape[: inputs.ndim - len(self.in_shape)]
         if inputs.shape[len(lead) :] != self.in_shape:
             raise ShapeMismatch(
-                f"The network takes events of shape {self.in_shape}; received "
-                f"{tuple(inputs.shape)}. Put batch and sample axes first."
+                f"The network's input has shape {tuple(inputs.shape)}; its last axes must be "
+                f"{self.in_shape}. Put the batch and sample axes first.",
+                received=list(inputs.shape),
+                allowed=self.in_shape,
             )
         rows = inputs.reshape(prod(lead), *self.in_shape)
         count = len(rows)
@@ -57,7 +57,7 @@ class Network(nn.Module):
 
 
 class Dense(nn.Linear):
-    """A dense layer whose rows do not depend on their position, outside training."""
+    """A dense layer; outside training a row's bits do not depend on its position."""
 
     def forward(self, input: Tensor) -> Tensor:
         """From (row, in_features) to (row, out_features)."""
@@ -68,11 +68,11 @@ class Dense(nn.Linear):
 
 
 class SiLU(nn.Module):
-    """x * sigmoid(x)."""
+    """x * sigmoid(x), bit for bit the same anywhere in a tensor outside training."""
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Same shape out."""
-        if self.training or inputs.requires_grad:  # whose gradient is right for any input
+        if self.training or inputs.requires_grad:  # its gradient is finite for any input
             return F.silu(inputs)
         return inputs / torch.exp(-inputs).add_(1)
 
@@ -81,7 +81,6 @@ class MLP(Network):
     """Dense layers with one activation; affine when there is no hidden layer."""
 
     def __init__(self, config: MLPConfig, in_shape: Shape, out_shape: Shape) -> None:
-        """Build the layers."""
         super().__init__(in_shape, out_shape)
         layers: list[nn.Module] = [nn.Flatten()]
         width = prod(in_shape)
@@ -99,7 +98,6 @@ class GatedLinear(nn.Module):
     """(W x + b) * sigmoid(V x + c). Source: Tomczak and Welling 2018, arXiv:1705.07120."""
 
     def __init__(self, in_features: int, out_features: int) -> None:
-        """Value and gate share one matrix product."""
         super().__init__()
         self.linear = Dense(in_features, 2 * out_features)
 
@@ -112,7 +110,6 @@ class GatedMLP(Network):
     """Dense gated layers, then an affine one."""
 
     def __init__(self, config: GatedMLPConfig, in_shape: Shape, out_shape: Shape) -> None:
-        """Build the layers."""
         super().__init__(in_shape, out_shape)
         layers: list[nn.Module] = [nn.Flatten()]
         width = prod(in_shape)
@@ -173,7 +170,7 @@ class ConvEncoder(Network):
     """
 
     def __init__(self, config: ConvConfig, in_shape: Shape, out_shape: Shape) -> None:
-        """Build from (*channel, height, width)."""
+        """From (*channel, height, width)."""
         super().__init__(in_shape, out_shape)
         channels, size = _planes(in_shape)
         layers: list[nn.Module] = [nn.Flatten(1, -3)] if len(in_shape) > 3 else []
@@ -199,7 +196,7 @@ class ConvDecoder(Network):
     """
 
     def __init__(self, config: ConvConfig, in_shape: Shape, out_shape: Shape) -> None:
-        """Build to (*num_params, height, width)."""
+        """To (num_params, height, width)."""
         super().__init__(in_shape, out_shape)
         num_params, size = _planes(out_shape)
         sizes = _sizes(size, len(config.channels))
@@ -227,14 +224,15 @@ def _planes(shape: Shape) -> tuple[int, Shape]:
     """Channels, whatever their axes, and (height, width)."""
     if len(shape) < 3:
         raise ConfigError(
-            f"A conv network works on (channel, height, width); received the shape {shape}. Take "
-            "an mlp there, or a latent of such a shape."
+            f"A conv network cannot take the shape {list(shape)}: it has no height and width. Set "
+            "the network's kind to 'mlp', or give the shape (channel, height, width).",
+            received=list(shape),
         )
     return prod(shape[:-2]), shape[-2:]
 
 
 def _sizes(size: Sequence[int], halvings: int) -> list[tuple[int, int]]:
-    """The sizes from the full one to the one halved (rounding up) that many times."""
+    """Sizes from the full one to the one halved `halvings` times, rounding up."""
     sizes = [(size[0], size[1])]
     for _ in range(halvings):
         height, width = sizes[-1]
@@ -249,9 +247,24 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "gelu": nn.GELU,
 }
 
-# kind: (encoder, decoder), each made from (config, in_shape, out_shape)
-NETWORKS: dict[str, tuple[Callable[[Any, Shape, Shape], Network], ...]] = {
+Maker = Callable[[Any, Shape, Shape], Network]
+"""Makes a network from its config, in_shape and out_shape."""
+
+NETWORKS: dict[str, tuple[Maker, Maker]] = {
     "mlp": (MLP, MLP),
     "gated_mlp": (GatedMLP, GatedMLP),
     "conv": (ConvEncoder, ConvDecoder),
 }
+"""Encoder and decoder by the kind that a config names."""
+
+
+def make_encoder(config: NetworkConfig, in_shape: Shape, out_shape: Shape) -> Network:
+    """A network from the larger shape to the smaller one."""
+    encoder, _ = NETWORKS[config.kind]
+    return encoder(config, in_shape, out_shape)
+
+
+def make_decoder(config: NetworkConfig, in_shape: Shape, out_shape: Shape) -> Network:
+    """A network from the smaller shape to the larger one."""
+    _, decoder = NETWORKS[config.kind]
+    return decoder(config, in_shape, out_shape)

@@ -1,86 +1,88 @@
-"""Approximate posteriors q(z|x): modules that turn an encoder's output into a distribution.
+"""Posteriors q(z|x) by the kind that a config names: each turns an encoder's output into one.
 
-They hold no encoder network (`networks.py`) and compute no bound (`bounds.py`).
-
-    diagonal_normal, full_normal   `normals.py`
-    bottom_up, ladder              `hierarchy.py`
-    enumerated                     `categorical.py`
-    point                          `point.py`
+diagonal_normal   N(z; m(x), diag(s(x))^2)
+full_normal       N(z; m(x), T(x) T(x)')
+bottom_up         q(z_1|x) q(z_2|z_1) ...: `hierarchy.py`
+ladder            q(z_n|x) q(z_(n-1)|z_n, x) ...: `hierarchy.py`
+enumerated        p(z = e_k | x) = pi_k p(x | e_k) / sum_j pi_j p(x | e_j), exact
+point             an autoencoder's latent, no distribution
 """
 
 from collections.abc import Callable
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from models.config import VAEConfig
+from models.config import (
+    DiagonalNormalConfig,
+    EnumeratedConfig,
+    FullNormalConfig,
+    PointPosteriorConfig,
+    VAEConfig,
+)
 from models.distributions.elementwise import positive
+from models.distributions.from_noise import FromNoise
 from models.distributions.normals import DiagonalNormal, FullNormal
 from models.distributions.one_hot import OneHot
 from models.distributions.point import Point
 from models.vae.hierarchy import BottomUpPosterior, LadderPosterior
-from models.vae.networks import Shape
+from models.vae.parts import Posterior
 
 
-class DiagonalNormalPosterior(nn.Module):
-    """Turns an encoder's output into q(z|x): a location and a positive scale per dimension."""
+class DiagonalNormalPosterior(Posterior):
+    """q(z|x) with a location and a scale for each dimension."""
 
-    def __init__(self, config: VAEConfig) -> None:
-        """Remember the latent's shape; there is nothing to learn here."""
+    def __init__(self, config: DiagonalNormalConfig, vae: VAEConfig) -> None:
         super().__init__()
-        self.event_dim = len(config.latent_shape)
-        self.params_shape: Shape = (2, *config.latent_shape)
+        self.event_dim = len(vae.latent_shape)
+        self.params_shape = (2, *vae.latent_shape)
 
-    def forward(self, params: Tensor, prior: nn.Module | None) -> DiagonalNormal:
+    def forward(self, params: Tensor, prior: Callable[[], FromNoise]) -> DiagonalNormal:
         """From (batch, 2, *latent_shape): locations, and scales before the softplus."""
         loc, raw_scale = params.unbind(1)
         return DiagonalNormal(loc, positive(raw_scale), event_dim=self.event_dim)
 
 
-class FullNormalPosterior(nn.Module):
-    """Turns an encoder's output into q(z|x): a location and a triangular factor."""
+class FullNormalPosterior(Posterior):
+    """q(z|x) with a location and a triangular factor of its covariance."""
 
-    def __init__(self, config: VAEConfig) -> None:
-        """Remember the latent's length; there is nothing to learn here."""
+    def __init__(self, config: FullNormalConfig, vae: VAEConfig) -> None:
         super().__init__()
-        (length,) = config.latent_shape
-        self.params_shape: Shape = (2 + length, length)
+        (length,) = vae.latent_shape
+        self.params_shape = (2 + length, length)
 
-    def forward(self, params: Tensor, prior: nn.Module | None) -> FullNormal:
+    def forward(self, params: Tensor, prior: Callable[[], FromNoise]) -> FullNormal:
         """From (batch, 2 + latent, latent): locations, the factor's diagonal, and below it."""
         return FullNormal(params[:, 0], positive(params[:, 1]), params[:, 2:])
 
 
-class EnumeratedPosterior(nn.Module):
-    """p(z|x) itself, from log p(x, e_k) of all K components."""
+class EnumeratedPosterior(Posterior):
+    """The exact p(z|x), from log p(x, e_k) of all K unit vectors."""
 
-    params_shape: Shape = ()
+    params_shape = ()
 
-    def __init__(self, config: VAEConfig) -> None:
-        """There is nothing to learn here."""
+    def __init__(self, config: EnumeratedConfig, vae: VAEConfig) -> None:
         super().__init__()
 
-    def forward(self, params: Tensor, prior: nn.Module | None) -> OneHot:
+    def forward(self, params: Tensor, prior: Callable[[], FromNoise]) -> OneHot:
         """From log p(x, e_k), (batch, K)."""
         return OneHot(params)
 
 
-class PointPosterior(nn.Module):
-    """Turns an encoder's output into the latent itself."""
+class PointPosterior(Posterior):
+    """An autoencoder's latent: the encoder's output itself."""
 
-    def __init__(self, config: VAEConfig) -> None:
-        """Remember the latent's shape; there is nothing to learn here."""
+    def __init__(self, config: PointPosteriorConfig, vae: VAEConfig) -> None:
         super().__init__()
-        self.params_shape = (1, *config.latent_shape)
-        self.event_dim = len(config.latent_shape)
+        self.params_shape = (1, *vae.latent_shape)
+        self.event_dim = len(vae.latent_shape)
 
-    def forward(self, params: Tensor, prior: nn.Module | None) -> Point:
+    def forward(self, params: Tensor, prior: Callable[[], FromNoise]) -> Point:
         """From (batch, 1, *latent_shape)."""
         return Point(params.squeeze(1), event_dim=self.event_dim)
 
 
-# Each says which `params_shape` it takes from the encoder.
-POSTERIORS: dict[str, Callable[[VAEConfig], Any]] = {
+POSTERIORS: dict[str, Callable[[Any, VAEConfig], Posterior]] = {
     "diagonal_normal": DiagonalNormalPosterior,
     "full_normal": FullNormalPosterior,
     "bottom_up": BottomUpPosterior,

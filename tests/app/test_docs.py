@@ -1,5 +1,6 @@
 """docs/api.md says all that there is, and its examples run."""
 
+import json
 import re
 import shlex
 import shutil
@@ -10,11 +11,12 @@ from typing import get_args
 import pytest
 
 from app.api.metrics import Metrics
+from app.api.openapi import openapi_document
 from app.api.problems import HTTP_SLUGS, TABLE
 from app.api.schemas import Problem
-from app.main import create_app
 from app.operations.table import OPERATIONS, Need
 from app.settings import Settings
+from tests.app.conftest import client_of
 from tests.app.server_process import ROOT, Served
 
 TEXT = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
@@ -64,7 +66,7 @@ def test_every_field_of_every_answer_is_documented() -> None:
 
 
 def test_every_path_is_documented() -> None:
-    paths = set(create_app(Settings()).openapi()["paths"]) | {"/", "/docs", "/openapi.json"}
+    paths = set(openapi_document()["paths"]) | {"/", "/docs", "/openapi.json"}
     for path in paths:
         prefix, _, last = path.rpartition("/")
         if last in OPERATIONS:
@@ -119,3 +121,21 @@ def test_the_shell_examples_run(tmp_path: Path, served: Served) -> None:
         assert done.returncode == 0, (line, done.stdout, done.stderr)
     for name in set(re.findall(r"-o (\S+)", "\n".join(lines))):
         assert (tmp_path / name).stat().st_size > 0
+
+
+@pytest.mark.anyio
+async def test_the_printed_score_is_the_answer_of_the_shipped_model() -> None:
+    commands, printed = re.findall(r"```(?:sh|json)\n(.*?)```", TEXT, re.DOTALL)[:2]
+    draw, score = (
+        url.removeprefix("http://localhost:8000") for url in re.findall(r'"(http:[^"]+)"', commands)
+    )
+    async with client_of(Settings()) as client:
+        digit = (await client.get(draw)).content
+        files = {"images": ("digit.png", digit)}
+        answer = (await client.post(score, files=files)).json()
+        sharp = (await client.post(f"{score}&binarize=threshold", files=files)).json()
+    expected = json.loads(printed)
+    (wanted,), (result,) = expected.pop("results"), answer.pop("results")
+    assert {name: answer[name] for name in expected} == expected
+    assert {name: result[name] for name in wanted} == pytest.approx(wanted, rel=2e-3)
+    assert f"the ELBO is {sharp['results'][0]['elbo_nats']:.1f} nats" in TEXT

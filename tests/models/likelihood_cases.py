@@ -8,6 +8,7 @@ from models.config import (
     DiscretizedLogisticConfig,
     DiscretizedNormalConfig,
     NormalConfig,
+    VAEConfig,
 )
 from models.vae.likelihoods import LIKELIHOODS
 
@@ -36,9 +37,17 @@ def pixels(values):
     return torch.as_tensor(values, dtype=torch.float64).reshape(-1, 1, 1, 1)
 
 
+def likelihood_of(config, shape):
+    """The module of a config, for images of a shape."""
+    network = {"kind": "mlp", "hidden": []}
+    parts = {"likelihood": config, "encoder": network, "decoder": network}
+    vae = VAEConfig(image_shape=shape, latent_shape=(1,), **parts)
+    return LIKELIHOODS[config.kind](config, vae)
+
+
 def make(config, shape, *, dtype=torch.float64, batch=(4,), seed=0):
     """The module, parameters that need gradients, and the distribution made of them."""
-    module = LIKELIHOODS[config.kind](config, shape).to(dtype)
+    module = likelihood_of(config, shape).to(dtype)
     generator = torch.Generator().manual_seed(seed)
     params = torch.randn(*batch, module.num_params, *shape[1:], generator=generator).to(dtype)
     params.requires_grad_()

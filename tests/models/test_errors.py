@@ -4,9 +4,11 @@ import inspect
 import re
 
 import pytest
+from pydantic import ValidationError
 
 from models import errors
-from models.errors import InputError, VAEError
+from models.config import VAEConfig
+from models.errors import InputError, VAEError, closest, describe_invalid
 
 CLASSES = [
     value
@@ -32,8 +34,8 @@ def test_the_docstring_draws_the_tree_as_it_is():
 @pytest.mark.parametrize("cls", CLASSES)
 def test_one_handler_on_the_root_serves_every_class(cls):
     assert issubclass(cls, VAEError)
-    with pytest.raises(VAEError, match="invariant, received, remedy"):
-        raise cls("invariant, received, remedy")
+    with pytest.raises(VAEError, match="fault, allowed, fix"):
+        raise cls("fault, allowed, fix")
 
 
 @pytest.mark.parametrize("cls", [c for c in CLASSES if issubclass(c, InputError)])
@@ -42,3 +44,55 @@ def test_an_input_error_names_its_items(cls):
     assert error.items == ((3, "why"),)
     assert str(error) == "message"
     assert cls("message").items == ()
+
+
+def test_details_are_what_was_given():
+    error = VAEError("message", parameter="n", received=5000, limit=1024, suggestion="n=1024")
+    assert error.details == {
+        "parameter": "n",
+        "received": 5000,
+        "limit": 1024,
+        "suggestion": "n=1024",
+    }
+    assert VAEError("message", allowed=("a", "b")).details == {"allowed": ["a", "b"]}
+    assert VAEError("message").details == {}
+
+
+@pytest.mark.parametrize(
+    ("received", "nearest"), [("mnits", "mnist"), ("MNIST", "mnist"), ("faces", None), ("", None)]
+)
+def test_the_nearest_name_is_found_whatever_its_case(received, nearest):
+    assert closest(received, ["digits", "mnist", "mnist-labelled"]) == nearest
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"encoder": {"kind": "mpl"}},
+            "encoder.kind = 'mpl' is not allowed. Did you mean 'mlp'? Allowed: mlp, gated_mlp, "
+            "conv.",
+        ),
+        (
+            {"encoder": {"kind": "x"}},
+            "encoder.kind = 'x' is not allowed. Allowed: mlp, gated_mlp, ",
+        ),
+        ({"num_label": 3}, "num_label is not a field of this config. Remove it, or check its "),
+        ({"num_labels": "many"}, "num_labels: Input should be a valid integer"),
+        ({"num_labels": 1}, "vae.num_labels = 1 leaves nothing to tell apart."),
+    ],
+)
+def test_a_config_that_is_invalid_is_described_in_a_sentence(fields, message):
+    network = {"kind": "mlp"}
+    values = {
+        "image_shape": (1, 4, 4),
+        "latent_shape": (2,),
+        "likelihood": {"kind": "bernoulli"},
+        "encoder": network,
+        "decoder": network,
+    }
+    with pytest.raises(ValidationError) as caught:
+        VAEConfig.model_validate({**values, **fields})
+    described = describe_invalid(caught.value)
+    assert described.startswith(message)
+    assert described.endswith(".")

@@ -1,19 +1,19 @@
-"""A tiny run on each kind of data set, and a process that kills one again and again.
+"""A tiny run on each kind of data set, and a process that kills it again and again.
 
-    python -m tests.training.kinds KIND FOLDER RUN_DIR KILLS SEED
+    python -m tests.training.kinds FOLDER
 
-trains in children that it ends with SIGKILL at random moments, as often as asked, and then lets
-one train to the end. A new kind is a new entry of `KINDS`.
+trains each kind in FOLDER/KIND/run, in children that end themselves with SIGKILL at the moments of
+`KILLS`, and then lets one train to the end. A new kind is a new entry of `KINDS`.
 """
 
+import json
 import os
 import random
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from threading import Timer
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -21,11 +21,10 @@ from rich.console import Console
 
 from training.fit import train as loop
 from training.recipes.recipe import Recipe
+from training.runs.provenance import installed_packages
 
 NUM_IMAGES = 120
 EPOCHS, BATCH = 20, 16
-NUM_STEPS = 100
-"""At least so many in each run."""
 MLP = {"kind": "mlp", "hidden": [8]}
 CONV = {"kind": "conv", "channels": [8], "blocks": [1], "dropout": 0.1}
 
@@ -106,37 +105,82 @@ KINDS: dict[str, Callable[[Path], Recipe]] = {
 }
 
 
-def train_in_child(recipe: Recipe, run_dir: Path, *, kill_at: int, after_seconds: float) -> int:
+class Kill(NamedTuple):
+    """A moment at which a process ends itself."""
+
+    module: Any
+    function: str
+    """The function whose call is not finished."""
+    call: int = 0
+    """Calls of it that are, since the step."""
+
+
+KILLS = (
+    Kill(loop, "update_average"),  # in the middle of a step
+    Kill(os, "fsync"),  # a file is written, and not yet in its place
+    Kill(os, "fsync", 1),
+    Kill(os, "replace"),  # before and between the renamings of a checkpoint
+    Kill(os, "replace", 1),
+    Kill(loop, "update_average"),
+)
+
+
+def train_in_child(recipe: Recipe, run_dir: Path, *, kill: Kill | None, step: int) -> int:
     """The id of a process that trains to the end, or to a moment after it began that step."""
     if child := os.fork():
         return child
-    take_step, timers = loop.take_step, []
+    take_step, began = loop.take_step, False
 
-    def take_timed_step(training: loop.Training, chosen: Any) -> None:
-        if not timers and training.done.step >= kill_at:
-            timers.append(Timer(after_seconds, os.kill, (os.getpid(), signal.SIGKILL)))
-            timers[0].start()
+    def noting(training: loop.Training, chosen: Any) -> None:
+        nonlocal began
+        began = began or training.done.step >= step
         take_step(training, chosen)
 
-    loop.take_step = take_timed_step
+    loop.take_step = noting
+    if kill is not None:
+        original, calls = getattr(kill.module, kill.function), 0
+
+        def killing(*arguments: Any, **options: Any) -> Any:
+            nonlocal calls
+            calls += began
+            if calls > kill.call:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return original(*arguments, **options)
+
+        setattr(kill.module, kill.function, killing)
     with open(os.devnull, "w") as silent:
-        loop.train(recipe, run_dir=run_dir, device="cpu", resume=True, console=Console(file=silent))
+        loop.train(
+            recipe,
+            run_dir=run_dir,
+            device="cpu",
+            resume=True,
+            tensorboard=False,
+            console=Console(file=silent),
+        )
     os._exit(0)
 
 
-def main(kind: str, folder: str, run: str, kills: str, seed: str) -> None:
-    """Kill that often, then train to the end; prints how often it killed."""
-    import torch.utils.tensorboard  # once, not in every child
-
-    torch.set_num_threads(1)  # a fork is safe only while torch has started no threads
-    moments, recipe, killed = random.Random(seed), KINDS[kind](Path(folder)), 0
-    steps = sorted(moments.choices(range(NUM_STEPS * 2 // 3), k=int(kills)))
-    for step in [*steps, sys.maxsize]:
-        delay = moments.uniform(0, 0.01)
-        child = train_in_child(recipe, Path(run), kill_at=step, after_seconds=delay)
+def train_and_kill(kind: str, folder: Path) -> int:
+    """Kill a run at each moment, then train to the end; how many processes were killed."""
+    folder.mkdir(parents=True)
+    recipe, killed = KINDS[kind](folder), 0
+    steps = sorted(random.Random(kind).sample(range(80), len(KILLS)))
+    for kill, step in zip((*KILLS, None), (*steps, 0), strict=True):
+        child = train_in_child(recipe, folder / "run", kill=kill, step=step)
         _, status = os.waitpid(child, 0)
         killed += os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
-    print(killed if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0 else "failed")
+    if os.waitstatus_to_exitcode(status) != 0:
+        sys.exit(f"the last process of {kind} did not end well")
+    return killed
+
+
+def main(folder: str) -> None:
+    """Train every kind; print how often each was killed, as JSON."""
+    import torch
+
+    torch.set_num_threads(1)  # a fork is safe only while torch has started no threads
+    installed_packages()  # read once, not in every child
+    print(json.dumps({kind: train_and_kill(kind, Path(folder) / kind) for kind in KINDS}))
 
 
 if __name__ == "__main__":

@@ -1,26 +1,34 @@
-"""The command `vae-lab`: train, compare-runs, evaluate, export, datasets.
+"""The command `vae-lab`: train, compare-runs, evaluate, export, datasets, plot.
 
-It reads arguments and prints; it computes nothing: each command calls one function of this package.
+Each command reads its arguments, calls one function of this package, and prints what it returns.
 """
 
 import math
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, no_type_check
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from models.errors import ConfigError, VAEError
-from training.commands import plot as plot_cli
-from training.commands.console import wide_console
-from training.data.catalogue import DATASETS
-from training.data.datasets import at_hand, find_path, resolve_data_dir
-from training.errors import DatasetError, Interrupted
-from training.recipes.file import RECIPES, load_recipe
+from training.commands import datasets, plot
+from training.commands.options import (
+    DataDir,
+    Device,
+    Download,
+    ElboSamples,
+    IwaeSamples,
+    Seed,
+    Subset,
+    SubsetSamples,
+    find_device,
+)
+from training.commands.tables import wide_console
+from training.errors import Interrupted
+from training.recipes.file import load_recipe
+from training.recipes.find import find_recipe
 
 if TYPE_CHECKING:
     from training.data.datasets import Dataset
@@ -35,28 +43,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-datasets_app = typer.Typer(invoke_without_command=True)
-app.add_typer(datasets_app, name="datasets")
-app.add_typer(plot_cli.app, name="plot")
-
-DataDir = Annotated[
-    Path | None,
-    typer.Option(help="Where the data sets are; else VAE_DATA_DIR, else ./data.", file_okay=False),
-]
-Device = Annotated[str, typer.Option(help="cpu, cuda, or auto: a GPU if there is one.")]
-Seed = Annotated[int, typer.Option(min=0, help="Of the noise and of the subset.")]
-ElboSamples = Annotated[int, typer.Option(min=1, help="Draws per image for the ELBO.")]
-IwaeSamples = Annotated[int, typer.Option(min=1, help="K of the IWAE bound of all images.")]
-Subset = Annotated[
-    int, typer.Option(min=0, help="Random images that also get bounds of large K; 0 for none.")
-]
-SubsetSamples = Annotated[
-    list[int] | None,
-    typer.Option(min=1, help="K of such a bound; may be repeated; 1000 and 5000 otherwise."),
-]
-Download = Annotated[
-    bool, typer.Option("--download", help="Fetch missing data files from their publisher.")
-]
+app.add_typer(datasets.app, name="datasets")
+app.add_typer(plot.app, name="plot")
 
 
 @app.command()
@@ -64,37 +52,41 @@ def train(
     source: Annotated[
         str,
         typer.Argument(
-            help="A recipe file, the name of one shipped here, or a data set: its name, or the "
-            "path of a folder of pictures, .npz or .npy. A recipe is chosen for a data set."
+            help="A recipe: its file, or the name of a shipped one. Or a data set: its name, or "
+            "the path of a folder of pictures, an .npz or an .npy; a recipe is chosen for it."
         ),
     ],
     overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="Change one entry, as in --set seed=2.")
+        list[str] | None,
+        typer.Option("--set", help="Change one entry of the recipe, as in --set seed=2."),
     ] = None,
     run_dir: Annotated[
-        Path | None, typer.Option(help="Where the run is kept; runs/<name> otherwise.")
+        Path | None, typer.Option(help="Folder of the run; runs/<name> otherwise.")
     ] = None,
     data_dir: DataDir = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")
+        bool, typer.Option("--resume", help="Continue from the run's last checkpoint.")
     ] = False,
     device: Device = "auto",
     precision: Annotated[
-        str | None, typer.Option(help="Instead of the recipe's: 32-true, bf16-mixed, ...")
+        str | None,
+        typer.Option(help="Number format: 32-true, bf16-mixed or 64-true; else the recipe's."),
     ] = None,
     labels_per_class: Annotated[
         int | None,
-        typer.Option(min=0, help="Labels known of each class, for the objective m2; 0 for all."),
+        typer.Option(
+            min=0, help="Training labels kept of each class, for the objective m2; 0 for all."
+        ),
     ] = None,
     limit_minutes: Annotated[
-        float | None, typer.Option(min=0, help="Write a checkpoint and end after this time.")
+        float | None, typer.Option(min=0, help="Write a checkpoint and stop after so many minutes.")
     ] = None,
     tensorboard: Annotated[
-        bool, typer.Option(help="Write curves and pictures into the run's folder.")
+        bool, typer.Option(help="Write TensorBoard curves and pictures into the run's folder.")
     ] = True,
     download: Download = False,
 ) -> None:
-    """Train the model that a recipe describes, or one that suits a data set.
+    """Train the model of a recipe, or a model chosen for a data set.
 
     Example: vae-lab train digits
     """
@@ -107,6 +99,7 @@ def train(
     flags = {"training.precision": precision, "dataset.labels_per_class": labels_per_class}
     changes += [f"{key}={value}" for key, value in flags.items() if value is not None]
     console, dataset, comments = Console(), None, None
+    device = find_device(device)
     path = find_recipe(source, data_dir=data_dir)
     stored = (run_dir or Path("runs") / recipe_name(source)) / RECIPE
     if path is None and resume and stored.is_file():
@@ -135,54 +128,28 @@ def train(
         typer.echo(f"The run is over: {done.stopped_because}.")
         typer.echo(f"The run is in {folder}. Next: vae-lab evaluate {folder}")
     else:
-        typer.echo(f"The run in {folder} is at step {done.step}. Go on with --resume.")
+        typer.echo(f"The run in {folder} is at step {done.step}. Continue it with --resume.")
 
 
 def _choose(
     dataset: "Dataset", source: str, changes: list[str], *, device: str, console: Console
 ) -> tuple["Recipe", dict[str, list[str]]]:
-    """Choose a recipe and print why; returns it, and the reasons as comments on its tables."""
-    from training.recipes.choose import choose
+    """Choose a recipe and print the reasons; returns both, the reasons as comments by table."""
+    from training.recipes.choose import choose_recipe
 
-    chosen = choose(dataset, source=source, overrides=changes, device=find_device(device))
+    chosen = choose_recipe(dataset, source=source, overrides=changes, device=device)
     comments = {table: [str(reason) for reason in why] for table, why in chosen.reasons.items()}
-    console.print(f"A recipe for the {dataset.facts.count:,} training pictures of {source}:")
+    console.print(f"Recipe for the {dataset.statistics.count:,} training pictures of {source}:")
     for line in (line for lines in comments.values() for line in lines):
         console.print(f"- {line}", soft_wrap=True, markup=False, highlight=False)
     return chosen.recipe, comments
-
-
-def find_recipe(source: str, *, data_dir: Path | None = None) -> Path | None:
-    """A recipe file of that path, else the shipped recipe of that name; None for a data set.
-
-    Raises:
-        ConfigError: There is none of the three; it lists what is shipped and known.
-    """
-    path, shipped = Path(source), RECIPES / f"{source}.toml"
-    if path.is_file() and path.suffix.lower() not in (".npz", ".npy"):
-        return path
-    if shipped.is_file():
-        return shipped
-    if source in DATASETS:
-        return None
-    try:
-        find_path(source, resolve_data_dir(data_dir))
-    except DatasetError as error:
-        names = ", ".join(sorted(file.stem for file in RECIPES.glob("*.toml")))
-        raise ConfigError(
-            f"What is trained is a recipe, a TOML file or the name of a shipped one ({names}); or "
-            f"a data set, the name of a known one ({', '.join(DATASETS)}) or the path of a folder "
-            f"of pictures, .npz or .npy; received {source!r}. Give one of these names or a path "
-            "that exists."
-        ) from error
-    return None
 
 
 @app.command()
 def compare_runs(
     runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
 ) -> None:
-    """Show runs side by side: bounds with errors, sizes, time, and where their recipes differ.
+    """Compare runs side by side: bounds with errors, sizes, time, and differences of recipes.
 
     Example: vae-lab compare-runs runs/digits runs/mnist
     """
@@ -193,7 +160,7 @@ def compare_runs(
 
 @app.command()
 def evaluate(
-    source: Annotated[Path, typer.Argument(help="A run's folder, or a bundle's.")],
+    source: Annotated[Path, typer.Argument(help="Folder of a run or of a bundle.")],
     data_dir: DataDir = None,
     device: Device = "auto",
     seed: Seed = 0,
@@ -202,18 +169,16 @@ def evaluate(
     subset: Subset = 1000,
     subset_samples: SubsetSamples = None,
 ) -> None:
-    """Score the test set: ELBO, IWAE bounds, rate, distortion, with their errors.
+    """Score the test split: ELBO, IWAE bounds, rate and distortion, with standard errors.
 
     Example: vae-lab evaluate runs/digits
     """
     from training.evaluation.table import format_evaluation
-    from training.evaluation.trained import evaluate_bundle, is_run, load_run
+    from training.evaluation.trained import load_trained_model
 
-    score = load_run(source).evaluate if is_run(source) else partial(evaluate_bundle, source)
     console = Console()
-    evaluation = score(
+    evaluation = load_trained_model(source, data_dir=data_dir).evaluate(
         settings=_settings(seed, elbo_samples, iwae_samples, subset, subset_samples),
-        data_dir=data_dir,
         device=find_device(device),
         console=console,
     )
@@ -222,14 +187,16 @@ def evaluate(
 
 @app.command()
 def export(
-    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
     repository: Annotated[Path, typer.Option(help="Folder of <model>/<version> folders.")] = Path(
         "models/pretrained"
     ),
-    name: Annotated[str | None, typer.Option(help="The model's; else the recipe's.")] = None,
-    version: Annotated[str, typer.Option(help="A number, or next: one more than there is.")] = (
-        "next"
-    ),
+    name: Annotated[
+        str | None, typer.Option(help="Name of the model; the recipe's otherwise.")
+    ] = None,
+    version: Annotated[
+        str, typer.Option(help="Version: a number, or next for the highest plus one.")
+    ] = ("next"),
     data_dir: DataDir = None,
     device: Device = "auto",
     seed: Seed = 0,
@@ -238,12 +205,12 @@ def export(
     subset: Subset = 1000,
     subset_samples: SubsetSamples = None,
 ) -> None:
-    """Write a run's best weights as a bundle that `vae serve` serves; evaluates it if need be.
+    """Export a run as a bundle that `vae serve` serves; evaluate it first if that is not done.
 
     Example: vae-lab export runs/digits --repository models/pretrained
     """
+    from training.evaluation.stored import find_evaluation
     from training.evaluation.table import format_evaluation
-    from training.evaluation.trained import load_run
     from training.export.export import export_run
 
     console = Console()
@@ -258,19 +225,10 @@ def export(
         device=find_device(device),
         console=console,
     )
-    evaluation = load_run(run).stored_evaluation(settings)
+    evaluation = find_evaluation(run, settings=settings)
     if evaluation is not None:
         console.print(format_evaluation(evaluation))
     typer.echo(f"The bundle is {path}.")
-
-
-def find_device(name: str) -> str:
-    """The name itself, or for `auto` cuda where there is a GPU and cpu elsewhere."""
-    import torch
-
-    if name != "auto":
-        return name
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _version(version: str) -> int | None:
@@ -278,7 +236,13 @@ def _version(version: str) -> int | None:
         return None
     if version.isascii() and version.isdigit() and int(version) > 0:
         return int(version)
-    raise ConfigError(f"A version is a positive number or next; received {version!r}. Take next.")
+    raise ConfigError(
+        f"--version {version} is not allowed. Allowed: a positive number, or next. "
+        "Take --version next.",
+        parameter="version",
+        received=version,
+        suggestion="next",
+    )
 
 
 def _settings(
@@ -295,67 +259,10 @@ def _settings(
     )
 
 
-@datasets_app.callback()
-@no_type_check  # at run time typer passes another Context than the one it names
-def datasets(context: typer.Context, data_dir: DataDir = None) -> None:
-    """List the known data sets: shape, splits, licence, and whether they are at hand."""
-    if context.invoked_subcommand is not None:
-        return
-    table = Table("name", "shape", "levels", "train/val./test", "licence", "at hand")
-    for name, entry in DATASETS.items():
-        table.add_row(
-            name,
-            "x".join(map(str, entry.image_shape)),
-            str(entry.levels),
-            "/".join(map(str, entry.counts)),
-            entry.licence,
-            "yes" if at_hand(name, data_dir=data_dir) else "no",
-        )
-    console = Console()
-    console.print(table)
-    console.print(f"Looked for in {resolve_data_dir(data_dir)}.")
-    console.print("A folder of pictures, an .npz or an .npy is a data set too, by its path.")
-
-
-@datasets_app.command()
-def show(
-    name: Annotated[
-        str, typer.Argument(help="A data set's name, or the path of a folder, .npz or .npy.")
-    ],
-    data_dir: DataDir = None,
-    output: Annotated[
-        Path | None, typer.Option(help="The picture's file; <name>.png otherwise.")
-    ] = None,
-    download: Download = False,
-) -> None:
-    """Write a grid of training images, and print what is in each split.
-
-    Example: vae-lab datasets show digits
-    """
-    from training.data import summary as gallery
-    from training.data.datasets import load
-
-    console = Console()
-    dataset = load(name, data_dir=data_dir, download=download, console=console)
-    path = output or Path(f"{Path(dataset.name).stem}.png")
-    path.write_bytes(gallery.picture_of_dataset(dataset))
-    lines = (
-        f"{dataset.name}: {dataset.about}. Licence: {dataset.licence}.",
-        gallery.native_forms(dataset),
-        gallery.class_counts(dataset),
-        gallery.shared_images(dataset),
-        f"sha256 of the content: {dataset.sha256}",
-        f"{min(64, len(dataset.train))} training images: {path}",
-    )
-    console.print(gallery.statistics(dataset))
-    for line in filter(None, lines):
-        console.print(line, soft_wrap=True, markup=False, highlight=False)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; this project's own errors are one line and the exit code 2.
+    """Run the command; an error of this project or of a file is printed in one line.
 
-    What a signal ended has the exit code 128 and the signal's number.
+    The exit code is 2 after such an error, and 128 plus the signal's number after a signal.
     """
     try:
         app(args=arguments)
@@ -364,4 +271,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(error.exit_code)
     except VAEError as error:
         typer.echo(f"vae-lab: {error}", err=True)
+        sys.exit(2)
+    except OSError as error:
+        typer.echo(f"vae-lab: {error.filename}: {error.strerror}. Check the path.", err=True)
         sys.exit(2)

@@ -1,334 +1,297 @@
-"""The commands `vae-lab plot ...`: each loads models, prints a study's numbers and draws them.
+"""The commands `vae-lab plot ...`: each loads models, runs one study, prints and draws its numbers.
 
-It computes nothing: numbers come from `studies.py`, `latents.py` and `gradients.py`, figures from
-`plots.py`.
+A plot is a function from models and its own options to rows and a figure; `PLOTS` is the table of
+them, and `command` gives each the options that all share.
 """
 
-from collections.abc import Sequence
-from csv import DictWriter
-from dataclasses import asdict, fields
+import inspect
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
-from rich import box
 from rich.console import Console
-from rich.table import Column, Table
 
-from training.commands.console import wide_console
+from training.commands.options import Csv, DataDir, ElboSamples, Images, IwaeSamples, Output, Seed
+from training.commands.tables import table_of, wide_console, write_csv
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from training.studies.subjects import Subject
+    from training.evaluation.trained import TrainedModel
 
 app = typer.Typer(
-    help="Figures of trained models, with their numbers as a table: runs' folders or bundles.",
+    help="Draw figures of trained models (folders of runs or bundles), and print their numbers.",
     no_args_is_help=True,
 )
 
-Source = Annotated[Path, typer.Argument(help="A run's folder, or a bundle's.")]
-Sources = Annotated[list[Path], typer.Argument(help="Folders of runs or bundles.")]
-Runs = Annotated[list[Path], typer.Argument(help="Folders of runs.")]
-Output = Annotated[
-    Path | None, typer.Option(help="The figure's file; <command>.png otherwise.", dir_okay=False)
-]
-Csv = Annotated[
-    Path | None, typer.Option("--csv", help="Write the numbers there too.", dir_okay=False)
-]
-DataDir = Annotated[
-    Path | None,
-    typer.Option(help="Where the data sets are; else VAE_DATA_DIR, else ./data.", file_okay=False),
-]
-Images = Annotated[
-    int, typer.Option(min=0, help="Random test images, the same every time; 0 for all.")
-]
-Seed = Annotated[int, typer.Option(min=0, help="Of the noise.")]
-ElboSamples = Annotated[int, typer.Option(min=1, help="Draws per image for the ELBO.")]
-IwaeSamples = Annotated[int, typer.Option(min=1, help="K of the IWAE bound.")]
+
+class Drawn(NamedTuple):
+    """What a plot found."""
+
+    rows: Sequence[Any]
+    """Dataclasses, one a row of the printed table."""
+    figure: "Figure"
+    csv_rows: Sequence[Any] | None = None
+    """Rows of the CSV file, where these are not those of the table."""
 
 
-@app.command()
 def bounds(
-    sources: Sources,
-    output: Output = None,
-    csv: Csv = None,
-    data_dir: DataDir = None,
-    images: Images = 1000,
+    models: "list[TrainedModel]",
+    *,
     elbo_samples: ElboSamples = 100,
     iwae_samples: IwaeSamples = 100,
     seed: Seed = 0,
-) -> None:
-    """ELBO, and IWAE bound or exact log p(x), of several models on the same images.
+) -> Drawn:
+    """Compare the ELBO, and the IWAE bound or exact log p(x), of models on the same images.
 
-    The table has the mean of paired differences to the first one, with its 95 % interval.
+    The table has the mean of paired differences to the first model, with its 95 % interval.
 
     Example: vae-lab plot bounds runs/digits models/pretrained/digits/1
     """
-    from training.studies import bounds as studies
+    from training.studies import bounds as study
     from training.studies import plots
 
-    subjects = _load(sources, data_dir, images)
-    with Console().status("Scoring ..."):
-        rows = studies.compare_bounds(
-            subjects, elbo_samples=elbo_samples, iwae_samples=iwae_samples, seed=seed
-        )
-    _show("bounds", rows, plots.bounds(rows, title=_title(subjects)), output, csv)
+    rows = study.compare_bounds(
+        models, elbo_samples=elbo_samples, iwae_samples=iwae_samples, seed=seed
+    )
+    return Drawn(rows, plots.bounds(rows, title=_title(models)))
 
 
-@app.command()
-def rate_distortion(
-    runs: Runs,
-    output: Output = None,
-    csv: Csv = None,
-    data_dir: DataDir = None,
-    images: Images = 1000,
-    elbo_samples: ElboSamples = 100,
-) -> None:
-    """Rate against distortion of several runs, as over beta, with lines of equal ELBO.
+def rate_distortion(models: "list[TrainedModel]", *, elbo_samples: ElboSamples = 100) -> Drawn:
+    """Plot the rate against the distortion of runs, as over beta, with lines of equal ELBO.
 
-    Example: vae-lab plot rate-distortion runs/digits runs/digits-beta-4
+    Example: vae-lab plot rate-distortion runs/digits runs/digits-beta
     """
-    from training.studies import plots, rate_distortion
+    from training.studies import plots
+    from training.studies import rate_distortion as study
 
-    subjects = _load(runs, data_dir, images)
-    with Console().status("Scoring ..."):
-        rows = rate_distortion.rate_distortion(subjects, num_samples=elbo_samples)
-    _show("rate-distortion", rows, plots.rate_distortion(rows, title=_title(subjects)), output, csv)
+    rows = study.rate_distortion(models, num_samples=elbo_samples)
+    return Drawn(rows, plots.rate_distortion(rows, title=_title(models)))
 
 
-@app.command()
-def latents(
-    source: Source,
-    output: Output = None,
-    csv: Csv = None,
-    data_dir: DataDir = None,
-    images: Images = 1000,
-) -> None:
-    """KL of each latent dimension or group, and activity of each dimension, sorted.
+def latents(models: "list[TrainedModel]") -> Drawn:
+    """Plot the KL of each latent dimension or group, and the activity of each dimension, sorted.
 
     Example: vae-lab plot latents models/pretrained/digits/1
     """
+    from training.studies import latents as study
     from training.studies import plots
-    from training.studies.latents import latent_use
 
-    (subject,) = _load([source], data_dir, images)
-    rows = latent_use(subject)
-    _show("latents", rows, plots.latents(rows, title=subject.words()), output, csv)
+    rows = study.latent_use(models[0])
+    return Drawn(rows, plots.latents(rows, title=models[0].describe()))
 
 
-@app.command()
-def latent_map(
-    source: Source,
-    output: Output = None,
-    csv: Csv = None,
-    data_dir: DataDir = None,
-    images: Images = 1000,
-) -> None:
-    """Posterior means of test images in two dimensions, coloured by label.
+def latent_map(models: "list[TrainedModel]") -> Drawn:
+    """Plot the posterior means of test images in two dimensions, coloured by label.
 
-    The two latent dimensions, or the first two principal components of the active ones.
+    The dimensions are the two latent ones, or the first two principal components of the active
+    ones.
 
     Example: vae-lab plot latent-map models/pretrained/digits/1
     """
-    from training.studies import latents as study
+    from training.studies import latent_map as study
     from training.studies import plots
 
-    (subject,) = _load([source], data_dir, images)
-    found = study.latent_map(subject)
-    title = f"{subject.words()}\n{found.method}"
-    figure = plots.latent_map(found, class_names=subject.dataset.class_names, title=title)
-    _show("latent-map", study.centres(found), figure, output, csv, csv_rows=found.rows)
+    found = study.latent_map(models[0])
+    figure = plots.latent_map(
+        found,
+        class_names=models[0].dataset.class_names,
+        title=f"{models[0].describe()}\n{found.method}",
+    )
+    return Drawn(study.centres(found), figure, csv_rows=found.rows)
 
 
-@app.command()
 def traversals(
-    source: Source,
-    output: Output = None,
-    csv: Csv = None,
-    data_dir: DataDir = None,
+    models: "list[TrainedModel]",
+    *,
     image: Annotated[
         int, typer.Option(min=0, help="Position of the test image whose mean is the centre.")
     ] = 0,
-    origin: Annotated[bool, typer.Option("--origin", help="Take z = 0 for the centre.")] = False,
+    origin: Annotated[bool, typer.Option("--origin", help="Take z = 0 as the centre.")] = False,
     label: Annotated[
-        int | None, typer.Option(min=0, help="Of a model with labels; else the most probable.")
+        int | None,
+        typer.Option(min=0, help="Label for a model with labels; the most probable otherwise."),
     ] = None,
-    rows: Annotated[int, typer.Option(min=1, help="Most dimensions shown.")] = 10,
+    rows: Annotated[int, typer.Option(min=1, help="Largest number of dimensions.")] = 10,
     steps: Annotated[int, typer.Option(min=2, help="Pictures in a row.")] = 9,
-) -> None:
-    """Pictures along each latent dimension, the most active first.
+) -> Drawn:
+    """Draw pictures along each latent dimension, the most active first.
 
-    From -3 to 3 of the prior's standard deviations off an image's posterior mean, or off z = 0.
+    From -3 to 3 standard deviations of the prior around an image's posterior mean, or around z = 0.
 
     Example: vae-lab plot traversals models/pretrained/digits/1 --image 3
     """
-    from training.studies import latents as study
     from training.studies import plots
+    from training.studies import traversals as study
 
-    (subject,) = _load([source], data_dir, 0)
     found = study.traversals(
-        subject,
+        models[0],
         image=None if origin else image,
         label=label,
         num_rows=rows,
         num_steps=steps,
     )
-    figure = plots.traversals(found, spec=subject.spec, title=subject.words())
-    _show("traversals", found.rows, figure, output, csv)
+    figure = plots.traversals(found, spec=models[0].spec, title=models[0].describe())
+    return Drawn(found.rows, figure)
 
 
-@app.command()
 def gradient_variance(
-    source: Source,
-    output: Output = None,
-    csv: Csv = None,
-    data_dir: DataDir = None,
-    images: Annotated[int, typer.Option(min=1, help="In the batch that is differentiated.")] = 16,
+    models: "list[TrainedModel]",
+    *,
+    images: Annotated[int, typer.Option(min=1, help="Images in the differentiated batch.")] = 16,
     samples: Annotated[
         list[int] | None,
-        typer.Option(min=1, help="Draws per image; may be repeated; 1, 4 and 16 otherwise."),
+        typer.Option(min=1, help="Draws per image; may be repeated. [default: 1, 4, 16]"),
     ] = None,
     draws: Annotated[int, typer.Option(min=20, help="Gradients of each estimator.")] = 100,
     seed: Seed = 0,
-) -> None:
-    """Variance and signal-to-noise ratio of the encoder's gradient, by estimator.
+) -> Drawn:
+    """Plot the variance and signal-to-noise ratio of the encoder's gradient, by estimator.
 
     Of the ELBO: reparameterised, and score function with and without a baseline. Of the IWAE bound:
-    plain, and doubly reparameterised (dreg).
-
-    Half a minute for the digits on one core, some minutes for MNIST.
+    plain, and doubly reparameterised (dreg). It takes half a minute for the digits on one core, and
+    some minutes for MNIST.
 
     Example: vae-lab plot gradient-variance models/pretrained/digits/1
     """
     from training.studies import gradients, plots
 
-    (subject,) = _load([source], data_dir, 0)
-    with Console().status("Differentiating ..."):
-        rows = gradients.gradient_variance(
-            subject,
-            num_images=images,
-            num_samples=sorted(set(samples or (1, 4, 16))),
-            draws=draws,
-            seed=seed,
-        )
-    count = min(images, len(subject.x))
-    title = (
-        f"{subject.name}: {subject.dataset.name}, test split, a batch of n = {count}, "
-        f"{rows[0].draws} gradients each"
+    model = models[0]
+    rows = gradients.gradient_variance(
+        model,
+        num_images=images,
+        num_samples=sorted(set(samples or (1, 4, 16))),
+        draws=draws,
+        seed=seed,
     )
-    _show("gradient-variance", rows, plots.gradient_variance(rows, title=title), output, csv)
+    title = (
+        f"{model.name}: {model.dataset.name}, test split, a batch of n = "
+        f"{min(images, len(model.x))}, {rows[0].draws} gradients each"
+    )
+    return Drawn(rows, plots.gradient_variance(rows, title=title))
 
 
-@app.command()
 def iwae_gap(
-    runs: Runs,
-    output: Output = None,
-    csv: Csv = None,
-    data_dir: DataDir = None,
-    images: Images = 1000,
+    models: "list[TrainedModel]",
+    *,
     elbo_samples: ElboSamples = 100,
     iwae_samples: IwaeSamples = 100,
     seed: Seed = 0,
-) -> None:
-    """Bounds of runs that were trained by the ELBO and by IWAE bounds, over the K of training.
+) -> Drawn:
+    """Plot the bounds of runs trained by the ELBO and by IWAE bounds, over the K of training.
 
-    Example: vae-lab plot iwae-gap runs/digits runs/digits-iwae-5
+    Example: vae-lab plot iwae-gap runs/digits runs/digits-iwae
     """
-    from training.studies import iwae_gap, plots
+    from training.studies import iwae_gap as study
+    from training.studies import plots
 
-    subjects = _load(runs, data_dir, images)
-    with Console().status("Scoring ..."):
-        rows = iwae_gap.iwae_gap(
-            subjects, elbo_samples=elbo_samples, iwae_samples=iwae_samples, seed=seed
-        )
-    _show("iwae-gap", rows, plots.iwae_gap(rows, title=_title(subjects)), output, csv)
+    rows = study.iwae_gap(models, elbo_samples=elbo_samples, iwae_samples=iwae_samples, seed=seed)
+    return Drawn(rows, plots.iwae_gap(rows, title=_title(models)))
 
 
-@app.command()
-def label_accuracy(
-    runs: Runs,
-    output: Output = None,
-    csv: Csv = None,
-    data_dir: DataDir = None,
-    images: Images = 0,
-) -> None:
-    """Accuracy of runs with labels over the number of labels known in training.
+def label_accuracy(models: "list[TrainedModel]") -> Drawn:
+    """Plot the accuracy of runs with labels over the number of labels known in training.
 
-    Beside that of logistic regression on the pixels of the same labelled images.
+    Beside each stands logistic regression on the pixels of the same labelled images.
 
     Example: vae-lab plot label-accuracy runs/digits-m2-1 runs/digits-m2-10
     """
-    from training.studies import accuracy, plots
+    from training.studies import accuracy as study
+    from training.studies import plots
 
-    subjects = _load(runs, data_dir, images)
-    with Console().status("Classifying ..."):
-        rows = accuracy.label_accuracy(subjects)
-    _show("label-accuracy", rows, plots.label_accuracy(rows, title=_title(subjects)), output, csv)
-
-
-def _load(paths: Sequence[Path], data_dir: Path | None, images: int) -> "list[Subject]":
-    from training.studies.subjects import load_subject
-
-    return [load_subject(path, data_dir=data_dir, num_images=images) for path in paths]
+    rows = study.label_accuracy(models)
+    return Drawn(rows, plots.label_accuracy(rows, title=_title(models)))
 
 
-def _title(subjects: "Sequence[Subject]") -> str:
-    """Names, all of a few or the first and the last of many, and the data."""
-    names = [subject.name for subject in subjects]
+def _title(models: "Sequence[TrainedModel]") -> str:
+    """The models' names, all of a few or the first and the last of many, and the data."""
+    names = [model.name for model in models]
     few = ", ".join(names) if len(names) <= 4 else f"{names[0]} ... {names[-1]}, {len(names)} runs"
-    return f"{few}\n{subjects[0].data()}"
+    return f"{few}\n{models[0].describe_images()}"
 
 
-def _show(
-    command: str,
-    rows: Sequence[Any],
-    figure: "Figure",
-    output: Path | None,
-    csv: Path | None,
-    *,
-    csv_rows: Sequence[Any] | None = None,
-) -> None:
-    """Print the rows, and write the figure and perhaps the numbers."""
+class Plot(NamedTuple):
+    """A plot, and the arguments that its command takes."""
+
+    draw: Callable[..., Drawn]
+    source: str
+    """Name and help of the argument: a key of `_SOURCES`."""
+    images: int | None = 1000
+    """Default of `--images`; None where all test images are loaded."""
+
+
+_SOURCES: dict[str, Any] = {
+    "source": Annotated[Path, typer.Argument(help="Folder of a run or of a bundle.")],
+    "sources": Annotated[list[Path], typer.Argument(help="Folders of runs or bundles.")],
+    "runs": Annotated[list[Path], typer.Argument(help="Folders of runs.")],
+}
+
+PLOTS: dict[str, Plot] = {
+    "bounds": Plot(bounds, "sources"),
+    "rate-distortion": Plot(rate_distortion, "runs"),
+    "latents": Plot(latents, "source"),
+    "latent-map": Plot(latent_map, "source"),
+    "traversals": Plot(traversals, "source", images=None),
+    "gradient-variance": Plot(gradient_variance, "source", images=None),
+    "iwae-gap": Plot(iwae_gap, "runs"),
+    "label-accuracy": Plot(label_accuracy, "runs", images=0),
+}
+
+
+def command(name: str, plot: Plot) -> Callable[..., None]:
+    """The command of a plot: load the models, draw, print the table, write figure and CSV."""
+
+    def run(**given: Any) -> None:
+        named = given.pop(plot.source)
+        paths = named if isinstance(named, list) else [named]
+        output, csv, data_dir = (given.pop(key) for key in ("output", "csv", "data_dir"))
+        num_images = 0 if plot.images is None else given.pop("images")
+        models = _load(paths, data_dir, num_images)
+        with Console().status("Computing ..."):
+            drawn = plot.draw(models, **given)
+        _show(drawn, output or Path(f"{name}.png"), csv)
+
+    shared = [
+        _parameter(plot.source, _SOURCES[plot.source], inspect.Parameter.empty),
+        *(
+            _parameter(*one, None)
+            for one in (("output", Output), ("csv", Csv), ("data_dir", DataDir))
+        ),
+    ]
+    if plot.images is not None:
+        shared.append(_parameter("images", Images, plot.images))
+    _, *own = inspect.signature(plot.draw).parameters.values()
+    run.__signature__ = inspect.Signature([*shared, *own])  # type: ignore[attr-defined]
+    run.__annotations__ = {}
+    run.__doc__ = plot.draw.__doc__
+    return run
+
+
+def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, kind, annotation=annotation, default=default)
+
+
+def _load(paths: Sequence[Path], data_dir: Path | None, num_images: int) -> "list[TrainedModel]":
+    from training.evaluation.trained import load_trained_model
+
+    return [load_trained_model(path, data_dir=data_dir, num_images=num_images) for path in paths]
+
+
+def _show(drawn: Drawn, path: Path, csv: Path | None) -> None:
+    """Print the table, and write the figure and the CSV file."""
     from training.studies import plots
 
     console = wide_console()
-    console.print(table_of(rows))
-    path = output or Path(f"{command}.png")
-    plots.save(figure, path)
+    console.print(table_of(drawn.rows))
+    plots.save(drawn.figure, path)
     written = [f"The figure is {path}."]
     if csv is not None:
-        write_csv(csv, rows if csv_rows is None else csv_rows)
+        write_csv(csv, drawn.rows if drawn.csv_rows is None else drawn.csv_rows)
         written.append(f"The numbers are in {csv}.")
     console.print(*written, soft_wrap=True, markup=False, highlight=False)
 
 
-def table_of(rows: Sequence[Any]) -> Table:
-    """Rows of one study as a table, a column per field."""
-    names = [field.name for field in fields(rows[0])]
-    captions = {"error": "errors are one standard error", "_low_": "low to high covers with 95 %"}
-    said = [words for part, words in captions.items() if any(part in name for name in names)]
-    table = Table(
-        *(Column(name.replace("_", " "), justify="right") for name in names),
-        caption="; ".join(said),
-        box=box.SIMPLE,
-    )
-    for row in rows:
-        table.add_row(*(_cell(name, value) for name, value in asdict(row).items()))
-    return table
-
-
-def _cell(name: str, value: Any) -> str:
-    if not isinstance(value, float):
-        return str(value)
-    if value != value:
-        return "-"
-    return f"{value:.3f}" if name.endswith("_nats") else f"{value:.4g}"
-
-
-def write_csv(path: Path, rows: Sequence[Any]) -> None:
-    """Rows of one study as comma-separated values, unrounded, with a header."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = DictWriter(file, [field.name for field in fields(rows[0])])
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
+for _name, _plot in PLOTS.items():
+    app.command(_name)(command(_name, _plot))

@@ -1,31 +1,32 @@
-"""Any `.npz` or `.npy` of pictures as a data set: which arrays, which axes, which numbers.
+"""An `.npz` or `.npy` of pictures as a data set: names, axes and numbers of its arrays.
 
     train_images, val_images, test_images     splits as given, as in MedMNIST; or x_train, x_val,
                                               x_test; or train, val, test. `valid` and `validation`
                                               mean val. What is missing of val and test is split
                                               from train. Labels: train_labels or y_train, ...
-    images, x, data or arr_0                  all pictures, split by the pixels' digests
-                                              (`division.py`). Labels: labels or y
+    images, x, data or arr_0                  all pictures, split by content hash
+                                              (`hash_split.py`). Labels: labels or y
     any one array of three or four axes       the same
     class_names                               optional: the names of the labels 0, 1, ...
 
-A `.npy` holds all pictures. Arrays of Python objects are passed over, never unpickled. Axes are
-(batch, height, width), or four by the rules of `models.layout`. Numbers are bytes, other integers
-in 0..255, bools, or floats in 0..1; integers that are all 0 or 1 are black and white.
+A `.npy` holds all pictures. Arrays of Python objects are skipped, never unpickled. Axes are (batch,
+height, width), or four by the rules of `models.images.axes`. Numbers are bytes, other integers in
+0..255, bools, or floats in 0..1; integers that are all 0 or 1 are black and white.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import isqrt
 from pathlib import Path
 
 import numpy as np
 
 from models.errors import ShapeMismatch
-from models.images.axes import as_batch
-from models.images.spec import ImageSpec
+from models.images import ImageSpec, as_batch
+from training.data.array_split import ArraySplit, Images
 from training.data.formats import read_npy, read_whole_npz
-from training.data.split import ArraySplit, Images, Labels
-from training.data.splitting import PARTS
+from training.data.hash_split import PARTS
+from training.data.split import Labels
 from training.errors import DatasetError
 
 _IMAGES = ("images", "x", "data", "arr_0")
@@ -36,7 +37,7 @@ _ANY = ImageSpec(channels=1, height=1, width=1)
 
 @dataclass(frozen=True)
 class Arrays:
-    """What was found in a file."""
+    """Splits and classes of a file."""
 
     parts: Mapping[str, ArraySplit]
     """The given splits, or all as "train"."""
@@ -47,8 +48,8 @@ def read_arrays(path: Path) -> Arrays:
     """Read a `.npz` or `.npy` file.
 
     Raises:
-        DatasetError: No array of pictures (it names the arrays found), or other shapes, types,
-            ranges or labels than this module's docstring says.
+        DatasetError: There is no array of pictures (the message names those found), or shapes,
+            types, ranges or labels are not what this module's docstring says.
     """
     if path.suffix.lower() == ".npy":
         arrays = {_ONLY: read_npy(path)}
@@ -80,9 +81,11 @@ def _find_keys(path: Path, arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[
     if images is None:
         shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
         raise DatasetError(
-            f"A data set's npz holds pictures as {', '.join(_IMAGES)}, as train_images or "
-            f"x_train, or in its only array of three or four axes; received {shapes} in {path}. "
-            "Save it with one of these names."
+            f"{path} holds {shapes or 'no array'}: which are the pictures? Name them "
+            f"{', '.join(_IMAGES)}, train_images or x_train, or save one array of three or four "
+            'axes. For instance: numpy.savez("mine.npz", images=pictures).',
+            received=list(arrays),
+            allowed=(*_IMAGES, "train_images", "x_train"),
         )
     return {"train": (images, _first(_LABELS, arrays))}
 
@@ -98,36 +101,72 @@ def _are_zeros_and_ones(arrays: Iterable[np.ndarray]) -> bool:
 def _as_images(path: Path, name: str, array: np.ndarray) -> Images:
     """Colour last, one channel left out; integers as bytes."""
     if array.ndim not in (3, 4) or 0 in array.shape:
-        raise DatasetError(
-            "Pictures are (batch, height, width), with 1 or 3 channels last or second, none of "
-            f"them 0; received {name} of shape {array.shape} in {path}. Reshape it."
-        )
-    high, is_number = 1 if array.dtype.kind == "f" else 255, array.dtype.kind in "buif"
-    if not is_number or not (array.min() >= 0 and array.max() <= high):  # true for NaN
-        limits = f" from {array.min()} to {array.max()}" if is_number else ""
-        raise DatasetError(
-            "Pixels are bytes, other integers in 0..255, bools, or floats in 0..1; received "
-            f"{array.dtype}{limits} in {name} of {path}. Scale or convert them."
-        )
+        raise _wrong_shape(path, name, array)
+    _check_numbers(path, name, array)
     values = array if array.dtype.kind == "f" else array.astype(np.uint8, copy=False)
     if values.ndim == 3:
         return values
     try:
         batch = as_batch(values, _ANY)
     except ShapeMismatch as error:
-        raise DatasetError(
-            "Pictures have 1 or 3 channels, last or second of four axes; received "
-            f"{name} of shape {array.shape} in {path}. Reshape it."
-        ) from error
+        raise _wrong_shape(path, name, array) from error
     return batch[:, 0] if batch.shape[1] == 1 else batch.transpose(0, 2, 3, 1)
+
+
+def _wrong_shape(path: Path, name: str, array: np.ndarray) -> DatasetError:
+    shape = array.shape
+    if 0 in shape:
+        fix = "Save at least one picture"
+    elif array.ndim == 2 and (side := isqrt(shape[1])) ** 2 == shape[1]:
+        fix = f"Save {name}.reshape(-1, {side}, {side}) instead"
+    elif array.ndim == 4 and shape[-1] in (2, 4):
+        fix = f"Leave out transparency: save {name}[..., :{shape[-1] - 1}] instead"
+    else:
+        fix = f"Save {name}.reshape(batch, height, width) instead"
+    return DatasetError(
+        f"{name} of {path} has the shape {shape}. Pictures are (batch, height, width), or four "
+        f"axes with 1 or 3 channels last or second. {fix}.",
+        parameter=name,
+        received=shape,
+        suggestion=fix,
+    )
+
+
+def _check_numbers(path: Path, name: str, array: np.ndarray) -> None:
+    """Refuse pixels on other scales than this module's docstring says."""
+    high, is_number = 1 if array.dtype.kind == "f" else 255, array.dtype.kind in "buif"
+    if is_number and array.min() >= 0 and array.max() <= high:  # false for NaN
+        return
+    found, fix = f"{array.dtype}", f'{name}.astype("uint8")'
+    if is_number:
+        low, top = array.min(), array.max()
+        found += f" from {low} to {top}"
+        fix = f"({name} - {name}.min()) / ({name}.max() - {name}.min())"
+        if not np.isfinite(low) or not np.isfinite(top):
+            fix = f"numpy.nan_to_num({name})"
+        elif low >= 0 and top <= 255:
+            fix = f"{name} / 255"
+    raise DatasetError(
+        f"{name} of {path} holds {found}. Pixels are bytes, other integers in 0..255, bools, or "
+        f"floats in 0..1. Save {fix} instead.",
+        parameter=name,
+        received=found,
+        suggestion=fix,
+    )
 
 
 def _as_labels(path: Path, name: str, array: np.ndarray, *, count: int) -> Labels:
     if array.dtype.kind not in "bui" or array.size != count or array.min() < 0:
+        fix = f"numpy.unique({name}, return_inverse=True)[1]"
+        if array.size != count:
+            fix = "one label for each picture"
         raise DatasetError(
-            f"Labels are one integer from 0 on for each of {count} pictures; received {name} of "
-            f"shape {array.shape} and {array.dtype} in {path}. Convert it, or save the file "
-            "without it."
+            f"{name} of {path} has the shape {array.shape} and holds {array.dtype}. Labels are one "
+            f"integer from 0 on for each of the {count:,} pictures. Save {fix} instead, or leave "
+            f"{name} out of the file.",
+            parameter=name,
+            received=array.shape,
+            suggestion=fix,
         )
     return array.reshape(-1).astype(np.int64)
 
@@ -142,7 +181,9 @@ def _class_names(
     highest = max(int(one.max()) for one in labels)
     if names.dtype.kind != "U" or names.ndim != 1 or len(names) <= highest:
         raise DatasetError(
-            f"class_names holds one string for each label 0..{highest}; received {names.dtype} of "
-            f"shape {names.shape} in {path}. Mend it, or save the file without it."
+            f"class_names of {path} is {names.dtype} of shape {names.shape}; the labels "
+            f"0..{highest} need {highest + 1} strings. Correct it, or save the file without it.",
+            parameter="class_names",
+            received=names.shape,
         )
     return tuple(str(name) for name in names)

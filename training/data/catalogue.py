@@ -1,15 +1,15 @@
-"""The data sets known by name: their files, where these come from, and what must be in them.
+"""The data sets known by name: their files, publishers and content.
 
-A new set is one function in `splits.py` that reads it and one entry in `DATASETS`, at the end.
+A new set is one function in `standard_splits.py` that reads it, and one entry in `DATASETS`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pooch
 
-from training.data.readers import (
+from training.data.standard_splits import (
     IDX_FILES,
     Splits,
     split_bccd,
@@ -28,28 +28,45 @@ from training.errors import DatasetError
 
 @dataclass(frozen=True)
 class Source:
-    """Files that together hold a data set, in a folder or beside each other."""
+    """Files that together hold a data set."""
 
     folder: str
+    """Below the folder of data sets; the files may lie directly in that one, too."""
     files: tuple[str, ...]
     """Names without `.gz`: each may be gzipped or not."""
     read: Callable[[Sequence[Path]], Splits]
     url: str = ""
-    """Where `<url><file>.gz` can be downloaded from; empty when no lasting place is known."""
+    """Downloads are `<url><file>.gz`; empty when no lasting place is known."""
     md5: tuple[str, ...] = ()
     """Published digests of the downloads, one per file."""
 
     def find(self, data_dir: Path) -> list[Path] | None:
         """The files' paths, or None when one is missing."""
-        for folder in (data_dir / self.folder, data_dir):
-            found = [_plain_or_gzipped(folder / name) for name in self.files]
-            paths = [path for path in found if path is not None]
+        for found in self._candidates(data_dir):
+            paths = [path for path in found.values() if path is not None]
             if len(paths) == len(self.files):
                 return paths
         return None
 
+    def missing(self, data_dir: Path) -> list[str]:
+        """Names of the files that are missing in the fuller one of the two folders."""
+        absent = [
+            [name for name, path in found.items() if path is None]
+            for found in self._candidates(data_dir)
+        ]
+        return min(absent, key=len)
+
+    def _candidates(self, data_dir: Path) -> Iterator[dict[str, Path | None]]:
+        """Each file's path, in the source's folder and then in that of all data sets."""
+        for folder in (data_dir / self.folder, data_dir):
+            yield {name: _plain_or_gzipped(folder / name) for name in self.files}
+
     def download(self, data_dir: Path) -> list[Path]:
-        """Fetch every file into the source's folder, and check its published digest."""
+        """Fetch every file into the source's folder, and check its published digest.
+
+        Raises:
+            DatasetError: The publisher cannot be reached, or sends other content.
+        """
         try:
             return [
                 Path(
@@ -64,14 +81,14 @@ class Source:
             ]
         except (OSError, ValueError) as error:
             raise DatasetError(
-                f"A download gives the published content; received from {self.url}: {error}. Put "
-                f"{', '.join(self.files)} into {data_dir / self.folder} by hand."
+                f"Cannot download from {self.url}: {error}. Put {', '.join(self.files)} into "
+                f"{data_dir / self.folder} by hand, or try again later."
             ) from error
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What is known of a data set without reading it, and the sources it can be read from."""
+    """A data set's properties, known without reading it, and its sources."""
 
     about: str
     licence: str
@@ -80,9 +97,9 @@ class Entry:
     """Images in train, validation and test."""
     levels: int
     sources: tuple[Source, ...]
-    """Any one of them will do; a source without files needs nothing on disk."""
+    """Any one of them is enough; one without files needs nothing on disk."""
     sha256: str | None = None
-    """Of `Dataset.sha256`: the same from every source."""
+    """`Dataset.sha256`, the same from every source."""
     class_names: tuple[str, ...] = ()
 
     def find(self, data_dir: Path) -> tuple[Source, list[Path]] | None:

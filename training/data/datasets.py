@@ -1,7 +1,6 @@
-"""A data set by its name or its path: pictures in three fixed splits, behind one door, `load`.
+"""Load a data set by its name or path: pictures in three fixed splits.
 
-It makes no tensors (a split does, by way of `models.images`), shuffles nothing, and downloads only
-when told to. The sets known by name are `known.DATASETS`.
+`catalogue.DATASETS` holds the sets known by name. Pictures become tensors in `split.py`.
 """
 
 import hashlib
@@ -12,12 +11,14 @@ from pathlib import Path
 
 from rich.console import Console
 
+from models.errors import closest
 from training.data.arrays import read_arrays
 from training.data.catalogue import DATASETS, Entry, Source
-from training.data.files import Skipped
-from training.data.folders import printable, read_folder, skipped_table
-from training.data.split import Facts, Split
-from training.data.splitting import complete
+from training.data.file_split import SkippedFile
+from training.data.folders import Folder, printable, read_folder, skipped_table
+from training.data.hash_split import hold_out
+from training.data.image_statistics import ImageStatistics
+from training.data.split import Split
 from training.errors import DatasetError
 
 NOT_STATED = "not stated"
@@ -25,19 +26,19 @@ NOT_STATED = "not stated"
 
 @dataclass(frozen=True)
 class Dataset:
-    """Three disjoint splits and what is known of them."""
+    """Train, validation and test split, and where they are from."""
 
     name: str
     train: Split
     validation: Split
     test: Split
     licence: str
-    """As its source states it."""
+    """Licence, as the source states it."""
     about: str = ""
-    """One line of what it shows and where it is from."""
+    """What it shows and where it is from, in one line."""
     class_names: tuple[str, ...] = ()
-    """By label; empty when there are no labels, or no names for them."""
-    skipped: tuple[Skipped, ...] = ()
+    """Name of each label; empty without labels or names."""
+    skipped: tuple[SkippedFile, ...] = ()
     """Files of a folder that were not read, and why."""
 
     @property
@@ -46,13 +47,13 @@ class Dataset:
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
     @property
-    def facts(self) -> Facts:
-        """Sizes, colour and levels of the training split: what a model may be chosen by."""
-        return self.train.facts
+    def statistics(self) -> ImageStatistics:
+        """Sizes, colour and levels of the training pictures."""
+        return self.train.statistics
 
     @cached_property
     def sha256(self) -> str:
-        """Hex digest of every split's shape, pixels and labels: of the content, not of files."""
+        """Hex digest of the content, not of files: every split's shape, pixels and labels."""
         digest = hashlib.sha256()
         for split in self.splits.values():
             for part in split.content():
@@ -67,41 +68,51 @@ def load(
     download: bool = False,
     console: Console | None = None,
 ) -> Dataset:
-    """The data set of that name, checked against its known digest, or the one at that path.
+    """Load a known data set, checked against its sha256, or the one at a path.
 
     Args:
-        name: A key of `known.DATASETS`; or a folder of pictures (`folders.py`), an `.npz` or an
+        name: A key of `catalogue.DATASETS`; or a folder of pictures (`folders.py`), an `.npz` or an
             `.npy` (`arrays.py`). A path is looked for as it is, in the data folder, and there by
             its last part, so that a recipe still finds what has moved.
-        data_dir: Where data sets are; see `resolve_data_dir` for the default.
+        data_dir: Folder of data sets; see `resolve_data_dir` for the default.
         download: Fetch missing files from the set's publisher, if it has one.
-        console: Where to show progress and the files that were left out; nowhere by default.
+        console: Where to show progress and the files left out; nowhere by default.
 
     Raises:
-        DatasetError: Unknown name, missing files (it says which, and where), other content, or
-            nothing in the folder or file that can be read.
+        DatasetError: The name is unknown, files are missing, their content is another one, or
+            nothing in the folder or file can be read.
     """
     folder = resolve_data_dir(data_dir)
     if name in DATASETS:
         return _load_known(name, folder, download=download)
-    path = find_path(name, folder)
-    return _load_folder(path, console) if path.is_dir() else _load_arrays(path)
+    return _load_path(find_path(name, folder), console)
 
 
 def find_path(name: str, data_dir: Path) -> Path:
-    """The first place where a folder, `.npz` or `.npy` of that name is.
+    """Path of the folder, `.npz` or `.npy` of that name.
 
     Raises:
         DatasetError: There is none.
     """
     given = Path(name).expanduser()
-    for path in (given, data_dir / given, data_dir / given.name):
+    paths = (given, data_dir / given, data_dir / given.name)
+    for path in paths:
         if path.is_dir() or (path.is_file() and path.suffix.lower() in (".npz", ".npy")):
             return path
+    other = next((path for path in paths if path.exists()), None)
+    guess = closest(name, DATASETS)
+    fault = (
+        f"There is no data set {name!r} here or in {data_dir}."
+        if other is None
+        else f"{other} is no data set: it is neither a folder of pictures nor an .npz or .npy."
+    )
     raise DatasetError(
-        f"A data set is one of {', '.join(DATASETS)}, or the path of a folder of pictures, of an "
-        f".npz or of an .npy; received {name!r}, which is none of these here or in {data_dir}. "
-        "Choose a name, or check the path."
+        f"{fault}{f' Did you mean {guess!r}?' if guess else ''} Available: {', '.join(DATASETS)}, "
+        "or the path of a folder of pictures, an .npz or an .npy.",
+        parameter="dataset.name",
+        received=name,
+        allowed=DATASETS,
+        suggestion=guess,
     )
 
 
@@ -111,7 +122,7 @@ def resolve_data_dir(data_dir: Path | None) -> Path:
 
 
 def at_hand(name: str, *, data_dir: Path | None = None) -> bool:
-    """Whether every file that the set needs is there; reads none of them."""
+    """Whether all files of a known set are there, unread."""
     return DATASETS[name].find(resolve_data_dir(data_dir)) is not None
 
 
@@ -130,52 +141,44 @@ def _load_known(name: str, data_dir: Path, *, download: bool) -> Dataset:
     )
     if entry.sha256 is not None and dataset.sha256 != entry.sha256:
         raise DatasetError(
-            f"The content of {name} has the sha256 {entry.sha256}; received {dataset.sha256} from "
-            f"{', '.join(map(str, paths)) or 'the library'}. Fetch these files again."
+            f"The content of {', '.join(map(str, paths)) or name} is not {name}: its sha256 is "
+            f"{dataset.sha256}, not {entry.sha256}. Delete the files and fetch them again.",
+            received=dataset.sha256,
+            allowed=(entry.sha256,),
         )
     return dataset
 
 
-def _load_folder(path: Path, console: Console | None) -> Dataset:
-    folder = read_folder(path, console=console)
-    if console is not None and folder.skipped:
-        console.print(skipped_table(folder.skipped))
-    train, validation, test = complete(folder.parts)
+def _load_path(path: Path, console: Console | None) -> Dataset:
+    found = read_folder(path, console=console) if path.is_dir() else read_arrays(path)
+    skipped = found.skipped if isinstance(found, Folder) else ()
+    if console is not None and skipped:
+        console.print(skipped_table(skipped))
+    train, validation, test = hold_out(found.parts)
     return Dataset(
-        name=printable(path.resolve().name),
+        name=printable(path.resolve().name if path.is_dir() else path.name),
         train=train,
         validation=validation,
         test=test,
         licence=NOT_STATED,
-        about="the pictures of a folder",
-        class_names=folder.class_names,
-        skipped=folder.skipped,
-    )
-
-
-def _load_arrays(path: Path) -> Dataset:
-    arrays = read_arrays(path)
-    train, validation, test = complete(arrays.parts)
-    return Dataset(
-        name=printable(path.name),
-        train=train,
-        validation=validation,
-        test=test,
-        licence=NOT_STATED,
-        about="the arrays of a file",
-        class_names=arrays.class_names,
+        about="the pictures of a folder" if path.is_dir() else "the arrays of a file",
+        class_names=found.class_names,
+        skipped=skipped,
     )
 
 
 def _fetch(name: str, entry: Entry, data_dir: Path, *, download: bool) -> tuple[Source, list[Path]]:
-    known = next((source for source in entry.sources if source.url), None)
-    if download and known is not None:
-        return known, known.download(data_dir)
-    wanted = ", or ".join(
-        f"{', '.join(source.files)} in {data_dir / source.folder}" for source in entry.sources
+    published = next((source for source in entry.sources if source.url), None)
+    if download and published is not None:
+        return published, published.download(data_dir)
+    missing = ", or ".join(
+        f"{', '.join(source.missing(data_dir))} in {data_dir / source.folder}"
+        for source in entry.sources
     )
-    remedy = "add --download" if known is not None else "put them there by hand"
+    command = f"vae-lab datasets show {name} --data-dir {data_dir} --download"
+    fix = f"Fetch them: {command}" if published is not None else "Put them there by hand"
     raise DatasetError(
-        f"The data set {name} needs its files, gzipped or not: {wanted}; received none that are "
-        f"complete. Name another folder with --data-dir or VAE_DATA_DIR, or {remedy}."
+        f"Files of {name} are missing: {missing} (gzipped or not). {fix}; or name another folder "
+        "with --data-dir or VAE_DATA_DIR.",
+        suggestion=command if published is not None else None,
     )

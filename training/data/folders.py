@@ -1,17 +1,17 @@
 """A folder of pictures as a data set: which files, which classes, which splits.
 
-    <folder>/*.png                        no labels, split by the pixels' digests (`division.py`)
+    <folder>/*.png                        no labels, split by content hash (`hash_split.py`)
     <folder>/<class>/**/*.png             labels: the subfolders' names, in sorted order
     <folder>/train/..., val/..., test/... the splits as given, either form within each; what is
                                           missing of val (valid, validation) and test is split from
                                           train
 
-Folders around all of it count for nothing. Labels exist when every picture is in the subfolder of
-one of at least two classes. Where the splits are given, pictures outside them are left out.
+Folders around all of it are ignored. Labels exist when every picture is in the subfolder of one of
+at least two classes. Where the splits are given, pictures outside them are left out.
 
-Files that cannot be read are listed with the reason and left out: hidden ones, other formats,
-damaged pictures, those of more than 89 million pixels (all that `models.decoding` refuses). A link
-to a file is read as that file; a link to a folder is not followed, since it may lead in circles.
+Files that cannot be read are left out and listed with the reason: hidden ones, other formats,
+damaged pictures, those of more than 89 million pixels (all that `models.images.decoding` refuses).
+A link to a file is read as that file; a link to a folder, which may lead in circles, is skipped.
 """
 
 import os
@@ -29,12 +29,16 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from models.errors import InputError
-from models.images.decoding import MAX_PIXELS, Pixels, decode
-from models.images.reading import read_levels
-from models.images.spec import ImageSpec
-from training.data.files import FileSplit, PictureFile, Skipped, in_threads
-from training.data.split import FILE_OPTIONS
-from training.data.splitting import PARTS
+from models.images import MAX_PIXELS, ImageSpec, read_levels
+from models.images.decoding import Pixels, decode
+from training.data.file_split import (
+    FILE_OPTIONS,
+    FileSplit,
+    PictureFile,
+    SkippedFile,
+    map_in_threads,
+)
+from training.data.hash_split import PARTS
 from training.errors import DatasetError
 
 _MAX_BYTES = 2**29
@@ -45,22 +49,22 @@ _SHOWN = 20
 
 @dataclass(frozen=True)
 class Folder:
-    """What was found in a folder."""
+    """Splits, classes and skipped files of a folder."""
 
     parts: Mapping[str, FileSplit]
     """The given splits, or all as "train"; in the order of the digests."""
     class_names: tuple[str, ...]
-    skipped: tuple[Skipped, ...]
+    skipped: tuple[SkippedFile, ...]
 
 
 def read_folder(root: Path, *, console: Console | None = None) -> Folder:
-    """Find and decode every picture once, keeping what was found in it but not its pixels.
+    """Find and decode every picture once; keep its statistics, not its pixels.
 
     Raises:
         DatasetError: It holds no picture that can be read.
     """
     paths, skipped = _walk(root)
-    found = in_threads(_inspect, paths, words="looking at pictures", console=console)
+    found = map_in_threads(_inspect, paths, words="looking at pictures", console=console)
     files = []
     for path, result in zip(paths, found, strict=True):
         if isinstance(result, PictureFile):
@@ -68,19 +72,20 @@ def read_folder(root: Path, *, console: Console | None = None) -> Folder:
         else:
             skipped.append(_skipped(path, root, result))
     if not files:
-        reasons = "; ".join(f"{one.path}: {one.reason}" for one in skipped[:3])
+        reasons = "; ".join(f"{one.path}: {one.reason.split('. ')[0]}" for one in skipped[:3])
+        others = f", but {len(skipped):,} other files ({reasons})" if skipped else ""
         raise DatasetError(
-            f"A data set's folder holds pictures that can be read; received {len(skipped)} other "
-            f"files in {root}{f' ({reasons})' if reasons else ''}. Put pictures there, or name "
-            "another folder."
+            f"{root} holds no picture that can be read{others}. Put PNG, JPEG, WebP, GIF, BMP or "
+            "TIFF files there, or name another folder.",
+            received=str(root),
         )
     parts, class_names, outside = _arrange(sorted(files, key=lambda file: (file.digest, file.path)))
     skipped += [_skipped(path, root, "outside train, val and test") for path in outside]
     return Folder(parts, class_names, tuple(sorted(skipped, key=lambda one: one.path)))
 
 
-def skipped_table(skipped: tuple[Skipped, ...]) -> Table:
-    """The first twenty files that were left out, and why."""
+def skipped_table(skipped: tuple[SkippedFile, ...]) -> Table:
+    """The first twenty files left out, and the reason of each."""
     more = f", the first {_SHOWN}" if len(skipped) > _SHOWN else ""
     title = f"Left out: {len(skipped):,} of the folder's files{more}"
     table = Table(
@@ -91,8 +96,8 @@ def skipped_table(skipped: tuple[Skipped, ...]) -> Table:
     return table
 
 
-def _walk(root: Path) -> tuple[list[Path], list[Skipped]]:
-    """Every file that may be a picture, sorted, and what was passed by."""
+def _walk(root: Path) -> tuple[list[Path], list[SkippedFile]]:
+    """Every file that may be a picture, sorted, and what was skipped."""
     paths, skipped = [], []
 
     def unreadable(error: OSError) -> None:
@@ -101,7 +106,7 @@ def _walk(root: Path) -> tuple[list[Path], list[Skipped]]:
     for place, folders, files in os.walk(root, onerror=unreadable):
         here = Path(place)
         for name in sorted(folders):
-            if reason := _passed_by(here / name):
+            if reason := _why_skipped(here / name):
                 folders.remove(name)
                 skipped.append(_skipped(here / name, root, f"{reason} folder"))
         folders.sort()
@@ -113,18 +118,18 @@ def _walk(root: Path) -> tuple[list[Path], list[Skipped]]:
     return paths, skipped
 
 
-def _passed_by(folder: Path) -> str:
+def _why_skipped(folder: Path) -> str:
     if folder.name.startswith(".") or folder.name == "__MACOSX":
         return "hidden"
     return "linked" if folder.is_symlink() else ""
 
 
-def _skipped(path: Path, root: Path, reason: str) -> Skipped:
-    return Skipped(printable(os.path.relpath(path, root)), reason)
+def _skipped(path: Path, root: Path, reason: str) -> SkippedFile:
+    return SkippedFile(printable(os.path.relpath(path, root)), reason)
 
 
 def printable(name: str) -> str:
-    """A file's name, whose bytes need not be text, with a mark for those that are not."""
+    """A file's name with a mark for bytes that are not text."""
     return os.fsencode(name).decode("utf-8", "replace")
 
 
@@ -132,11 +137,13 @@ def printable(name: str) -> str:
 
 
 def _inspect(path: Path) -> PictureFile | str:
-    """What is in a picture file, or why it is left out."""
+    """Statistics of a picture file, or the reason to leave it out."""
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
             return "not a regular file"
+        if found.st_size == 0:
+            return "an empty file"
         if found.st_size > _MAX_BYTES:
             return f"larger than {_MAX_BYTES:,} bytes"
         return _describe(path, path.read_bytes())
@@ -152,7 +159,7 @@ def _inspect(path: Path) -> PictureFile | str:
 
 def _describe(path: Path, data: bytes) -> PictureFile:
     pixels = _decoded(data, background=0)
-    values, is_clear = pixels.values, any(step.startswith("alpha") for step in pixels.steps)
+    values, is_clear = pixels.values, any(step.op == "alpha" for step in pixels.steps)
     if pixels.maximum == 1:
         read_levels(data, _ANY, options=FILE_OPTIONS)  # refuses floats outside 0..1
     has_colour = len(values) == 3 and bool((values != values[:1]).any())
@@ -183,7 +190,7 @@ def _mode(pixels: Pixels, *, is_clear: bool) -> str:
 def _histogram(
     values: Shaped[np.ndarray, "channel height width"], white: int
 ) -> UInt16[np.ndarray, "256"]:
-    """Of at most 16,384 values, so that a thousand files take half a megabyte."""
+    """Counts of at most 16,384 values: a thousand files take half a megabyte."""
     step = -(-values.size // _MAX_COUNTED) | 1  # odd: not always the same columns
     some = values.reshape(-1)[::step]
     if white != 255:

@@ -1,7 +1,4 @@
-"""Files of arrays, IDX, amat and npz, to numpy arrays, plain or gzipped.
-
-It knows no data set and no split; it never unpickles.
-"""
+"""Parse files of arrays: IDX, amat, npz and npy, plain or gzipped. Nothing is unpickled."""
 
 import gzip
 import io
@@ -33,7 +30,7 @@ _DAMAGE = (
 
 
 def read_idx(path: Path) -> UInt8[np.ndarray, "..."]:
-    """The unsigned bytes of an IDX file, the format of MNIST and its kin.
+    """The unsigned bytes of an IDX file, the format of MNIST.
 
     Raises:
         DatasetError: Another format, or fewer or more bytes than its header promises.
@@ -41,15 +38,15 @@ def read_idx(path: Path) -> UInt8[np.ndarray, "..."]:
     content = read_content(path)
     if len(content) < 4 or content[:3] != bytes([0, 0, _IDX_BYTES]):
         raise DatasetError(
-            f"An IDX file of bytes starts with 00 00 08; {path} starts with "
-            f"{content[:3].hex(' ')}. Fetch it again."
+            f"{path} is not an IDX file of bytes: it starts with {content[:3].hex(' ')!r}, not "
+            "with '00 00 08'. Delete it and fetch it again."
         )
     start = 4 + 4 * content[3]
     shape = tuple(int(side) for side in np.frombuffer(content[4:start], dtype=">u4"))
     if len(content) - start != prod(shape):
         raise DatasetError(
-            f"{path} promises an array of shape {shape}; received {len(content) - start} bytes "
-            f"for its {prod(shape)}. Fetch it again."
+            f"{path} is incomplete: its header says {shape}, {prod(shape):,} bytes, and "
+            f"{len(content) - start:,} follow. Delete it and fetch it again."
         )
     return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape)
 
@@ -58,14 +55,19 @@ def read_amat(path: Path, *, columns: int) -> UInt8[np.ndarray, "row column"]:
     """A text matrix of zeros and ones between blanks, one row a line.
 
     Raises:
-        DatasetError: Anything but zeros, ones and blanks, or an incomplete row.
+        DatasetError: Other characters, or an incomplete row.
     """
     digits = read_content(path).translate(None, delete=b" \t\r\n")
     cells = np.frombuffer(digits, dtype=np.uint8) - np.uint8(ord("0"))
     if cells.size == 0 or cells.size % columns or cells.max() > 1:
+        wrong = np.flatnonzero(cells > 1)
+        row, column = divmod(int(wrong[0]) if wrong.size else cells.size, columns)
+        fault = f"has {column} of {columns} columns"
+        if wrong.size:
+            fault = f"has a character other than 0 and 1 in column {column}"
         raise DatasetError(
-            f"A binary amat file holds rows of {columns} zeros and ones; received {cells.size} "
-            f"characters in {path}, not all of them such rows. Fetch it again."
+            f"{path} is not a binary amat file: row {row} {fault} (counted from 0). Delete it and "
+            "fetch it again."
         )
     return cells.reshape(-1, columns)
 
@@ -80,14 +82,16 @@ def read_npz(path: Path, *keys: str) -> list[np.ndarray]:
         missing = [key for key in keys if key not in arrays]
         if missing:
             raise DatasetError(
-                f"{path} holds the arrays {', '.join(keys)}; received {', '.join(arrays)}. "
-                "Fetch or save it again."
+                f"{path} lacks {', '.join(missing)}; it holds {', '.join(arrays)}. Fetch it again, "
+                f"or save it with {', '.join(keys)}.",
+                received=list(arrays),
+                allowed=keys,
             )
         return [arrays[key] for key in keys]
 
 
 def read_whole_npz(path: Path) -> dict[str, np.ndarray]:
-    """Every array of an npz file by its name, but none that would have to be unpickled.
+    """Every array of an npz file by its name, but those of Python objects.
 
     Raises:
         DatasetError: Not an npz file, or a damaged one.
@@ -126,11 +130,11 @@ def read_content(path: Path) -> bytes:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn what a damaged file makes its parsers raise into a DatasetError that names it."""
+    """Raise a DatasetError that names the file for whatever a parser raises of a damaged one."""
     try:
         yield
     except _DAMAGE as error:
         raise DatasetError(
-            f"{path} must be a readable, whole file of its format without pickled objects; "
-            f"received: {error}. Fetch it again."
+            f"{path} cannot be read: {error}. Save or fetch it again, whole and without pickled "
+            "objects."
         ) from error

@@ -1,7 +1,4 @@
-"""Grids of pictures for people to look at, and what a data set holds in numbers.
-
-It decides nothing: no split, no recipe, no score.
-"""
+"""A summary of a data set for people: a grid of pictures, counts, sizes, copies."""
 
 from typing import Literal
 
@@ -11,10 +8,9 @@ from rich import box
 from rich.table import Column, Table
 from torch import Tensor
 
-from models.images.reading import grid, to_png, to_uint8, to_unit
-from models.images.spec import ImageSpec
+from models.images import ImageSpec, grid, to_png, to_uint8, to_unit
 from training.data.datasets import Dataset
-from training.data.splitting import choose_subset
+from training.data.subset import choose_subset
 
 COLUMNS = 8
 _NUM_SHOWN = 64
@@ -27,14 +23,14 @@ def picture_of(x: Tensor, spec: ImageSpec) -> bytes:
 
 
 def picture_of_dataset(dataset: Dataset) -> bytes:
-    """A PNG grid of 64 random training images, always the same ones.
+    """A PNG grid of 64 random training images, the same ones each time.
 
-    Images of different sizes are fitted into squares of 64 pixels on grey.
+    Images of different sizes are padded to squares of 64 pixels on grey.
     """
-    facts = dataset.facts
-    chosen = choose_subset(facts.count, _NUM_SHOWN, seed=0).numpy()
-    channels: Literal[1, 3] = 3 if facts.num_colour else 1
-    (height, width), *others = facts.sizes
+    found = dataset.statistics
+    chosen = choose_subset(found.count, _NUM_SHOWN, seed=0).numpy()
+    channels: Literal[1, 3] = 3 if found.num_colour else 1
+    (height, width), *others = found.sizes
     if others or max(height, width) > _PICTURE_SIDE:
         spec = ImageSpec(
             channels=channels,
@@ -56,12 +52,12 @@ def enlarge(
     return images.repeat(factor, axis=2).repeat(factor, axis=3)
 
 
-def statistics(dataset: Dataset) -> Table:
-    """Counts, repeats, grey levels and number of classes of each split."""
+def statistics_table(dataset: Dataset) -> Table:
+    """Images, distinct images, grey levels and classes of each split."""
     names = ("images", "distinct", "lowest", "highest", "mean", "sd", "classes")
     table = Table("split", *(Column(name, justify="right") for name in names), box=box.SIMPLE)
     for name, split in dataset.splits.items():
-        counts = split.facts.histogram
+        counts = split.statistics.histogram
         used = np.flatnonzero(counts)
         mean = np.average(used, weights=counts[used])
         table.add_row(
@@ -78,7 +74,7 @@ def statistics(dataset: Dataset) -> Table:
 
 
 def class_counts(dataset: Dataset) -> str:
-    """How many training images each named class has, in words; empty without names."""
+    """Training images of each class, in words; empty without names."""
     if dataset.train.labels is None or not dataset.class_names:
         return ""
     counts = np.bincount(dataset.train.labels, minlength=len(dataset.class_names))
@@ -87,22 +83,23 @@ def class_counts(dataset: Dataset) -> str:
     return f"Training images by class: {said}"
 
 
-def native_forms(dataset: Dataset) -> str:
+def sizes_and_modes(dataset: Dataset) -> str:
     """Sizes (width x height) and modes of all images, the most frequent first."""
-    facts = dataset.train.facts + dataset.validation.facts + dataset.test.facts
-    sizes = [f"{width}x{height} {count:,}" for (height, width), count in facts.sizes.most_common(5)]
-    if len(facts.sizes) > len(sizes):
-        sides = [sorted(side) for side in zip(*facts.sizes, strict=True)]
+    train, validation, test = (split.statistics for split in dataset.splits.values())
+    found = train + validation + test
+    sizes = [f"{width}x{height} {count:,}" for (height, width), count in found.sizes.most_common(5)]
+    if len(found.sizes) > len(sizes):
+        sides = [sorted(side) for side in zip(*found.sizes, strict=True)]
         (low, *_, high), (left, *_, right) = sides
         sizes.append(
-            f"{len(facts.sizes):,} sizes from {left} to {right} wide, {low} to {high} high"
+            f"{len(found.sizes):,} sizes from {left} to {right} wide, {low} to {high} high"
         )
-    modes = [f"{mode} {count:,}" for mode, count in facts.modes.most_common()]
+    modes = [f"{mode} {count:,}" for mode, count in found.modes.most_common()]
     return f"Sizes: {'; '.join(sizes)}\nModes: {'; '.join(modes)}"
 
 
-def shared_images(dataset: Dataset) -> str:
-    """How many held-out images the training split holds too; empty when none."""
+def copies_of_training_images(dataset: Dataset) -> str:
+    """Held-out images that the training split holds too, in words; empty when none."""
     train = set(dataset.train.digests)
     counts = {
         name: sum(digest in train for digest in split.digests)

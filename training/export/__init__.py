@@ -1,1 +1,1 @@
-"""A run as a bundle, with its card."""
+"""Export: a run becomes a bundle, with its model card."""

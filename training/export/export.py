@@ -1,26 +1,30 @@
-"""From a run to a bundle: weights, evaluation, pictures and a model card that a stranger can read.
+"""Export of a run as a bundle: weights, evaluation, pictures and model card.
 
-It trains nothing and computes no number of the card itself (`evaluate.py`); `models.bundle` writes.
+`training.evaluation` computes the numbers, `models.bundle` writes the files.
 """
 
 from pathlib import Path
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 
 from models.bundle.repository import Repository
 from models.bundle.saving import save_bundle
 from models.bundle.schema import BundleConfig, Evaluation
+from models.config import Name
 from models.errors import ConfigError
 from models.vae.model import VAE
 from training.data.summary import picture_of
 from training.evaluation.evaluate import EvaluationSettings
 from training.evaluation.pictures import draw_samples, reconstruct_some
-from training.evaluation.trained import load_run, load_test_images
+from training.evaluation.trained import load_trained_model
 from training.export.card import write_card
+from training.recipes.choose import recipe_name
+from training.runs.folder import read_run
 
 MAX_BUNDLE_BYTES = 8 * 2**20
-"""Bundles are kept in the repository's history."""
+"""Largest bundle: bundles are kept in the history of the repository."""
 _NUM_SAMPLES = 64
 
 
@@ -35,47 +39,52 @@ def export_run(
     device: str | torch.device = "cpu",
     console: Console | None = None,
 ) -> Path:
-    """Write a run's best weights as a bundle, evaluating them first unless that is done.
+    """Write a run's best weights as a bundle; evaluate them first unless that is done.
 
     Args:
-        run_dir: What training left.
+        run_dir: The run's folder.
         repository: Folder of `<model>/<version>` folders.
-        name: The model's; the recipe's by default.
-        version: The next free one by default.
-        data_dir: Where the data sets are.
-        settings: Of the evaluation; the published ones by default.
-        device: Where to evaluate.
-        console: Where to show progress; nowhere by default.
+        name: Name of the model; the recipe's by default.
+        version: Version of the model; the next free one by default.
+        data_dir: Folder of the data sets.
+        settings: Settings of the evaluation; those of the published numbers by default.
+        device: Device that evaluates.
+        console: Console that shows progress; none by default.
 
     Returns:
         The bundle's folder.
 
     Raises:
-        ConfigError: The run is incomplete, its data have changed, the version exists, or the
-            bundle is too large.
+        ConfigError: The run is incomplete, its data have changed, the name or version is not
+            allowed, the version exists, or the bundle is too large.
     """
-    run = load_run(run_dir)
-    name = name or run.recipe.name
+    recipe = read_run(run_dir).recipe
+    name = recipe.name if name is None else _checked_name(name)
     version = version or Repository(repository).next_version(name)
     target = repository / name / str(version)
     if target.exists():
         raise ConfigError(
-            f"A released bundle is never overwritten; {target} exists. Take --version next."
+            f"{target} exists, and a released version is never overwritten. "
+            "Take --version next, or another --name.",
+            parameter="version",
+            received=version,
+            suggestion="--version next",
         )
     settings = settings or EvaluationSettings()
-    evaluation = run.stored_evaluation(settings) or run.evaluate(
-        settings=settings, data_dir=data_dir, device=device, console=console
+    model = load_trained_model(run_dir, data_dir=data_dir)
+    evaluation = model.stored_evaluation(settings) or model.evaluate(
+        settings=settings, device=device, console=console
     )
-    dataset, x = load_test_images(run.provenance(), run.recipe.image, data_dir=data_dir)
+    dataset, x = model.dataset, model.x
     config = BundleConfig(
         name=name,
         version=version,
-        vae=run.recipe.vae,
-        image=run.recipe.image,
+        vae=recipe.vae,
+        image=recipe.image,
         labels=dataset.class_names,
-        provenance=run.provenance(),
+        provenance=model.provenance,
     )
-    vae = run.vae.cpu()  # where the evaluation left it, it may be elsewhere
+    vae = model.vae.cpu()  # the evaluation may have moved it
     pictures = {"reconstructions.png": picture_of(reconstruct_some(vae, x), config.image)}
     if vae.has_density:
         pictures["samples.png"] = picture_of(draw_samples(vae, _NUM_SAMPLES), config.image)
@@ -87,9 +96,23 @@ def export_run(
         evaluation=evaluation,
         card=write_card(config, evaluation, dataset, vae),
         pictures=pictures,
-        parity_inputs=x[torch.arange(8) % len(x)],  # of a small test split, some again
+        parity_inputs=x[torch.arange(8) % len(x)],  # a split of less than 8 images repeats
     )
     return target
+
+
+def _checked_name(name: str) -> str:
+    try:
+        return TypeAdapter(Name).validate_python(name)
+    except ValidationError as error:
+        better = recipe_name(name)
+        raise ConfigError(
+            f"The model name {name!r} is not allowed. Allowed: a-z, 0-9, - and _, at most 64 "
+            f"characters. Take --name {better}.",
+            parameter="name",
+            received=name,
+            suggestion=better,
+        ) from error
 
 
 def _check_size(vae: VAE, evaluation: Evaluation, pictures: dict[str, bytes]) -> None:
@@ -97,6 +120,7 @@ def _check_size(vae: VAE, evaluation: Evaluation, pictures: dict[str, bytes]) ->
     size = weights + len(evaluation.model_dump_json(indent=2)) + sum(map(len, pictures.values()))
     if size > MAX_BUNDLE_BYTES:
         raise ConfigError(
-            f"A bundle has at most {MAX_BUNDLE_BYTES / 2**20:g} MiB; received {size / 2**20:.1f} "
-            f"MiB, {weights / 2**20:.1f} of them weights. Train a smaller model."
+            f"The bundle would have {size / 2**20:.1f} MiB ({weights / 2**20:.1f} MiB of weights); "
+            f"the limit is {MAX_BUNDLE_BYTES / 2**20:g} MiB. Train a model with smaller "
+            "vae.encoder and vae.decoder."
         )

@@ -1,1 +1,1 @@
-"""Training itself: the loop, its objectives and its optimizer."""
+"""Training: the loop, its objectives, its optimizer, and the classical fits."""

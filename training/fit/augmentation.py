@@ -1,7 +1,7 @@
-"""Random flips, crops and affine maps of training images; evaluation and serving never see them.
+"""Random flips, crops and affine maps of training images; evaluation and serving use none.
 
-Whatever is drawn, every value of the result is a value of the image or its background: levels stay
-levels. Draws from torch's ambient randomness, which the loop seeds at each step.
+Every value of the result is a value of the image or the background: levels stay levels. Draws come
+from torch's ambient randomness, which the loop seeds at each step.
 """
 
 import math
@@ -11,19 +11,19 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.recipes.recipe import AugmentationConfig
+from training.recipes.loop import AugmentationConfig
 
 Images = Float[Tensor, "batch channel height width"]
 
 
 def augment(x: Images, config: AugmentationConfig, *, progress: float, background: float) -> Images:
-    """Flip images, and move a part of them by random crops, rotation, shift, scale and shear.
+    """Flip images, and move a share of them by random crops, rotation, shift, scale and shear.
 
     Args:
         x: Levels.
-        config: Which of these, how far, and how many images they take.
-        progress: Part of the run that is done; fewer images are moved as it rises.
-        background: The value of what an affine map lets in.
+        config: Kinds and sizes of the moves, and the share of images that they change.
+        progress: Share of the run that is done; fewer images are moved as it rises.
+        background: Value of pixels that an affine map brings in from outside.
     """
     for axis in _FLIPPED_AXES[config.flip]:
         flipped = torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5
@@ -42,7 +42,7 @@ _FLIPPED_AXES: dict[str, tuple[int, ...]] = {"none": (), "horizontal": (3,), "bo
 
 
 def move(x: Images, config: AugmentationConfig, *, background: float) -> Images:
-    """Map every image by its own rotation, shift, scale and shear, to the nearest pixel."""
+    """Rotate, shift, scale and shear every image by random amounts of its own, to whole pixels."""
     count, _, height, width = x.shape
     angle, shear, wide, high, right, down = torch.randn(6, count, device=x.device)
     angle = angle * math.radians(config.rotation_degrees)
@@ -63,7 +63,7 @@ def move(x: Images, config: AugmentationConfig, *, background: float) -> Images:
 
 
 def crop(x: Images, pixels: int) -> Images:
-    """Frame every image by mirrored pixels, and cut its own random window out of that."""
+    """Shift every image by a random number of whole pixels; the gap shows mirrored pixels."""
     count, _, height, width = x.shape
     framed = F.pad(x, (pixels, pixels, pixels, pixels), mode="reflect")
     top, left = torch.randint(0, 2 * pixels + 1, (2, count, 1), device=x.device)

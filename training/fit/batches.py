@@ -1,4 +1,4 @@
-"""What a run learns from: a cache of levels, and the observations that each step makes of it."""
+"""Training data: a cache of levels, and the batch of observations that each step makes of it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +9,7 @@ from rich.console import Console
 from torch import Tensor
 
 from models.errors import ConfigError
+from models.images.levels import background_level, binarize, cached_levels, to_values
 from training.data.datasets import Dataset, load
 from training.fit.augmentation import augment
 from training.fit.objectives import UNLABELLED, Batch
@@ -17,21 +18,21 @@ from training.recipes.recipe import Recipe
 
 @dataclass(frozen=True)
 class Data:
-    """What a run trains and validates on."""
+    """The data that a run trains and validates on."""
 
     cache: UInt8[Tensor, "batch channel height width"]
-    """Training images as levels, or as grey values where each step binarises anew."""
+    """Training images as levels; as grey values 0..255 where each step binarises anew."""
     labels: Int64[Tensor, " batch"] | None
-    """Of the training images, for a model with labels; `UNLABELLED` where they are not known."""
+    """Labels of the training images, `UNLABELLED` where unknown; None if the model has none."""
     validation: Float[Tensor, "held_out channel height width"]
-    """Observations, binarised once."""
+    """Validation images as observations, binarised once."""
     validation_labels: Int64[Tensor, " held_out"] | None
     sha256: str
 
     def batch(self, chosen: Int64[Tensor, " batch"], recipe: Recipe, *, progress: float) -> Batch:
-        """The images at these positions as observations, on the CPU; moved and binarised anew.
+        """The images at these positions as observations on the CPU, augmented and binarised anew.
 
-        Where few labels are known, as many images that have one come along, drawn by torch.
+        Where few labels are known, as many random images that have one are added.
         """
         x = observe(self.cache[chosen], recipe, progress)
         if self.labels is None:
@@ -47,11 +48,17 @@ class Data:
 def load_data(
     recipe: Recipe, data_dir: Path | None, console: Console, *, dataset: Dataset | None = None
 ) -> Data:
-    """The training and validation splits of the recipe's data set, which may be loaded already.
+    """The training and validation splits of the recipe's data set.
+
+    Args:
+        recipe: The recipe.
+        data_dir: Folder of the data sets.
+        console: Console that shows progress.
+        dataset: The recipe's data set, if it is loaded already.
 
     Raises:
-        ConfigError: The model has other labels than the data set.
-        DatasetError: It is not at hand.
+        ConfigError: The model has another number of labels than the data set has classes.
+        DatasetError: Files of the data set are missing or damaged.
     """
     if dataset is None:
         dataset = load(recipe.dataset.name, data_dir=data_dir, console=console)
@@ -66,7 +73,7 @@ def load_data(
 
 
 def _labels(dataset: Dataset, recipe: Recipe) -> tuple[Tensor | None, Tensor | None]:
-    """Of the training images, as far as they are to be known, and of those held out."""
+    """Labels of the training images, as many as the recipe keeps, and of the validation images."""
     if recipe.vae.num_labels == 0:
         return None, None
     train, held_out = dataset.train.labels, dataset.validation.labels
@@ -75,20 +82,23 @@ def _labels(dataset: Dataset, recipe: Recipe) -> tuple[Tensor | None, Tensor | N
         classes = max(classes, int(train.max()) + 1)
     if train is None or held_out is None or classes != recipe.vae.num_labels:
         raise ConfigError(
-            f"A model has as many labels as its data set has classes; received {classes} classes "
-            f"in {dataset.name} for vae.num_labels = {recipe.vae.num_labels}. Make them equal."
+            f"vae.num_labels = {recipe.vae.num_labels} does not go with {dataset.name}, which has "
+            f"{classes} classes. Add --set vae.num_labels={classes}.",
+            parameter="vae.num_labels",
+            received=recipe.vae.num_labels,
+            suggestion=f"--set vae.num_labels={classes}",
         )
     labels = torch.from_numpy(train)
     if recipe.dataset.labels_per_class > 0:
-        labels = keep_some(labels, recipe.dataset.labels_per_class, seed=recipe.seed)
+        labels = keep_labels(labels, recipe.dataset.labels_per_class, seed=recipe.seed)
     return labels, torch.from_numpy(held_out)
 
 
-def keep_some(labels: Int64[Tensor, " batch"], per_class: int, *, seed: int) -> Tensor:
-    """The labels of a few random images of each class; `UNLABELLED` elsewhere.
+def keep_labels(labels: Int64[Tensor, " batch"], per_class: int, *, seed: int) -> Tensor:
+    """Keep the labels of a few random images of each class; the others become `UNLABELLED`.
 
     Raises:
-        ConfigError: A class has fewer.
+        ConfigError: A class has fewer images.
     """
     generator = torch.Generator().manual_seed(seed)
     kept = torch.full_like(labels, UNLABELLED)
@@ -96,8 +106,12 @@ def keep_some(labels: Int64[Tensor, " batch"], per_class: int, *, seed: int) -> 
         (of_class,) = torch.where(labels == label)
         if len(of_class) < per_class:
             raise ConfigError(
-                f"Every class has the labels that are to be known; received {len(of_class)} of "
-                f"class {label} for dataset.labels_per_class = {per_class}. Ask for fewer."
+                f"dataset.labels_per_class = {per_class} is too large: class {label} has "
+                f"{len(of_class)} training images. Add --set "
+                f"dataset.labels_per_class={len(of_class)}.",
+                parameter="dataset.labels_per_class",
+                received=per_class,
+                suggestion=f"--set dataset.labels_per_class={len(of_class)}",
             )
         order = torch.randperm(len(of_class), generator=generator)[:per_class]
         kept[of_class[order]] = label
@@ -107,12 +121,13 @@ def keep_some(labels: Int64[Tensor, " batch"], per_class: int, *, seed: int) -> 
 def observe(
     levels: UInt8[Tensor, "batch channel height width"], recipe: Recipe, progress: float
 ) -> Float[Tensor, "batch channel height width"]:
-    """A batch of the cache as observations: moved, then binarised or scaled as the spec says."""
-    spec, x = recipe.image, levels.float()
-    grey = spec.binarization == "stochastic"
-    white = 255 if grey else spec.levels - 1
-    background = float(round(spec.background / 255 * white))
-    x = augment(x, recipe.augmentation, progress=progress, background=background)
-    if grey:
-        return (torch.rand_like(x) * 255 < x).float()
-    return x / white if spec.values == "unit" else x
+    """Observations of a batch of the cache: augmented, then binarised anew or scaled."""
+    spec = recipe.image
+    white = cached_levels(spec) - 1
+    background = float(background_level(spec, white))
+    x = augment(levels.float(), recipe.augmentation, progress=progress, background=background)
+    if spec.binarization == "stochastic":
+        binary: Tensor = binarize(x, white, torch.rand_like(x))
+        return binary.float()
+    values: Tensor = to_values(x, spec)
+    return values

@@ -1,11 +1,10 @@
-"""The classical models, fitted in closed form or by EM: VAEs with linear networks, and baselines.
+"""The classical models, fitted in closed form or by EM and stored as VAEs with affine networks.
 
-    ppca              p(x) = N(m, W W' + s^2 I), its maximum of likelihood; posterior exact
+    ppca              p(x) = N(m, W W' + s^2 I) of maximum likelihood; posterior exact
     pca               the same subspace without a distribution: an autoencoder
     gaussian_mixture  sum_k pi_k N(m_k, diag(s_k)^2) by EM; a VAE with a categorical latent
 
-Nothing is trained by gradients. Each writes its answer into the weights of a VAE, which is then
-evaluated, exported and served like any other.
+Each fit writes the weights of a VAE, which is evaluated, exported and served like any other.
 
 Source: Tipping and Bishop 1999, Journal of the Royal Statistical Society B 61(3), section 3.2;
     Dempster, Laird and Rubin 1977, Journal of the Royal Statistical Society B 39(1).
@@ -35,14 +34,14 @@ from training.runs.folder import LOG, Progressed, append_line, save_best, trim_l
 Rows = Float64[np.ndarray, "datum pixel"]
 
 MIN_SCALE = 0.01
-"""Least standard deviation of a mixture's pixel, on the unit scale: one that never changes has none
-and its density no limit."""
+"""Smallest standard deviation of a mixture's pixel, on the unit scale: without a limit the density
+of a pixel that never changes would be infinite."""
 MAX_STEPS = 200
-"""Of EM."""
+"""Most steps of EM."""
 
 
 def fit_ppca(vae: VAE, x: Rows, *, seed: int) -> dict[str, float]:
-    """Probabilistic PCA's maximum of likelihood, with the exact posterior for an encoder.
+    """Fit probabilistic PCA by maximum likelihood; the encoder is the exact posterior.
 
     W = U (L - s^2)^(1/2), s^2 the mean of the left-out eigenvalues, q(z|x) = N(L^-1 W'(x - m),
     s^2 L^-1) = p(z|x). The eigenvalues L are those of the unbiased covariance, as scikit-learn's
@@ -57,15 +56,18 @@ def fit_ppca(vae: VAE, x: Rows, *, seed: int) -> dict[str, float]:
         The noise's standard deviation.
 
     Raises:
-        ConfigError: There are fewer images than components, or these leave nothing over.
+        ConfigError: There are fewer images than components, or these leave no variance over.
     """
     components = _principal_components(vae.num_latents, x)
     mean, kept = components.mean_, components.explained_variance_
     noise = float(components.noise_variance_)
     if noise < np.finfo(np.float32).eps * kept[0]:
         raise ConfigError(
-            "Probabilistic PCA has some variance left for its noise; received none beyond "
-            f"{vae.num_latents} components. Set vae.latent_shape lower."
+            f"vae.latent_shape = [{vae.num_latents}] is too large: so many principal components "
+            "hold all of the variance and leave none for the noise. Set fewer, as in --set "
+            f"vae.latent_shape=[{vae.num_latents // 2}].",
+            parameter="vae.latent_shape",
+            received=vae.num_latents,
         )
     loading = components.components_.T * np.sqrt(kept - noise)
     _set_affine(vae.decoder, loading, mean)
@@ -84,7 +86,7 @@ def fit_ppca(vae: VAE, x: Rows, *, seed: int) -> dict[str, float]:
 
 
 def fit_pca(vae: VAE, x: Rows, *, seed: int) -> dict[str, float]:
-    """Principal components: orthogonal projections, and the pictures that they belong to.
+    """Fit principal components: the encoder projects onto them, the decoder is the transpose.
 
     Args:
         vae: An autoencoder of affine networks.
@@ -92,7 +94,7 @@ def fit_pca(vae: VAE, x: Rows, *, seed: int) -> dict[str, float]:
         seed: Not used.
 
     Returns:
-        The part of the variance that the components keep.
+        The share of the variance that the components keep.
 
     Raises:
         ConfigError: There are fewer images than components.
@@ -104,16 +106,16 @@ def fit_pca(vae: VAE, x: Rows, *, seed: int) -> dict[str, float]:
 
 
 def fit_gaussian_mixture(vae: VAE, x: Rows, *, seed: int) -> dict[str, float]:
-    """A mixture of diagonal normals, by expectation-maximisation.
+    """Fit a mixture of diagonal normals by expectation-maximisation.
 
     Args:
         vae: A categorical prior with an enumerated posterior, an affine decoder and a `normal`
             likelihood with a scale per pixel.
         x: Training pixels on the unit scale.
-        seed: Of the k-means that EM starts from.
+        seed: Seed of the k-means that EM starts from.
 
     Returns:
-        EM's steps, and the mean log-likelihood of the training set in nats.
+        The number of EM's steps, and the mean log-likelihood of the training set in nats.
 
     Raises:
         ConfigError: There are fewer images than components.
@@ -131,14 +133,14 @@ def fit_gaussian_mixture(vae: VAE, x: Rows, *, seed: int) -> dict[str, float]:
     raw_scales = _softplus_inverse(np.sqrt(mixture.covariances_)) - start
     rows = np.concatenate([mixture.means_, raw_scales], axis=1)
     _set_affine(vae.decoder, rows.T, np.zeros(rows.shape[1]))
-    vae.get_parameter("_prior.logits").data.copy_(torch.from_numpy(np.log(mixture.weights_)))
+    vae.prior_module.get_parameter("logits").data.copy_(torch.from_numpy(np.log(mixture.weights_)))
     return {"em_steps": float(mixture.n_iter_), "train_log_px_nats": float(mixture.score(x))}
 
 
 class BoundedMixture(GaussianMixture):  # type: ignore[misc]
     """Diagonal normals whose variances are `reg_covar` at least; EM never lowers the likelihood.
 
-    scikit-learn adds `reg_covar` to every variance instead, which is not the maximum of an M step.
+    scikit-learn adds `reg_covar` to every variance instead, which is not the optimum of an M step.
     """
 
     covariances_: np.ndarray
@@ -158,13 +160,16 @@ def _principal_components(count: int, x: Rows) -> PCA:
 def _need_images(count: int, x: Rows) -> None:
     if len(x) <= count:
         raise ConfigError(
-            f"A classical model has fewer components than training images; received {count} and "
-            f"{len(x)}. Set vae.latent_shape lower."
+            f"vae.latent_shape = [{count}] is too large: a classical model has fewer components "
+            f"than the {len(x)} training images. Add --set vae.latent_shape=[{len(x) - 1}].",
+            parameter="vae.latent_shape",
+            received=count,
+            suggestion=f"--set vae.latent_shape=[{len(x) - 1}]",
         )
 
 
 def _set_affine(network: nn.Module, weight: np.ndarray, bias: np.ndarray) -> None:
-    """A network without hidden layers: y = weight x + bias."""
+    """Set the weights of a network without hidden layers: y = weight x + bias."""
     layer = cast(nn.Linear, cast(nn.Sequential, network.body)[-1])
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(np.ascontiguousarray(weight)))
@@ -182,8 +187,8 @@ CLASSICAL: dict[str, Callable[..., dict[str, float]]] = {
 }
 
 
-def fit(recipe: Recipe, data: Data, *, run_dir: Path) -> Progressed:
-    """A classical model at once, in the files that a finished run has."""
+def fit_classical(recipe: Recipe, data: Data, *, run_dir: Path) -> Progressed:
+    """Fit a recipe's classical model, and write the files that a finished run has."""
     started = time.monotonic()
     torch.manual_seed(recipe.seed)
     vae = VAE(recipe.vae).eval()

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT, noted so that a run may end at a step's end; it writes no checkpoint."""
+"""SIGTERM and SIGINT, noted so that the loop can end a run after the current step."""
 
 import signal
 import threading
@@ -9,13 +9,14 @@ _CAUGHT = (signal.SIGTERM, signal.SIGINT)
 
 
 class Interruption:
-    """Within it, the first SIGTERM or SIGINT is noted; a second one acts as it does outside.
+    """A context that notes the first SIGTERM or SIGINT; a second one ends the process as usual.
 
-    Outside the main thread, where Python handles no signals, nothing is noted.
+    Attributes:
+        received: The signal, or None. Always None outside the main thread, where Python handles no
+            signals.
     """
 
     def __init__(self) -> None:
-        """Nothing was received yet."""
         self.received: signal.Signals | None = None
         self._before: dict[signal.Signals, Any] = {}
 

@@ -1,4 +1,4 @@
-"""What training maximises; a new objective is one class here. Evaluation uses `models.bounds`.
+"""The objectives of training, one class each; evaluation uses `models.estimators` alone.
 
     elbo            E_q[log p(x|z)] - b KL(q(z|x) || p(z)), the KL perhaps with free bits
     capacity        E_q[log p(x|z)] - g |KL - C(t)|
@@ -7,7 +7,7 @@
     m2              the bounds of labelled and unlabelled data, and a classification term
     autoencoder     -|x - picture(z(x))|^2
 
-Nats per datum, batch means. The loop trains on -objective; q, p and their KL are `models`'.
+Nats per datum, batch means. The loop minimises -objective.
 """
 
 from abc import ABC, abstractmethod
@@ -20,10 +20,11 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.distributions.from_noise import FromNoise
 from models.distributions.kl import has_analytic_kl, kl_divergence, kl_terms, log_ratios
 from models.distributions.normals import DiagonalNormal
 from models.estimators.bounds import iwae_bound, squared_error
-from models.vae.model import VAE, Posterior, Prior
+from models.vae.model import VAE
 from training.recipes.objective import (
     AutoencoderConfig,
     CapacityConfig,
@@ -40,57 +41,57 @@ UNLABELLED = -1
 
 
 class Batch(NamedTuple):
-    """What a step learns from."""
+    """The images of a step, and their labels."""
 
     x: Float[Tensor, "batch channel height width"]
     """Observations in the likelihood's support."""
     y: Int64[Tensor, " batch"] | None = None
-    """Labels, `UNLABELLED` where one is not known; None for a model without labels."""
+    """Labels, `UNLABELLED` where unknown; None for a model without labels."""
     labelled: "Batch | None" = None
-    """More images, all with labels, where labels are few: what a classifier learns from."""
+    """Where labels are few: more images, all of them with labels, for the classifier."""
 
 
-class At(NamedTuple):
-    """Where in its run a step is: what every annealing is a function of."""
+class Position(NamedTuple):
+    """The position of a step in its run, which every annealing is a function of."""
 
     step: int
-    """From 0."""
+    """Steps done."""
     epoch: float
     """Epochs done, with the fraction of this one."""
     progress: float
-    """Part of the run that is done, from 0 to below 1."""
+    """Share of the run that is done, from 0 to below 1."""
 
 
 class Terms(NamedTuple):
-    """The minimised scalar, and what the log shows of the step; batch means."""
+    """The loss of a step, and the numbers that the log shows; batch means."""
 
     loss: Tensor
     scalars: Mapping[str, Tensor | float]
-    """By their names in the log; nats, unless the name says otherwise."""
+    """Numbers by their names in the log; nats unless the name says otherwise."""
 
 
 class Objective(nn.Module, ABC, Generic[C]):
-    """What a step minimises, as a function of a batch, its noise and where in the run it is."""
+    """The loss of a step, a function of a batch, its noise and its position in the run."""
 
     def __init__(self, vae: VAE, config: C, *, annealing: "Annealing | None" = None) -> None:
-        """Train this model's parameters; an objective without a KL term anneals none."""
+        """Make the objective of a model; `annealing` is for objectives with a KL term."""
         super().__init__()
         self.vae, self.config, self.annealing = vae, config, annealing or Annealing()
 
     @abstractmethod
-    def forward(self, batch: Batch, noise: Noise, at: At) -> Terms:
+    def forward(self, batch: Batch, noise: Noise, at: Position) -> Terms:
         """The objective of a batch.
 
         Args:
-            batch: Observations, and labels where the model has them.
-            noise: What the posterior's `from_noise` takes, (sample, batch, ...).
-            at: Where in the run the step is.
+            batch: Observations, with labels where the model has them.
+            noise: Noise for the posterior's `from_noise`, (sample, batch, ...).
+            at: The step's position in the run.
         """
 
 
 @dataclass(frozen=True)
 class Annealing:
-    """The KL's weight: linear from 0 to 1 over a warm-up, then 1; perhaps again in each cycle.
+    """The weight of the KL: linear from 0 to 1 over a warm-up, then 1; in each cycle anew.
 
     Source: Bowman et al. 2016, arXiv:1511.06349, section 3.1; cycles: Fu et al. 2019,
         arXiv:1903.10145.
@@ -98,16 +99,16 @@ class Annealing:
 
     warmup_epochs: float = 0.0
     cycle_epochs: float = float("inf")
-    """The warm-up begins anew after so many."""
+    """Epochs of a cycle; each begins with the warm-up."""
 
     def weight(self, epoch: float) -> float:
-        """At an epoch and its fraction."""
+        """The weight at an epoch and its fraction."""
         within = epoch % self.cycle_epochs
         return min(1.0, within / self.warmup_epochs) if self.warmup_epochs > 0 else 1.0
 
 
 def elbo_terms(loss: Tensor, log_likelihood: Tensor, kl: Tensor, **more: Tensor | float) -> Terms:
-    """A loss beside the parts of the unmodified ELBO at the same draws."""
+    """A loss, with the ELBO, rate and distortion of the same draws for the log."""
     scalars = {
         "elbo_nats": log_likelihood - kl,
         "rate_nats": kl,
@@ -116,8 +117,8 @@ def elbo_terms(loss: Tensor, log_likelihood: Tensor, kl: Tensor, **more: Tensor 
     return Terms(loss, {**scalars, **more})
 
 
-def kl_groups(q: Posterior, p: Prior, z: Tensor, *, sampled: bool) -> Float[Tensor, " group"]:
-    """Batch means of the KL of each part that has one of its own, nats; their sum is the KL.
+def kl_groups(q: FromNoise, p: FromNoise, z: Tensor, *, sampled: bool) -> Float[Tensor, " group"]:
+    """Batch means of the KL by part, nats; their sum is the KL.
 
     Parts are latent dimensions where the KL is analytic and q and p factorise, the groups of a
     hierarchy, or the whole latent.
@@ -136,8 +137,7 @@ class ELBO(Objective[ELBOConfig]):
         free bits: Kingma et al. 2016, arXiv:1606.04934, equation 15.
     """
 
-    def forward(self, batch: Batch, noise: Noise, at: At) -> Terms:
-        """See `Objective.forward`."""
+    def forward(self, batch: Batch, noise: Noise, at: Position) -> Terms:
         q, prior = self.vae.posterior(batch.x, batch.y), self.vae.prior(batch.y)
         z = q.from_noise(noise)
         log_likelihood = self.vae.likelihood(z, batch.y).log_prob(batch.x).mean()
@@ -155,8 +155,7 @@ class Capacity(Objective[CapacityConfig]):
     Source: Burgess et al. 2018, arXiv:1804.03599, equation 8.
     """
 
-    def forward(self, batch: Batch, noise: Noise, at: At) -> Terms:
-        """See `Objective.forward`."""
+    def forward(self, batch: Batch, noise: Noise, at: Position) -> Terms:
         q, prior = self.vae.posterior(batch.x, batch.y), self.vae.prior(batch.y)
         z = q.from_noise(noise)
         log_likelihood = self.vae.likelihood(z, batch.y).log_prob(batch.x).mean()
@@ -177,19 +176,18 @@ class IWAE(Objective[IWAEConfig]):
         and Duvenaud 2017, arXiv:1703.09194; Tucker et al. 2018, arXiv:1810.04152, section 3.
     """
 
-    def forward(self, batch: Batch, noise: Noise, at: At) -> Terms:
-        """See `Objective.forward`."""
+    def forward(self, batch: Batch, noise: Noise, at: Position) -> Terms:
         q, prior = self.vae.posterior(batch.x, batch.y), self.vae.prior(batch.y)
         z = q.from_noise(noise)
         gradient = self.config.gradient
-        scored: Any = q if gradient == "plain" else q.detached()  # type: ignore[union-attr]
+        scored = q if gradient == "plain" else q.detached()
         log_likelihood = self.vae.likelihood(z, batch.y).log_prob(batch.x)
         kl_weight = self.annealing.weight(at.epoch)
         log_w = log_likelihood + kl_weight * (prior.log_prob(z) - scored.log_prob(z))
         bound = iwae_bound(log_w)
         if gradient == "dreg" and z.requires_grad:
-            # sum_k share_k^2 d log w_k / dz_k dz_k / dphi: the bound brings one share of each draw,
-            # and what goes on to q, but not what the decoder gets, takes the other here.
+            # sum_k share_k^2 d log w_k / dz_k dz_k / dphi: the bound's gradient has one share; the
+            # hook multiplies the gradient that goes on to q, not the decoder's, by the other.
             share = log_w.detach().softmax(0)
             z.register_hook(lambda g: g * share.reshape(*share.shape, *[1] * (g.ndim - 2)))
         kl = kl_groups(q, prior, z, sampled=False).sum()
@@ -203,16 +201,15 @@ class IWAE(Objective[IWAEConfig]):
 
 
 class ScoreFunction(Objective[ScoreFunctionConfig]):
-    """The ELBO by the score-function gradient (REINFORCE) of the encoder: no path through z.
+    """The ELBO by the score-function gradient (REINFORCE), which needs no path through z.
 
-    Each draw's baseline is the mean log-weight of the others.
+    The baseline of a draw is the mean log-weight of the others.
 
     Source: Ranganath, Gerrish and Blei 2014, arXiv:1401.0118, equation 5; baseline: Kool, van Hoof
         and Welling 2019, Buy 4 REINFORCE samples.
     """
 
-    def forward(self, batch: Batch, noise: Noise, at: At) -> Terms:
-        """See `Objective.forward`."""
+    def forward(self, batch: Batch, noise: Noise, at: Position) -> Terms:
         q, prior = self.vae.posterior(batch.x, batch.y), self.vae.prior(batch.y)
         z = q.from_noise(noise).detach()
         log_likelihood = self.vae.likelihood(z, batch.y).log_prob(batch.x)
@@ -227,19 +224,18 @@ class ScoreFunction(Objective[ScoreFunctionConfig]):
 
 
 class M2(Objective[M2Config]):
-    """Bounds of log p(x, y) and of log p(x), and the classifier's own term.
+    """Semi-supervised bounds of log p(x, y) and of log p(x), with a classification term.
 
     loss = -mean of L(x, y) where y is known and of U(x) elsewhere + alpha mean -log q(y|x)
     L(x, y) = ELBO given y + log p(y),  U(x) = sum_y q(y|x) (L(x, y) - log q(y|x))
 
-    Where labels are few, `balanced` takes L from as many images that have one as there are others.
+    Where labels are few, `balanced` takes L of as many labelled images as the batch has others.
 
     Source: Kingma et al. 2014, arXiv:1406.5298, equations 6-9, per datum: its alpha is N times
         ours.
     """
 
-    def forward(self, batch: Batch, noise: Noise, at: At) -> Terms:
-        """See `Objective.forward`."""
+    def forward(self, batch: Batch, noise: Noise, at: Position) -> Terms:
         assert batch.y is not None  # the config asks for labels
         x, y, known = batch.x, batch.y, batch.y != UNLABELLED
         taught_x, taught_y = x[known], y[known]
@@ -292,10 +288,10 @@ class M2(Objective[M2Config]):
 def final_bound(
     config: ObjectiveConfig, log_likelihood: Tensor, kl: Tensor
 ) -> Float[Tensor, " batch"]:
-    """What an objective maximises once its annealing is over, as a mean over data; nats, (batch,).
+    """The bound that an objective maximises once its annealing is over; nats, (batch,).
 
-    E_q[log p(x|z)] - beta KL, or - gamma |KL - C|: what the weights that are kept are chosen by. By
-    the ELBO itself, those would win that were passed while beta or C was near the ELBO's own.
+    E_q[log p(x|z)] - beta KL, or - gamma |KL - C|. The best weights are chosen by it: by the ELBO,
+    weights from the time when beta or C was near the ELBO's own would win.
     """
     if isinstance(config, CapacityConfig):
         excess = kl - config.capacity_nats
@@ -306,8 +302,7 @@ def final_bound(
 class Autoencoder(Objective[AutoencoderConfig]):
     """The squared error of a picture through the latent: no distribution, so no likelihood."""
 
-    def forward(self, batch: Batch, noise: Noise, at: At) -> Terms:
-        """See `Objective.forward`; the noise is not used."""
+    def forward(self, batch: Batch, noise: Noise, at: Position) -> Terms:
         error = squared_error(self.vae, batch.x).mean()
         return Terms(error, {"squared_error": error})
 

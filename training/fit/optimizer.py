@@ -1,4 +1,4 @@
-"""How a step changes the weights: AdamW, its rate over the run, and the average that follows."""
+"""AdamW, the learning rate over the run, gradient clipping, and the average of the weights."""
 
 import math
 from typing import Any
@@ -8,13 +8,16 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from models.vae.model import VAE
-from training.recipes.recipe import OptimizerConfig, Recipe, ScheduleConfig
+from models.vae.priors import VampPrior
+from training.recipes.loop import OptimizerConfig, ScheduleConfig
+from training.recipes.recipe import Recipe
 
 
 def make_optimizer(vae: VAE, config: OptimizerConfig) -> torch.optim.Optimizer:
-    """AdamW; matrices and kernels of the networks are decayed, nothing else.
+    """AdamW that decays the matrices and kernels of the networks.
 
-    A prior's locations, scales and pseudo-inputs are no weights: zero is no simpler value of them.
+    Biases and a prior's own parameters (locations, scales, pseudo-inputs) are not decayed: zero is
+    not a simpler value of them.
     """
     decayed = {
         id(layer.weight) for layer in vae.modules() if isinstance(layer, nn.Linear | nn.Conv2d)
@@ -30,14 +33,14 @@ def make_optimizer(vae: VAE, config: OptimizerConfig) -> torch.optim.Optimizer:
 
 
 def set_learning_rate(optimizer: Any, recipe: Recipe, progress: float) -> None:
-    """Give every group the rate that the schedule has at a part of the run."""
+    """Set the learning rate that the schedule has at a share of the run."""
     rate = recipe.optimizer.learning_rate * schedule(progress, recipe.schedule)
     for group in optimizer.param_groups:
         group["lr"] = rate
 
 
 def schedule(progress: float, config: ScheduleConfig) -> float:
-    """The learning rate as a part of its peak, at a part of the run in [0, 1]."""
+    """The learning rate relative to its peak, at a share of the run in [0, 1]."""
     if progress < config.warmup:
         return max(progress / config.warmup, 1e-3)
     if config.kind == "constant" or config.warmup == 1:
@@ -46,15 +49,15 @@ def schedule(progress: float, config: ScheduleConfig) -> float:
 
 
 def clip_gradient(vae: VAE, largest_norm: float) -> Tensor:
-    """Scale the gradient down to that norm; returns the norm it had."""
+    """Scale the gradient down to that norm where it is larger; returns its norm before."""
     return torch.nn.utils.clip_grad_norm_(vae.parameters(), largest_norm)
 
 
 @torch.no_grad()
 def clamp_pseudo_inputs(vae: VAE) -> None:
-    """Bring pseudo-inputs back into [0, 1]: beyond it they would have no gradient to return by."""
-    if vae.config.prior.kind == "vamp":
-        vae.get_parameter("_prior.pseudo_inputs").clamp_(0, 1)
+    """Clamp pseudo-inputs to [0, 1]: outside, their gradient is zero and they would stay there."""
+    if isinstance(vae.prior_module, VampPrior):
+        vae.prior_module.pseudo_inputs.clamp_(0, 1)
 
 
 def update_average(average: VAE, vae: VAE, *, decay: float) -> None:

@@ -1,4 +1,4 @@
-"""In which order a run sees its images, as a function of (seed, step); it reads none of them."""
+"""The order in which a run sees its images: a function of (seed, step)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,41 +7,41 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from training.fit.objectives import At
+from training.fit.objectives import Position
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How many steps a run has, and which images each of them takes.
+    """The number of steps of a run, and the positions of the images of each step.
 
-    The last, incomplete batch of an epoch is left out; another epoch leaves out other images.
+    The last, incomplete batch of an epoch is left out; which images that are changes by epoch.
     """
 
     count: int
-    """Training images."""
+    """Number of training images."""
     batch_size: int
-    """Images a step; never more than there are."""
+    """Images per step, at most `count`."""
     epochs: int
     seed: int
 
     @property
     def steps_per_epoch(self) -> int:
-        """Whole batches in an epoch."""
         return self.count // self.batch_size
 
     @property
     def num_steps(self) -> int:
-        """Steps in the run."""
         return self.epochs * self.steps_per_epoch
 
-    def at(self, step: int) -> At:
-        """Where in the run a step is."""
-        return At(step=step, epoch=step / self.steps_per_epoch, progress=step / self.num_steps)
+    def at(self, step: int) -> Position:
+        """The position of a step in the run."""
+        return Position(
+            step=step, epoch=step / self.steps_per_epoch, progress=step / self.num_steps
+        )
 
     def batches(self, *, start: int) -> Iterator[Int64[Tensor, " batch"]]:
-        """Positions of the images of each step from one on.
+        """Positions of the images of each step, from step `start` on.
 
-        Each epoch is a permutation made by (seed, epoch) alone.
+        Each epoch is a permutation that depends on (seed, epoch) alone.
         """
         order, order_epoch = torch.empty(0, dtype=torch.int64), -1
         for step in range(start, self.num_steps):
@@ -53,7 +53,7 @@ class Plan:
 
 
 def derive_seed(seed: int, position: int) -> int:
-    """One 63-bit seed for a seed and a position, far from its neighbours'.
+    """A 63-bit seed from a seed and a position, unrelated to those of neighbouring positions.
 
     Source: the finaliser of SplitMix64, Steele, Lea and Flood 2014.
     """

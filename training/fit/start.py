@@ -1,9 +1,9 @@
-"""Where training starts: at the distribution of single pixels, and without a pattern.
+"""The start of training from the distribution of single pixels.
 
-The last biases of the decoder, and a scale that no network makes, are fitted alone, with the last
-weights at zero, so that p(x|z) is the same for every z. From torch's initial weights a run spends
-its first thousands of steps on narrowing the scales of its likelihood to those of pictures. Where
-the decoder doubles its sides, the four pixels that one becomes start equal: small sets are too
+The last biases of the decoder, and a learned scale, are fitted alone with the last weights at zero,
+so that p(x|z) is the same for every z. From torch's initial weights a run would spend its first
+thousands of steps on narrowing the likelihood's scales to those of pictures. Where the decoder
+doubles its sides, the four pixels that one becomes start equal: runs on small data sets are too
 short to unlearn a chequerboard.
 """
 
@@ -17,25 +17,25 @@ from models.vae.model import VAE
 from models.vae.networks import Grow
 
 _PIXELS = 2**14
-# Together they bound how far a bias moves: scales stay wide enough to learn locations with.
+# Together they limit how far a bias moves: scales stay wide enough to learn locations with.
 _STEPS, _RATE = 100, 0.03
 _SPREAD = 0.5
 _KEPT = 0.3
 
 
-def num_needed(vae: VAE) -> int:
-    """Observations that hold enough pixels, 8 at least."""
+def num_start_images(vae: VAE) -> int:
+    """The number of images that `start_from_marginal` takes: 2^14 pixels, at least 8 images."""
     return max(8, _PIXELS // prod(vae.image_shape[1:]))
 
 
 def start_from_marginal(vae: VAE, x: Float[Tensor, "batch channel height width"]) -> None:
-    """Fit the last biases and a learned scale to observations, shrink last weights, smooth growth.
+    """Fit the decoder's last biases, and a learned scale, to observations; shrink the last weights.
 
     Components of a mixture start apart from each other, by torch's ambient randomness.
 
     Args:
         vae: A model with its initial weights; changed in place.
-        x: Some observations of the training split.
+        x: Observations of the training split, `num_start_images` of them.
 
     Source: after Burda et al. 2016, arXiv:1509.00519, whose biases start at the pixels' mean; and
         Aitken et al. 2017, arXiv:1707.02937, for the growth.

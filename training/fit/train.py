@@ -1,9 +1,9 @@
-"""The training loop, read top to bottom; it knows no command line and exports nothing.
+"""The training loop, to be read from top to bottom.
 
-All randomness is a function of (seed, step): the order of the data of (seed, epoch), everything
-else is drawn after torch is seeded with both at each step. So a run that was killed at any moment
-and resumed from its last checkpoint repeats the lost steps exactly, and ends with the same weights
-(bitwise on CPU with the same number of threads).
+All randomness is a function of (seed, step): the order of the images of (seed, epoch), everything
+else of torch's state, which each step seeds with both. A run that is killed at any moment and
+resumed from its last checkpoint repeats the lost steps exactly, and ends with the same weights
+(bitwise on a CPU with the same number of threads).
 """
 
 import copy
@@ -13,8 +13,9 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Int64
@@ -24,10 +25,11 @@ from torch import Tensor
 
 from models.errors import ConfigError
 from models.vae.model import VAE
+from models.vae.priors import VampPrior
 from training.data.datasets import Dataset
 from training.errors import Interrupted, RunError
 from training.fit.batches import Data, load_data
-from training.fit.classical import CLASSICAL, fit
+from training.fit.classical import CLASSICAL, fit_classical
 from training.fit.interruption import Interruption
 from training.fit.objectives import OBJECTIVES, Annealing
 from training.fit.optimizer import (
@@ -39,13 +41,14 @@ from training.fit.optimizer import (
 )
 from training.fit.order import Plan, derive_seed
 from training.fit.progress import Bar, Window
-from training.fit.start import num_needed, start_from_marginal
+from training.fit.start import num_start_images, start_from_marginal
 from training.fit.tensorboard import Curves
 from training.fit.validation import validate
 from training.recipes.recipe import Recipe
 from training.runs.checkpoint import restore_checkpoint, save_checkpoint
 from training.runs.folder import (
     LOG,
+    RECIPE,
     Progressed,
     append_line,
     create_or_verify,
@@ -73,33 +76,40 @@ def train(
     """Train a recipe's model and keep the averaged weights that validate best.
 
     Args:
-        recipe: What to train.
-        run_dir: Where everything is written; must be empty unless resumed.
-        data_dir: Where the data sets are.
-        resume: Go on from the run's checkpoint, if there is one.
-        device: Lightning Fabric's accelerator: "auto", "cpu", "cuda", ...
-        console: Where to show progress; a console of its own by default.
-        limit_seconds: Write a checkpoint and return after this time, counted from the call.
-        tensorboard: Write its files into the run's folder too.
-        comments: Lines for the stored recipe's tables, as `config.to_toml` takes them.
-        dataset: The recipe's, if it is loaded already.
+        recipe: The recipe.
+        run_dir: Folder of the run; must hold no other run, and none at all unless resumed.
+        data_dir: Folder of the data sets.
+        resume: Continue from the run's checkpoint, if there is one.
+        device: Accelerator as Lightning Fabric names it: "auto", "cpu", "cuda", "mps"; "cuda:1" for
+            the second GPU.
+        console: Console that shows progress; a console of its own by default.
+        limit_seconds: Time from the call after which a checkpoint is written and the call returns.
+        tensorboard: Whether to write TensorBoard files into the run's folder.
+        comments: Lines for the stored recipe's tables, as `to_toml` takes them.
+        dataset: The recipe's data set, if it is loaded already.
 
     Returns:
-        How far it came; `stopped_because` is empty when it was the limit that ended it.
+        The run's progress; `stopped_because` is empty when the time limit ended the call.
 
     Raises:
-        ConfigError: The folder holds another run.
-        DatasetError: The data set is not at hand.
+        ConfigError: The folder holds another run, or the recipe does not go with its data.
+        DatasetError: Files of the data set are missing or damaged.
         Interrupted: SIGTERM or SIGINT came; a checkpoint is written.
         RunError: The disk is full, no checkpoint can be read, or training diverged.
     """
     deadline = time.monotonic() + limit_seconds
     console = console or Console()
-    create_or_verify(run_dir, recipe, resume=resume, comments=comments)
+    claim = partial(create_or_verify, run_dir, recipe, resume=resume, comments=comments)
+    is_new = not (run_dir / RECIPE).exists()
+    if not is_new:
+        claim()  # refuse before the data are read
     data = load_data(recipe, data_dir, console, dataset=dataset)
     if recipe.objective.kind in CLASSICAL:
-        return fit(recipe, data, run_dir=run_dir)
-    training = begin(recipe, data, run_dir=run_dir, device=device)
+        claim()
+        return fit_classical(recipe, data, run_dir=run_dir)
+    training = start_training(recipe, data, run_dir=run_dir, device=device)
+    if is_new:
+        claim()  # only now, so that a run without its data leaves no folder behind
     if resume:
         restore(training, console)
     record_start(
@@ -111,7 +121,7 @@ def train(
 
 @dataclass
 class Training:
-    """All that a step reads and changes."""
+    """The state of a run that its steps read and change."""
 
     recipe: Recipe
     run_dir: Path
@@ -120,30 +130,32 @@ class Training:
     fabric: Fabric
     vae: VAE
     average: VAE
-    """Follows the weights; what is validated and exported."""
+    """The averaged weights, which are validated and exported."""
     objective: Any
-    """An `Objective` of the model, as Fabric wraps it."""
+    """The `Objective` of the model, wrapped by Fabric."""
     optimizer: Any
     done: Progressed
     window: Window = field(default_factory=Window)
     next_checkpoint: float = 0.0
-    """On the monotonic clock, seconds."""
+    """Time of the next checkpoint on the monotonic clock, in seconds."""
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """The device of the model."""
         return self.fabric.device
 
 
-def begin(recipe: Recipe, data: Data, *, run_dir: Path, device: str) -> Training:
-    """A training before its first step.
+def start_training(recipe: Recipe, data: Data, *, run_dir: Path, device: str) -> Training:
+    """The state of a run before its first step.
 
     Raises:
-        ConfigError: The run that it is to start from is not there, or is of another model.
+        ConfigError: The run that the recipe starts from is missing, or is of another model.
     """
     settings = recipe.training
     precision: Any = settings.precision if settings.precision == "64-true" else "32-true"
-    fabric = Fabric(accelerator=device, devices=1, precision=precision)
+    accelerator, _, index = device.partition(":")
+    devices: Any = [int(index)] if index else 1
+    fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)
     torch.manual_seed(recipe.seed)
     vae = VAE(recipe.vae)
     done = Progressed()
@@ -151,7 +163,7 @@ def begin(recipe: Recipe, data: Data, *, run_dir: Path, device: str) -> Training
         done.seconds = start_from(run_dir.parent / recipe.start, vae)
     else:
         if settings.start_from_marginal:
-            some = torch.randperm(len(data.cache))[: num_needed(vae)]
+            some = torch.randperm(len(data.cache))[: num_start_images(vae)]
             start_from_marginal(vae, data.batch(some, recipe, progress=1.0).x)
         if recipe.vae.prior.kind == "vamp":
             start_pseudo_inputs(vae, data, recipe)
@@ -175,8 +187,8 @@ def begin(recipe: Recipe, data: Data, *, run_dir: Path, device: str) -> Training
 
 
 def start_pseudo_inputs(vae: VAE, data: Data, recipe: Recipe) -> None:
-    """Put random training images, in turn where they are few, into a VampPrior's pseudo-inputs."""
-    pseudo_inputs = vae.get_parameter("_prior.pseudo_inputs").data
+    """Set a VampPrior's pseudo-inputs to random training images, repeated where there are few."""
+    pseudo_inputs = cast(VampPrior, vae.prior_module).pseudo_inputs.data
     generator = torch.Generator().manual_seed(recipe.seed)
     order = torch.randperm(len(data.cache), generator=generator)
     chosen = order.repeat(math.ceil(len(pseudo_inputs) / len(order)))[: len(pseudo_inputs)]
@@ -185,7 +197,7 @@ def start_pseudo_inputs(vae: VAE, data: Data, recipe: Recipe) -> None:
 
 
 def save(training: Training) -> None:
-    """Write a checkpoint: all that the coming steps depend on.
+    """Write a checkpoint: everything that the next steps depend on.
 
     Raises:
         RunError: The disk is full or cannot be written to.
@@ -203,7 +215,7 @@ def save(training: Training) -> None:
 
 
 def restore(training: Training, console: Console) -> None:
-    """Go back to the run's last checkpoint, if it has one, and forget what was logged after it.
+    """Load the run's last checkpoint, if it has one, and delete the lines logged after it.
 
     Raises:
         ConfigError: The data set has changed.
@@ -211,12 +223,13 @@ def restore(training: Training, console: Console) -> None:
     """
     state = restore_checkpoint(training.run_dir, device=training.device, console=console)
     if state is not None:
-        # Runs from before 0.2 noted neither their data nor their window here.
+        # Checkpoints from before 0.2 hold neither the data's digest nor the window.
         before = state.get("dataset_sha256", training.data.sha256)
         if before != training.data.sha256:
             raise ConfigError(
-                f"A run is resumed on the data that it was started on, sha256 {before}; received "
-                f"{training.data.sha256}. Restore the data, or train in another folder."
+                f"The data set {training.recipe.dataset.name} has changed since the run began: its "
+                f"sha256 was {before}, and is {training.data.sha256}. Restore the data, or train "
+                "anew with another --run-dir."
             )
         training.vae.load_state_dict(state["vae"])
         training.average.load_state_dict(state["average"])
@@ -228,7 +241,7 @@ def restore(training: Training, console: Console) -> None:
 
 
 def run_steps(training: Training, *, deadline: float, tensorboard: bool, console: Console) -> None:
-    """The loop: step, validate, write a checkpoint, until the run is over or is to end before.
+    """The loop: step, validate, write a checkpoint, until the run is over or is interrupted.
 
     Raises:
         Interrupted: SIGTERM or SIGINT came; a checkpoint is written.
@@ -256,7 +269,7 @@ def run_steps(training: Training, *, deadline: float, tensorboard: bool, console
     if interruption.received is not None and not done.stopped_because:
         raise Interrupted(
             f"{interruption.received.name} ended the run after step {done.step} of "
-            f"{plan.num_steps}; a checkpoint is in {run_dir}. Go on with --resume.",
+            f"{plan.num_steps}; the checkpoint is in {run_dir}. Continue it with --resume.",
             signal_number=interruption.received,
         )
 
@@ -299,33 +312,33 @@ def take_step(training: Training, chosen: Int64[Tensor, " batch"]) -> None:
 
 
 def count_skipped(done: Progressed, *, limit: int) -> None:
-    """Note a step that changed nothing, since its gradient was not finite.
+    """Count a step that was skipped because its gradient was not finite.
 
     Raises:
-        RunError: As many in a row as are allowed.
+        RunError: It was the last of as many in a row as are allowed.
     """
     done.skipped_steps += 1
     done.skipped_in_a_row += 1
     if done.skipped_in_a_row >= limit:
         raise RunError(
-            f"A run goes on while gradients are finite; received {limit} in a row that are not, "
-            f"up to step {done.step}. Lower optimizer.learning_rate or optimizer.gradient_clip, "
-            "and train in another folder; the weights that validated best are kept in this one."
+            f"Training diverged: the last {limit} gradients, up to step {done.step}, were not "
+            "finite. Lower optimizer.learning_rate or optimizer.gradient_clip, and train with "
+            "another --run-dir; this one keeps the weights that validated best."
         )
 
 
 def is_due(training: Training) -> bool:
-    """Whether the averaged weights are validated now."""
+    """Whether the averaged weights are to be validated after this step."""
     step, plan = training.done.step, training.plan
     every = training.recipe.training.validate_every_epochs
     return step == plan.num_steps or step % (every * plan.steps_per_epoch) == 0
 
 
 def validate_and_log(training: Training) -> dict[str, Any]:
-    """Validate the averaged weights, keep them where they are the best, and write it all down.
+    """Validate the averaged weights, keep them if they are the best, write log and state.
 
     Returns:
-        The log's new line.
+        The new line of the log.
 
     Raises:
         RunError: The disk is full or cannot be written to.
@@ -348,7 +361,7 @@ def validate_and_log(training: Training) -> dict[str, Any]:
 
 
 def keep_best(training: Training, bound_nats: float, error_nats: float) -> None:
-    """Note a validation's result, and keep its weights where they are the best so far."""
+    """Record a validation's bound, and write its weights if they are the best so far."""
     done = training.done
     done.bound_nats, done.bound_error_nats = bound_nats, error_nats
     done.stale_validations += 1
@@ -360,7 +373,7 @@ def keep_best(training: Training, bound_nats: float, error_nats: float) -> None:
 
 
 def stop_reason(training: Training) -> str:
-    """Why no step follows; empty while one does."""
+    """Why the run is over; empty while it is not."""
     done, settings = training.done, training.recipe.training
     if done.step == training.plan.num_steps:
         return f"all {settings.epochs} epochs are done"
@@ -373,7 +386,7 @@ def stop_reason(training: Training) -> str:
 
 
 def log_line(training: Training) -> dict[str, Any]:
-    """One line of the log."""
+    """The line of the log for the last validation."""
     done = training.done
     return {
         "epoch": done.step // training.plan.steps_per_epoch,
@@ -390,7 +403,7 @@ def log_line(training: Training) -> dict[str, Any]:
 
 
 def peak_memory(device: torch.device) -> dict[str, int]:
-    """The most memory that this process held so far, bytes."""
+    """The most memory that this process has held, in bytes."""
     unit = 1 if sys.platform == "darwin" else 1024
     peak = {"peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
     if device.type == "cuda":

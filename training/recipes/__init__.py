@@ -1,1 +1,1 @@
-"""Recipes: what is trained and how, as files and as choices for a folder of pictures."""
+"""Recipes: what is trained and how, read from files or chosen for a folder of pictures."""

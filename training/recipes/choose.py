@@ -1,13 +1,15 @@
-"""A recipe for a data set that comes without one: every decision, and its reason in a sentence.
+"""A recipe chosen for a data set that has none: every decision, with its reason in a sentence.
 
-It looks at the training pictures alone (`describe.py`); it trains nothing and prints nothing. Each
-decision sees the ones before it and what was asked for with `--set`, which is never overruled: so
-`image.height=64` alone brings a width, networks, latents and a length that suit 64 pixels.
+Only the training pictures are looked at (`describe.py`). Each decision sees the ones before it and
+the entries set with `--set`, which it never overrules: `image.height=64` alone brings a width,
+networks, latents and a number of epochs that suit 64 pixels.
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from math import ceil, log2
 from statistics import median
 from typing import Any
@@ -18,24 +20,25 @@ from training.data.datasets import Dataset
 from training.recipes.describe import Description, describe
 from training.recipes.draft import Draft, Reason
 from training.recipes.file import apply_overrides, check_recipe
-from training.recipes.recipe import Precision, Recipe
+from training.recipes.loop import Precision
+from training.recipes.recipe import Recipe
 
 SMALL_SIDE = {1: 28, 3: 32}
-"""Sides that pictures of differing or large sizes get, by channels."""
+"""Side of the model's pictures, by channels, where the data's sizes differ or are large."""
 LARGE_SIDE = 64
-"""The side they get where there are `ENOUGH` of them; also the largest that is kept as it is."""
+"""The same where there are `ENOUGH` pictures; larger pictures are always made smaller."""
 ENOUGH = 2_000
-"""Training pictures from which on a set is not small."""
+"""Number of training pictures from which on a data set is not small."""
 PIXEL_BUDGET = 1.8e9
-"""Pixels (height x width) that a run reads at most: an hour at 0.5 million a second, which is what
-these networks train on one core of a CPU in float32."""
+"""Most pixels (height x width) that a run reads: an hour at 0.5 million a second, the speed of
+these networks on one CPU core in float32."""
 MAX_EPOCHS = 300
 COLOUR_SHARE = 0.1
-"""Part of the pictures that must have colour to make the model's pictures RGB."""
+"""Share of the pictures that must have colour to make the model's pictures RGB."""
 MIRROR_RATIO = 1.5
-"""Largest `Description.mirror_ratio` of pictures that are mirrored at random."""
+"""Largest `Description.mirror_ratio` at which pictures are mirrored at random."""
 _ALIKE = 1.1
-"""Largest ratio of two aspects that count as one."""
+"""Largest ratio of two aspects that count as the same."""
 _ENCODER_WIDTHS = (32, 64, 96, 96, 96, 96, 96, 96)
 """Channels of the convolutions at one half, one quarter, ... of the sides."""
 _DECODER_WIDTHS = (32, 48, 96, 96, 96, 96, 96, 96)
@@ -48,37 +51,39 @@ _BATCH_SIZES = ((20_000, 128), (ENOUGH, 64), (500, 32), (0, 16))
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """A recipe, and the reasons for it by the table that they decide on."""
+class ChosenRecipe:
+    """A recipe, and the reasons for its entries by table."""
 
     recipe: Recipe
     reasons: Mapping[str, Sequence[Reason]]
 
 
-def choose(
+def choose_recipe(
     dataset: Dataset, *, source: str, overrides: Sequence[str] = (), device: str = "cpu"
-) -> Chosen:
-    """A recipe that suits the training pictures, and trains within an hour or two on a CPU.
+) -> ChosenRecipe:
+    """Choose a recipe that suits the training pictures and trains in an hour or two on a CPU.
 
     Args:
-        dataset: Whose pictures are looked at.
-        source: Its name or path, as `training.datasets.load` takes it.
-        overrides: `a.b=c` each, as `training.recipe_file.load_recipe` takes them.
-        device: "cpu" or "cuda": the training's precision depends on it.
+        dataset: The data set.
+        source: Its name or path, as `training.data.datasets.load` takes it.
+        overrides: `a.b=c` each, as `training.recipes.file.load_recipe` takes them.
+        device: "cpu" or "cuda": the precision of training depends on it.
 
     Raises:
-        ConfigError: An override reads otherwise, or asks for what does not fit the rest.
+        ConfigError: An override cannot be read, or does not go with the rest.
     """
     draft, seen = Draft(apply_overrides({}, overrides)), describe(dataset.train)
     draft.fill({"name": recipe_name(source), "seed": 1, "dataset": {"name": source}})
     for decide in _DECISIONS:
         decide(draft, seen)
     _decide_precision(draft, device)
-    return Chosen(check_recipe(draft.values, f"The recipe for {source}"), draft.reasons)
+    return ChosenRecipe(
+        check_recipe(draft.values, f"Recipe for {source}", overrides=overrides), draft.reasons
+    )
 
 
 def recipe_name(source: str) -> str:
-    """The last part of a path, or the name, in the letters that a model's name may have."""
+    """A model's name made from a data set's name or the last part of its path."""
     last = re.split(r"[/\\]", source.rstrip("/\\"))[-1]
     stem = re.sub(r"\.np[yz]$", "", last.lower())
     return re.sub(r"[^a-z0-9_-]+", "-", stem).strip("-")[:64] or "pictures"
@@ -106,14 +111,14 @@ def _decide_size(draft: Draft, seen: Description) -> None:
 
 
 def _native_size(seen: Description) -> tuple[tuple[int, int], str] | None:
-    """The one size that all pictures have, if they are small."""
+    """The size of all pictures, if they have one and it is at most `LARGE_SIDE`."""
     if len(seen.facts.sizes) > 1 or max(next(iter(seen.facts.sizes))) > LARGE_SIDE:
         return None
     return next(iter(seen.facts.sizes)), "all pictures have it"
 
 
 def _common_size(draft: Draft, seen: Description) -> tuple[tuple[int, int], str]:
-    """A size for pictures of many sizes, or of a large one: of their aspect if most share one."""
+    """A size for pictures of many sizes or of a large one; it keeps an aspect that most share."""
     count, shorter = seen.facts.count, _median_of(min, seen)
     side = LARGE_SIDE if count >= ENOUGH and shorter >= LARGE_SIDE else None
     side = side or SMALL_SIDE[3 if draft.has_colour else 1]
@@ -149,7 +154,11 @@ def _decide_fit(draft: Draft, seen: Description) -> None:
 
 
 def _median_of(measure: Callable[[tuple[int, int]], float], seen: Description) -> float:
-    return median(measure(size) for size in seen.facts.sizes.elements())
+    """The median of a measure over all pictures, computed once per size."""
+    counted = sorted((measure(size), n) for size, n in seen.facts.sizes.items())
+    ends = list(accumulate(n for _, n in counted))
+    middle = ((ends[-1] - 1) // 2, ends[-1] // 2)
+    return median(counted[bisect_right(ends, position)][0] for position in middle)
 
 
 def _aspect(size: tuple[int, int]) -> float:
@@ -161,7 +170,7 @@ def _ratio(aspect: float, other: float) -> float:
 
 
 def _share_near(aspect: float, seen: Description) -> float:
-    """Part of the pictures that have nearly that aspect."""
+    """Share of the pictures that have nearly that aspect."""
     sizes = seen.facts.sizes
     near = sum(n for size, n in sizes.items() if _ratio(_aspect(size), aspect) <= _ALIKE)
     return near / sizes.total()
@@ -171,7 +180,7 @@ def _share_near(aspect: float, seen: Description) -> float:
 
 
 def _decide_likelihood(draft: Draft, seen: Description) -> None:
-    """With the image's levels, which are to agree with it."""
+    """The likelihood and the image's levels, which must agree."""
     kind, method = draft.get("vae", "likelihood", "kind"), draft.get("image", "binarization")
     levels = draft.number("image", "levels") or draft.number("vae", "likelihood", "levels")
     as_they_are = set(seen.facts.sizes) == {draft.size}
@@ -213,7 +222,7 @@ def _decide_networks(draft: Draft, seen: Description) -> None:
         draft.decide("vae", reason, encoder=dense, decoder=dict(dense))
         return
     halvings = min(len(_ENCODER_WIDTHS), max(1, ceil(log2(longer / _DEEPEST_SIDE))))
-    # A bundle holds 8 MiB, and the widest layers are few where they are large.
+    # A bundle holds 8 MiB; 96 channels in every layer would exceed it for large pictures.
     widest = 96 if longer <= LARGE_SIDE else 64
     wide = [min(width, widest) for width in _ENCODER_WIDTHS[:halvings]]
     narrow = [min(width, widest) for width in _DECODER_WIDTHS[:halvings]]
@@ -244,7 +253,7 @@ def _decide_latents(draft: Draft, seen: Description) -> None:
 
 
 def _decide_prior(draft: Draft, seen: Description) -> None:
-    """A mixture for few pictures; its KL has no closed form."""
+    """A mixture for few pictures; the KL to it has no closed form, so it is sampled."""
     if seen.facts.count >= ENOUGH:
         because = f"{seen.facts.count:,} pictures fill it, and latents can be moved along freely"
         reason = Reason("prior", "standard normal", because)
@@ -273,7 +282,7 @@ def _decide_epochs(draft: Draft, seen: Description) -> None:
 
 
 def _decide_steps(draft: Draft, seen: Description) -> None:
-    """Batches, and what follows from the number of steps."""
+    """The batch size, and the entries that depend on the number of steps."""
     count, epochs = seen.facts.count, draft.number("training", "epochs")
     batch = draft.number("training", "batch_size")
     batch = batch or next(size for fewest, size in _BATCH_SIZES if count >= fewest)
@@ -305,7 +314,7 @@ def _decide_mirroring(draft: Draft, seen: Description) -> None:
 
 
 def _decide_crops(draft: Draft, seen: Description) -> None:
-    """Random crops of few pictures that nobody has aligned to the pixel: those of many sizes."""
+    """Random crops for few pictures of many sizes, which nobody has aligned to the pixel."""
     pixels, count = 0, seen.facts.count
     if draft.get("augmentation", "probability") == 0:
         because = "no image is to be moved"
@@ -331,15 +340,15 @@ def _decide_precision(draft: Draft, device: str) -> None:
 
 
 def fast_precision(device: str) -> tuple[Precision, str]:
-    """bf16-mixed where the device multiplies bfloat16 in hardware; and why, or why not.
+    """The fastest precision of a device, and why.
 
-    Elsewhere bfloat16 is emulated, which is slower than float32.
+    bf16-mixed where bfloat16 is multiplied in hardware; emulated, it is slower than float32.
     """
     if device.startswith("cuda"):
         known = torch.cuda.is_bf16_supported(including_emulation=False)
         name = torch.cuda.get_device_name()
     else:
-        # torch before 2.10 does not say.
+        # torch before 2.10 has no get_capabilities
         found: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
         known, name = bool(found.get("amx_bf16") or found.get("avx512_bf16")), "this CPU"
     if known:

@@ -1,7 +1,7 @@
-"""What the pictures of a training split are like, as far as a recipe depends on it.
+"""A description of training pictures: sizes, colour, levels, borders, symmetry.
 
-It decides nothing (`choose.py`). Sizes, colour and levels are facts of all pictures; what needs
-their pixels is measured on some hundred of them, always the same ones.
+`choose.py` decides by it. Sizes, colour and levels are counted over all pictures; borders and
+symmetry are measured on `NUM_LOOKED_AT` of them, always the same ones.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Float64, Shaped
 
 from models.images.spec import ImageSpec
-from training.data.split import Facts, Split
+from training.data.image_statistics import ImageStatistics
+from training.data.split import Split
 
 NUM_LOOKED_AT = 400
 _SIDE = 32
@@ -22,31 +23,30 @@ Grey = Float64[np.ndarray, "batch height width"]
 
 @dataclass(frozen=True)
 class Description:
-    """Facts of all pictures, and measures of some."""
+    """Counts over all pictures, and measures of some."""
 
-    facts: Facts
+    facts: ImageStatistics
     has_plain_border: bool
-    """Whether most pictures stand on one and the same grey."""
+    """Whether most pictures have a border of the same grey."""
     background: int
-    """That grey, 0..255, and black where there is none."""
+    """That grey, 0..255; black where there is none."""
     mirror_ratio: float
-    """n |mean of d|^2 / mean of |d|^2 over pictures x, where d is x minus its mirror image, left
-    and right changed: 1 on average where the data's law knows no left and right, and of the order
-    of n where it does."""
+    """n |mean of d|^2 / mean of |d|^2 over n pictures x, with d = x minus x mirrored left to right.
+    About 1 where the data's distribution is symmetric, of the order of n where it is not."""
 
 
 def describe(split: Split) -> Description:
-    """Look at a training split.
+    """Describe a training split.
 
     Raises:
-        DatasetError: A file is not what it was when the data set was loaded.
+        DatasetError: A file has changed since the data set was loaded.
     """
     order = np.random.default_rng(0).permutation(len(split))
     sample = split.take(np.sort(order[:NUM_LOOKED_AT]))
-    background, grey = _on_the_better_background(sample, split.facts)
+    background, grey = _on_the_better_background(sample, split.statistics)
     border = _common_border(grey)
     return Description(
-        facts=split.facts,
+        facts=split.statistics,
         has_plain_border=border is not None,
         background=background if border is None else border,
         mirror_ratio=mirror_ratio(grey),
@@ -60,8 +60,8 @@ def mirror_ratio(grey: Grey) -> float:
     return float(len(grey) * np.square(difference.mean(axis=0)).sum() / power) if power else 1.0
 
 
-def _on_the_better_background(sample: Split, facts: Facts) -> tuple[int, Grey]:
-    """Transparent pictures go on black or on white, whichever shows more of them."""
+def _on_the_better_background(sample: Split, facts: ImageStatistics) -> tuple[int, Grey]:
+    """Transparent pictures on black or on white, whichever shows more of them."""
     backgrounds = (0, 255) if any("transparent" in mode for mode in facts.modes) else (0,)
     seen = {background: _grey(sample, background) for background in backgrounds}
     best = max(seen, key=lambda background: float(seen[background].std(axis=(1, 2)).mean()))
@@ -75,7 +75,7 @@ def _grey(sample: Split, background: int) -> Grey:
 
 
 def _common_border(grey: Grey) -> int | None:
-    """The grey around four pictures of five or more; None without one."""
+    """The grey around at least four pictures in five; None where there is none."""
     ring = np.ones(grey.shape[1:], dtype=bool)
     ring[1:-1, 1:-1] = False
     border = grey[:, ring]

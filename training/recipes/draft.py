@@ -1,6 +1,6 @@
-"""A recipe in the making: what was asked for, filled up decision by decision, with the reasons.
+"""A recipe in the making: the user's entries, completed decision by decision, with the reasons.
 
-It makes no decision itself (`choose.py`).
+`choose.py` makes the decisions.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from models.errors import ConfigError
 
 @dataclass(frozen=True)
 class Reason:
-    """One decision: what about, what, and why."""
+    """One decision: its subject, the choice and the reason."""
 
     subject: str
     choice: str
@@ -25,45 +25,48 @@ class Reason:
 
 @dataclass
 class Draft:
-    """A recipe in the making: what was asked for, filled up decision by decision."""
+    """A recipe in the making; entries that the user set are never changed."""
 
     values: dict[str, Any]
     reasons: dict[str, list[Reason]] = field(default_factory=dict)
 
     def fill(self, entries: Mapping[str, Any]) -> bool:
-        """Set what is not yet set; whether there was anything."""
+        """Set the entries that are not set yet; returns whether there were any."""
         return _fill(self.values, entries)
 
     def decide(self, table: str, reason: Reason, **entries: object) -> None:
-        """Fill a table; the reason is kept unless all of it was asked for."""
+        """Fill a table; the reason is kept unless the user had set all of it."""
         if self.fill({table: entries}):
             self.reasons.setdefault(table, []).append(reason)
 
     def get(self, *keys: str) -> Any:
-        """An entry; None where nothing is set."""
+        """An entry by its keys; None where it is not set."""
         value: Any = self.values
         for key in keys:
             value = value.get(key) if isinstance(value, dict) else None
         return value
 
     def number(self, *keys: str) -> int:
-        """An entry that is a whole number; 0 where nothing is set.
+        """An entry that is a whole number above 0; 0 where it is not set.
 
         Raises:
-            ConfigError: It was asked for, and is none.
+            ConfigError: The user set it to something else.
         """
         value = self.get(*keys)
         if value is None:
             return 0
         if not isinstance(value, int) or value <= 0:
+            key = ".".join(keys)
             raise ConfigError(
-                f"{'.'.join(keys)} is a whole number above 0; received {value!r}. Set another."
+                f"{key} = {value!r} is not allowed. Allowed: whole number > 0.",
+                parameter=key,
+                received=value,
             )
         return value
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width) of the model's pictures; 0 while it is open."""
+        """(height, width) of the model's pictures; 0 for one that is not set yet."""
         return self.number("image", "height"), self.number("image", "width")
 
     @property
@@ -74,7 +77,7 @@ class Draft:
 
 def _fill(values: dict[str, Any], entries: Mapping[str, Any]) -> bool:
     if values.get("kind", entries.get("kind")) != entries.get("kind"):
-        return False  # another kind was asked for, and has other entries
+        return False  # the user set another kind, which has other entries
     before = len(values)
     for key, entry in entries.items():
         values.setdefault(key, entry)

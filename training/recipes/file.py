@@ -13,44 +13,71 @@ from typing import Any
 from pydantic import ValidationError
 
 from models.config import Config
-from models.errors import ConfigError
+from models.errors import ConfigError, closest
+from training.recipes.faults import describe_fault, nearest_entry, unreadable_override
 from training.recipes.recipe import Recipe
 
 RECIPES = Path(__file__).resolve().parent
-"""The shipped ones."""
+"""Folder of the shipped recipes."""
+
+
+def shipped_recipes() -> list[str]:
+    """Names of the shipped recipes."""
+    return sorted(file.stem for file in RECIPES.glob("*.toml"))
 
 
 def load_recipe(path: Path, *, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe and apply overrides to it.
 
     Args:
-        path: A TOML file. Its `base` names a recipe beside it, or a shipped one, and it then says
-            only what differs: tables are merged, one that names its own `kind` replaces the other.
+        path: A TOML file. Its `base` names a recipe beside it, or a shipped one, and the file then
+            says only what differs: tables are merged, one with a `kind` replaces the base's whole.
         overrides: `a.b=c` each; c is a TOML value, or text where it is not.
 
     Raises:
-        ConfigError: The file or an override cannot be read, or the result is no recipe.
+        ConfigError: The file or an override cannot be read, or the result is not a recipe.
     """
-    return check_recipe(apply_overrides(_read(path), overrides), str(path))
+    values = apply_overrides(_read(path), overrides)
+    name = path.stem if path.parent == RECIPES else str(path)
+    return check_recipe(values, f"Recipe {name}", overrides=overrides)
 
 
 def _read(path: Path, above: tuple[str, ...] = ()) -> dict[str, Any]:
     """A file's tables over those of its base; `above` names the recipes that led here."""
     try:
-        values = tomllib.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"A recipe is a readable TOML file; {path}: {error}. Mend it.") from error
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"Cannot read the recipe {path}: {error.strerror}.") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(
+            f"Recipe {path} is not TOML: {error}. Correct that line; text stands in quotes."
+        ) from error
     base, above = values.pop("base", None), (*above, path.stem)
     if base is None:
         return values
     found = [folder / f"{base}.toml" for folder in (path.parent, RECIPES)]
     file = next((file for file in found if file.is_file()), None)
-    if file is None or base in above:
+    if base in above:
         raise ConfigError(
-            f"A recipe's base is another one, beside it or shipped; received base = {base!r} in "
-            f"{path}, after {', '.join(above)}. Name another, or write the recipe out."
+            f"The base of {path} leads back to itself: {' -> '.join((*above, base))}. "
+            "Delete one base = line."
         )
+    if file is None:
+        raise _unknown_base(path, str(base))
     return _merge(_read(file, above), values)
+
+
+def _unknown_base(path: Path, base: str) -> ConfigError:
+    names = sorted({*shipped_recipes(), *(file.stem for file in path.parent.glob("*.toml"))})
+    best = closest(base, names)
+    hint = f" Did you mean {best!r}?" if best else ""
+    return ConfigError(
+        f"Recipe {path}: there is no base {base!r}.{hint} Allowed: {', '.join(names)}.",
+        parameter="base",
+        received=base,
+        allowed=names,
+        suggestion=best,
+    )
 
 
 def _merge(below: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,40 +97,42 @@ def apply_overrides(values: dict[str, Any], overrides: Sequence[str]) -> dict[st
         overrides: As for `load_recipe`.
 
     Raises:
-        ConfigError: An override reads otherwise, or goes through an entry that is no table.
+        ConfigError: An override has no `=`, or sets an entry of what is not a table.
     """
     for override in overrides:
         _set(values, override)
     return values
 
 
-def check_recipe(values: dict[str, Any], words: str) -> Recipe:
+def check_recipe(values: dict[str, Any], where: str, *, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe that the tables hold.
 
     Args:
-        values: Tables, as read from TOML.
-        words: What they are, for the message.
+        values: Tables, as read from TOML, with the overrides applied.
+        where: The recipe's file or name, which the message begins with.
+        overrides: Those that were applied, which the message names where one is at fault.
 
     Raises:
-        ConfigError: They are no recipe.
+        ConfigError: An entry is unknown, missing or not allowed, or two do not go together.
     """
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(f"{words} is no recipe: {error}") from error
+        raise describe_fault(error, where, overrides) from error
 
 
 def _set(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     *tables, last = key.strip().split(".")
     if not equals or not all((*tables, last)):
-        raise ConfigError(f"An override reads a.b=c; received {override!r}. Write it so.")
-    for table in tables:
-        values = values.setdefault(table, {})
-        if not isinstance(values, dict):
-            raise ConfigError(
-                f"{table!r} of the override {override!r} is no table. Check its name."
-            )
+        reason = "has no entry before the =" if equals else "has no ="
+        raise unreadable_override(override, reason, nearest_entry(key))
+    for depth, table in enumerate(tables, 1):
+        below: Any = values.setdefault(table, {})
+        if not isinstance(below, dict):
+            parent = ".".join(tables[:depth])
+            raise unreadable_override(override, f"{parent} is a value, not a table", parent)
+        values = below
     try:
         values[last] = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -115,7 +144,7 @@ def to_toml(config: Config, *, comments: Mapping[str, Sequence[str]] | None = No
 
     Args:
         config: A recipe, or a part of one.
-        comments: Lines to write under the header of a table, by its name.
+        comments: Lines to write under the header of a table, by the table's dotted name.
     """
     return "\n".join(_toml_lines(config.model_dump(mode="json"), (), comments or {})) + "\n"
 

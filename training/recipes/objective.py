@@ -1,5 +1,7 @@
-"""What a recipe says of its objective; each `kind` is a key of `objectives.OBJECTIVES` or
-`classical.CLASSICAL`. What goes with which model is refused or not by `config.Recipe`.
+"""The entries of a recipe's objective.
+
+Each `kind` is a key of `fit.objectives.OBJECTIVES` or `fit.classical.CLASSICAL`. `recipe.RULES` say
+which objective goes with which model.
 """
 
 from typing import Annotated, Literal
@@ -16,14 +18,14 @@ class ELBOConfig(Config):
 
     kind: Literal["elbo"] = "elbo"
     num_samples: PositiveInt = 1
-    """Draws per datum and step."""
+    """Draws of z per image and step."""
     beta: NonNegativeFloat = 1.0
     """Weight of the KL (Higgins et al. 2017); 1 is the ELBO itself."""
     kl: Literal["analytic", "sampled"] = "analytic"
-    """Closed form where there is one, or a mean over the draws."""
+    """Closed form where there is one, or the mean over the draws."""
     free_bits_nats: NonNegativeFloat = 0.0
-    """Batch-mean KL that costs nothing (Kingma et al. 2016): of each dimension where the KL is
-    analytic and q and p factorise, of each group of a ladder, otherwise of the whole latent."""
+    """Batch mean of the KL that is not penalised (Kingma et al. 2016): per dimension where the KL
+    is analytic and q and p factorise, per group of a ladder, otherwise of the whole z."""
 
 
 class CapacityConfig(Config):
@@ -31,13 +33,13 @@ class CapacityConfig(Config):
 
     kind: Literal["capacity"] = "capacity"
     num_samples: PositiveInt = 1
-    """Draws per datum and step."""
+    """Draws of z per image and step."""
     gamma: NonNegativeFloat = 100.0
     """Weight of the distance between the KL and C."""
     capacity_nats: NonNegativeFloat = 25.0
-    """C at the end of its rise from 0."""
+    """The capacity C at the end of its rise from 0."""
     until: Annotated[float, Field(gt=0, le=1)] = 0.8
-    """Part of the run where it is reached."""
+    """Share of the run after which C stays."""
 
 
 class IWAEConfig(Config):
@@ -45,20 +47,20 @@ class IWAEConfig(Config):
 
     kind: Literal["iwae"] = "iwae"
     num_samples: PositiveInt = 5
-    """K, the draws per datum and step."""
+    """K, the draws of z per image and step."""
     gradient: Literal["plain", "stl", "dreg"] = "plain"
-    """By reparameterisation; without log q's own derivative, biased for K > 1; or twice
+    """Reparameterised; without the derivative of log q itself (biased for K > 1); or doubly
     reparameterised."""
 
 
 class ScoreFunctionConfig(Config):
-    """Maximise the ELBO without a path through z: far noisier, for comparison."""
+    """Maximise the ELBO by the score-function gradient (REINFORCE): far noisier, for comparison."""
 
     kind: Literal["score_function"] = "score_function"
     num_samples: PositiveInt = 10
-    """Draws per datum and step."""
+    """Draws of z per image and step."""
     baseline: Literal["none", "leave_one_out"] = "leave_one_out"
-    """What is taken from a draw's weight: nothing, or the mean of the other draws'."""
+    """What is subtracted from a draw's weight: nothing, or the mean weight of the other draws."""
 
 
 class M2Config(Config):
@@ -66,12 +68,12 @@ class M2Config(Config):
 
     kind: Literal["m2"] = "m2"
     num_samples: PositiveInt = 1
-    """Draws per datum, label and step."""
+    """Draws of z per image, label and step."""
     alpha: NonNegativeFloat = 0.1
-    """Weight of the classification term beside the per-datum bound; the paper's is N times this."""
+    """Weight of the classification term beside the bound per image; the paper's is N times this."""
     balanced: bool = True
-    """Whether labelled images, however few, weigh as much as unlabelled ones; false for the paper's
-    sum over all images, where a hundred among fifty thousand hardly tell labels from clusters."""
+    """Weigh labelled images, however few, as much as unlabelled ones; false for the paper's sum
+    over all images, in which a hundred labels among fifty thousand hardly count."""
 
 
 class AutoencoderConfig(Config):
@@ -79,15 +81,15 @@ class AutoencoderConfig(Config):
 
     kind: Literal["autoencoder"] = "autoencoder"
     num_samples: Literal[1] = 1
-    """There is one latent."""
+    """One: the latent is a point."""
 
 
 class ClassicalConfig(Config):
-    """Fitted at once, in closed form or by expectation-maximisation: `training` is not needed."""
+    """Fit in closed form or by expectation-maximisation; the recipe needs no `[training]`."""
 
     kind: ClassicalKind
     num_samples: Literal[1] = 1
-    """There is nothing to draw."""
+    """One: nothing is drawn."""
 
 
 ObjectiveConfig = Annotated[

@@ -1,153 +1,71 @@
-"""The recipe: everything that says how a model is trained; `recipe_file.py` reads and writes it.
+"""The recipe: everything that decides how a model is trained, and which parts fit together.
 
-`docs/recipes.md` is made of the docstrings here and in the configs that these name.
+`file.py` reads and writes it; `docs/recipes.md` is made of the docstrings under its fields.
 """
 
+from collections.abc import Callable
+from functools import reduce
 from math import prod
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, NamedTuple, get_args
 
-from pydantic import (
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    model_validator,
-)
+from pydantic import Field, NonNegativeInt, model_validator
 
 from models.config import Config, Name, VAEConfig
+from models.errors import ConfigError
 from models.images.spec import ImageSpec, check_fit
 from models.noise import MAX_SEED
+from training.recipes.loop import (
+    AugmentationConfig,
+    OptimizerConfig,
+    ScheduleConfig,
+    TrainingConfig,
+)
 from training.recipes.objective import ClassicalKind, ELBOConfig, ObjectiveConfig
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Precision = Literal["32-true", "bf16-mixed", "64-true"]
+CLASSICAL_KINDS: tuple[str, ...] = get_args(ClassicalKind)
 
 
 class DatasetConfig(Config):
-    """What is trained on."""
+    """The data set, and how many of its labels training may see."""
 
     name: str
-    """One of `vae-lab datasets`, or the path of a folder of pictures, `.npz` or `.npy`."""
+    """A name that `vae-lab datasets` lists, or the path of a folder, an `.npz` or an `.npy`."""
     labels_per_class: NonNegativeInt = 0
-    """Training labels that are known of each class, chosen by the seed; 0 for all."""
-
-
-class OptimizerConfig(Config):
-    """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101)."""
-
-    learning_rate: PositiveFloat = 1e-3
-    """The schedule's peak."""
-    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
-    """Decay per step of the gradient's two running moments."""
-    weight_decay: NonNegativeFloat = 0.0
-    """On matrices and kernels; biases are not decayed."""
-    gradient_clip: PositiveFloat = 200.0
-    """Largest norm of the whole gradient, in nats per datum."""
-
-
-class ScheduleConfig(Config):
-    """The learning rate over the run: a linear warm-up, then constant or half a cosine to zero."""
-
-    kind: Literal["constant", "cosine"] = "cosine"
-    warmup: Fraction = 0.05
-    """Part of the run's steps."""
-
-
-class AugmentationConfig(Config):
-    """Random flips, crops and affine maps of the training images; levels stay levels."""
-
-    flip: Literal["none", "horizontal", "both"] = "none"
-    """Mirror every second image along that axis, or along each, for data whose law knows no side:
-    to the run's end."""
-    probability: Fraction = 0.0
-    """Chance at the start of the run that an image is moved; it falls linearly to 0."""
-    until: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Part of the run where it reaches 0, so that the data's own law is fitted last."""
-    crop_pixels: NonNegativeInt = 0
-    """A moved image is framed by that many mirrored pixels on each side, and cut out of this at a
-    random place: a shift by up to as many whole pixels."""
-    rotation_degrees: NonNegativeFloat = 0.0
-    """Standard deviation of a turn about the centre."""
-    shift_pixels: NonNegativeFloat = 0.0
-    """Standard deviation of a shift along each axis."""
-    scale: NonNegativeFloat = 0.0
-    """Standard deviation of the growth along each axis, a factor less 1."""
-    shear: NonNegativeFloat = 0.0
-    """Standard deviation of the shift, per pixel of height, of a row to the side."""
-
-    @model_validator(mode="after")
-    def _moves_are_made(self) -> "AugmentationConfig":
-        moves = ("crop_pixels", "rotation_degrees", "shift_pixels", "scale", "shear")
-        asked = [f"{name} = {getattr(self, name)}" for name in moves if getattr(self, name) > 0]
-        if asked and self.probability == 0:
-            raise ValueError(
-                f"A move is made with a probability; received {', '.join(asked)} with "
-                "augmentation.probability = 0. Set it, to 1 for all images."
-            )
-        return self
-
-
-class TrainingConfig(Config):
-    """The loop's own quantities."""
-
-    epochs: PositiveInt
-    """Passes over the training images."""
-    batch_size: PositiveInt = 128
-    """Images per step."""
-    kl_warmup_epochs: NonNegativeFloat = 0.0
-    """The KL's weight rises linearly from 0 to 1 over these epochs (Bowman et al. 2016)."""
-    kl_cycles: PositiveInt = 1
-    """The warm-up begins anew in each of so many equal parts of the run (Fu et al. 2019)."""
-    ema_decay: Fraction = 0.999
-    """Decay per step of the averaged weights, which are validated and exported; 0 keeps none."""
-    validate_every_epochs: PositiveInt = 1
-    """Between two validations, checkpoints and lines of the log."""
-    patience: NonNegativeInt = 0
-    """Validations in a row without a better bound after which the run is over; 0 for never."""
-    max_skipped_in_a_row: PositiveInt = 100
-    """Steps whose gradient is not finite are skipped; so many in a row end the run."""
-    checkpoint_seconds: PositiveFloat = 60.0
-    """A checkpoint is written at every validation, and when this time has passed."""
-    start_from_marginal: bool = False
-    """Whether the decoder's last biases, and a learned scale, are fitted to the pixels' own
-    distribution before the first step: the run then starts from that, not from noise."""
-    precision: Precision = "32-true"
-    """Of training alone: evaluation and serving use float32."""
+    """Training labels that are kept of each class, chosen by the seed; 0 for all."""
 
 
 class Recipe(Config):
     """Everything that decides what is trained, and how."""
 
     name: Name
-    """Of the run's folder and of the model."""
+    """Name of the run's folder and of the exported model: a-z, 0-9, - and _."""
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
-    """Of everything random in the run."""
+    """Seed of everything random in the run."""
     start: Name | None = None
-    """A finished run in the folder beside this one, whose best weights this one goes on from."""
+    """Name of a finished run in the same folder, whose best weights training starts from."""
     dataset: DatasetConfig
-    """What is trained on."""
+    """The data set."""
     image: ImageSpec
-    """What a picture becomes."""
+    """How a picture becomes an observation x."""
     vae: VAEConfig
     """The model."""
     objective: ObjectiveConfig = ELBOConfig()
-    """What is maximised."""
+    """What training maximises."""
     optimizer: OptimizerConfig = OptimizerConfig()
     """How a step changes the weights."""
     schedule: ScheduleConfig = ScheduleConfig()
     """The learning rate over the run."""
     augmentation: AugmentationConfig = AugmentationConfig()
-    """How training images are moved."""
+    """How training images are varied at random."""
     training: TrainingConfig
-    """The loop."""
+    """The training loop."""
 
     @model_validator(mode="before")
     @classmethod
     def _classical_has_no_epochs(cls, values: Any) -> Any:
-        """A model that is fitted at once needs no `training`."""
+        """A classical model is fitted at once and needs no `training`."""
         objective = values.get("objective") if isinstance(values, dict) else None
-        if isinstance(objective, dict) and objective.get("kind") in get_args(ClassicalKind):
+        if isinstance(objective, dict) and objective.get("kind") in CLASSICAL_KINDS:
             return {"training": {"epochs": 1}, **values}
         return values
 
@@ -166,109 +84,261 @@ class Recipe(Config):
     @model_validator(mode="after")
     def _parts_fit(self) -> "Recipe":
         check_fit(self.vae, self.image)
-        for holds, invariant, remedy in _refusals(self):
-            if not holds:
-                raise ValueError(
-                    f"{invariant}; received objective {self.objective.model_dump()} for prior "
-                    f"{self.vae.prior.kind}, posterior {self.vae.posterior.kind}, num_labels "
-                    f"{self.vae.num_labels}. {remedy}"
-                )
+        for rule in RULES:
+            if rule.is_broken(self):
+                raise refuse(self, rule)
         return self
 
 
-def _refusals(r: Recipe) -> list[tuple[bool, str, str]]:
-    """What must hold of objective and model together, in words, and what to do if it does not."""
-    vae, objective, training = r.vae, r.objective, r.training
-    kind, posterior = objective.kind, vae.posterior.kind
-    plain = getattr(objective, "gradient", "plain") == "plain"
-    anneals = kind in ("elbo", "m2") or (kind == "iwae" and plain)
-    linear = all(
-        network is None or (network.kind == "mlp" and not network.hidden)
-        for network in (vae.encoder, vae.decoder)
+class Rule(NamedTuple):
+    """Two parts of a recipe that do not go together."""
+
+    entry: str
+    """The entry at fault, by its dotted name."""
+    is_broken: Callable[[Recipe], bool]
+    message: str
+    """What is wrong and what is allowed; a format of `_values`."""
+    fix: str
+    """Overrides that mend it, one a line, as `--set` takes them; a format of `_values`."""
+
+
+def refuse(recipe: Recipe, rule: Rule) -> ConfigError:
+    """The error for a broken rule."""
+    values = _values(recipe)
+    overrides = rule.fix.format_map(values).splitlines()
+    fix = " ".join(f"--set {quote(override)}" for override in overrides)
+    received: Any = reduce(lambda part, name: getattr(part, name), rule.entry.split("."), recipe)
+    if isinstance(received, Config):
+        received = received.model_dump(mode="json")
+    return ConfigError(
+        f"{rule.message.format_map(values)} Add {fix}.",
+        parameter=rule.entry,
+        received=received,
+        suggestion=fix,
     )
-    scale = vae.likelihood.scale if vae.likelihood.kind == "normal" else ""
-    sides = (r.image.height, r.image.width)
-    return [
-        (
-            r.augmentation.crop_pixels < min(sides),
-            "A random crop mirrors fewer pixels than the image has on a side; received "
-            f"augmentation.crop_pixels = {r.augmentation.crop_pixels} for {sides[1]}x{sides[0]}",
-            "Take fewer.",
+
+
+def quote(override: str) -> str:
+    """An override as a shell takes it."""
+    return f"'{override}'" if any(sign in override for sign in "{[ ") else override
+
+
+def _values(r: Recipe) -> dict[str, Any]:
+    """What the rules' messages quote."""
+    gradient = getattr(r.objective, "gradient", "")
+    networks = {"encoder": r.vae.encoder, "decoder": r.vae.decoder}
+    return {
+        "r": r,
+        "largest_crop": min(r.image.height, r.image.width) - 1,
+        "cycle_epochs": f"{r.training.epochs / r.training.kl_cycles:g}",
+        "gradient": f" with gradient = {gradient!r}" if gradient else "",
+        "latent_shape": list(r.vae.latent_shape),
+        "most_components": r.vae.num_dimensions - 1,
+        "affine": "\n".join(
+            f'vae.{name}={{kind="mlp",hidden=[]}}' for name, has in networks.items() if has
         ),
-        (
-            anneals or (training.kl_warmup_epochs == 0 and training.kl_cycles == 1),
-            "A warm-up is of the KL in an ELBO, or in the weights of iwae with its plain gradient",
-            "Set training.kl_warmup_epochs = 0 and training.kl_cycles = 1.",
+    }
+
+
+def _is_iwae(r: Recipe) -> bool:
+    return r.objective.kind == "iwae"
+
+
+def _anneals_kl(r: Recipe) -> bool:
+    objective = r.objective
+    plain = objective.kind == "iwae" and objective.gradient == "plain"
+    return objective.kind in ("elbo", "m2") or plain
+
+
+def _is_affine(r: Recipe) -> bool:
+    return all(
+        network is None or (network.kind == "mlp" and not network.hidden)
+        for network in (r.vae.encoder, r.vae.decoder)
+    )
+
+
+def _normal_scale(r: Recipe) -> str:
+    return r.vae.likelihood.scale if r.vae.likelihood.kind == "normal" else ""
+
+
+_POINT = ("autoencoder", "pca")
+"""Objectives of models without distributions."""
+
+RULES = (
+    Rule(
+        "objective.kind",
+        lambda r: r.objective.kind != "m2" and r.vae.classifier is not None,
+        "objective.kind = {r.objective.kind!r} does not train vae.classifier; only 'm2' does.",
+        'objective={{kind="m2"}}',
+    ),
+    Rule(
+        "objective.kind",
+        lambda r: r.vae.posterior.kind == "point" and r.objective.kind not in _POINT,
+        "objective.kind = {r.objective.kind!r} needs distributions, and vae.posterior.kind = "
+        "'point' has none; 'autoencoder' and 'pca' train such a model.",
+        'objective={{kind="autoencoder"}}',
+    ),
+    Rule(
+        "vae.posterior.kind",
+        lambda r: r.vae.posterior.kind != "point" and r.objective.kind in _POINT,
+        "vae.posterior.kind = {r.vae.posterior.kind!r} does not go with objective.kind = "
+        "{r.objective.kind!r}, which needs 'point' and no prior.",
+        'vae.prior={{kind="none"}}\nvae.posterior={{kind="point"}}\n'
+        'vae.likelihood={{kind="point"}}\nimage.values=unit',
+    ),
+    Rule(
+        "objective.kind",
+        lambda r: r.vae.posterior.kind == "enumerated" and r.objective.kind != "gaussian_mixture",
+        "objective.kind = {r.objective.kind!r} cannot train vae.posterior.kind = 'enumerated'; "
+        "only 'gaussian_mixture' can.",
+        'objective={{kind="gaussian_mixture"}}',
+    ),
+    Rule(
+        "vae.posterior.kind",
+        lambda r: r.vae.posterior.kind != "enumerated" and r.objective.kind == "gaussian_mixture",
+        "vae.posterior.kind = {r.vae.posterior.kind!r} does not go with objective.kind = "
+        "'gaussian_mixture', which needs 'enumerated' as in the recipe digits-gaussian-mixture.",
+        'objective={{kind="elbo"}}',
+    ),
+    Rule(
+        "objective.kind",
+        lambda r: r.objective.kind in CLASSICAL_KINDS and not _is_affine(r),
+        "objective.kind = {r.objective.kind!r} needs networks without hidden layers.",
+        "{affine}",
+    ),
+    Rule(
+        "vae.classifier",
+        lambda r: r.objective.kind == "m2" and r.vae.classifier is None,
+        "vae.classifier is missing: objective.kind = 'm2' trains one.",
+        'vae.classifier={{kind="mlp"}}',
+    ),
+    Rule(
+        "vae.prior.kind",
+        lambda r: (
+            r.objective.kind == "ppca"
+            and (r.vae.prior.kind, r.vae.posterior.kind) != ("standard_normal", "diagonal_normal")
         ),
-        (
-            training.kl_cycles == 1
-            or 0 < training.kl_warmup_epochs <= training.epochs / training.kl_cycles,
-            "A cycle repeats the KL's warm-up, and is at least as long",
-            "Set training.kl_warmup_epochs, to training.epochs / training.kl_cycles at most.",
+        "vae.prior.kind = {r.vae.prior.kind!r} with vae.posterior.kind = {r.vae.posterior.kind!r} "
+        "does not go with objective.kind = 'ppca', which needs 'standard_normal' with "
+        "'diagonal_normal'.",
+        'vae.prior={{kind="standard_normal"}}\nvae.posterior={{kind="diagonal_normal"}}\n'
+        "vae.latent_groups=[]",
+    ),
+    Rule(
+        "vae.likelihood",
+        lambda r: r.objective.kind == "gaussian_mixture" and _normal_scale(r) != "per_pixel",
+        "vae.likelihood does not go with objective.kind = 'gaussian_mixture', which needs a normal "
+        "with a scale per pixel.",
+        'vae.likelihood={{kind="normal",scale="per_pixel"}}\nimage.values=unit',
+    ),
+    Rule(
+        "vae.likelihood",
+        lambda r: r.objective.kind == "ppca" and _normal_scale(r) != "learned",
+        "vae.likelihood does not go with objective.kind = 'ppca', which needs a normal with one "
+        "learned scale.",
+        'vae.likelihood={{kind="normal",scale="learned"}}\nimage.values=unit',
+    ),
+    Rule(
+        "vae.num_labels",
+        lambda r: r.objective.kind == "ppca" and r.vae.num_labels > 0,
+        "vae.num_labels = {r.vae.num_labels} does not go with objective.kind = 'ppca', which has "
+        "no labels.",
+        "vae.num_labels=0",
+    ),
+    Rule(
+        "dataset.labels_per_class",
+        lambda r: r.objective.kind != "m2" and r.dataset.labels_per_class > 0,
+        "dataset.labels_per_class = {r.dataset.labels_per_class} does not go with objective.kind = "
+        "{r.objective.kind!r}: only 'm2' learns from images without labels.",
+        "dataset.labels_per_class=0",
+    ),
+    Rule(
+        "vae.latent_shape",
+        lambda r: (
+            r.objective.kind in ("ppca", "pca") and prod(r.vae.latent_shape) >= r.vae.num_dimensions
         ),
-        (
-            kind != "iwae" or plain or posterior in ("diagonal_normal", "full_normal"),
-            "The gradients stl and dreg need a posterior of one layer",
-            "Set objective.gradient = 'plain'.",
+        "vae.latent_shape = {latent_shape} is too large: {r.objective.kind} keeps fewer components "
+        "than the {r.vae.num_dimensions:,} values of an image.",
+        "vae.latent_shape=[{most_components}]",
+    ),
+    Rule(
+        "objective.gradient",
+        lambda r: (
+            _is_iwae(r)
+            and not _anneals_kl(r)
+            and r.vae.posterior.kind not in ("diagonal_normal", "full_normal")
         ),
-        (
-            posterior != "bottom_up" or getattr(objective, "free_bits_nats", 0.0) == 0,
-            "Free bits are of KLs, which may not be negative; a bottom_up posterior has none for "
-            "its groups",
-            "Set objective.free_bits_nats = 0, or take a ladder.",
+        "objective.gradient = {r.objective.gradient!r} does not go with vae.posterior.kind = "
+        "{r.vae.posterior.kind!r}: stl and dreg need diagonal_normal or full_normal.",
+        "objective.gradient=plain",
+    ),
+    Rule(
+        "objective.free_bits_nats",
+        lambda r: (
+            r.vae.posterior.kind == "bottom_up" and getattr(r.objective, "free_bits_nats", 0) > 0
         ),
-        (
-            getattr(objective, "baseline", "none") == "none" or objective.num_samples > 1,
-            "A baseline of the other draws needs others",
-            "Set objective.num_samples = 2 or more, or objective.baseline = 'none'.",
+        "objective.free_bits_nats = {r.objective.free_bits_nats:g} does not go with "
+        "vae.posterior.kind = 'bottom_up', whose groups have no KL of their own; those of 'ladder' "
+        "have.",
+        "objective.free_bits_nats=0",
+    ),
+    Rule(
+        "objective.num_samples",
+        lambda r: (
+            getattr(r.objective, "baseline", "none") != "none" and r.objective.num_samples == 1
         ),
-        (
-            (kind == "m2") == (vae.classifier is not None),
-            "A classifier learns by the objective m2, which needs one",
-            "Change vae.classifier or objective.kind.",
+        "objective.num_samples = 1 is too few for objective.baseline = "
+        "{r.objective.baseline!r}, which averages the other draws: at least 2.",
+        "objective.num_samples=2",
+    ),
+    Rule(
+        "augmentation.crop_pixels",
+        lambda r: r.augmentation.crop_pixels >= min(r.image.height, r.image.width),
+        "augmentation.crop_pixels = {r.augmentation.crop_pixels} is too large for images of "
+        "{r.image.width}x{r.image.height}; the limit is {largest_crop}.",
+        "augmentation.crop_pixels={largest_crop}",
+    ),
+    Rule(
+        "training.kl_warmup_epochs",
+        lambda r: not _anneals_kl(r) and r.training.kl_warmup_epochs > 0,
+        "training.kl_warmup_epochs = {r.training.kl_warmup_epochs:g} does not go with "
+        "objective.kind = {r.objective.kind!r}{gradient}: only elbo, m2 and iwae with gradient = "
+        "'plain' warm up a KL.",
+        "training.kl_warmup_epochs=0",
+    ),
+    Rule(
+        "training.kl_cycles",
+        lambda r: not _anneals_kl(r) and r.training.kl_cycles > 1,
+        "training.kl_cycles = {r.training.kl_cycles} does not go with objective.kind = "
+        "{r.objective.kind!r}{gradient}: only elbo, m2 and iwae with gradient = 'plain' warm up a "
+        "KL.",
+        "training.kl_cycles=1",
+    ),
+    Rule(
+        "training.kl_cycles",
+        lambda r: r.training.kl_cycles > 1 and r.training.kl_warmup_epochs == 0,
+        "training.kl_cycles = {r.training.kl_cycles} repeats the KL's warm-up, but "
+        "training.kl_warmup_epochs is 0.",
+        "training.kl_warmup_epochs={cycle_epochs}",
+    ),
+    Rule(
+        "training.kl_warmup_epochs",
+        lambda r: (
+            r.training.kl_cycles > 1
+            and r.training.kl_warmup_epochs > r.training.epochs / r.training.kl_cycles
         ),
-        (
-            kind == "m2" or r.dataset.labels_per_class == 0,
-            "Only m2 learns where labels are missing",
-            "Set dataset.labels_per_class = 0, or objective.kind = 'm2'.",
+        "training.kl_warmup_epochs = {r.training.kl_warmup_epochs:g} is longer than a cycle of "
+        "{cycle_epochs} epochs ({r.training.epochs} epochs in {r.training.kl_cycles} cycles).",
+        "training.kl_warmup_epochs={cycle_epochs}",
+    ),
+    Rule(
+        "training.start_from_marginal",
+        lambda r: (
+            r.training.start_from_marginal and r.objective.kind in ("autoencoder", *CLASSICAL_KINDS)
         ),
-        (
-            kind not in ("ppca", "pca") or prod(vae.latent_shape) < vae.num_dimensions,
-            "Principal components are fewer than pixels",
-            "Set vae.latent_shape lower.",
-        ),
-        (
-            (kind in ("autoencoder", "pca")) == (posterior == "point"),
-            "An autoencoder is trained by the objective autoencoder, or fitted as pca",
-            "Change objective.kind or vae.posterior.",
-        ),
-        (
-            (kind == "gaussian_mixture") == (posterior == "enumerated"),
-            "A categorical latent is fitted as gaussian_mixture",
-            "Change objective.kind or vae.posterior.",
-        ),
-        (
-            not training.start_from_marginal
-            or kind not in ("autoencoder", *get_args(ClassicalKind)),
-            "Training starts from the marginal of a likelihood that is trained step by step",
-            "Set training.start_from_marginal = false.",
-        ),
-        (
-            kind not in get_args(ClassicalKind) or linear,
-            "A classical model has networks without hidden layers",
-            "Set hidden = [] in vae.encoder and vae.decoder.",
-        ),
-        (
-            kind != "gaussian_mixture" or scale == "per_pixel",
-            "A mixture of normals has a normal likelihood with a scale per pixel",
-            "Set vae.likelihood = { kind = 'normal', scale = 'per_pixel' }.",
-        ),
-        (
-            kind != "ppca"
-            or (scale, posterior, vae.prior.kind, vae.num_labels)
-            == ("learned", "diagonal_normal", "standard_normal", 0),
-            "Probabilistic PCA has a normal likelihood with one learned scale, a standard normal "
-            "prior, a diagonal posterior and no labels",
-            "Set them so.",
-        ),
-    ]
+        "training.start_from_marginal = true does not go with objective.kind = "
+        "{r.objective.kind!r}, which trains no likelihood step by step.",
+        "training.start_from_marginal=false",
+    ),
+)
+"""The first that is broken is reported: families before their details, these before the loop."""

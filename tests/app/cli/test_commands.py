@@ -280,7 +280,7 @@ def test_failures_are_one_message_and_exit_code_one(
         (["elbo", "bad.npy"], "bad.npy is not an array"),
         (["elbo", "two.npz"], "two.npz holds a, b; elbo takes images. Save one array of that"),
         (["elbo", "in", "bad.png"], "Corrupt image (400)"),
-        (["elbo", "in", "bad.png"], "bad.png: A PNG"),
+        (["elbo", "in", "bad.png"], "bad.png: The PNG picture is damaged"),
         (["elbo", "in", "-o", "scores.png"], "writes .json, .npy, .npz, .csv, .parquet"),
         (["elbo", "in", "-o", "folder"], "A folder is for images"),
         (["sample", "-o", "x.csv"], "writes .png"),

@@ -1,105 +1,30 @@
-"""The bundle: what is saved is what is loaded; weights and outputs of another model are refused."""
+"""Loading of a bundle: it computes what the saved model does; damaged files are refused by name."""
 
 import hashlib
 import json
+import os
 import pickle
-import re
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load as load_tensors
 
 from models.bundle.loading import load_bundle
-from models.bundle.repository import Repository
 from models.config import ConvConfig, MLPConfig, NormalConfig, VAEConfig
-from models.errors import BundleNotFound, ConfigError, OutOfSupport, ShapeMismatch
+from models.errors import BundleNotFound
 from models.estimators.importance import estimate_log_px
-from models.vae.model import VAE
+from models.vae import VAE
 from tests.models.bundle_cases import (
     EVALUATION,
     TINY,
     config_of,
+    edit_json,
     edit_weights,
     refused,
     remake_manifest,
     save,
-    tiny_vae,
 )
 from tests.oracle import IMAGE_SPEC, instance
-
-GOLDEN_CONFIG = r"""{
-  "format_version": 1,
-  "name": "tiny",
-  "version": 1,
-  "vae": {
-    "image_shape": [
-      1,
-      2,
-      2
-    ],
-    "latent_shape": [
-      1
-    ],
-    "latent_groups": [],
-    "num_labels": 0,
-    "label_probabilities": [],
-    "likelihood": {
-      "kind": "normal",
-      "scale": "fixed",
-      "fixed_scale": 1.0
-    },
-    "prior": {
-      "kind": "standard_normal"
-    },
-    "posterior": {
-      "kind": "diagonal_normal"
-    },
-    "encoder": {
-      "kind": "mlp",
-      "hidden": [],
-      "activation": "relu",
-      "dropout": 0.0
-    },
-    "decoder": {
-      "kind": "mlp",
-      "hidden": [],
-      "activation": "relu",
-      "dropout": 0.0
-    },
-    "classifier": null
-  },
-  "image": {
-    "channels": 1,
-    "height": 2,
-    "width": 2,
-    "fit": "stretch",
-    "resample": "bilinear",
-    "grey": "rec601",
-    "background": 0,
-    "levels": 256,
-    "values": "unit",
-    "binarization": "none"
-  },
-  "labels": [
-    "square",
-    "circle"
-  ],
-  "provenance": {
-    "recipe": "seed = 1\n",
-    "seed": 1,
-    "code_version": "0.1.0",
-    "dataset": "squares",
-    "dataset_sha256": "abababababababababababababababababababababababababababababababab",
-    "created_at": "2026-01-02T03:04:05Z",
-    "training_seconds": 1.5,
-    "epochs": 2.0,
-    "hardware": "none",
-    "torch_version": "2.13.0"
-  }
-}
-"""
-
 
 # What is saved is what is loaded
 
@@ -160,36 +85,6 @@ def test_the_oracle_keeps_its_evidence_through_a_bundle(tmp_path, name):
         assert bool(((e.estimate_nats - exact).abs() < error).all())
 
 
-def test_the_files_of_a_tiny_bundle_are_pinned_byte_by_byte(bundle):
-    assert (bundle / "config.json").read_text() == GOLDEN_CONFIG
-    manifest = json.loads((bundle / "manifest.json").read_text())
-    assert (bundle / "manifest.json").read_text() == json.dumps(manifest, indent=2) + "\n"
-    assert manifest["format_version"] == 1
-    assert list(manifest["files"]) == [
-        "README.md",
-        "config.json",
-        "evaluation.json",
-        "model.safetensors",
-        "parity.safetensors",
-        "samples.png",
-    ]
-    # Parity holds computed floats, whose last bits belong to the machine.
-    pinned = {n: f for n, f in manifest["files"].items() if n != "parity.safetensors"}
-    digest = hashlib.sha256(json.dumps(pinned).encode()).hexdigest()
-    assert digest == "18696170402de43209cb49721f756b199d74ba602126412a8045859cd6e4e3f6"
-
-
-def test_the_weights_are_stored_under_their_names_and_shapes(bundle):
-    tensors = load_tensors((bundle / "model.safetensors").read_bytes())
-    assert {name: tuple(t.shape) for name, t in tensors.items()} == {
-        "encoder.body.1.weight": (2, 4),
-        "encoder.body.1.bias": (2,),
-        "decoder.body.1.weight": (4, 1),
-        "decoder.body.1.bias": (4,),
-    }
-    assert tensors["decoder.body.1.bias"].tolist() == [-0.25, -0.125, 0.0, 0.125]
-
-
 def test_the_digest_changes_with_any_byte(bundle):
     first = load_bundle(bundle).digest
     (bundle / "README.md").write_text("# Tinz\n")
@@ -197,84 +92,9 @@ def test_the_digest_changes_with_any_byte(bundle):
     assert load_bundle(bundle).digest != first
 
 
-# Writing
-
-
-def test_an_existing_version_is_never_overwritten(bundle):
-    before = {p.name: p.read_bytes() for p in bundle.iterdir()}
-    with pytest.raises(FileExistsError, match="never overwritten"):
-        save(bundle, tiny_vae())
-    assert {p.name: p.read_bytes() for p in bundle.iterdir()} == before
-
-
-@pytest.mark.parametrize("writes", [0, 1, 3, 6])
-def test_an_interrupted_save_leaves_nothing_to_load_and_can_be_repeated(
-    tmp_path, monkeypatch, writes
-):
-    path = tmp_path / "tiny" / "1"
-    exact, count = Path.write_bytes, []
-
-    def failing(self, data):
-        count.append(1)
-        if len(count) > writes:
-            exact(self, data[: len(data) // 2])
-            raise OSError("no space left on device")
-        return exact(self, data)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_bytes", failing)
-        with pytest.raises(OSError, match="no space"):
-            save(path, tiny_vae())
-    assert not path.exists()
-    assert Repository(tmp_path).names() == []
-    refused(path, str(path), error=BundleNotFound)
-    save(path, tiny_vae())
-    assert load_bundle(path).version == 1
-    assert [p.name for p in path.parent.iterdir()] == ["1"]
-
-
 def test_a_complete_but_not_yet_renamed_bundle_does_not_load(bundle):
     partial = bundle.rename(bundle.with_name(".1.partial"))
     refused(partial, "tiny/1")
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["../x.png", "/x.png", "a/b.png", ".x.png", "", "x", "x.PNG", "README.md", "a" * 125 + ".png"],
-)
-def test_a_picture_that_would_not_load_or_is_another_file_is_not_written(tmp_path, name):
-    with pytest.raises(ConfigError, match=re.escape(f"received {name!r}")):
-        save(tmp_path / "tiny" / "1", tiny_vae(), pictures={name: b""})
-    assert list(tmp_path.rglob("*")) == []
-
-
-@pytest.mark.parametrize(
-    "x",
-    [torch.zeros(7, 1, 2, 2), torch.zeros(8, 1, 2, 3), torch.zeros(8, 1, 2, 2).double()],
-    ids=["seven", "wide", "float64"],
-)
-def test_parity_inputs_of_another_shape_or_type_are_not_written(tmp_path, x):
-    with pytest.raises(ShapeMismatch, match=re.escape(f"{x.dtype} {tuple(x.shape)}")):
-        save(tmp_path / "tiny" / "1", tiny_vae(), parity_inputs=x)
-    assert list(tmp_path.rglob("*")) == []
-
-
-def test_parity_inputs_outside_the_support_are_not_written(tmp_path):
-    with pytest.raises(OutOfSupport, match="nan"):
-        save(tmp_path / "tiny" / "1", tiny_vae(), parity_inputs=torch.full((8, 1, 2, 2), torch.nan))
-    assert list(tmp_path.rglob("*")) == []
-
-
-@pytest.mark.parametrize("place", ["tiny/2", "other/1", "tiny/01"])
-def test_a_bundle_is_not_written_to_another_folder_than_its_config_says(tmp_path, place):
-    with pytest.raises(ConfigError, match="for tiny/1"):
-        save(tmp_path / place, tiny_vae())
-
-
-def test_a_bundle_is_not_written_with_another_models_config(tmp_path):
-    other = TINY.model_copy(update={"latent_shape": (2,)})
-    with pytest.raises(ConfigError, match="Take the model's own"):
-        save(tmp_path / "tiny" / "1", tiny_vae(), config=config_of(other))
 
 
 # Weights that do not fit
@@ -330,48 +150,113 @@ def test_a_weight_that_is_not_finite_is_refused(bundle, value):
     refused(bundle, WEIGHT, "not finite")
 
 
-# Parity
+# Files that are missing, damaged, links or not listed
 
 
-@pytest.mark.parametrize("name", ["encoder.body.1.weight", "encoder.body.1.bias", WEIGHT])
-def test_altered_weights_are_found_though_the_manifest_agrees(bundle, name):
-    edit_weights(bundle, lambda t: t[name].view(-1)[0].add_(0.01))
-    refused(bundle, "parity.safetensors", "differs by")
+def test_a_missing_folder_is_not_found(tmp_path):
+    refused(tmp_path / "tiny" / "1", str(tmp_path / "tiny" / "1"), error=BundleNotFound)
 
 
-def test_a_difference_within_the_tolerance_is_accepted(bundle):
-    edit_weights(bundle, lambda t: t[WEIGHT].view(-1)[0].add_(1e-6))
-    assert load_bundle(bundle).version == 1
+def test_a_file_instead_of_a_folder_is_not_found(tmp_path):
+    (tmp_path / "1").write_bytes(b"")
+    refused(tmp_path / "1", error=BundleNotFound)
 
 
-PARITY = "parity.safetensors"
+FILES = [
+    "config.json",
+    "model.safetensors",
+    "parity.safetensors",
+    "evaluation.json",
+    "README.md",
+    "samples.png",
+]
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda t: t.pop("x"),
-        lambda t: t.pop("log_w"),
-        lambda t: t.update(more=torch.zeros(1)),
-        lambda t: t.update(x=torch.zeros(())),
-        lambda t: t.update(x=torch.zeros(8, 4)),
-        lambda t: t.update(x=torch.zeros(8, 1, 2, 3)),
-        lambda t: t.update(x=t["x"].double()),
-        lambda t: t.update(x=torch.zeros(8, 1, 2, 2, dtype=torch.int64)),
-        lambda t: t.update({name: value[:7] for name, value in t.items() if name != "noise"}),
-        lambda t: t.update({name: value[:0] for name, value in t.items()}),
-        lambda t: t.update(posterior_loc=torch.zeros(8, 2)),
-        lambda t: t.update(posterior_loc=torch.zeros(0)),
-        lambda t: t["log_w"].fill_(float("nan")),
-        lambda t: t["x"].fill_(float("nan")),
-    ],
-)
-def test_parity_that_is_not_this_models_is_refused(bundle, change):
-    edit_weights(bundle, change, name=PARITY)
-    refused(bundle, PARITY)
+@pytest.mark.parametrize("name", FILES)
+def test_a_truncated_file_is_refused(bundle, name):
+    data = (bundle / name).read_bytes()
+    (bundle / name).write_bytes(data[:-1])
+    refused(bundle, name, "size")
 
 
-def test_parity_that_is_no_safetensors_file_is_refused(bundle):
-    (bundle / PARITY).write_bytes(b"\x80\x04K\x01.")
-    remake_manifest(bundle)
-    refused(bundle, PARITY)
+@pytest.mark.parametrize("name", FILES)
+def test_a_flipped_bit_is_refused(bundle, name):
+    data = bytearray((bundle / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (bundle / name).write_bytes(data)
+    refused(bundle, name, "sha256")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_refused(bundle, name):
+    (bundle / name).unlink()
+    refused(bundle, name, "lacks")
+
+
+@pytest.mark.parametrize("name", FILES[:5])
+def test_a_required_file_must_be_there_and_listed(bundle, name):
+    edit_json(bundle, "manifest.json", lambda m: m["files"].pop(name), remake=False)
+    refused(bundle, name, "does not list")
+    (bundle / name).unlink()
+    refused(bundle, name, "lacks")
+
+
+def test_a_file_that_is_not_listed_is_refused(bundle):
+    (bundle / "extra.py").write_text("print('no')")
+    refused(bundle, "extra.py")
+
+
+def test_a_bundle_without_manifest_is_refused(bundle):
+    (bundle / "manifest.json").unlink()
+    refused(bundle, "manifest.json")
+
+
+@pytest.mark.parametrize("field", ["sha256", "size_bytes"])
+def test_a_wrong_manifest_is_refused(bundle, field):
+    wrong = {"sha256": "0" * 64, "size_bytes": 8}[field]
+    edit_json(
+        bundle,
+        "manifest.json",
+        lambda m: m["files"]["README.md"].update({field: wrong}),
+        remake=False,
+    )
+    refused(bundle, "README.md", field.removesuffix("_bytes"))
+
+
+@pytest.mark.parametrize("name", ["../x", "/abs", "a/b", "..", ".hidden", "a\\b", "", "x" * 129])
+def test_a_name_that_is_a_path_is_refused_before_anything_is_read(bundle, name):
+    outside = bundle.parent / "x"
+    outside.write_bytes(b"secret")
+    entry = {"sha256": hashlib.sha256(b"secret").hexdigest(), "size_bytes": 6}
+    edit_json(bundle, "manifest.json", lambda m: m["files"].update({name: entry}), remake=False)
+    refused(bundle, "manifest.json", "String should")
+
+
+@pytest.mark.parametrize("name", [*FILES, "manifest.json", "extra.bin"])
+def test_a_symbolic_link_is_refused_even_to_the_right_bytes(bundle, name):
+    elsewhere = bundle.parent / "elsewhere"
+    if (bundle / name).exists():
+        (bundle / name).rename(elsewhere)
+    else:
+        elsewhere.write_bytes(b"")
+    (bundle / name).symlink_to(elsewhere)
+    refused(bundle, name, "link")
+
+
+def test_a_folder_in_a_bundle_is_refused(bundle):
+    (bundle / "more").mkdir()
+    refused(bundle, "more", "folder")
+
+
+def test_a_pipe_in_a_bundle_is_refused_without_waiting_for_it(bundle):
+    os.mkfifo(bundle / "pipe.png")
+    refused(bundle, "pipe.png")
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"\xff\xfe", b"null", b"[" * 100_000])
+@pytest.mark.parametrize("name", ["manifest.json", "config.json", "evaluation.json"])
+def test_a_file_that_is_not_its_json_is_refused(bundle, name, raw):
+    (bundle / name).write_bytes(raw)
+    if name != "manifest.json":
+        remake_manifest(bundle)
+    refused(bundle, name)

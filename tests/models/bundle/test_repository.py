@@ -36,14 +36,27 @@ def test_the_highest_version_is_taken_unless_one_is_asked_for(repository):
 
 @pytest.mark.parametrize("name", ["nothing", "empty", "..", ".hidden", "a/1", "", "only-odd"])
 def test_an_unknown_model_is_not_found_and_the_message_says_which_there_are(repository, name):
-    with pytest.raises(BundleNotFound, match=r"there are \['a', 'b'\]"):
+    with pytest.raises(BundleNotFound, match="Available: a, b"):
         repository.path_of(name)
 
 
 @pytest.mark.parametrize("version", [0, 3, 11, -1])
 def test_an_unknown_version_is_not_found_and_the_message_says_which_there_are(repository, version):
-    with pytest.raises(BundleNotFound, match=rf"received {version}, there are \[1, 2, 10\]"):
+    with pytest.raises(BundleNotFound, match=rf"a has no version {version} .*Available: 1, 2, 10"):
         repository.path_of("a", version)
+
+
+def test_a_misspelt_model_is_told_the_nearest_one(tmp_path):
+    for folder in ["mnist/1", "digits/1"]:
+        (tmp_path / folder).mkdir(parents=True)
+    with pytest.raises(BundleNotFound, match=r"'mnits'.*Did you mean 'mnist'") as caught:
+        Repository(tmp_path).path_of("mnits")
+    assert caught.value.details == {
+        "parameter": "model",
+        "received": "mnits",
+        "allowed": ["digits", "mnist"],
+        "suggestion": "mnist",
+    }
 
 
 def test_the_next_version_is_one_more_than_the_highest(repository):

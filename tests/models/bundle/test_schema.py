@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from models.bundle.loading import load_bundle
-from models.errors import BundleVersionUnsupported
+from models.errors import BundleCorrupt, BundleVersionUnsupported
 from tests.models.bundle_cases import EVALUATION, edit_json, refused, remake_manifest
 
 
@@ -30,12 +30,14 @@ def test_an_unknown_field_inside_is_refused(bundle, path):
 def test_a_future_format_version_is_refused_as_such(bundle, more):
     change = {"format_version": 2, **more}
     edit_json(bundle, "manifest.json", lambda m: m.update(change), remake=False)
-    refused(bundle, "version 1", "has 2", error=BundleVersionUnsupported)
+    refused(bundle, "has format version 2", "reads 1", error=BundleVersionUnsupported)
 
 
 def test_a_future_config_is_refused_as_such(bundle):
     edit_json(bundle, "config.json", lambda c: c.update(format_version=2, more="fields"))
-    refused(bundle, "config.json", "version 1", "has 2", error=BundleVersionUnsupported)
+    refused(
+        bundle, "config.json", "has format version 2", "reads 1", error=BundleVersionUnsupported
+    )
 
 
 @pytest.mark.parametrize("value", ["1", 1.5, None, True, [1]])
@@ -76,12 +78,12 @@ def test_unsorted_reference_values_are_refused(bundle):
     edit_json(
         bundle, "evaluation.json", lambda e: e["references"][0].update(values_nats=[1.0, 0.0])
     )
-    refused(bundle, "evaluation.json", "Sort them")
+    refused(bundle, "evaluation.json", "values_nats is not ascending", "Sort it")
 
 
 def test_an_image_spec_that_does_not_fit_the_likelihood_is_refused(bundle):
     edit_json(bundle, "config.json", lambda c: c["image"].update(values="integer"))
-    refused(bundle, "config.json", "takes unit values")
+    refused(bundle, "config.json", "Set image.values = 'unit'")
 
 
 @pytest.mark.parametrize("place", [("tiny", "2"), ("other", "1"), ("tiny", "01")])
@@ -118,4 +120,29 @@ def test_names_of_labels_are_as_many_as_the_model_has(bundle):
     edit_json(
         bundle, "config.json", lambda c: (c["vae"].update(num_labels=2), c.update(labels=["one"]))
     )
-    refused(bundle, "config.json", "received 1 names", "num_labels = 2")
+    refused(bundle, "config.json", "labels holds 1 names", "num_labels = 2")
+
+
+@pytest.mark.parametrize(
+    ("part", "kind", "best"),
+    [("prior", "standart_normal", "standard_normal"), ("encoder", "mpl", "mlp")],
+)
+def test_a_misspelt_kind_is_told_the_nearest_one(bundle, part, kind, best):
+    edit_json(bundle, "config.json", lambda c: c["vae"][part].update(kind=kind))
+    refused(bundle, f"vae.{part}.kind = {kind!r} is not allowed. Did you mean {best!r}?")
+
+
+def test_a_kind_like_no_other_is_told_all_of_them(bundle):
+    edit_json(bundle, "config.json", lambda c: c["vae"]["encoder"].update(kind="transformer"))
+    refused(
+        bundle, "vae.encoder.kind = 'transformer' is not allowed. Allowed: mlp, gated_mlp, conv."
+    )
+
+
+def test_no_message_shows_the_text_of_the_validator(bundle):
+    edit_json(bundle, "config.json", lambda c: c["vae"].update(num_labels=1))
+    with pytest.raises(BundleCorrupt) as caught:
+        load_bundle(bundle)
+    assert "vae.num_labels = 1 leaves nothing to tell apart" in str(caught.value)
+    assert "pydantic" not in str(caught.value)
+    assert "Value error" not in str(caught.value)

@@ -9,11 +9,8 @@ import pytest
 import torch
 from scipy import stats
 
-from models.config import DiscretizedLogisticConfig, DiscretizedNormalConfig
 from models.distributions.discretized import DiscretizedLogistic, DiscretizedNormal
-from models.errors import OutOfSupport
 from models.noise import NoiseStream
-from models.vae.likelihoods import LIKELIHOODS
 from tests.models.likelihood_cases import pixels
 
 LEVELS = [2, 17, 256]
@@ -290,28 +287,3 @@ def test_the_gradient_of_a_discretized_normal_is_exact_however_narrow_it_is(scal
         slope = (mpmath.npdf(a) - mpmath.npdf(b)) / mass / mpmath.mpf(scale)
         exact = float(slope if high < 0 else -slope)
     assert loc.grad.item() == pytest.approx(exact, rel=1e-9)
-
-
-def test_a_distribution_checks_by_its_own_support_too():
-    assert bool(logistic([[0.0]], [[1.0]], 5).support.check(pixels([0, 4])).all())
-    d = DiscretizedNormal(pixels([0.0]), pixels([1.0]), levels=5)
-    assert d.support.check(pixels([0, 4, 5, -1, 0.5])).flatten().tolist() == [
-        True,
-        True,
-        False,
-        False,
-        False,
-    ]
-
-
-@pytest.mark.parametrize("levels", LEVELS)
-def test_levels_set_the_support_and_the_unit_scale(levels):
-    for config in (
-        DiscretizedLogisticConfig(levels=levels),
-        DiscretizedNormalConfig(levels=levels),
-    ):
-        module = LIKELIHOODS[config.kind](config, (1, 1, 1))
-        assert module.unit_scale == levels - 1
-        module.check_support(all_observations(levels, 1))
-        with pytest.raises(OutOfSupport, match=rf"the integers 0\.\.{levels - 1}"):
-            module.check_support(pixels([levels]))

@@ -1,31 +1,18 @@
-"""Normals, mixtures of them and their KL against torch's and against Monte Carlo; float64."""
+"""Normals and mixtures of them against torch's and against Monte Carlo; float64."""
 
 import pytest
 import torch
 from scipy import integrate
-from torch.distributions import (
-    Categorical,
-    Independent,
-    MixtureSameFamily,
-    MultivariateNormal,
-    Normal,
-    kl_divergence,
+from torch.distributions import Normal
+
+from models.distributions.kl import kl_divergence
+from models.distributions.normals import (
+    DiagonalNormal,
+    FullNormal,
+    MixtureOfNormals,
+    multiply_normals,
 )
-
-from models.distributions.elementwise import positive
-from models.distributions.kl import kl_terms
-from models.distributions.normals import DiagonalNormal, FullNormal, MixtureOfNormals
-
-
-def normal(*shape, event_dim=1, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    loc = torch.randn(*shape, generator=generator, dtype=torch.float64)
-    scale = torch.rand(*shape, generator=generator, dtype=torch.float64) + 0.2
-    return DiagonalNormal(loc, scale, event_dim=event_dim)
-
-
-def torchs(d):
-    return Independent(Normal(d.loc, d.scale), len(d.event_shape))
+from tests.models.distribution_cases import dense, full, mixture, normal, torchs, torchs_mixture
 
 
 @pytest.mark.parametrize(
@@ -42,8 +29,6 @@ def test_log_prob_and_shapes_are_torchs(shape, event_dim):
 def test_moments_are_the_parameters():
     d = normal(3, 4)
     assert d.mean is d.mode is d.loc
-    assert d.stddev is d.scale
-    assert torch.equal(d.variance, d.scale**2)
 
 
 def test_a_draw_is_location_plus_scale_times_noise():
@@ -63,36 +48,6 @@ def test_rsample_has_the_distributions_moments():
     assert bool(((drawn.std(0) - d.scale).abs() < 4 * error / 2**0.5).all())
 
 
-def test_the_closed_form_kl_is_torchs_and_sums_its_dimensions():
-    q, p = normal(3, 2, 2, event_dim=2), normal(2, 2, event_dim=2, seed=1)
-    theirs = kl_divergence(Normal(q.loc, q.scale), Normal(p.loc, p.scale))
-    torch.testing.assert_close(kl_terms(q, p), theirs, rtol=1e-12, atol=1e-14)
-    torch.testing.assert_close(kl_divergence(q, p), theirs.sum((1, 2)), rtol=1e-12, atol=1e-14)
-
-
-def test_the_closed_form_kl_is_the_mean_of_the_log_ratio():
-    q, p = normal(3, 4), normal(4, seed=1)
-    noise = torch.randn(40_000, 3, 4, generator=torch.Generator().manual_seed(2)).double()
-    z = q.from_noise(noise)
-    ratio = q.log_prob(z) - p.log_prob(z)
-    error = ratio.std(0) / 40_000**0.5
-    assert bool(((ratio.mean(0) - kl_divergence(q, p)).abs() < 4 * error).all())
-    assert float((error / kl_divergence(q, p)).max()) < 0.02
-
-
-def test_the_kl_of_a_distribution_with_itself_is_zero():
-    assert torch.equal(kl_divergence(normal(3, 4), normal(3, 4)), torch.zeros(3).double())
-
-
-def test_the_kl_stays_right_for_scales_far_from_one():
-    loc = torch.zeros(2, 1, dtype=torch.float64)
-    scale = torch.tensor([[1e-12], [1e6]], dtype=torch.float64)
-    q = DiagonalNormal(loc, scale, event_dim=1)
-    p = DiagonalNormal(loc[0], torch.ones(1).double(), event_dim=1)
-    exact = 0.5 * (scale**2 - 1) - scale.log()
-    torch.testing.assert_close(kl_divergence(q, p), exact[:, 0], rtol=1e-14, atol=0)
-
-
 def test_detached_is_the_same_distribution_without_gradients():
     loc, scale = (torch.ones(2, 3).double().requires_grad_() for _ in range(2))
     d = DiagonalNormal(loc, scale, event_dim=1)
@@ -106,29 +61,7 @@ def test_detached_is_the_same_distribution_without_gradients():
     assert z.grad is not None
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_scale_is_positive_and_finite_for_any_finite_network_output(dtype):
-    raw = torch.tensor([-1e30, -1e4, -800, -90, 0, 90, 1e4, 1e30], dtype=dtype)
-    scale = positive(raw)
-    assert bool((scale > 0).all())
-    assert bool(scale.isfinite().all())
-    assert bool(scale.log().isfinite().all())
-    assert torch.equal(scale[5:], raw[5:])
-
-
 # Full normals
-
-
-def full(*, batch=3, latent=4, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    loc = torch.randn(batch, latent, generator=generator, dtype=torch.float64)
-    scale = torch.rand(batch, latent, generator=generator, dtype=torch.float64) + 0.2
-    lower = torch.randn(batch, latent, latent, generator=generator, dtype=torch.float64)
-    return FullNormal(loc, scale, lower)
-
-
-def dense(d):
-    return MultivariateNormal(d.loc, scale_tril=d.lower + torch.diag_embed(d.diagonal))
 
 
 @pytest.mark.parametrize("latent", [1, 2, 7])
@@ -158,17 +91,6 @@ def test_a_full_normals_draw_is_undone_by_its_density():
     noise = torch.randn(5, 3, 4, generator=torch.Generator().manual_seed(1)).double()
     exact = Normal(0, 1).log_prob(noise).sum(-1) - d.diagonal.log().sum(-1)
     torch.testing.assert_close(d.log_prob(d.from_noise(noise)), exact, rtol=1e-11, atol=1e-11)
-
-
-def test_a_full_normals_kl_is_torchs_dense_one_and_the_mean_of_the_log_ratio():
-    q, p = full(), normal(4, seed=1)
-    theirs = kl_divergence(dense(q), MultivariateNormal(p.loc, torch.diag(p.variance)))
-    torch.testing.assert_close(kl_divergence(q, p), theirs, rtol=1e-12, atol=1e-13)
-    noise = torch.randn(40_000, 3, 4, generator=torch.Generator().manual_seed(2)).double()
-    z = q.from_noise(noise)
-    ratio = q.log_prob(z) - p.log_prob(z)
-    error = ratio.std(0) / 40_000**0.5
-    assert bool(((ratio.mean(0) - theirs).abs() < 4 * error).all())
 
 
 def test_a_full_normal_without_correlations_is_the_diagonal_one():
@@ -202,12 +124,6 @@ def test_a_gradient_of_a_full_normals_density_is_torchs():
 # Mixtures
 
 
-def mixture(*shape, num_components=3, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    logits = torch.randn(num_components, generator=generator, dtype=torch.float64)
-    return MixtureOfNormals(logits, normal(num_components, *shape, event_dim=len(shape), seed=seed))
-
-
 def test_many_rows_of_many_components_are_each_what_they_are_alone():
     d = mixture(2, 20, num_components=500)
     z = torch.randn(3, 50, 2, 20, generator=torch.Generator().manual_seed(1)).double()
@@ -216,10 +132,6 @@ def test_many_rows_of_many_components_are_each_what_they_are_alone():
     every = d.components.log_prob(z.unsqueeze(-3)) + d.logits
     assert torch.equal(found, every.logsumexp(-1))
     assert d.log_prob(z[:, :0]).shape == (3, 0)
-
-
-def torchs_mixture(d):
-    return MixtureSameFamily(Categorical(logits=d.logits), torchs(d.components))
 
 
 @pytest.mark.parametrize("shape", [(1,), (4,), (2, 3)], ids=str)
@@ -283,3 +195,27 @@ def test_a_component_without_weight_is_never_chosen():
     d = MixtureOfNormals(torch.tensor([-1e4, 0.0, -1e4]), components)
     noise = torch.linspace(-8, 8, 400)[:, None].repeat(1, 2)
     assert torch.equal(d.from_noise(noise, temperature=0.0), torch.ones(400, 1))
+
+
+# Products
+
+
+def test_a_product_of_normals_has_the_product_of_both_densities_but_for_a_constant():
+    a = DiagonalNormal(torch.tensor([[0.3]]).double(), torch.tensor([[0.7]]).double(), event_dim=1)
+    b = DiagonalNormal(torch.tensor([[-1.0]]).double(), torch.tensor([[2.5]]).double(), event_dim=1)
+    z = torch.linspace(-4, 4, 9).double()[:, None, None]
+    rest = a.log_prob(z) + b.log_prob(z) - multiply_normals(a, b).log_prob(z)
+    torch.testing.assert_close(rest, rest[:1].expand_as(rest), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("scales", [(1e-30, 1.0), (1e-30, 1e-30), (1e30, 1e-3), (1e38, 1e38)])
+def test_a_product_stays_finite_for_scales_whose_precision_does_not(scales):
+    first, second = (
+        DiagonalNormal(torch.tensor([[loc]]), torch.tensor([[s]]), event_dim=1)
+        for loc, s in zip((2.0, -1.0), scales, strict=True)
+    )
+    for product in (multiply_normals(first, second), multiply_normals(second, first)):
+        exact = 1 / sum(s**-2 for s in scales)
+        assert float(product.scale) == pytest.approx(exact**0.5, rel=1e-5)
+        loc = exact * (2.0 * scales[0] ** -2 - scales[1] ** -2)
+        assert float(product.loc) == pytest.approx(loc, rel=1e-5)

@@ -1,68 +1,12 @@
-"""A categorical latent: a mixture model, whose evidence is a sum; float64."""
+"""The categorical distribution over unit vectors against torch's; float64."""
 
-import numpy as np
 import pytest
 import torch
-from scipy import stats
-from torch.distributions import Categorical, OneHotCategorical, kl_divergence
+from torch.distributions import OneHotCategorical
 
 from models.distributions.batch_noise import BatchNoise
-from models.distributions.kl import has_analytic_kl
 from models.distributions.one_hot import OneHot
-from models.estimators.elbo import estimate_elbo
-from models.estimators.exact import has_exact_posterior
-from models.estimators.importance import estimate_log_px
-from models.vae.model import VAE
-from tests.models.family_cases import family
-from tests.oracle import raw, set_affine
-
-COUNT = 5
-
-
-def one_hot(*batch, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return OneHot(3 * torch.randn(*batch, COUNT, generator=generator, dtype=torch.float64))
-
-
-def mixture(*, dtype=torch.float64):
-    """A mixture of diagonal normals over six pixels: weights, locations, scales, and the VAE."""
-    generator = torch.Generator().manual_seed(1)
-    weights = torch.rand(COUNT, generator=generator, dtype=torch.float64) + 0.1
-    weights = weights / weights.sum()
-    loc = torch.rand(COUNT, 6, generator=generator, dtype=torch.float64)
-    scale = 0.1 + 0.3 * torch.rand(COUNT, 6, generator=generator, dtype=torch.float64)
-    vae = VAE(
-        family(
-            "categorical",
-            image_shape=(1, 3, 2),
-            latent_shape=(COUNT,),
-            likelihood={"kind": "normal", "scale": "per_pixel", "fixed_scale": 1.0},
-            decoder={"kind": "mlp", "hidden": []},
-        )
-    ).double()
-    start = raw(torch.ones((), dtype=torch.float64))
-    rows = torch.cat([loc, raw(scale) - start], 1)
-    set_affine(vae.decoder, rows.T, torch.zeros(12, dtype=torch.float64))
-    vae._prior.logits.data.copy_(weights.log() + 3)  # unnormalised
-    return weights, loc, scale, vae.to(dtype).freeze()
-
-
-def pictures(count):
-    return torch.rand(count, 1, 3, 2, generator=torch.Generator().manual_seed(2)).double()
-
-
-def dense_joint(x):
-    """log p(x, component), (batch, component), by scipy."""
-    weights, loc, scale, _ = mixture()
-    flat = x.flatten(1).double().numpy()
-    terms = [
-        stats.multivariate_normal(m.numpy(), torch.diag(s**2).numpy()).logpdf(flat)
-        for m, s in zip(loc, scale, strict=True)
-    ]
-    return torch.from_numpy(np.stack(terms, axis=1)) + weights.log()
-
-
-# The distribution
+from tests.models.distribution_cases import COUNT, one_hot
 
 
 def test_log_prob_and_mean_are_torchs():
@@ -76,21 +20,6 @@ def test_log_prob_and_mean_are_torchs():
     torch.testing.assert_close(d.log_prob(z).exp().sum(0), torch.ones(3).double())
 
 
-def test_the_kl_is_torchs():
-    q, p = one_hot(3), one_hot(seed=1)
-    theirs = kl_divergence(
-        OneHotCategorical(logits=q.log_probs), OneHotCategorical(logits=p.log_probs)
-    )
-    assert has_analytic_kl(q, p)
-    torch.testing.assert_close(kl_divergence(q, p), theirs, rtol=1e-12, atol=1e-14)
-
-
-def test_the_kl_of_an_impossible_component_is_zero():
-    q = OneHot(torch.tensor([[0.0, -1e5]]))
-    p = OneHot(torch.zeros(2))
-    torch.testing.assert_close(kl_divergence(q, p), torch.tensor([2.0]).log())
-
-
 def test_draws_have_the_frequencies_of_the_probabilities():
     d = one_hot(3)
     noise = BatchNoise(0, 3, "prior").draw_for(d, 20_000, dtype=torch.float64)
@@ -99,7 +28,7 @@ def test_draws_have_the_frequencies_of_the_probabilities():
     assert torch.equal(z.sum(-1), torch.ones(20_000, 3).double())
     error = (d.mean * (1 - d.mean) / 20_000).sqrt()
     assert bool(((z.mean(0) - d.mean).abs() < 4 * error).all())
-    assert torch.equal(d.from_noise(noise, temperature=0.0), z)  # there is none
+    assert torch.equal(d.from_noise(noise, temperature=0.0), z)  # it is ignored
 
 
 @pytest.mark.parametrize("largest", [0.0, 1 - 2**-24])
@@ -107,79 +36,3 @@ def test_an_impossible_component_is_never_drawn(largest):
     d = OneHot(torch.tensor([-1e5, 0.0, 1.0, -1e5]))
     z = d.from_noise(torch.tensor([[largest]]))
     assert int(z.argmax()) in (1, 2)
-
-
-# The mixture model
-
-
-def test_the_evidence_is_the_dense_sum_over_components():
-    *_, vae = mixture()
-    x = pictures(20)
-    exact = dense_joint(x).logsumexp(-1)
-    e = estimate_log_px(vae, x, num_samples=7, seed=0, estimator="exact")
-    assert (e.estimator, e.num_samples) == ("exact", 1)
-    assert has_exact_posterior(vae)
-    torch.testing.assert_close(e.estimate_nats, exact, rtol=1e-12, atol=1e-11)
-    torch.testing.assert_close(e.elbo_nats, exact, rtol=1e-12, atol=1e-11)
-    assert e.interval_covers == ("log_px",) * 20
-    assert torch.equal(e.confidence_interval_nats, e.estimate_nats[:, None].expand(20, 2))
-    assert torch.equal(e.standard_error_nats, torch.zeros(20).double())
-
-
-def test_the_posterior_is_bayes_rule_over_the_components():
-    *_, vae = mixture()
-    x = pictures(20)
-    joint = dense_joint(x)
-    q = vae.posterior(x)
-    torch.testing.assert_close(q.log_probs, joint.log_softmax(-1), rtol=1e-10, atol=1e-10)
-
-
-def test_every_weight_is_the_evidence_whatever_the_draw():
-    *_, vae = mixture()
-    x = pictures(4)
-    uniform = torch.linspace(0, 1 - 1e-9, 50, dtype=torch.float64)[:, None, None].expand(50, 4, 1)
-    drawn = vae.posterior(x).from_noise(uniform).sum(0)
-    assert bool((drawn > 0).sum() > 8)  # several components each
-    log_w = vae.log_weights(x, uniform)
-    exact = dense_joint(x).logsumexp(-1).expand(50, 4)
-    torch.testing.assert_close(log_w, exact, rtol=1e-10, atol=1e-10)
-
-
-def test_its_elbo_is_the_evidence_with_either_kl():
-    *_, vae = mixture()
-    x = pictures(4)
-    exact = dense_joint(x).logsumexp(-1)
-    sampled = estimate_elbo(vae, x, num_samples=9, seed=0)
-    assert sampled.kl_method == "monte_carlo"  # by default: it has no error here
-    torch.testing.assert_close(sampled.elbo_nats, exact, rtol=1e-10, atol=1e-10)
-    assert float(sampled.standard_error_nats.max()) < 1e-9
-    e = estimate_elbo(vae, x, num_samples=4000, seed=0, kl_method="analytic")
-    assert (e.kl_method, e.num_samples) == ("analytic", 4000)
-    assert bool(((e.elbo_nats - exact).abs() < 4 * e.standard_error_nats + 1e-9).all())
-    theirs = kl_divergence(Categorical(logits=dense_joint(x)), Categorical(probs=mixture()[0]))
-    torch.testing.assert_close(e.kl_nats, theirs, rtol=1e-9, atol=1e-10)
-
-
-def test_the_prior_estimator_is_unbiased_for_the_sum():
-    *_, vae = mixture()
-    x = pictures(5)
-    e = estimate_log_px(vae, x, num_samples=8000, seed=0, estimator="prior")
-    assert e.num_samples == 8000
-    exact = dense_joint(x).logsumexp(-1)
-    ratio = (e.estimate_nats - exact).exp() - 1
-    assert bool((ratio.abs() < 4 * e.standard_error_nats).all())
-
-
-def test_the_exact_value_is_right_in_float32_where_one_component_explains_nothing():
-    *_, vae = mixture(dtype=torch.float32)
-    x = pictures(20) * 20 - 10  # far outside: the components' log-densities differ by hundreds
-    e = estimate_log_px(vae, x.float(), num_samples=1, seed=0, estimator="exact")
-    exact = dense_joint(x.float()).logsumexp(-1)
-    torch.testing.assert_close(e.estimate_nats, exact, rtol=1e-5, atol=0)
-
-
-def test_a_components_picture_is_its_mean():
-    _, loc, scale, vae = mixture()
-    p = vae.likelihood(torch.eye(COUNT, dtype=torch.float64))
-    torch.testing.assert_close(p.mean.flatten(1), loc, rtol=1e-12, atol=1e-13)
-    torch.testing.assert_close(p.scale.flatten(1), scale, rtol=1e-12, atol=1e-13)

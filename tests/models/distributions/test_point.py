@@ -5,8 +5,6 @@ import torch
 
 from models.distributions.point import Point
 from models.errors import UnsupportedOperation
-from models.vae.posteriors import PointPosterior
-from tests.models.family_cases import family
 
 
 def test_a_draw_is_the_point_whatever_the_noise():
@@ -19,14 +17,5 @@ def test_a_draw_is_the_point_whatever_the_noise():
 
 
 def test_a_density_is_refused():
-    with pytest.raises(UnsupportedOperation, match=r"A score needs a density.*Train a VAE"):
+    with pytest.raises(UnsupportedOperation, match=r"has no density and cannot score. Use a VAE"):
         Point(torch.zeros(2, 3), event_dim=1).log_prob(torch.zeros(2, 3))
-
-
-@pytest.mark.parametrize("latent_shape", [(3,), (2, 2)])
-def test_the_posterior_is_the_encoders_output(latent_shape):
-    module = PointPosterior(family("autoencoder", latent_shape=latent_shape))
-    params = torch.randn(5, *module.params_shape)
-    d = module(params, None)
-    assert (d.batch_shape, d.event_shape) == ((5,), latent_shape)
-    assert torch.equal(d.loc, params[:, 0])

@@ -457,7 +457,7 @@ def test_no_other_family_has_an_exact_posterior(name):
 
 def test_a_label_is_refused_by_the_exact_estimator_too():
     oracle = instance("easy")
-    with pytest.raises(UnsupportedOperation, match="this one has none"):
+    with pytest.raises(UnsupportedOperation, match="takes no label"):
         exact(oracle.vae, oracle.draw(2), y=torch.zeros(2, dtype=torch.long))
 
 

@@ -50,3 +50,24 @@ def test_other_shapes_are_refused_with_both_shapes_named(shape):
         as_batch(np.zeros(shape), GREY)
     assert str(shape) in str(caught.value)
     assert "(1, 28, 20)" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("shape", "fix"),
+    [
+        ((784,), "array.reshape(-1, 1, 28, 28)"),
+        ((5, 1, 1, 28, 28), "array.reshape(-1, 1, 28, 28)"),
+        ((2, 4, 9, 7), "array[:, :3]"),
+        ((2, 9, 7, 4), "array[..., :3]"),
+        ((7,), None),
+        ((0, 28, 28), None),
+    ],
+)
+def test_a_refusal_says_how_to_make_pictures_of_the_array(shape, fix):
+    square = ImageSpec(channels=1, height=28, width=28)
+    with pytest.raises(ShapeMismatch) as caught:
+        as_batch(np.zeros(shape), square)
+    assert caught.value.details["received"] == shape
+    suggestion = caught.value.details.get("suggestion")
+    assert suggestion == fix
+    assert fix is None or f"Send {fix}." in str(caught.value)

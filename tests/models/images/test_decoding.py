@@ -11,40 +11,22 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms
 
 from models.errors import CorruptImage, PayloadTooLarge, UnsupportedMedia
 from models.images import decoding
 from models.images.decoding import Pixels, decode
+from tests.models.images.picture_files import file_of, with_chunk
 
 RANDOM = np.random.default_rng(0)
 COLOUR = RANDOM.integers(0, 256, (6, 5, 3), dtype=np.uint8)
 GREY = RANDOM.integers(0, 256, (6, 5), dtype=np.uint8)
 
 
-def file_of(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
 def read(
     data: bytes, *, background: int = 0, max_pixels: int = 10_000, media_type: str | None = None
 ) -> Pixels:
     return decode(data, background=background, max_pixels=max_pixels, media_type=media_type)
-
-
-def chunk(name: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-
-def with_chunk(png: bytes, name: bytes, body: bytes) -> bytes:
-    return png[:33] + chunk(name, body) + png[33:]
-
-
-def exif_of(tag: int, kind: int, count: int, value: int) -> bytes:
-    entry = struct.pack("<HHII", tag, kind, count, value)
-    return b"II*\0" + struct.pack("<IH", 8, 1) + entry + b"\0" * 4
 
 
 # Formats
@@ -54,19 +36,19 @@ def exif_of(tag: int, kind: int, count: int, value: int) -> bytes:
     ("kind", "options"), [("PNG", {}), ("WEBP", {"lossless": True}), ("BMP", {}), ("TIFF", {})]
 )
 def test_formats_without_loss_give_the_pixels_exactly(kind, options):
-    pixels = read(file_of(Image.fromarray(COLOUR), kind, **options))
+    pixels = read(file_of(COLOUR, kind, **options))
     np.testing.assert_array_equal(pixels.values, COLOUR.transpose(2, 0, 1))
     assert (pixels.maximum, pixels.steps) == (255, ())
 
 
 @pytest.mark.parametrize("kind", ["PNG", "GIF", "BMP", "TIFF"])
 def test_grey_pictures_have_one_channel(kind):
-    pixels = read(file_of(Image.fromarray(GREY), kind))
+    pixels = read(file_of(GREY, kind))
     np.testing.assert_array_equal(pixels.values[0], GREY)
 
 
 def test_a_jpeg_is_what_pillow_decodes():
-    data = file_of(Image.fromarray(GREY), "JPEG")
+    data = file_of(GREY, "JPEG")
     np.testing.assert_array_equal(read(data).values[0], np.asarray(Image.open(io.BytesIO(data))))
 
 
@@ -89,19 +71,21 @@ def test_an_unknown_format_is_refused_with_the_type_it_was_sent_as():
 
 
 def test_a_wrong_media_type_is_refused_with_both_names():
-    with pytest.raises(UnsupportedMedia, match="PNG sent as image/jpeg"):
-        read(file_of(Image.fromarray(GREY)), media_type="image/jpeg")
+    with pytest.raises(UnsupportedMedia, match=r"PNG, but sent as image/jpeg.*image/png") as caught:
+        read(file_of(GREY), media_type="image/jpeg")
+    assert caught.value.details["received"] == "image/jpeg"
+    assert caught.value.details["suggestion"] == "image/png"
 
 
 @pytest.mark.parametrize(
     "media_type", [None, "", "application/octet-stream", "image/png", "IMAGE/PNG; q=1"]
 )
 def test_the_right_media_type_or_none_is_accepted(media_type):
-    assert read(file_of(Image.fromarray(GREY)), media_type=media_type).values.shape == (1, 6, 5)
+    assert read(file_of(GREY), media_type=media_type).values.shape == (1, 6, 5)
 
 
 def test_no_bytes_are_no_picture():
-    with pytest.raises(CorruptImage, match="received none"):
+    with pytest.raises(CorruptImage, match=r"0 bytes.*curl"):
         read(b"")
 
 
@@ -185,7 +169,7 @@ def test_transparency_is_composed_on_the_background_to_the_nearest(background):
     a = alpha / 255
     expected = np.floor(COLOUR * a + background * (1 - a) + 0.5)
     np.testing.assert_array_equal(pixels.values, expected.transpose(2, 0, 1))
-    assert pixels.steps == (f"alpha on {background}",)
+    assert [step.words for step in pixels.steps] == [f"alpha on {background}"]
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "1"])
@@ -209,51 +193,6 @@ def test_one_transparent_value_of_sixteen_bits_becomes_background():
     assert read(png, background=255).values.ravel().tolist() == [500, 65535]
 
 
-# Orientation
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
-def test_pictures_are_turned_upright(orientation, kind):
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    image = Image.fromarray(GREY)
-    data = file_of(image, kind, exif=exif)
-    with Image.open(io.BytesIO(file_of(image, exif=exif))) as opened:
-        expected = np.asarray(ImageOps.exif_transpose(opened))
-    pixels = read(data)
-    np.testing.assert_array_equal(pixels.values[0], expected)
-    assert pixels.steps == (() if orientation == 1 else (f"exif-orientation {orientation}",))
-
-
-def test_big_endian_exif_is_read():
-    exif = b"MM\0*" + struct.pack(">IHHHIHH", 8, 1, 0x0112, 3, 1, 6, 0) + b"\0" * 4
-    assert read(file_of(Image.fromarray(GREY), exif=exif)).steps == ("exif-orientation 6",)
-
-
-def test_xmp_says_the_orientation_where_exif_does_not():
-    xmp = b'<x tiff:Orientation="6"/>'
-    data = file_of(Image.fromarray(GREY), "JPEG", xmp=xmp, exif=exif_of(0x0100, 3, 1, 5))
-    assert read(data).values.shape == (1, 5, 6)
-
-
-@pytest.mark.parametrize(
-    "exif",
-    [
-        b"rubbish",
-        b"II*\0",
-        exif_of(0x0112, 3, 1, 9),
-        exif_of(0x010E, 2, 1000, 5000),
-        exif_of(0x0112, 3, 1, 6)[:-8],
-    ],
-    ids=["no header", "cut header", "orientation 9", "tag outside", "cut entry"],
-)
-def test_damaged_exif_is_ignored_and_said(exif):
-    pixels = read(with_chunk(file_of(Image.fromarray(GREY)), b"eXIf", exif))
-    np.testing.assert_array_equal(pixels.values[0], GREY)
-    assert pixels.steps == ("exif damaged, ignored",)
-
-
 # Limits and damage
 
 
@@ -261,8 +200,11 @@ def test_damaged_exif_is_ignored_and_said(exif):
 def test_too_many_pixels_are_refused_by_the_header_alone(kind, monkeypatch):
     data = file_of(Image.new("L", (20, 10)).convert("RGB"), kind)
     monkeypatch.setattr(decoding, "_opaque", None)
-    with pytest.raises(PayloadTooLarge, match=r"199 pixels \(max_pixels\).*20x10 = 200"):
+    with pytest.raises(
+        PayloadTooLarge, match=r"20x10 = 200 pixels.*199 .*VAE_MAX_PIXELS"
+    ) as caught:
         read(data, max_pixels=199)
+    assert caught.value.details == {"received": 200, "limit": 199, "suggestion": "19x9"}
 
 
 @pytest.mark.parametrize("options", [{"lossless": True}, {"lossless": False}, {"xmp": b"x"}])
@@ -275,7 +217,7 @@ def test_every_form_of_webp_tells_its_size_before_it_is_opened(options, monkeypa
 
 def test_a_picture_of_no_pixels_is_corrupt():
     webp = b"RIFF\x20\0\0\0WEBPVP8 \x14\0\0\0" + bytes(20)
-    with pytest.raises(CorruptImage, match="at least one pixel"):
+    with pytest.raises(CorruptImage, match="0x0 pixels"):
         read(webp)
 
 
@@ -311,7 +253,7 @@ def test_random_damage_never_raises_anything_but_our_errors():
 @pytest.mark.parametrize("compression", ["zstd", "lzma", "webp"])
 def test_tiff_compressions_that_allocate_at_will_are_refused(compression):
     codes = {"lzma": 34925, "zstd": 50000, "webp": 50001}
-    data = file_of(Image.fromarray(COLOUR), "TIFF", compression="tiff_lzw")
+    data = file_of(COLOUR, "TIFF", compression="tiff_lzw")
     entry = struct.pack("<HHIH", 259, 3, 1, 5)
     assert data.count(entry) == 1
     lying = data.replace(entry, struct.pack("<HHIH", 259, 3, 1, codes[compression]))
@@ -320,7 +262,7 @@ def test_tiff_compressions_that_allocate_at_will_are_refused(compression):
 
 
 def test_a_tiff_tile_far_larger_than_its_picture_is_refused():
-    data = file_of(Image.fromarray(GREY), "TIFF")
+    data = file_of(GREY, "TIFF")
     for rewritten, tag in (278, 322), (262, 323):
         place = data.index(struct.pack("<H", rewritten), 8)
         data = data[:place] + struct.pack("<HHII", tag, 4, 1, 40000) + data[place + 12 :]
@@ -329,15 +271,15 @@ def test_a_tiff_tile_far_larger_than_its_picture_is_refused():
 
 
 def test_too_many_comments_are_refused_before_they_are_joined():
-    gif = file_of(Image.fromarray(GREY), "GIF")
+    gif = file_of(GREY, "GIF")
     start = gif.index(b",", 13)
     data = gif[:start] + b"!\xfe\x01x\0" * 2000 + gif[start:]
-    with pytest.raises(CorruptImage, match="2000"):
+    with pytest.raises(CorruptImage, match="2,000"):
         read(data)
 
 
 def test_a_jpeg_of_very_many_scans_is_refused_before_it_is_decoded(monkeypatch):
-    data = file_of(Image.fromarray(GREY), "JPEG", progressive=True)
+    data = file_of(GREY, "JPEG", progressive=True)
     first_scan = data.index(b"\xff\xda")
     bomb = data[:-2] + data[first_scan:-2] * 40 + b"\xff\xd9"
     hidden = b"\xff\x01" + bomb[first_scan:-2]  # a marker without a block before the scans
@@ -348,22 +290,22 @@ def test_a_jpeg_of_very_many_scans_is_refused_before_it_is_decoded(monkeypatch):
 
 
 def test_a_jpeg_of_very_many_blocks_is_refused_before_it_is_decoded(monkeypatch):
-    data = file_of(Image.fromarray(GREY), "JPEG")
+    data = file_of(GREY, "JPEG")
     monkeypatch.setattr(decoding, "_OPENERS", None)
     for block in (b"\xff\xfe\x00\x03x", b"\xff\xe1\x00\x08Exif\0\0", b"\xff\xfe\x00\x00"):
-        with pytest.raises(CorruptImage, match="1024 blocks"):
+        with pytest.raises(CorruptImage, match="1,024 blocks"):
             read(data[:2] + block * 2000 + data[2:])
 
 
 def test_what_follows_a_jpegs_end_does_not_count():
-    data = file_of(Image.fromarray(GREY), "JPEG")
+    data = file_of(GREY, "JPEG")
     film = data + b"\xff\xda\xff\xe1" * 5000  # as telephones append one
     np.testing.assert_array_equal(read(film).values, read(data).values)
 
 
 @pytest.mark.parametrize("size", [(70_000, 1), (1, 70_000)])
 def test_a_very_long_side_is_refused_however_few_the_pixels(size):
-    with pytest.raises(PayloadTooLarge, match="65535 on a side"):
+    with pytest.raises(PayloadTooLarge, match=r"65,535 pixels\. Resize it to (65535x1|1x65535)"):
         read(file_of(Image.new("L", size)), max_pixels=100_000)
 
 
@@ -372,11 +314,11 @@ def test_compressed_metadata_bombs_are_refused(name):
     bomb = zlib.compress(bytes(20_000_000), 9)
     body = b"k\0\1\0\0\0" + bomb if name == b"iTXt" else b"k\0\0" + bomb
     with pytest.raises(CorruptImage):
-        read(with_chunk(file_of(Image.fromarray(GREY)), name, body))
+        read(with_chunk(file_of(GREY), name, body))
 
 
 def test_pillows_warnings_stay_inside_and_the_filters_come_back():
-    bad_apng = with_chunk(file_of(Image.fromarray(GREY)), b"acTL", bytes(8))
+    bad_apng = with_chunk(file_of(GREY), b"acTL", bytes(8))
     before = list(warnings.filters)
     threads = [threading.Thread(target=lambda: read(bad_apng)) for _ in range(8)]
     for thread in threads:

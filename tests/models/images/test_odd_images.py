@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from models.errors import CorruptImage, InputError, PayloadTooLarge, UnsupportedMedia
-from models.images.reading import read_levels, read_picture
-from models.images.spec import ImageSpec
+from models.images import ImageSpec, read_levels, read_picture
 
 GREY = ImageSpec(channels=1, height=28, width=28)
 COLOUR = ImageSpec(channels=3, height=32, width=32, fit="pad", background=255)
@@ -107,9 +106,8 @@ def test_a_wrong_media_type_never_raises_anything_but_our_errors(media_type, dat
 def test_all_of_them_together_cost_less_than_200_megabytes(data_dir):
     script = """
     import pathlib, resource, sys
-    from models.image_spec import ImageSpec
     from models.errors import InputError
-    from models.images import read_picture
+    from models.images import ImageSpec, read_picture
     spec = ImageSpec(channels=3, height=64, width=64)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for path in sorted(pathlib.Path(sys.argv[1]).iterdir()):

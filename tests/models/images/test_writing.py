@@ -8,8 +8,7 @@ import torch
 from PIL import Image
 
 from models.errors import OutOfSupport, ShapeMismatch
-from models.images.spec import ImageSpec
-from models.images.writing import grid, to_animation, to_png, to_uint8, to_unit
+from models.images import ImageSpec, grid, to_animation, to_png, to_uint8, to_unit
 
 GREY = ImageSpec(channels=1, height=2, width=2)
 
@@ -36,7 +35,7 @@ def test_bytes_round_halves_upwards():
 
 @pytest.mark.parametrize("shape", [(1, 2, 2), (1, 3, 2, 2), (1, 1, 2, 3)])
 def test_observations_of_another_shape_are_refused(shape):
-    with pytest.raises(ShapeMismatch, match=r"batch, 1, 2, 2"):
+    with pytest.raises(ShapeMismatch, match=r"batch, 1, 2, 2.*x\.reshape\(-1, 1, 2, 2\)"):
         to_unit(np.zeros(shape), GREY)
 
 
@@ -88,7 +87,7 @@ def test_a_grid_is_no_wider_than_its_pictures():
 
 
 def test_a_grid_needs_a_column():
-    with pytest.raises(ShapeMismatch, match="column"):
+    with pytest.raises(ShapeMismatch, match=r"columns=0 is below 1"):
         grid(np.zeros((2, 1, 4, 4), np.uint8), 0)
 
 

@@ -6,11 +6,10 @@ from torch.distributions import Normal
 
 from models.distributions.batch_noise import BatchNoise
 from models.distributions.grouped import GroupedNormal
-from models.distributions.normals import DiagonalNormal, merge
 from models.estimators.bounds import iwae_bound
-from models.estimators.elbo import elbo, estimate_elbo
+from models.estimators.elbo import estimate_elbo
 from models.estimators.importance import estimate_log_px
-from models.vae.model import VAE
+from models.vae import VAE
 from tests.models.family_cases import family
 from tests.oracle import two_layers
 
@@ -51,7 +50,7 @@ def test_the_top_down_prior_is_its_hand_written_joint(fields):
     parts = z.split(sizes, -1)
     by_hand = [Normal(0, 1).log_prob(parts[-1]).sum(-1)]
     for i in reversed(range(len(sizes) - 1)):
-        given = normal_of(vae._prior.networks[i], parts[i + 1], shapes[i])
+        given = normal_of(vae.prior_module.networks[i], parts[i + 1], shapes[i])
         by_hand.insert(0, given.log_prob(parts[i]).sum(-1))
     prior = vae.prior()
     assert (prior.batch_shape, prior.event_shape) == ((), (sum(sizes),))
@@ -63,7 +62,7 @@ def test_draws_from_the_top_down_prior_are_ancestral():
     vae = make("ladder", **THREE)
     noise = torch.randn(5, 4, 6, dtype=torch.float64)
     for temperature in (1.0, 0.5):
-        parts, networks = noise.split([3, 2, 1], -1), vae._prior.networks
+        parts, networks = noise.split([3, 2, 1], -1), vae.prior_module.networks
         top = temperature * parts[2]
         middle = normal_of(networks[1], top, (2,))
         z_2 = middle.loc + middle.scale * temperature * parts[1]
@@ -80,9 +79,9 @@ def test_the_bottom_up_posterior_is_its_hand_written_joint():
     first = Normal(loc, torch.log1p(raw_scale.exp()))
     parts = noise.split([3, 2, 1], -1)
     z_1 = first.loc + first.scale * parts[0]
-    second = normal_of(vae._posterior.networks[0], z_1, (2,))
+    second = normal_of(vae.posterior_module.networks[0], z_1, (2,))
     z_2 = second.loc + second.scale * parts[1]
-    third = normal_of(vae._posterior.networks[1], z_2, (1,))
+    third = normal_of(vae.posterior_module.networks[1], z_2, (1,))
     z_3 = third.loc + third.scale * parts[2]
     q = vae.posterior(x)
     z = torch.cat([z_1, z_2, z_3], -1)
@@ -104,10 +103,10 @@ def test_the_ladder_posterior_merges_estimates_with_the_priors_conditionals():
     vae, x = make("ladder"), pictures(4)
     noise = torch.randn(5, 4, 5, dtype=torch.float64)
     first = vae.encoder(2 * x - 1)
-    second = vae._posterior.networks[0](first)
+    second = vae.posterior_module.networks[0](first)
     estimates = [Normal(e[:, 0], torch.log1p(e[:, 1].exp())) for e in (first, second)]
     z_2 = estimates[1].loc + estimates[1].scale * noise[..., 3:]
-    merged = product(estimates[0], normal_of(vae._prior.networks[0], z_2, (3,)))
+    merged = product(estimates[0], normal_of(vae.prior_module.networks[0], z_2, (3,)))
     z_1 = merged.loc + merged.scale * noise[..., :3]
     q = vae.posterior(x)
     torch.testing.assert_close(q.from_noise(noise), torch.cat([z_1, z_2], -1))
@@ -120,7 +119,7 @@ def test_the_ladder_posterior_merges_estimates_with_the_priors_conditionals():
 def test_a_convolutional_ladder_keeps_the_groups_axes():
     vae, x = make("conv-ladder"), pictures(4)
     seen = {}
-    networks = [vae._prior.networks[0], vae._posterior.networks[0], vae.decoder]
+    networks = [vae.prior_module.networks[0], vae.posterior_module.networks[0], vae.decoder]
     for i, network in enumerate(networks):
         network.register_forward_hook(
             lambda n, a, out, i=i: seen.update({i: (a[0].shape, out.shape)})
@@ -159,27 +158,6 @@ def test_the_densities_integrate_to_one(name):
     assert float(density.sum() * step) == pytest.approx(1, abs=1e-6)
 
 
-def test_a_merge_is_the_product_of_both_densities_but_for_a_constant():
-    a = DiagonalNormal(torch.tensor([[0.3]]).double(), torch.tensor([[0.7]]).double(), event_dim=1)
-    b = DiagonalNormal(torch.tensor([[-1.0]]).double(), torch.tensor([[2.5]]).double(), event_dim=1)
-    z = torch.linspace(-4, 4, 9).double()[:, None, None]
-    rest = a.log_prob(z) + b.log_prob(z) - merge(a, b).log_prob(z)
-    torch.testing.assert_close(rest, rest[:1].expand_as(rest), rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize("scales", [(1e-30, 1.0), (1e-30, 1e-30), (1e30, 1e-3), (1e38, 1e38)])
-def test_a_merge_stays_finite_for_scales_whose_precision_does_not(scales):
-    first, second = (
-        DiagonalNormal(torch.tensor([[loc]]), torch.tensor([[s]]), event_dim=1)
-        for loc, s in zip((2.0, -1.0), scales, strict=True)
-    )
-    for merged in (merge(first, second), merge(second, first)):
-        exact = 1 / sum(s**-2 for s in scales)
-        assert float(merged.scale) == pytest.approx(exact**0.5, rel=1e-5)
-        loc = exact * (2.0 * scales[0] ** -2 - scales[1] ** -2)
-        assert float(merged.loc) == pytest.approx(loc, rel=1e-5)
-
-
 # The exact evidence
 
 
@@ -209,7 +187,7 @@ def test_bounds_rise_to_the_evidence_of_a_dense_normal(kind):
     for few, many in [(1, 10), (10, 100)]:
         rise = gaps[few] - gaps[many]
         assert rise.mean() > 4 * rise.std() / 300**0.5
-    torch.testing.assert_close(gaps[1], exact - elbo(log_w))
+    torch.testing.assert_close(gaps[1], exact - log_w.mean(0))
     e = estimate_log_px(oracle.vae, x[:100], num_samples=4000, seed=1, chunk_rows=50_000)
     assert e.num_samples == 4000
     # E[log] is below by half the error's square.

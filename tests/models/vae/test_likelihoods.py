@@ -1,16 +1,27 @@
 """What holds for every kind of likelihood: shapes, gradients, precision, draws; and the normal."""
 
+import math
+
 import pytest
 import torch
 from scipy import integrate
 
-from models.config import NormalConfig, VAEConfig
+from models.config import (
+    BernoulliConfig,
+    ContinuousBernoulliConfig,
+    DiscretizedLogisticConfig,
+    DiscretizedNormalConfig,
+    NormalConfig,
+    VAEConfig,
+)
 from models.distributions.normals import DiagonalNormal
+from models.errors import OutOfSupport
 from models.vae.likelihoods import LIKELIHOODS
 from tests.models.likelihood_cases import (
     BOTH_SHAPES,
     COLOUR_SHAPE,
     CONFIGS,
+    likelihood_of,
     make,
     name_of,
     observations,
@@ -66,7 +77,7 @@ def test_a_gradient_reaches_every_parameter_and_is_the_difference_quotient(confi
 @pytest.mark.parametrize("config", CONFIGS, ids=name_of)
 @pytest.mark.parametrize("size", [20.0, 30.0, 100.0])
 def test_gradients_stay_finite_when_the_decoder_is_far_off(config, size):
-    module = LIKELIHOODS[config.kind](config, (1, 3, 2))
+    module = likelihood_of(config, (1, 3, 2))
     for sign in (-1, 1):
         params = torch.full((2, module.num_params, 3, 2), sign * size, dtype=torch.float64)
         params.requires_grad_()
@@ -156,7 +167,7 @@ def test_the_per_pixel_scale_is_a_number_per_element():
 @pytest.mark.parametrize("start", [1e-6, 0.05, 1.0, 30.0, 1e4])
 def test_the_scale_starts_at_the_fixed_scale(scale, start):
     config = NormalConfig(scale=scale, fixed_scale=start)
-    module = LIKELIHOODS["normal"](config, COLOUR_SHAPE).double()
+    module = likelihood_of(config, COLOUR_SHAPE).double()
     d = module(torch.zeros(2, module.num_params, 2, 2, dtype=torch.float64))
     torch.testing.assert_close(d.scale, torch.full_like(d.scale, start), rtol=1e-9, atol=0)
 
@@ -165,3 +176,53 @@ def test_normal_integrates_to_one():
     d = DiagonalNormal(pixels([0.2]), pixels([0.7]), event_dim=3)
     total, _ = integrate.quad(lambda x: d.log_prob(pixels([x])).exp().item(), -12, 12)
     assert total == pytest.approx(1, abs=1e-9)
+
+
+# Support
+
+
+NOT_FINITE = [math.nan, math.inf, -math.inf]
+
+
+REFUSED = [
+    *[(BernoulliConfig(), v) for v in [*NOT_FINITE, 0.5, -1.0, 2.0, 1 + 1e-12]],
+    *[(ContinuousBernoulliConfig(), v) for v in [*NOT_FINITE, -1e-12, 1 + 1e-12]],
+    *[(DiscretizedLogisticConfig(levels=17), v) for v in [*NOT_FINITE, -1.0, 0.5, 17.0]],
+    *[(DiscretizedNormalConfig(levels=2), v) for v in [*NOT_FINITE, -1.0, 0.5, 2.0]],
+    *[(NormalConfig(), v) for v in NOT_FINITE],
+]
+
+
+@pytest.mark.parametrize(("config", "value"), REFUSED)
+def test_a_value_outside_the_support_is_refused_by_item_and_value(config, value):
+    module = likelihood_of(config, (1, 2, 2))
+    x = torch.zeros(5, 1, 2, 2, dtype=torch.float64)
+    x[1, 0, 1, 0] = value
+    x[4] = value
+    with pytest.raises(OutOfSupport) as caught:
+        module.check_support(x)
+    assert caught.value.items == tuple((i, f"received the value {value:g}") for i in (1, 4))
+    assert module.support_words in str(caught.value)
+    assert str(caught.value).startswith("2 of 5 items hold values outside")
+    assert f"(item 1: received the value {value:g})" in str(caught.value)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=name_of)
+def test_the_edges_of_the_support_are_inside(config):
+    module = likelihood_of(config, (1, 2, 2))
+    x = torch.zeros(2, 1, 2, 2, dtype=torch.float64)
+    x[1] = module.unit_scale
+    module.check_support(x)
+
+
+@pytest.mark.parametrize("levels", [2, 17, 256])
+def test_levels_set_the_support_and_the_unit_scale(levels):
+    for config in (
+        DiscretizedLogisticConfig(levels=levels),
+        DiscretizedNormalConfig(levels=levels),
+    ):
+        module = likelihood_of(config, (1, 1, 1))
+        assert module.unit_scale == levels - 1
+        module.check_support(pixels(range(levels)))
+        with pytest.raises(OutOfSupport, match=rf"the integers 0\.\.{levels - 1}"):
+            module.check_support(pixels([levels]))

@@ -10,13 +10,18 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Nor
 from models.config import PriorConfig
 from models.distributions.batch_noise import BatchNoise
 from models.errors import UnsupportedOperation
-from models.vae.model import VAE
+from models.vae import VAE
 from models.vae.priors import PRIORS
 from tests.models.family_cases import family
 
 
+def no_encoder(unit):
+    pytest.fail("this prior does not contain the posterior")
+
+
 def standard(*latent_shape):
-    return PRIORS["standard_normal"](family("standard", latent_shape=latent_shape))
+    config = family("standard", latent_shape=latent_shape)
+    return PRIORS["standard_normal"](config.prior, config)
 
 
 def test_the_config_and_the_module_name_the_same_kinds():
@@ -26,7 +31,7 @@ def test_the_config_and_the_module_name_the_same_kinds():
 
 @pytest.mark.parametrize("latent_shape", [(3,), (2, 2), (2, 1, 3)])
 def test_it_is_torchs_standard_normal_with_an_empty_batch_shape(latent_shape):
-    prior = standard(*latent_shape).double()(None, None)
+    prior = standard(*latent_shape).double()(None, no_encoder)
     zero = torch.zeros(latent_shape, dtype=torch.float64)
     theirs = Independent(Normal(zero, zero + 1), len(latent_shape))
     z = torch.linspace(-30, 30, 4 * zero.numel(), dtype=torch.float64).reshape(2, 2, *latent_shape)
@@ -35,7 +40,7 @@ def test_it_is_torchs_standard_normal_with_an_empty_batch_shape(latent_shape):
 
 
 def test_its_draws_are_the_noise_itself():
-    prior = standard(3)(None, None)
+    prior = standard(3)(None, no_encoder)
     assert prior.noise_shape((4,)) == (4, 3)
     noise = torch.linspace(-3, 3, 12).reshape(4, 3)
     assert torch.equal(prior.from_noise(noise), noise)
@@ -44,7 +49,7 @@ def test_its_draws_are_the_noise_itself():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_it_follows_the_models_dtype_and_stores_nothing(dtype):
     module = standard(3).to(dtype)
-    prior = module(None, None)
+    prior = module(None, no_encoder)
     assert prior.loc.dtype == prior.scale.dtype == dtype
     assert module.state_dict() == {}
     assert list(module.parameters()) == []
@@ -59,7 +64,7 @@ def model(name, **fields):
 
 
 def test_a_mixture_prior_is_torchs_mixture_of_what_it_stores():
-    prior = model("mixture", latent_shape=(2, 2))._prior
+    prior = model("mixture", latent_shape=(2, 2)).prior_module
     with torch.no_grad():
         prior.logits.copy_(torch.tensor([0.5, -1.0, 2.0]))
         prior.raw_scale.add_(torch.randn(3, 2, 2))
@@ -69,12 +74,12 @@ def test_a_mixture_prior_is_torchs_mixture_of_what_it_stores():
     )
     z = torch.randn(5, 4, 2, 2, dtype=torch.float64) * 3
     torch.testing.assert_close(
-        prior(None, None).log_prob(z), theirs.log_prob(z), rtol=1e-12, atol=1e-12
+        prior(None, no_encoder).log_prob(z), theirs.log_prob(z), rtol=1e-12, atol=1e-12
     )
 
 
 def test_a_mixtures_components_begin_as_unit_normals_in_different_places():
-    components = model("mixture")._prior(None, None).components
+    components = model("mixture").prior_module(None, no_encoder).components
     torch.testing.assert_close(components.scale, torch.ones(3, 2).double(), rtol=1e-7, atol=0)
     assert len(components.loc.unique(dim=0)) == 3
 
@@ -85,7 +90,7 @@ def test_a_mixtures_components_begin_as_unit_normals_in_different_places():
 def vamp(**fields):
     vae = model("vamp", **fields)
     with torch.no_grad():  # so that its components differ
-        vae._prior.pseudo_inputs.copy_(torch.rand(vae._prior.pseudo_inputs.shape))
+        vae.prior_module.pseudo_inputs.copy_(torch.rand(vae.prior_module.pseudo_inputs.shape))
         vae.encoder.body[-1].weight.mul_(8)
     return vae
 
@@ -96,9 +101,9 @@ def test_a_vamp_priors_density_is_the_mean_of_the_posteriors_of_its_pseudo_input
     extra = {} if levels == 2 else {"levels": levels}
     vae = vamp(likelihood={"kind": kind, **extra})
     with torch.no_grad():
-        vae._prior.pseudo_inputs[0] += 2  # pictures end at 1
+        vae.prior_module.pseudo_inputs[0] += 2  # pictures end at 1
     z = torch.randn(6, 5, 2, dtype=torch.float64)
-    q = vae.posterior(vae._prior.pseudo_inputs.clamp(0, 1) * vae.unit_scale)
+    q = vae.posterior(vae.prior_module.pseudo_inputs.clamp(0, 1) * vae.unit_scale)
     mean = q.log_prob(z.unsqueeze(-2)).exp().mean(-1)
     torch.testing.assert_close(vae.prior().log_prob(z), mean.log(), rtol=1e-11, atol=1e-11)
 
@@ -164,19 +169,24 @@ def test_another_frozen_model_computes_nothing_ahead():
 def test_a_label_prior_is_the_normal_of_each_label():
     vae = model("label-prior", latent_shape=(2, 2))
     with torch.no_grad():
-        vae._prior.loc.copy_(torch.randn(3, 2, 2))
-        vae._prior.raw_scale.copy_(torch.randn(3, 2, 2))
+        vae.prior_module.loc.copy_(torch.randn(3, 2, 2))
+        vae.prior_module.raw_scale.copy_(torch.randn(3, 2, 2))
     y = torch.tensor([2, 0, 0, 1])
     d = vae.prior(y)
     assert (d.batch_shape, d.event_shape) == ((4,), (2, 2))
-    scale = torch.nn.functional.softplus(vae._prior.raw_scale)
+    scale = torch.nn.functional.softplus(vae.prior_module.raw_scale)
     z = torch.randn(5, 4, 2, 2, dtype=torch.float64)
     by_hand = torch.stack(
-        [Normal(vae._prior.loc[c], scale[c]).log_prob(z[:, i]).sum((1, 2)) for i, c in enumerate(y)]
+        [
+            Normal(vae.prior_module.loc[c], scale[c]).log_prob(z[:, i]).sum((1, 2))
+            for i, c in enumerate(y)
+        ]
     ).T
     torch.testing.assert_close(d.log_prob(z), by_hand, rtol=1e-12, atol=1e-12)
 
 
 def test_an_autoencoder_has_no_prior():
-    with pytest.raises(UnsupportedOperation, match="an autoencoder has none"):
+    with pytest.raises(
+        UnsupportedOperation, match=r"is an autoencoder: it has no prior.*Use a VAE"
+    ):
         model("autoencoder").prior()

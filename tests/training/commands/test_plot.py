@@ -8,19 +8,11 @@ import typer.testing
 from PIL import Image
 
 from tests.conftest import ROOT
-from tests.training.commands.test_lab import exit_code
-from training.commands.plot import app, table_of
-from training.studies.bounds import BoundsRow
+from tests.training.vae_lab import exit_code
+from training.commands.plot import PLOTS, app
 
 BUNDLE = str(ROOT / "models/pretrained/digits/1")
 FEW = ["--images", "20"]
-COMMANDS = {command.callback.__name__.replace("_", "-") for command in app.registered_commands}  # type: ignore[union-attr]
-
-
-@pytest.fixture(autouse=True)
-def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "250")
 
 
 def read(path: str) -> list[dict[str, str]]:
@@ -74,30 +66,8 @@ def test_what_a_model_does_not_have_is_one_line_and_exit_code_2(
     assert "Name the run's folder" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", sorted(COMMANDS))
+@pytest.mark.parametrize("command", sorted(PLOTS))
 def test_every_command_has_help_with_an_example(command: str) -> None:
     printed = typer.testing.CliRunner().invoke(app, [command, "--help"]).stdout
     assert f"Example: vae-lab plot {command} " in " ".join(printed.split())
     assert "--csv" in printed
-
-
-def test_there_is_a_command_for_every_figure() -> None:
-    assert {
-        "bounds",
-        "rate-distortion",
-        "latents",
-        "latent-map",
-        "traversals",
-        "gradient-variance",
-        "iwae-gap",
-        "label-accuracy",
-    } == COMMANDS
-
-
-def test_tables_have_a_dash_where_there_is_no_number() -> None:
-    row = BoundsRow("m", 3, -1.23456, float("nan"), "exact", *[0.0] * 8)
-    table = table_of([row])
-    cells = [next(iter(column.cells)) for column in table.columns]
-    assert cells[:4] == ["m", "3", "-1.235", "-"]
-    assert table.columns[2].header == "elbo nats"
-    assert str(table.caption) == "errors are one standard error; low to high covers with 95 %"

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from models.images.spec import ImageSpec
+from models.images import ImageSpec
 from training.data import folders
 from training.data.datasets import Dataset, load
-from training.data.files import FileSplit, Skipped
+from training.data.file_split import FileSplit, SkippedFile
 from training.data.folders import read_folder, skipped_table
 from training.errors import DatasetError
 
@@ -202,8 +202,8 @@ def test_what_is_no_readable_picture_is_listed_with_the_reason(
     (tmp_path / "huge.bmp").write_bytes(b"BM" + bytes(100_000))
     found = reasons(tmp_path)
     assert len(found) == 10
-    assert "another format" in found["notes.txt"]
-    assert "received none" in found["empty.png"]
+    assert "starts with b'hello'" in found["notes.txt"]
+    assert found["empty.png"] == "an empty file"
     assert "cannot be decoded" in found["cut.jpg"]
     assert "50000x50000" in found["bomb.png"]
     assert "0..1" in found["bright.tif"]
@@ -272,12 +272,15 @@ def test_names_that_are_not_unicode_can_be_written(tmp_path: Path) -> None:
 
 def test_a_folder_without_pictures_says_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello")
-    with pytest.raises(DatasetError, match=r"received 1 other files in .*notes\.txt: Pictures"):
+    with pytest.raises(
+        DatasetError,
+        match=r"no picture that can be read, but 1 other files \(notes\.txt: .*Put PNG",
+    ):
         load(str(tmp_path))
 
 
 def test_the_table_of_what_was_left_out_is_short() -> None:
-    skipped = tuple(Skipped(f"{number}.txt", "hidden file") for number in range(300))
+    skipped = tuple(SkippedFile(f"{number}.txt", "hidden file") for number in range(300))
     table = skipped_table(skipped)
     assert table.row_count == 20
     assert table.title == "Left out: 300 of the folder's files, the first 20"
@@ -293,15 +296,15 @@ def test_loading_shows_what_was_left_out(tmp_path: Path) -> None:
 
 def test_large_pictures_are_sampled_for_their_levels(tmp_path: Path) -> None:
     save(tmp_path / "large.png", seed=0, side=300)
-    facts = read_folder(tmp_path).parts["train"].facts
-    assert 2**13 < facts.histogram.sum() <= 2**14
-    assert facts.num_used_levels == 256
+    statistics = read_folder(tmp_path).parts["train"].statistics
+    assert 2**13 < statistics.histogram.sum() <= 2**14
+    assert np.count_nonzero(statistics.histogram) == 256
 
 
 def test_pictures_of_16_bits_count_on_256_levels(tmp_path: Path) -> None:
     ramp = np.array([[0, 257, 65535]], dtype=np.uint16)
     Image.fromarray(ramp).save(tmp_path / "deep.png")
     split = read_folder(tmp_path).parts["train"]
-    assert np.flatnonzero(split.facts.histogram).tolist() == [0, 1, 255]
+    assert np.flatnonzero(split.statistics.histogram).tolist() == [0, 1, 255]
     spec = ImageSpec(channels=1, height=1, width=3)
     assert split.read_levels(spec).ravel().tolist() == [0, 1, 255]

@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from models.images.reading import ReadOptions, read_array, read_picture
-from models.images.spec import ImageSpec
-from training.data.files import FileSplit
+from models.images import ImageSpec, ReadOptions, read_array, read_picture
+from training.data import array_split
+from training.data.array_split import ArraySplit
+from training.data.file_split import FileSplit
 from training.data.folders import read_folder
-from training.data.split import ArraySplit
 from training.errors import DatasetError
 
 GREY = ImageSpec(channels=1, height=20, width=12, fit="crop")
@@ -92,9 +92,10 @@ def test_training_and_the_service_make_the_same_tensor_of_the_odd_files(
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 @pytest.mark.parametrize("colour", [(), (3,)])
 def test_arrays_are_read_as_the_service_reads_them(
-    spec: ImageSpec, colour: tuple[int, ...]
+    spec: ImageSpec, colour: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    images = np.random.default_rng(0).integers(0, 256, (1_003, 6, 7, *colour), dtype=np.uint8)
+    monkeypatch.setattr(array_split, "_CHUNK", 10)
+    images = np.random.default_rng(0).integers(0, 256, (33, 6, 7, *colour), dtype=np.uint8)
     service = [one.x for one in read_array(images, spec, options=ReadOptions(pixel_max=255))]
     split = ArraySplit(images)
     assert np.array_equal(split.observations(spec), np.stack(service))
@@ -103,7 +104,9 @@ def test_arrays_are_read_as_the_service_reads_them(
     assert np.array_equal(floats.observations(spec), np.stack(service))
 
 
-def test_an_array_and_its_pictures_as_files_have_the_same_levels_and_facts(tmp_path: Path) -> None:
+def test_an_array_and_its_pictures_as_files_are_alike(
+    tmp_path: Path,
+) -> None:
     images = np.random.default_rng(0).integers(0, 256, (9, 6, 7, 3), dtype=np.uint8)
     images[0] = images[0, :, :, :1]
     for number, image in enumerate(images):
@@ -112,9 +115,9 @@ def test_an_array_and_its_pictures_as_files_have_the_same_levels_and_facts(tmp_p
     order = [int(file.path.stem) for file in files.files]
     array = ArraySplit(images).take(np.array(order))
     assert np.array_equal(files.read_levels(GREY), array.read_levels(GREY))
-    assert files.facts.sizes == array.facts.sizes == {(6, 7): 9}
-    assert files.facts.num_colour == array.facts.num_colour == 8
-    assert np.array_equal(files.facts.histogram, array.facts.histogram)
+    assert files.statistics.sizes == array.statistics.sizes == {(6, 7): 9}
+    assert files.statistics.num_colour == array.statistics.num_colour == 8
+    assert np.array_equal(files.statistics.histogram, array.statistics.histogram)
 
 
 def test_levels_come_back_exactly_by_way_of_grey() -> None:
@@ -122,26 +125,7 @@ def test_levels_come_back_exactly_by_way_of_grey() -> None:
     split = ArraySplit(levels, levels=17)
     spec = ImageSpec(channels=1, height=1, width=17, levels=17)
     assert np.array_equal(split.read_levels(spec)[:, 0], levels)
-    assert split.grey().max() == 255
-    assert split.facts.num_used_levels == split.facts.levels == 17
-
-
-def test_facts_say_what_is_only_black_and_white() -> None:
-    images = np.zeros((2, 3, 3), dtype=np.uint8)
-    images[0, 0, 0] = 1
-    assert ArraySplit(images, levels=2).facts.is_binary
-    assert ArraySplit(images.astype(np.float32)).facts.is_binary
-    assert ArraySplit(images * 255).facts.is_binary
-    assert not ArraySplit(images).facts.is_binary
-
-
-def test_facts_add_up() -> None:
-    images = np.arange(8, dtype=np.uint8).reshape(2, 2, 2)
-    both = ArraySplit(images).facts + ArraySplit(images[:1, :, :1]).facts
-    assert both.count == 3
-    assert both.sizes == {(2, 2): 2, (2, 1): 1}
-    assert both.histogram.sum() == 10
-    assert both.colour_share == 0
+    assert np.count_nonzero(split.statistics.histogram) == split.statistics.levels == 17
 
 
 def test_labels_go_with_the_pictures_that_are_taken() -> None:

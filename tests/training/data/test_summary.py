@@ -7,14 +7,14 @@ import numpy as np
 from PIL import Image
 from rich.console import Console
 
+from training.data.array_split import ArraySplit
 from training.data.datasets import Dataset, load
-from training.data.split import ArraySplit
 from training.data.summary import (
     class_counts,
-    native_forms,
+    copies_of_training_images,
     picture_of_dataset,
-    shared_images,
-    statistics,
+    sizes_and_modes,
+    statistics_table,
 )
 
 
@@ -49,7 +49,7 @@ def test_pictures_of_different_sizes_are_fitted_into_squares(tmp_path: Path) -> 
     with Image.open(io.BytesIO(picture_of_dataset(dataset))) as picture:
         assert picture.mode == "RGB"
         assert picture.width == 8 * 66 + 2
-    forms = native_forms(dataset)
+    forms = sizes_and_modes(dataset)
     assert forms.startswith("Sizes: ")
     assert "12 sizes from 30 to 41 wide, 300 to 300 high" in forms
     assert "Modes: RGB, 8 bits 24" in forms
@@ -60,7 +60,7 @@ def test_statistics_count_copies_levels_and_classes() -> None:
     dataset = dataset_of(
         ramp(0, 4).repeat(1, axis=0), ramp(10, 2)[[0, 0]], ramp(20, 2), labels=labels
     )
-    lines = [line.split() for line in shown(statistics(dataset)).splitlines() if line.strip()]
+    lines = [line.split() for line in shown(statistics_table(dataset)).splitlines() if line.strip()]
     rows = {cells[0]: cells[1:] for cells in lines}
     assert rows["train"] == ["4", "4", "0", "3", "1.50", "1.12", "2"]
     assert rows["validation"] == ["2", "1", "10", "10", "10.00", "0.00", "-"]
@@ -73,7 +73,7 @@ def test_nothing_is_said_of_classes_without_names_or_labels() -> None:
 
 def test_copies_between_given_splits_are_told() -> None:
     dataset = dataset_of(ramp(0, 4), ramp(10, 2), ramp(3, 3))
-    assert shared_images(dataset).startswith(
+    assert copies_of_training_images(dataset).startswith(
         "Exact copies of training images: 0 of the validation split and 1 of the test split"
     )
-    assert shared_images(dataset_of(ramp(0, 4), ramp(10, 2), ramp(20, 2))) == ""
+    assert copies_of_training_images(dataset_of(ramp(0, 4), ramp(10, 2), ramp(20, 2))) == ""

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from models.images.spec import ImageSpec
-from training.data.split import ArraySplit
+from training.data.array_split import ArraySplit
 from training.evaluation import baselines
 from training.evaluation.baselines import score_baselines
 

@@ -2,7 +2,13 @@
 
 import pytest
 
-from models.bundle.schema import Baseline, BundleConfig, Estimate, Evaluation, Provenance
+from models.bundle.schema import (
+    Baseline,
+    BundleConfig,
+    Classification,
+    Estimate,
+    Evaluation,
+)
 from models.config import (
     BernoulliConfig,
     CategoricalPriorConfig,
@@ -11,12 +17,18 @@ from models.config import (
     MLPConfig,
     VAEConfig,
 )
+from models.vae.likelihoods import LIKELIHOODS
 from models.vae.model import VAE
+from models.vae.networks import NETWORKS
+from models.vae.posteriors import POSTERIORS
+from models.vae.priors import PRIORS
+from tests.models.bundle_cases import PROVENANCE
 from tests.training.conftest import RECIPE
 from training.data.datasets import load
 from training.evaluation.baselines import DESCRIPTIONS
+from training.export import card
 from training.export.card import write_card
-from training.recipes.recipe import AugmentationConfig
+from training.recipes.loop import AugmentationConfig
 
 ESTIMATE = Estimate(
     estimator="iwae",
@@ -50,19 +62,15 @@ def card_of(
     labels: tuple[str, ...] = ("zero", "one"),
     start: str = "",
     objective: str = "",
+    lines: bool = False,
 ) -> str:
-    provenance = Provenance(
-        recipe=f'{start}\n[dataset]\nname = "digits"\n[augmentation]\n{augmentation}\n'
-        f"[objective]\n{objective}\n",
-        seed=1,
-        code_version="0.1.0",
-        dataset="digits",
-        dataset_sha256="ab" * 32,
-        created_at="2026-01-02T03:04:05Z",
-        training_seconds=150.0,
-        epochs=2.0,
-        hardware="none",
-        torch_version="2.13.0",
+    """The card of a tiny model; in one line unless `lines` are asked for."""
+    recipe = (
+        f'{start}\n[dataset]\nname = "digits"\n[augmentation]\n{augmentation}\n'
+        f"[objective]\n{objective}\n"
+    )
+    provenance = PROVENANCE.model_copy(
+        update={"recipe": recipe, "dataset": "digits", "training_seconds": 150.0}
     )
     unit = vae.likelihood.kind in ("continuous_bernoulli", "normal", "point")
     binary = (
@@ -72,17 +80,18 @@ def card_of(
     config = BundleConfig(
         name="tiny", version=3, vae=vae, image=image, labels=labels, provenance=provenance
     )
-    return write_card(config, evaluation, load("digits"), VAE(vae))
+    text = write_card(config, evaluation, load("digits"), VAE(vae))
+    return text if lines else " ".join(text.split())
 
 
 def test_it_says_what_the_model_is_and_how_to_call_it() -> None:
-    card = card_of()
-    assert card.startswith("# tiny, version 3\n")
-    assert "trained on `digits`: handwritten digits" in card
-    assert "grey images of 8 x 8 pixels" in card
-    assert "MODEL=http://localhost:8000/v1/models/tiny\n" in card
+    text = card_of(lines=True)
+    assert text.startswith("# tiny, version 3\n")
+    assert "trained on `digits`: handwritten digits" in text
+    assert "grey images of 8 x 8 pixels" in text
+    assert "MODEL=http://localhost:8000/v1/models/tiny\n" in text
     for operation in ("sample", "encode", "reconstruct", "elbo", "log-likelihood"):
-        assert f'"$MODEL/{operation}' in card
+        assert f'"$MODEL/{operation}' in text
 
 
 def test_it_names_the_labels_and_whether_the_model_takes_them() -> None:
@@ -93,36 +102,72 @@ def test_it_names_the_labels_and_whether_the_model_takes_them() -> None:
     assert "classes" not in card_of(labels=())
 
 
+def test_a_card_has_no_empty_sentence_and_no_gap() -> None:
+    text = card_of(lines=True)
+    for gap in ("\n\n\n", " .", "..", " ,", "None", "{{", "{%"):
+        assert gap not in text
+
+
+def test_every_estimate_is_a_row_with_its_errors_and_seed() -> None:
+    text = card_of(lines=True)
+    assert "\n| IWAE, K = 100 | 300 | -90.00 | 0.50 | - | 2.0288 | 0 |\n" in text
+    assert "\n| IWAE, K = 5,000 | 100 |" in text
+    assert "Every row is a lower bound" in text
+    assert "2 of 2 latent dimensions are active" in text
+    assert "layer" not in text
+    assert "right class" not in text
+
+
+def test_an_exact_score_is_called_so() -> None:
+    estimate = ESTIMATE.model_copy(update={"estimator": "exact", "num_samples": 1})
+    text = card_of(evaluation=EVALUATION.model_copy(update={"estimates": (estimate,)}))
+    assert "| log p(x), exact | 300 |" in text
+    assert "is log p(x) itself" in text
+    assert "bound" not in text
+
+
+def test_layers_and_right_classes_are_told() -> None:
+    found = Classification(
+        method="bayes", num_samples=7, n=300, accuracy=0.95, standard_error=0.0126
+    )
+    update = {"kl_per_group_nats": (8.0, 3.25), "classification": found}
+    text = card_of(evaluation=EVALUATION.model_copy(update=update))
+    assert "(by layer, from the one next to the picture: 8.00, 3.25); the distortion" in text
+    assert "right class of 95.00 +- 1.26 % of 300 images, by Bayes' rule with 7 draws" in text
+    found = found.model_copy(update={"method": "classifier", "num_samples": 0})
+    text = card_of(evaluation=EVALUATION.model_copy(update={"classification": found}))
+    assert "images, by its classifier q(y|x)." in text
+
+
 def test_numbers_stand_beside_baselines_in_the_same_unit() -> None:
-    card = card_of()
-    assert "| IWAE, K = 100 | 300 | -90.00 | 0.50 | - | 2.0288 | 0 |" in card
+    text = card_of()
     # 0.5 nats / (64 ln 2); the bound of all images, not that of the subset
-    assert "| this model, IWAE, K = 100 | 300 | 2.0288 | 0.0113 |" in card
+    assert "| this model, IWAE, K = 100 | 300 | 2.0288 | 0.0113 |" in text
     for baseline in BASELINES:
         row = f"| {DESCRIPTIONS[baseline.kind]} | 300 | {baseline.bits_per_dim:.4f} | - |"
-        assert row in card
-    assert "57 bytes of a PNG" in card
-    assert "Rows of 100 images are of a random subset" in card
-    assert "11.25 nats (rate" in card
-    assert "78.75 nats (distortion)" in card
+        assert row in text
+    assert "57 bytes of a PNG" in text
+    assert "Rows of 100 images are of a random subset" in text
+    assert "The rate, the mean KL from q(z|x) to the prior, is 11.25 nats;" in text
+    assert "the distortion, the mean of -log p(x|z), is 78.75 nats." in text
 
 
 def test_files_are_not_spoken_of_where_there_are_none() -> None:
-    card = card_of(evaluation=EVALUATION.model_copy(update={"baselines": BASELINES[:1]}))
-    assert "| histogram of each pixel |" in card
-    assert "PNG, " not in card
-    assert "57 bytes" not in card
+    text = card_of(evaluation=EVALUATION.model_copy(update={"baselines": BASELINES[:1]}))
+    assert "| histogram of each pixel |" in text
+    assert "PNG, " not in text
+    assert "57 bytes" not in text
 
 
 def test_a_density_has_neither_bits_nor_baselines() -> None:
     vae = RECIPE.vae.model_copy(update={"likelihood": ContinuousBernoulliConfig()})
     estimate = ESTIMATE.model_copy(update={"bits_per_dim": None})
     evaluation = EVALUATION.model_copy(update={"estimates": (estimate,), "baselines": ()})
-    card = card_of(vae=vae, evaluation=evaluation)
-    assert "likelihood is a density, so that nats depend on the scale" in card
-    assert "*Bits per dim*" not in card
-    assert "this model," not in card
-    assert "random subset" not in card
+    text = card_of(vae=vae, evaluation=evaluation)
+    assert "likelihood is a density, so nats depend on the scale" in text
+    assert "*Bits per dim*" not in text
+    assert "this model," not in text
+    assert "random subset" not in text
 
 
 @pytest.mark.parametrize(
@@ -157,9 +202,9 @@ def test_every_way_to_vary_images_has_its_words() -> None:
 
 
 def test_it_names_the_run_that_this_one_went_on_from() -> None:
-    card = card_of(start='start = "first"')
-    assert "`vae-lab train first` and this one after it together" in card
-    assert "took 2 minutes on none" in card
+    text = card_of(start='start = "first"')
+    assert "`vae-lab train first` and this one after it together" in text
+    assert "took 2 minutes on none" in text
 
 
 def test_a_model_without_encoder_is_described_too() -> None:
@@ -171,18 +216,18 @@ def test_a_model_without_encoder_is_described_too() -> None:
         posterior=EnumeratedConfig(),
         decoder=MLPConfig(hidden=()),
     )
-    card = card_of(vae=vae)
-    assert "No encoder and a dense decoder" in card
-    assert "the exact posterior, by going through all values" in card
-    assert "black-and-white images" in card
+    text = card_of(vae=vae)
+    assert "No encoder and a dense decoder" in text
+    assert "the exact posterior, by going through all values" in text
+    assert "black-and-white images" in text
 
 
 def test_a_model_with_labels_says_how_to_name_one_and_how_to_ask_for_one() -> None:
-    card = card_of(vae=RECIPE.vae.model_copy(update={"num_labels": 2}))
-    assert "a latent into a picture, both given a class, draws new pictures" in card
-    assert "label=0" in card
-    assert '"$MODEL/classify?seed=1"' in card
-    assert "given the class that it finds most probable" in card
+    text = card_of(vae=RECIPE.vae.model_copy(update={"num_labels": 2}))
+    assert "a latent into a picture, both given a class, draws new pictures" in text
+    assert "label=0" in text
+    assert '"$MODEL/classify?seed=1"' in text
+    assert "given the most probable class" in text
     assert "classify" not in card_of()
 
 
@@ -194,9 +239,9 @@ def test_layers_are_named() -> None:
         "prior": {"kind": "top_down"},
         "posterior": {"kind": "ladder"},
     }
-    card = card_of(vae=VAEConfig.model_validate(grouped))
-    assert "5 numbers in 2 layers" in card
-    assert "each layer's given that of the one before" in card
+    text = card_of(vae=VAEConfig.model_validate(grouped))
+    assert "5 numbers in 2 layers" in text
+    assert "each layer's given that of the one before" in text
 
 
 def test_an_autoencoder_is_not_said_to_draw_or_score() -> None:
@@ -214,42 +259,36 @@ def test_an_autoencoder_is_not_said_to_draw_or_score() -> None:
         active_units=2,
         squared_error=1.25,
     )
-    card = card_of(
+    text = card_of(
         vae=VAEConfig.model_validate(points),
         evaluation=evaluation,
         objective='kind = "autoencoder"',
     )
-    assert "A deterministic autoencoder of grey images" in card
-    assert "nothing can be scored" in card
-    assert "a reconstruction is off by 1.2500" in card
-    assert '"$MODEL/encode"' in card
-    for word in ("samples.png", "$MODEL/elbo", "nats", "percentile", "p(x|z)'s"):
-        assert word not in card
+    assert "A deterministic autoencoder of grey images" in text
+    assert "draws no samples and scores no pictures" in text
+    assert "the squared error of a reconstruction is 1.2500" in text
+    assert '"$MODEL/encode"' in text
+    for word in ("samples.png", "$MODEL/elbo", "nats", "percentile", "p(x|z)'s", "mean of p(x|z)"):
+        assert word not in text
 
 
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("ppca", "Probabilistic principal components"),
+        ("ppca", "Probabilistic principal component analysis"),
         ("pca", "Principal components, held by"),
         ("gaussian_mixture", "A mixture of normals, fitted by expectation-maximisation"),
     ],
 )
 def test_a_classical_model_is_called_by_its_name_and_was_fitted(kind: str, words: str) -> None:
-    card = card_of(objective=f'kind = "{kind}"')
-    assert words in card
-    assert "Nothing was trained by gradients" in card
-    assert "running average" not in card
+    text = card_of(objective=f'kind = "{kind}"')
+    assert words in text
+    assert "The weights are the fitted model's own; no gradients were used." in text
+    assert "running average" not in text
 
 
 def test_every_prior_posterior_and_likelihood_has_its_words() -> None:
-    from models.vae.likelihoods import LIKELIHOODS
-    from models.vae.posteriors import POSTERIORS
-    from models.vae.priors import PRIORS
-    from training.export import card
-
-    assert card._PRIOR_WORDS.keys() == PRIORS.keys()
-    assert card._POSTERIOR_WORDS.keys() == POSTERIORS.keys()
-    assert {*card._LIKELIHOOD_WORDS, "discretized_logistic", "discretized_normal"} == (
-        LIKELIHOODS.keys()
-    )
+    assert card.PRIORS.keys() == PRIORS.keys()
+    assert card.POSTERIORS.keys() == POSTERIORS.keys()
+    assert card.LIKELIHOODS.keys() == LIKELIHOODS.keys()
+    assert card.NETWORKS.keys() == NETWORKS.keys()

@@ -12,7 +12,8 @@ from models.images.spec import ImageSpec
 from training.fit.augmentation import augment, crop
 from training.fit.batches import observe
 from training.recipes.file import RECIPES, load_recipe
-from training.recipes.recipe import AugmentationConfig, Recipe
+from training.recipes.loop import AugmentationConfig
+from training.recipes.recipe import Recipe
 
 ALL = AugmentationConfig(
     probability=1.0,
@@ -115,13 +116,3 @@ def test_training_takes_the_tensor_that_the_service_makes_of_the_same_file(fit, 
     levels = torch.from_numpy(read_levels(file.getvalue(), spec))
     served = torch.from_numpy(read_picture(file.getvalue(), spec).x)
     assert torch.equal(observe(levels, model, 0.5)[0], served)
-
-
-def test_a_recipe_refuses_moves_that_are_never_made():
-    with pytest.raises(ValueError, match=r"received shift_pixels = 0\.5 with .*probability = 0"):
-        recipe("augmentation.shift_pixels=0.5")
-
-
-def test_a_recipe_refuses_a_crop_that_mirrors_the_whole_image():
-    with pytest.raises(ValueError, match=r"crop_pixels = 8 for 8x8"):
-        recipe("augmentation.crop_pixels=8", "augmentation.probability=0.5")

@@ -6,7 +6,7 @@ from rich.console import Console
 from torch import Tensor
 
 from models.errors import ConfigError
-from training.fit.batches import Data, keep_some, load_data, observe
+from training.fit.batches import Data, keep_labels, load_data, observe
 from training.fit.objectives import UNLABELLED
 from training.recipes.file import RECIPES, load_recipe
 
@@ -57,14 +57,16 @@ def test_where_few_labels_are_known_as_many_images_that_have_one_come_along():
 
 def test_the_labels_that_are_kept_are_as_many_of_each_class_and_chosen_by_the_seed():
     labels = torch.arange(40) % 4
-    kept = keep_some(labels, 3, seed=0)
+    kept = keep_labels(labels, 3, seed=0)
     known = kept != UNLABELLED
     assert torch.equal(kept[known], labels[known])
     assert kept[known].bincount().tolist() == [3, 3, 3, 3]
-    assert torch.equal(kept, keep_some(labels, 3, seed=0))
-    assert not torch.equal(kept, keep_some(labels, 3, seed=1))
-    with pytest.raises(ConfigError, match=r"received 10 of class 0 for .*= 11"):
-        keep_some(labels, 11, seed=0)
+    assert torch.equal(kept, keep_labels(labels, 3, seed=0))
+    assert not torch.equal(kept, keep_labels(labels, 3, seed=1))
+    with pytest.raises(
+        ConfigError, match=r"labels_per_class = 11 is too large: class 0 has 10 .*per_class=10"
+    ):
+        keep_labels(labels, 11, seed=0)
 
 
 def test_data_have_labels_for_a_model_that_takes_them_and_as_many():
@@ -75,5 +77,7 @@ def test_data_have_labels_for_a_model_that_takes_them_and_as_many():
     assert data.labels[data.labels != UNLABELLED].bincount().tolist() == [1] * 10
     assert len(data.validation_labels) == 300
     few = load_recipe(RECIPES / "digits.toml", overrides=[*M2, "vae.num_labels=9"])
-    with pytest.raises(ConfigError, match=r"10 classes in digits for vae.num_labels = 9"):
+    with pytest.raises(
+        ConfigError, match=r"vae.num_labels = 9 .* digits, which has 10 .*num_labels=10"
+    ):
         load_data(few, None, console)

@@ -21,7 +21,7 @@ from models.estimators.labels import classify_steps
 from models.images.spec import ImageSpec
 from models.vae.model import VAE
 from training.data.datasets import load
-from training.evaluation.trained import load_run
+from training.evaluation.trained import load_trained_model
 from training.fit.classical import (
     CLASSICAL,
     MIN_SCALE,
@@ -191,14 +191,19 @@ def test_a_model_with_as_many_components_as_images_is_refused(
 ) -> None:
     rows, _ = digits
     for kind, fitted in CLASSICAL.items():
-        with pytest.raises(ConfigError, match="fewer components than training images"):
+        with pytest.raises(
+            ConfigError,
+            match=r"vae.latent_shape = \[\d+\] is too large: a classical model has fewer",
+        ):
             fitted(model(kind), rows[:5], seed=0)
 
 
 def test_ppca_needs_variance_beyond_its_components() -> None:
     generator = np.random.default_rng(0)
     rows = generator.normal(size=(50, 3)) @ generator.normal(size=(3, 64))
-    with pytest.raises(ConfigError, match="variance left"):
+    with pytest.raises(
+        ConfigError, match=r"vae.latent_shape = \[\d+\] is too large: .* leave none for the noise"
+    ):
         fit_ppca(model("ppca"), rows, seed=0)
 
 
@@ -221,4 +226,4 @@ def test_a_recipe_of_a_classical_model_makes_a_finished_run(kind: str, tmp_path:
     state = json.loads((tmp_path / "run" / STATE).read_text())
     assert state["finished"]
     assert state["stopped_because"] == "it was fitted at once"
-    assert load_run(tmp_path / "run").recipe == recipe
+    assert load_trained_model(tmp_path / "run").recipe == recipe

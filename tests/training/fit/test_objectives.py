@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from models.distributions.batch_noise import BatchNoise
-from models.distributions.kl import kl_divergence, log_ratios
+from models.distributions.kl import kl_divergence, kl_terms, log_ratios
 from models.estimators.bounds import squared_error
-from models.estimators.elbo import estimate_elbo, kl_per_dimension
+from models.estimators.elbo import estimate_elbo
 from models.estimators.importance import estimate_log_px
 from models.vae.model import VAE
 from tests import oracle
@@ -22,11 +22,11 @@ from training.fit.objectives import (
     OBJECTIVES,
     UNLABELLED,
     Annealing,
-    At,
     Autoencoder,
     Batch,
     Capacity,
     Objective,
+    Position,
     ScoreFunction,
     final_bound,
     kl_groups,
@@ -40,7 +40,7 @@ from training.recipes.objective import (
     ScoreFunctionConfig,
 )
 
-START = At(step=0, epoch=0.0, progress=0.0)
+START = Position(step=0, epoch=0.0, progress=0.0)
 REPLICATES = 60
 
 
@@ -131,7 +131,7 @@ def test_iwae_with_one_draw_is_the_elbo_with_a_sampled_kl_and_so_is_its_gradient
         IWAE(vae, IWAEConfig(num_samples=1), annealing=warming),
     ):
         vae.zero_grad()
-        loss = objective(Batch(x, y), noise, At(step=7, epoch=1.0, progress=0.1)).loss
+        loss = objective(Batch(x, y), noise, Position(step=7, epoch=1.0, progress=0.1)).loss
         loss.backward()
         gradients = [p.grad.flatten() for p in vae.parameters() if p.grad is not None]
         found.append(torch.cat([loss.detach().reshape(1), *gradients]))
@@ -148,7 +148,7 @@ def test_the_weight_of_the_kl_weighs_the_kl_alone_and_beta_one_is_the_elbo():
     assert number(four.loss) == pytest.approx(float(4 * rate + distortion), rel=1e-12)
     assert number(four.scalars["elbo_nats"]) == number(plain.scalars["elbo_nats"])
     warming = ELBO(instance.vae, ELBOConfig(beta=3.0), annealing=Annealing(warmup_epochs=4.0))
-    half = warming(Batch(x), noise, At(step=20, epoch=2.0, progress=0.1))
+    half = warming(Batch(x), noise, Position(step=20, epoch=2.0, progress=0.1))
     assert half.scalars["kl_weight"] == 1.5
     assert number(half.loss) == pytest.approx(float(1.5 * rate + distortion), rel=1e-12)
 
@@ -163,7 +163,7 @@ def test_the_kl_weight_rises_to_one_and_begins_anew_in_each_cycle():
 def test_free_bits_are_the_sum_over_dimensions_of_the_larger_of_lambda_and_the_batch_mean_kl():
     instance = oracle.instance("medium")
     x, noise = instance.draw(5), normals(1, 5, 8)
-    by_dimension = kl_per_dimension(instance.vae.posterior(x), instance.vae.prior()).mean(0)
+    by_dimension = kl_terms(instance.vae.posterior(x), instance.vae.prior()).mean(0)
     free = number(by_dimension.median())  # so that some lie below it
     assert by_dimension.min() < free < by_dimension.max()
     terms = ELBO(instance.vae, ELBOConfig(free_bits_nats=free))(Batch(x), noise, START)
@@ -208,7 +208,7 @@ def test_capacity_zero_is_the_beta_vae_and_its_gradient():
     vae = instance.vae.requires_grad_(True)
     x, noise = instance.draw(5), normals(1, 5, 8)
     found = []
-    late = At(step=9, epoch=4.0, progress=0.9)
+    late = Position(step=9, epoch=4.0, progress=0.9)
     for objective in (
         ELBO(vae, ELBOConfig(beta=4.0)),
         Capacity(vae, CapacityConfig(gamma=4.0, capacity_nats=0.0)),
@@ -227,7 +227,7 @@ def test_capacity_rises_to_its_end_and_holds_the_mean_kl_there_from_both_sides()
     kl = number(instance.kl(x).mean())
     config = CapacityConfig(gamma=7.0, capacity_nats=2 * kl, until=0.5)
     for progress, reached in ((0.0, 0.0), (0.125, 0.5), (0.5, 2.0), (0.9, 2.0)):
-        terms = Capacity(instance.vae, config)(Batch(x), noise, At(0, 0.0, progress))
+        terms = Capacity(instance.vae, config)(Batch(x), noise, Position(0, 0.0, progress))
         assert terms.scalars["capacity_nats"] == pytest.approx(reached * kl)
         penalty = number(terms.loss - terms.scalars["distortion_nats"])
         assert penalty == pytest.approx(7 * abs(kl - reached * kl))

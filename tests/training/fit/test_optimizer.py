@@ -6,7 +6,7 @@ import torch
 from models.vae.model import VAE
 from tests.models.family_cases import family
 from training.fit.optimizer import clamp_pseudo_inputs, make_optimizer, schedule
-from training.recipes.recipe import OptimizerConfig, ScheduleConfig
+from training.recipes.loop import OptimizerConfig, ScheduleConfig
 
 
 def test_the_schedule_warms_up_and_falls_to_zero():
@@ -34,7 +34,7 @@ def test_weights_of_networks_are_decayed_and_nothing_else(name: str):
 
 def test_pseudo_inputs_return_to_where_they_have_a_gradient():
     vae = VAE(family("vamp"))
-    pseudo_inputs = vae.get_parameter("_prior.pseudo_inputs")
+    pseudo_inputs = vae.prior_module.pseudo_inputs
     with torch.no_grad():
         pseudo_inputs.copy_(torch.linspace(-1, 2, pseudo_inputs.numel()).view_as(pseudo_inputs))
     clamp_pseudo_inputs(vae)

@@ -15,8 +15,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.training.kinds import KINDS, MLP, make, write_array
-from training.commands.lab import main
+from tests.training.kinds import KILLS, KINDS, MLP, make, write_array
+from tests.training.vae_lab import exit_code
 from training.errors import RunError
 from training.fit import train as loop
 from training.recipes.file import to_toml
@@ -24,7 +24,6 @@ from training.recipes.recipe import Recipe
 from training.runs.checkpoint import CHECKPOINT, PREVIOUS
 from training.runs.folder import BEST, STATE, read_log
 
-NUM_STOPS = 10
 TIMED = {"seconds", "images_per_second", "peak_memory_bytes"}
 
 
@@ -63,14 +62,19 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Rec
 
 def at_step(monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[], None]) -> None:
     """Do something in the middle of the step after so many, counted over all starts."""
-    follow = loop.update_average
+    take_step, update_average, running = loop.take_step, loop.update_average, -1
+
+    def noting(training: loop.Training, chosen: torch.Tensor) -> None:
+        nonlocal running
+        running = training.done.step
+        take_step(training, chosen)
 
     def acting(average: Any, vae: Any, *, decay: float) -> None:
-        frame = sys._getframe(1)
-        if frame.f_locals["at"].step == step:
+        if running == step:
             act()
-        follow(average, vae, decay=decay)
+        update_average(average, vae, decay=decay)
 
+    monkeypatch.setattr(loop, "take_step", noting)
     monkeypatch.setattr(loop, "update_average", acting)
 
 
@@ -103,7 +107,7 @@ def assert_same_run(first: Path, second: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
-def test_a_run_stopped_at_ten_random_steps_ends_as_the_whole_one(
+def test_a_run_stopped_in_the_middle_of_steps_ends_as_the_whole_one(
     kind: str,
     whole: Callable[[str], tuple[Recipe, Path]],
     tmp_path: Path,
@@ -111,9 +115,9 @@ def test_a_run_stopped_at_ten_random_steps_ends_as_the_whole_one(
 ):
     recipe, expected = whole(kind)
     num_steps = checkpoint(expected)["done"]["step"]
-    stops = sorted(random.sample(range(num_steps), NUM_STOPS))
-    print("stops", stops)
-    for step in stops:
+    # the first and the last step, those around a validation, and some others
+    steps = {0, 29, 30, num_steps - 1, *random.Random(kind).sample(range(num_steps), 4)}
+    for step in sorted(steps):
         with monkeypatch.context() as patch:
             at_step(patch, step, stop)
             with pytest.raises(Stopped):
@@ -122,15 +126,12 @@ def test_a_run_stopped_at_ten_random_steps_ends_as_the_whole_one(
     assert_same_run(tmp_path / "run", expected)
 
 
-@pytest.mark.parametrize("kind", list(KINDS))
-def test_a_process_killed_at_ten_random_moments_ends_as_the_whole_one(
-    kind: str, whole: Callable[[str], tuple[Recipe, Path]], tmp_path: Path
-):
-    _, expected = whole(kind)
-    run_dir, seed = tmp_path / "run", str(random.random())
-    arguments = (kind, str(expected.parent), str(run_dir), str(NUM_STOPS), seed)
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a run of each kind whose processes were killed, see `kinds.py`."""
+    folder = tmp_path_factory.mktemp("killed")
     done = subprocess.run(
-        [sys.executable, "-m", "tests.training.kinds", *arguments],
+        [sys.executable, "-m", "tests.training.kinds", str(folder)],
         cwd=Path(__file__).parents[3],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -138,8 +139,17 @@ def test_a_process_killed_at_ten_random_moments_ends_as_the_whole_one(
         timeout=600,
         check=False,
     )
-    assert (done.stdout.strip(), done.returncode) == (str(NUM_STOPS), 0), (seed, done.stderr)
-    assert_same_run(run_dir, expected)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {kind: len(KILLS) for kind in KINDS}
+    return folder
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_a_run_killed_in_steps_and_in_writes_ends_as_the_whole_one(
+    kind: str, whole: Callable[[str], tuple[Recipe, Path]], killed: Path
+):
+    _, expected = whole(kind)
+    assert_same_run(killed / kind / "run", expected)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -156,9 +166,7 @@ def test_a_signal_ends_the_command_with_a_checkpoint_of_that_very_step(
     before = signal.getsignal(number)
     command = ["train", str(recipe_file), "--run-dir", str(run_dir), "--device", "cpu"]
     at_step(monkeypatch, 37, lambda: os.kill(os.getpid(), number))
-    with pytest.raises(SystemExit) as ended:
-        main([*command, "--no-tensorboard"])
-    assert ended.value.code == 128 + number
+    assert exit_code(*command, "--no-tensorboard") == 128 + number
     assert f"{number.name} ended the run after step 38 of 120" in capsys.readouterr().err
     assert signal.getsignal(number) == before
     assert checkpoint(run_dir)["done"]["step"] == 38
@@ -173,12 +181,9 @@ def test_a_time_limit_ends_the_command_with_a_checkpoint_to_go_on_from(
     recipe_file, run_dir = tmp_path / "recipe.toml", tmp_path / "run"
     recipe_file.write_text(to_toml(recipe))
     command = ["train", str(recipe_file), "--run-dir", str(run_dir), "--device", "cpu"]
-    with pytest.raises(SystemExit) as ended:
-        main([*command, "--no-tensorboard", "--limit-minutes", "0"])
-    assert ended.value.code == 0
-    assert "is at step 1. Go on with --resume" in capsys.readouterr().out
-    with pytest.raises(SystemExit):
-        main([*command, "--no-tensorboard", "--resume"])
+    assert exit_code(*command, "--no-tensorboard", "--limit-minutes", "0") == 0
+    assert "is at step 1. Continue it with --resume" in capsys.readouterr().out
+    assert exit_code(*command, "--no-tensorboard", "--resume") == 0
     assert "The run is over: all 20 epochs are done." in capsys.readouterr().out
     assert_same_run(run_dir, expected)
 
@@ -233,7 +238,9 @@ def test_a_run_is_not_resumed_on_other_data(tmp_path: Path):
     train(recipe, tmp_path / "run", limit_seconds=0.0)
     (tmp_path / "pictures.npz").unlink()
     write_array(tmp_path, 8, 8, levels=3)
-    with pytest.raises(loop.ConfigError, match=r"resumed on the data .* sha256"):
+    with pytest.raises(
+        loop.ConfigError, match=r"has changed since the run began: its sha256 was .*--run-dir"
+    ):
         train(recipe, tmp_path / "run")
 
 

@@ -15,7 +15,7 @@ from models.config import (
 )
 from models.estimators.bounds import bits_per_dim
 from models.vae.model import VAE
-from training.fit.start import num_needed, start_from_marginal
+from training.fit.start import num_start_images, start_from_marginal
 
 CONV = ConvConfig(channels=(8, 8), blocks=(1, 1))
 MLP = MLPConfig(hidden=(8,))
@@ -94,9 +94,9 @@ def test_nothing_but_what_grows_changes_and_no_gradient_is_left():
 
 
 def test_large_pictures_need_fewer_of_them():
-    assert num_needed(model(BernoulliConfig())) == 2**14 // 90
+    assert num_start_images(model(BernoulliConfig())) == 2**14 // 90
     assert (
-        num_needed(
+        num_start_images(
             VAE(model(BernoulliConfig()).config.model_copy(update={"image_shape": (1, 64, 64)}))
         )
         == 8

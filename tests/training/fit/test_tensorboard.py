@@ -63,7 +63,7 @@ def test_what_cannot_be_written_is_an_error_that_says_so(tmp_path: Path):
     recipe = KINDS["static binary"](tmp_path)
     (tmp_path / FOLDER).write_text("a file where the folder should be")
     data = loop.load_data(recipe, None, loop.Console(quiet=True))
-    training = loop.begin(recipe, data, run_dir=tmp_path, device="cpu")
+    training = loop.start_training(recipe, data, run_dir=tmp_path, device="cpu")
     curves = Curves(tmp_path, step=0, held_out=data.validation, spec=recipe.image)
     with curves, pytest.raises(RunError, match=r"tensorboard: .*File exists"):
         curves.add({"step": 1}, training.average)

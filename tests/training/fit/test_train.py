@@ -212,7 +212,7 @@ def test_many_gradients_in_a_row_that_are_not_finite_end_the_run(
 
     monkeypatch.setattr(loop, "clip_gradient", poisoned)
     chosen = recipe("training.max_skipped_in_a_row=7")
-    with pytest.raises(RunError, match=r"received 7 in a row .* up to step 7.*learning_rate"):
+    with pytest.raises(RunError, match=r"the last 7 gradients, up to step 7, .*learning_rate"):
         loop.train(chosen, run_dir=tmp_path / "run", device="cpu")
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from training.data.array_split import ArraySplit
 from training.data.datasets import load
-from training.data.split import ArraySplit
 from training.recipes.describe import NUM_LOOKED_AT, describe, mirror_ratio
 
 RNG = np.random.default_rng(0)

@@ -1,6 +1,6 @@
-"""From the files of each known data set to its three splits, always the same.
+"""The standard train, validation and test split of each known data set, read from its files.
 
-It looks for no files and checks no digests (`known.py`, `datasets.py`).
+`catalogue.py` says which files these are; `datasets.py` finds them and checks the content.
 """
 
 import hashlib
@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from training.data.array_split import ArraySplit
 from training.data.formats import read_amat, read_content, read_idx, read_npz, reading
-from training.data.split import ArraySplit
 
 NUM_VALIDATION = 5_000
 IDX_FILES = (
@@ -22,7 +22,6 @@ IDX_FILES = (
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 )
-
 
 Splits = tuple[ArraySplit, ArraySplit, ArraySplit]
 """Train, validation, test."""

@@ -1,12 +1,12 @@
-"""The stable split: by what pictures are, not by how they are called or ordered."""
+"""The split by content hash: names, order and added pictures change nothing."""
 
 import hashlib
 
 import numpy as np
 import pytest
 
-from training.data.split import ArraySplit
-from training.data.splitting import complete, divide
+from training.data.array_split import ArraySplit
+from training.data.hash_split import hold_out, split_by_hash
 from training.errors import DatasetError
 
 
@@ -18,19 +18,19 @@ def named(found: list[bytes]) -> dict[bytes, int]:
     """Which part each digest is in: 0 trains, then the held-out ones."""
     return {
         found[position]: part
-        for part, positions in enumerate(divide(found, 2))
+        for part, positions in enumerate(split_by_hash(found, 2))
         for position in positions
     }
 
 
 def test_two_tenths_are_held_out_and_every_picture_is_somewhere() -> None:
-    parts = divide(digests(10_000), 2)
+    parts = split_by_hash(digests(10_000), 2)
     assert [len(part) / 10_000 for part in parts] == pytest.approx([0.8, 0.1, 0.1], abs=0.012)
     assert np.array_equal(np.sort(np.concatenate(parts)), np.arange(10_000))
 
 
 def test_one_held_out_split_is_a_tenth() -> None:
-    assert len(divide(digests(10_000), 1)[1]) == pytest.approx(1_000, abs=120)
+    assert len(split_by_hash(digests(10_000), 1)[1]) == pytest.approx(1_000, abs=120)
 
 
 def test_added_pictures_move_no_others() -> None:
@@ -44,7 +44,7 @@ def test_the_order_changes_nothing() -> None:
 
 def test_exact_copies_never_straddle() -> None:
     found = digests(30) * 3
-    for positions in divide(found, 2):
+    for positions in split_by_hash(found, 2):
         chosen = {found[position] for position in positions}
         assert len(positions) == 3 * len(chosen)
 
@@ -52,25 +52,23 @@ def test_exact_copies_never_straddle() -> None:
 @pytest.mark.parametrize(("count", "fewest"), [(8, 2), (13, 3), (32, 8), (40, 8)])
 def test_a_few_pictures_still_give_each_split_some(count: int, fewest: int) -> None:
     for start in range(0, 4_000, count):
-        train, *held_out = divide(digests(count, start=start), 2)
+        train, *held_out = split_by_hash(digests(count, start=start), 2)
         assert all(len(part) >= fewest for part in held_out)
         assert len(train) >= count // 2
 
 
 @pytest.mark.parametrize("found", [digests(7), digests(7) * 5])
 def test_fewer_than_eight_distinct_pictures_are_refused(found: list[bytes]) -> None:
-    with pytest.raises(
-        DatasetError, match=f"at least 8 distinct pictures; received 7 .{len(found)}"
-    ):
-        divide(found, 2)
+    with pytest.raises(DatasetError, match=f"has 7 distinct pictures .{len(found)} .*at least 8"):
+        split_by_hash(found, 2)
 
 
 def test_only_what_is_not_given_is_taken_from_train() -> None:
     images = np.arange(100, dtype=np.uint8).reshape(100, 1, 1)
     given = {"train": ArraySplit(images[:60]), "test": ArraySplit(images[60:])}
-    train, validation, test = complete(given)
+    train, validation, test = hold_out(given)
     assert test is given["test"]
     assert len(train) + len(validation) == 60
     assert len(validation) >= 4
     whole = {**given, "validation": ArraySplit(images[:5])}
-    assert complete(whole) == (whole["train"], whole["validation"], whole["test"])
+    assert hold_out(whole) == (whole["train"], whole["validation"], whole["test"])

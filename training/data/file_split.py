@@ -1,4 +1,4 @@
-"""Picture files of a folder as a split: read when they are asked for, by several threads."""
+"""A split in picture files of any size, decoded anew by each reading, in several threads."""
 
 import os
 from collections import Counter
@@ -7,56 +7,55 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Int64, UInt16
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import MofNCompleteColumn
 
 from models.errors import InputError
-from models.images.reading import ReadOptions
-from training.data.split import (
-    _MAX_THREADS,
-    FILE_OPTIONS,
-    Cache,
-    Facts,
-    Item,
-    Labels,
-    Result,
-    Source,
-    Split,
-)
+from models.images import MAX_PIXELS, ReadOptions
+from training.data.image_statistics import ImageStatistics
+from training.data.split import Cache, Labels, Source, Split
 from training.errors import DatasetError
+from training.progress_bar import ProgressBar
+
+FILE_OPTIONS = ReadOptions(max_pixels=MAX_PIXELS)
+_MAX_THREADS = 8
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class PictureFile:
-    """A picture file that can be read, and what was found in it."""
+    """A picture file that can be read, and its statistics."""
 
     path: Path
     digest: bytes
-    """Of its decoded pixels: equal for exact copies in whatever lossless format."""
+    """Digest of the decoded pixels: equal for exact copies in any lossless format."""
     size: tuple[int, int]
     """(height, width), upright."""
     mode: str
-    """In words: channels, bits, transparency."""
+    """Channels, bits and transparency, in words."""
     has_colour: bool
     histogram: UInt16[np.ndarray, "256"]
-    """Of its values on 256 levels; see `Facts`."""
+    """Counts of its values on 256 levels; see `ImageStatistics`."""
 
 
 @dataclass(frozen=True)
-class Skipped:
-    """A file that is not in the data set."""
+class SkippedFile:
+    """A file of the folder that is not in the data set."""
 
     path: str
-    """Relative to the data set's folder, fit to be printed."""
+    """Relative to the data set's folder, printable."""
     reason: str
 
 
 @dataclass(frozen=True)
 class FileSplit(Split):
-    """Picture files of any size, decoded anew by each reading."""
+    """Picture files and their labels."""
 
     files: tuple[PictureFile, ...]
     labels: Labels | None = None
@@ -70,9 +69,9 @@ class FileSplit(Split):
         return FileSplit(tuple(self.files[position] for position in chosen), labels)
 
     @cached_property
-    def facts(self) -> Facts:
-        """The sum of what was found in each file."""
-        return Facts(
+    def statistics(self) -> ImageStatistics:
+        """Sums over the files."""
+        return ImageStatistics(
             Counter(file.size for file in self.files),
             Counter(file.mode for file in self.files),
             sum(file.has_colour for file in self.files),
@@ -81,11 +80,11 @@ class FileSplit(Split):
 
     @cached_property
     def digests(self) -> list[bytes]:
-        """Of the decoded pixels of each file."""
+        """The digest of each file's decoded pixels."""
         return [file.digest for file in self.files]
 
     def content(self) -> Iterator[bytes | memoryview]:
-        """Their number, the digest of every picture's pixels, and the labels."""
+        """Number of files, the digest of each one's pixels, and the labels."""
         yield f"{len(self)} files".encode()
         yield from self.digests
         if self.labels is not None:
@@ -98,30 +97,23 @@ class FileSplit(Split):
             try:
                 return read(file.path.read_bytes(), FILE_OPTIONS)
             except (OSError, InputError) as error:
+                reason = str(error).split(". ")[0].rstrip(".")
                 raise DatasetError(
-                    f"A picture stays readable while it is in use; received of {file.path}: "
-                    f"{error} Restore it, or load the data set again."
+                    f"{file.path} can no longer be read: {reason}. Restore the file, or run the "
+                    "command again without it."
                 ) from error
 
-        return in_threads(read_one, self.files, words="reading pictures", console=console)
+        return map_in_threads(read_one, self.files, words="reading pictures", console=console)
 
 
-def in_threads(
+def map_in_threads(
     function: Callable[[Item], Result],
     items: Sequence[Item],
     *,
     words: str,
     console: Console | None,
 ) -> Iterator[Result]:
-    """The function of each item, in order, under a progress bar if there is a console."""
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=console is None,
-        transient=True,
-    )
+    """Results of each item, in order, under a progress bar if there is a console."""
+    bar = ProgressBar(MofNCompleteColumn(), console=console, transient=True)
     with bar, ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1)) as pool:
         yield from bar.track(pool.map(function, items), total=len(items), description=words)

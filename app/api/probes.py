@@ -1,0 +1,35 @@
+"""Probes of liveness and readiness, and Prometheus metrics; they never wait for the queue."""
+
+import asyncio
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from app.api.metrics import CONTENT_TYPE, Metrics
+from app.api.middleware import record_of
+from app.api.routing import json_response, make_route
+from app.serving.lifecycle import Lifecycle
+
+
+def probe_routes(lifecycle: Lifecycle, metrics: Metrics) -> list[Route]:
+    """`/livez`, `/readyz` and its alias `/healthz`, `/metrics`."""
+
+    async def live(request: Request) -> Response:
+        return json_response({"status": "ok"})
+
+    async def ready(request: Request) -> Response:
+        status = lifecycle.status()
+        return json_response({"status": status}, 200 if status == "ok" else 503)
+
+    async def prometheus(request: Request) -> Response:
+        record_of(request.scope).operation = "metrics"
+        text = await asyncio.to_thread(metrics.text)
+        return Response(text, headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"})
+
+    return [
+        make_route("GET", "/livez", live),
+        make_route("GET", "/readyz", ready),
+        make_route("GET", "/healthz", ready),
+        make_route("GET", "/metrics", prometheus),
+    ]

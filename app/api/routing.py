@@ -1,0 +1,75 @@
+"""Routing: prefixes of paths, the model that a path names, routes of one method, JSON answers."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from app.errors import InvalidParameter
+from app.serving.registry import Registry
+from app.serving.served_model import ServedModel
+from app.wire.rendering import to_json
+
+MODEL_PATHS = {
+    "default": "/v1",
+    "model": "/v1/models/{model}",
+    "version": "/v1/models/{model}/versions/{version}",
+}
+"""Prefixes of an operation's path: the default model, a model's highest version, one version."""
+MAX_VERSION = 2**31 - 1
+VERSION: TypeAdapter[int] = TypeAdapter(Annotated[int, Field(ge=1, le=MAX_VERSION)])
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def make_route(method: str, path: str, endpoint: Endpoint) -> Route:
+    """Route one method of one path.
+
+    Starlette would add HEAD to GET; the middleware `AnswerHead` serves HEAD on every path instead,
+    so that the header Allow of a 405 names one method.
+    """
+    route = Route(path, endpoint, methods=[method])
+    route.methods = {method}
+    return route
+
+
+def find_model(registry: Registry, request: Request) -> ServedModel:
+    """The model that a path names, by default the default model and the highest version.
+
+    Raises:
+        InvalidParameter: The version is not a version number.
+        ModelNotReady: The models are still loading.
+        UnknownModel: No such model or version is served.
+    """
+    version = request.path_params.get("version")
+    if version is not None:
+        version = parse_version(version)
+    return registry.find(request.path_params.get("model"), version)
+
+
+def parse_version(text: str) -> int:
+    """The version number in a path.
+
+    Raises:
+        InvalidParameter: It is not one.
+    """
+    try:
+        return VERSION.validate_python(text)
+    except ValidationError as error:
+        received = text[:60]
+        raise InvalidParameter(
+            f"version={received!r} in the path is not a version number, an integer from 1 to "
+            f"{MAX_VERSION}. GET /v1/models lists the versions of every model.",
+            parameter="version",
+            received=received,
+            suggestion="GET /v1/models",
+        ) from error
+
+
+def json_response(value: Any, status: int = 200) -> Response:
+    """JSON that no cache may keep."""
+    headers = {"Cache-Control": "no-store"}
+    return Response(to_json(value), status, headers=headers, media_type="application/json")

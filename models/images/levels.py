@@ -1,0 +1,79 @@
+"""Grey levels: pixels in 0..white to a model's levels, and levels to the numbers of x.
+
+    quantize   v -> v (levels - 1) / white, to the nearest level, halves up
+    binarize   1 where noise x white < v: a grey value is its own probability of white
+    to_values  levels as they are, or divided by levels - 1 (`ImageSpec.values`)
+
+Serving and training share these three. `binarize` and `to_values` take numpy arrays and torch
+tensors alike: training binarises a cache of grey levels anew at each step, with torch's noise;
+serving binarises once, with noise that is a function of the picture.
+"""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Integer, Shaped
+
+from models.images.spec import ImageSpec
+from models.noise import NoiseStream, pixel_seed
+
+Levels = Integer[np.ndarray, "batch channel height width"]
+
+_FINE = 65536
+"""Grey levels under a binarisation: enough for any picture, and few enough that the same picture
+in bytes and in floats is the same."""
+
+
+def quantize(
+    values: Shaped[np.ndarray, "batch channel height width"], white: int, levels: int
+) -> Levels:
+    """Pixels in 0..white to the nearest of 0..levels-1, halves up; exact on integers."""
+    if values.dtype.kind == "f":
+        scaled = values.astype(np.float64)
+        scaled *= (levels - 1) / white
+        scaled += 0.5
+        return scaled.astype(np.int32)
+    if white == levels - 1:
+        return values
+    table = (2 * np.arange(white + 1, dtype=np.int64) * (levels - 1) + white) // (2 * white)
+    return np.take(table.astype(np.int32), values)
+
+
+def binarize(grey: Any, white: int, noise: Any) -> Any:
+    """True with the grey value, over white, as its probability.
+
+    Args:
+        grey: An array or tensor in 0..white; black is never true, and white always.
+        white: Its largest value.
+        noise: Uniforms in [0, 1) of the same shape and library.
+    """
+    return noise * white < grey
+
+
+def binarize_by_content(
+    values: Shaped[np.ndarray, "batch channel height width"], white: int
+) -> Levels:
+    """0 or 1, with noise that depends on each picture's pixels alone: repeatable without a seed."""
+    grey = quantize(values, white, _FINE).astype(np.uint16)
+    return np.stack([_binarized(one) for one in grey]).astype(np.uint8)
+
+
+def _binarized(grey: Shaped[np.ndarray, "channel height width"]) -> np.ndarray:
+    noise = NoiseStream(pixel_seed(grey), 0, "binarization").uniform(*grey.shape)
+    binary: np.ndarray = binarize(grey, _FINE - 1, noise)
+    return binary
+
+
+def to_values(levels: Any, spec: ImageSpec) -> Any:
+    """Levels, as a float array or tensor, to the numbers of an observation."""
+    return levels / (spec.levels - 1) if spec.values == "unit" else levels
+
+
+def cached_levels(spec: ImageSpec) -> int:
+    """Levels of a training cache: 256 of grey where each step binarises anew, else the model's."""
+    return 256 if spec.binarization == "stochastic" else spec.levels
+
+
+def background_level(spec: ImageSpec, white: int) -> int:
+    """The spec's background among the integers 0..white."""
+    return round(spec.background * white / 255)

@@ -1,0 +1,114 @@
+"""Wrong entries of a recipe: the message has the entry, what is allowed, and what was meant."""
+
+from pathlib import Path
+
+import pytest
+
+from models.errors import ConfigError
+from training.recipes.file import RECIPES, load_recipe
+
+
+def refusal(*overrides: str, path: Path = RECIPES / "digits.toml") -> ConfigError:
+    with pytest.raises(ConfigError) as refused:
+        load_recipe(path, overrides=overrides)
+    return refused.value
+
+
+@pytest.mark.parametrize(
+    ("override", "entry", "meant"),
+    [
+        ("training.epoch=3", "training.epoch", "training.epochs"),
+        ("epochs=3", "epochs", "training.epochs"),
+        ("training.learning_rate=1e-3", "training.learning_rate", "optimizer.learning_rate"),
+        ("image.hight=3", "image.hight", "image.height"),
+        ("vae.encoder.hiden=[3]", "vae.encoder.hiden", "vae.encoder.hidden"),
+        ("optimiser.learning_rate=1", "optimiser", "optimizer"),
+    ],
+)
+def test_an_unknown_entry_is_named_with_the_one_that_was_meant(
+    override: str, entry: str, meant: str
+) -> None:
+    error = refusal(override)
+    assert str(error).startswith(f"There is no entry {entry}. Did you mean {meant}? Entries ")
+    assert error.details["parameter"] == entry
+    assert error.details["suggestion"] == meant
+    assert meant.rpartition(".")[2] in (*error.details["allowed"], "epochs", "learning_rate")
+
+
+def test_an_unknown_entry_that_is_like_no_other_is_named_with_all_of_its_table() -> None:
+    message = str(refusal("zzz=1"))
+    assert message.startswith("There is no entry zzz. Entries outside of tables: name, seed, start")
+
+
+def test_a_misspelt_entry_is_reported_before_the_one_that_it_leaves_missing(tmp_path: Path) -> None:
+    text = (RECIPES / "digits.toml").read_text().replace("epochs = 120", "epoch = 120")
+    (tmp_path / "r.toml").write_text(text)
+    message = str(refusal(path=tmp_path / "r.toml"))
+    assert message.startswith(
+        f"Recipe {tmp_path / 'r.toml'}: There is no entry training.epoch. Did"
+    )
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.epochs=0", "training.epochs = 0 is not allowed. Allowed: whole number > 0."),
+        ("training.epochs=x", "training.epochs = 'x' is not allowed. Allowed: whole number > 0."),
+        ("vae.encoder=3", "vae.encoder = 3 is not allowed. Allowed: a table."),
+        (
+            "vae.encoder.hidden=[3,0]",
+            "vae.encoder.hidden[1] = 0 is not allowed. Allowed: list of whole number > 0, at most "
+            "16.",
+        ),
+        (
+            "optimizer.betas=[0.9]",
+            "optimizer.betas = [0.9] is not allowed. Allowed: [number ≥ 0 ≤ 1; number ≥ 0 ≤ 1].",
+        ),
+        (
+            "image.fit=streched",
+            "image.fit = 'streched' is not allowed. Did you mean 'stretch'? Allowed: stretch, "
+            "crop, pad.",
+        ),
+        (
+            "vae.prior.kind=vampp",
+            "vae.prior.kind = 'vampp' is not allowed. Did you mean 'vamp'? Allowed: "
+            "standard_normal, mixture, vamp, label_normal, categorical, top_down, none.",
+        ),
+        (
+            "vae.encoder={hidden=[3]}",
+            "vae.encoder has no kind. Allowed: mlp, gated_mlp, conv. Add --set "
+            "vae.encoder.kind=mlp.",
+        ),
+        (
+            "vae={}",
+            "vae.latent_shape is missing (list of whole number > 0, 1 or more, at most 3). Add it "
+            'to the file, or take a base: base = "digits".',
+        ),
+    ],
+)
+def test_a_value_is_refused_with_what_is_allowed(override: str, message: str) -> None:
+    assert str(refusal(override)) == message
+
+
+def test_an_entry_of_another_kind_is_told_to_replace_the_whole_table() -> None:
+    message = str(refusal("vae.encoder.kind=conv"))
+    assert message == (
+        "Recipe digits: vae.encoder of kind 'conv' has no entry hidden. Allowed: kind, channels, "
+        "blocks, dropout. Replace the whole table: --set 'vae.encoder={kind=\"conv\"}'."
+    )
+
+
+def test_a_move_without_a_probability_is_refused() -> None:
+    error = refusal("augmentation.scale=0.1")
+    assert "augmentation.scale = 0.1 has no effect while augmentation.probability = 0." in str(
+        error
+    )
+    assert error.details["suggestion"] == "--set augmentation.probability=1"
+
+
+@pytest.mark.parametrize("override", ["image.levels=16", "image.values=unit", "vae.num_labels=1"])
+def test_what_the_model_itself_refuses_keeps_its_words(override: str) -> None:
+    message = str(refusal(override))
+    assert message.startswith(("Recipe digits: ", override.partition("=")[0]))
+    assert "validation error" not in message
+    assert "pydantic" not in message

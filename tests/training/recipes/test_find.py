@@ -1,0 +1,59 @@
+"""What a word on the command line means: a recipe or a data set."""
+
+from pathlib import Path
+
+import pytest
+
+from models.errors import ConfigError
+from training.recipes.find import find_recipe
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_shipped_recipes_are_found_by_name_and_come_before_data_sets(tmp_path: Path) -> None:
+    (tmp_path / "digits").mkdir()
+    found = find_recipe("digits")
+    assert found is not None
+    assert found.name == "digits.toml"
+
+
+@pytest.mark.parametrize("source", ["frey-faces", "pictures", "cats.npz"])
+def test_data_sets_have_no_recipe(source: str, tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "cats.npz").touch()
+    assert find_recipe(source) is None
+
+
+@pytest.mark.parametrize(
+    ("source", "meant"),
+    [
+        ("digts", "digits"),
+        ("frey-face", "frey-faces"),
+        ("mnist.toml", "mnist"),
+        ("zzz", None),
+    ],
+)
+def test_what_is_neither_recipe_nor_data_set_is_refused_with_the_names_of_both(
+    source: str, meant: str | None
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        find_recipe(source)
+    message = str(refused.value)
+    assert message.startswith(f"There is no recipe, data set or path {source!r}.")
+    assert (f" Did you mean {meant!r}?" in message) == (meant is not None)
+    assert "Recipes: bccd, digits, digits-autoencoder, " in message
+    assert "Data sets without one: mnist-static, " in message
+    assert refused.value.details.get("suggestion") == meant
+
+
+def test_a_path_where_nothing_is_is_not_taken_for_a_misspelt_name() -> None:
+    with pytest.raises(ConfigError) as refused:
+        find_recipe("pictures/digts")
+    message = str(refused.value)
+    assert message.startswith(
+        "There is no recipe file, folder of pictures, .npz or .npy at pictures/"
+    )
+    assert "Did you mean" not in message

@@ -1,0 +1,73 @@
+"""The commands `vae-lab datasets` and `vae-lab datasets show`."""
+
+from pathlib import Path
+from typing import Annotated, no_type_check
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from training.commands.options import DataDir, Download, Output
+from training.data.catalogue import DATASETS
+from training.data.datasets import at_hand, resolve_data_dir
+
+app = typer.Typer(invoke_without_command=True)
+
+
+@app.callback()
+@no_type_check  # at run time typer passes another Context than the one it names
+def datasets(context: typer.Context, data_dir: DataDir = None) -> None:
+    """List the known data sets: shape, splits, licence, and whether their files are there.
+
+    Example: vae-lab datasets
+    """
+    if context.invoked_subcommand is not None:
+        return
+    table = Table("name", "shape", "levels", "train/val./test", "licence", "at hand")
+    for name, entry in DATASETS.items():
+        table.add_row(
+            name,
+            "x".join(map(str, entry.image_shape)),
+            str(entry.levels),
+            "/".join(map(str, entry.counts)),
+            entry.licence,
+            "yes" if at_hand(name, data_dir=data_dir) else "no",
+        )
+    console = Console()
+    console.print(table)
+    console.print(f"Folder of the data sets: {resolve_data_dir(data_dir)} (--data-dir).")
+    console.print("Fetch one that is not at hand: vae-lab datasets show NAME --download")
+    console.print("The path of a folder of pictures, an .npz or an .npy is a data set too.")
+
+
+@app.command()
+def show(
+    name: Annotated[
+        str, typer.Argument(help="Name of a data set, or path of a folder, an .npz or an .npy.")
+    ],
+    data_dir: DataDir = None,
+    output: Output = None,
+    download: Download = False,
+) -> None:
+    """Write a grid of training images as a PNG, and print the statistics of each split.
+
+    Example: vae-lab datasets show digits
+    """
+    from training.data import summary
+    from training.data.datasets import load
+
+    console = Console()
+    dataset = load(name, data_dir=data_dir, download=download, console=console)
+    path = output or Path(f"{Path(dataset.name).stem}.png")
+    path.write_bytes(summary.picture_of_dataset(dataset))
+    lines = (
+        f"{dataset.name}: {dataset.about}. Licence: {dataset.licence}.",
+        summary.sizes_and_modes(dataset),
+        summary.class_counts(dataset),
+        summary.copies_of_training_images(dataset),
+        f"sha256 of the content: {dataset.sha256}",
+        f"{min(64, len(dataset.train))} training images: {path}",
+    )
+    console.print(summary.statistics_table(dataset))
+    for line in filter(None, lines):
+        console.print(line, soft_wrap=True, markup=False, highlight=False)

@@ -1,0 +1,87 @@
+"""Options that several commands of `vae-lab` share, and the device that one of them names."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from models.errors import ConfigError
+
+
+def _in_a_folder(path: Path | None) -> Path | None:
+    """Refuse a file whose folder is missing before hours are spent on its content."""
+    if path is not None and not path.parent.is_dir():
+        raise typer.BadParameter(
+            f"there is no folder {path.parent}. Make it first: mkdir -p '{path.parent}'"
+        )
+    return path
+
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of the data sets; VAE_DATA_DIR or ./data otherwise.", file_okay=False
+    ),
+]
+Device = Annotated[str, typer.Option(help="cpu, cuda, mps, or auto: a GPU if there is one.")]
+Download = Annotated[
+    bool, typer.Option("--download", help="Download missing data files from their publisher.")
+]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the random numbers.")]
+ElboSamples = Annotated[int, typer.Option(min=1, help="Draws per image for the ELBO.")]
+IwaeSamples = Annotated[int, typer.Option(min=1, help="Draws per image (K) for the IWAE bound.")]
+Subset = Annotated[
+    int, typer.Option(min=0, help="Random images that also get bounds of large K; 0 for none.")
+]
+SubsetSamples = Annotated[
+    list[int] | None,
+    typer.Option(min=1, help="K of a bound of the subset; may be repeated. [default: 1000, 5000]"),
+]
+Images = Annotated[
+    int, typer.Option(min=0, help="Number of random test images, the same every time; 0 for all.")
+]
+Csv = Annotated[
+    Path | None,
+    typer.Option(
+        "--csv",
+        help="File that the numbers are written to, as CSV.",
+        dir_okay=False,
+        callback=_in_a_folder,
+    ),
+]
+
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        help="PNG file of the picture; named after the command or the data set otherwise.",
+        dir_okay=False,
+        callback=_in_a_folder,
+    ),
+]
+
+
+def find_device(name: str) -> str:
+    """The device to compute on: for `auto` cuda where there is a GPU, else cpu.
+
+    Raises:
+        ConfigError: The name is unknown, or this machine has no such device.
+    """
+    import torch
+
+    here = ["cpu"]
+    if torch.cuda.is_available():
+        here = [*(f"cuda:{index}" for index in range(torch.cuda.device_count())), "cuda", *here]
+    if torch.backends.mps.is_available():
+        here.append("mps")
+    if name == "auto":
+        return "cuda" if "cuda" in here else "cpu"
+    if name not in here:
+        raise ConfigError(
+            f"--device {name}: this machine has no such device. Allowed here: auto, "
+            f"{', '.join(here)}. Take --device auto.",
+            parameter="device",
+            received=name,
+            allowed=["auto", *here],
+            suggestion="auto",
+        )
+    return name

@@ -1,0 +1,107 @@
+"""The entries of a recipe that set up its loop: optimizer, schedule, augmentation, training."""
+
+from typing import Annotated, Literal
+
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
+
+from models.config import Config
+from models.errors import ConfigError
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Precision = Literal["32-true", "bf16-mixed", "64-true"]
+
+
+class OptimizerConfig(Config):
+    """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101)."""
+
+    learning_rate: PositiveFloat = 1e-3
+    """Highest learning rate of the schedule."""
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    """Decay per step of the gradient's two running moments."""
+    weight_decay: NonNegativeFloat = 0.0
+    """Decay of matrices and kernels; biases are not decayed."""
+    gradient_clip: PositiveFloat = 200.0
+    """Largest norm of the whole gradient, in nats per image; a larger one is scaled down to it."""
+
+
+class ScheduleConfig(Config):
+    """The learning rate over the run: a linear warm-up, then constant or half a cosine to zero."""
+
+    kind: Literal["constant", "cosine"] = "cosine"
+    warmup: Fraction = 0.05
+    """Share of the run's steps over which the rate rises from 0."""
+
+
+class AugmentationConfig(Config):
+    """Random flips, crops and affine maps of the training images; levels stay levels."""
+
+    flip: Literal["none", "horizontal", "both"] = "none"
+    """Mirror every second image left to right, or also upside down, for data without a side. Flips
+    go on to the end of the run."""
+    probability: Fraction = 0.0
+    """Chance at the start of the run that an image is moved; it falls linearly to 0."""
+    until: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the run after which no image is moved, so that the last steps see the data
+    unchanged."""
+    crop_pixels: NonNegativeInt = 0
+    """Largest random shift along each axis, in whole pixels; the gap is filled with mirrored
+    pixels."""
+    rotation_degrees: NonNegativeFloat = 0.0
+    """Standard deviation of a rotation about the centre."""
+    shift_pixels: NonNegativeFloat = 0.0
+    """Standard deviation of a shift along each axis."""
+    scale: NonNegativeFloat = 0.0
+    """Standard deviation of the relative change of size along each axis: 0.05 is 5 %."""
+    shear: NonNegativeFloat = 0.0
+    """Standard deviation of a horizontal shear: the shift of a row per pixel of height."""
+
+    @model_validator(mode="after")
+    def _moves_have_a_probability(self) -> "AugmentationConfig":
+        moves = ("crop_pixels", "rotation_degrees", "shift_pixels", "scale", "shear")
+        asked = [name for name in moves if getattr(self, name) > 0]
+        if asked and self.probability == 0:
+            given = ", ".join(f"augmentation.{name} = {getattr(self, name)}" for name in asked)
+            raise ConfigError(
+                f"{given} has no effect while augmentation.probability = 0. "
+                "Add --set augmentation.probability=1 to move every image.",
+                parameter="augmentation.probability",
+                received=0.0,
+                suggestion="--set augmentation.probability=1",
+            )
+        return self
+
+
+class TrainingConfig(Config):
+    """Length, batches, checkpoints and precision of the training loop."""
+
+    epochs: PositiveInt
+    """Passes over the training images."""
+    batch_size: PositiveInt = 128
+    """Images per step."""
+    kl_warmup_epochs: NonNegativeFloat = 0.0
+    """Epochs over which the KL's weight rises linearly from 0 to 1 (Bowman et al. 2016)."""
+    kl_cycles: PositiveInt = 1
+    """Equal parts of the run that each begin with the KL's warm-up (Fu et al. 2019)."""
+    ema_decay: Fraction = 0.999
+    """Decay per step of the averaged weights, which are validated and exported; 0 for the latest
+    weights themselves."""
+    validate_every_epochs: PositiveInt = 1
+    """Epochs between two validations; each writes a checkpoint and a line of the log."""
+    patience: NonNegativeInt = 0
+    """Validations in a row without a better bound that end the run; 0 for never."""
+    max_skipped_in_a_row: PositiveInt = 100
+    """Steps in a row skipped for a gradient that is not finite that end the run with an error."""
+    checkpoint_seconds: PositiveFloat = 60.0
+    """Seconds between two checkpoints; every validation writes one too."""
+    start_from_marginal: bool = False
+    """Fit the decoder's last biases, and a learned scale, to the distribution of single pixels
+    before the first step."""
+    precision: Precision = "32-true"
+    """Number format of training; evaluation and serving always use float32."""
