@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import orjson
-from starlette.datastructures import Headers
 
 from app.api.requests import parse_parameters, read_items
 from app.compute.inputs import Inputs
@@ -18,7 +17,7 @@ from app.compute.request import ComputeRequest
 from app.compute.table import compute
 from app.operations.parameters import Rendering
 from app.operations.table import OPERATIONS
-from app.serving.served_model import ServedModel, served_model
+from app.serving.served_model import ServedModel, serve_bundle
 from app.settings import PRETRAINED, Settings
 from app.wire.bodies import Body, parse_body
 from app.wire.rendering import render
@@ -74,19 +73,18 @@ def shipped_model() -> ServedModel:
     """The first shipped model in its newest version, loaded as the service loads it."""
     repository = Repository(PRETRAINED)
     name = repository.names()[0]
-    return served_model(load_bundle(repository.path_of(name, None)), "cpu")
+    return serve_bundle(load_bundle(repository.path_of(name, None)), "cpu")
 
 
 def in_process(case: Case, served: ServedModel, settings: Settings) -> Callable[[], bytes]:
     """The case's work, to be called again and again; gives the answer's bytes."""
     operation = OPERATIONS[case.operation]
-    headers = Headers({"content-type": case.content_type})
 
     def work() -> bytes:
         body = Body()
         if operation.takes:
             limits = {"max_bytes": settings.max_body_bytes, "max_items": settings.max_items}
-            body = parse_body(case.body, headers, **limits)
+            body = parse_body(case.body, case.content_type, **limits)
         parameters = parse_parameters(operation, case.pairs(), body.members)
         inputs = Inputs()
         if operation.takes:

@@ -14,9 +14,11 @@ from fastapi import Request
 from starlette.responses import Response
 
 from app.api.headers import caching_headers, etag_matches, identity_headers
+from app.api.limits import check_limits
 from app.api.metrics import Metrics
 from app.api.middleware import record_of
-from app.api.requests import INLINE_BYTES, check_limits, is_small, parse_parameters, read_items
+from app.api.receiving import read_body
+from app.api.requests import INLINE_BYTES, is_small, parse_parameters, read_items
 from app.api.service import Call, Service, T
 from app.compute.cost import Work, measure
 from app.compute.labels import check_label, find_label
@@ -28,7 +30,7 @@ from app.operations.result import Answer
 from app.operations.table import Operation
 from app.serving.scheduler import Timing
 from app.serving.served_model import ServedModel
-from app.wire.bodies import Body, parse_body, read_body
+from app.wire.bodies import Body, parse_body
 from app.wire.media_types import MEDIA_TYPES
 from app.wire.negotiation import negotiate
 from app.wire.rendering import render
@@ -94,13 +96,17 @@ async def _answer(
     versioned: bool,
 ) -> Response:
     body = await _body(service, operation, request)
-    call = _call(operation, request, served, body)
+    call = _call(service, operation, request, served, body)
     headers = caching_headers(call, versioned=versioned)
     if etag_matches(request.headers.get("if-none-match"), headers.get("ETag")):
         return Response(status_code=304, headers=headers)
-    call = replace(call, request=await _read_inputs(service, call, body))
-    work = measure(call.request)
-    check_limits(service.settings, work)
+    complete = await _read_inputs(service, call, body)
+    call = replace(call, request=complete)
+
+    def size_with(parameters: Any) -> Work:
+        return measure(replace(complete, parameters=parameters))
+
+    work = check_limits(service.settings, operation, complete.parameters, size_with)
     computed = await _compute(service, call, work)
     content = await _render(service, call, computed)
     _count(service.metrics, call, computed, work)
@@ -116,17 +122,19 @@ async def _body(service: Service, operation: Operation, request: Request) -> Bod
     parse = partial(
         parse_body,
         data,
-        request.headers,
+        request.headers.get("content-type"),
         max_bytes=settings.max_body_bytes,
         max_items=settings.max_items,
     )
     return parse() if len(data) <= INLINE_BYTES else await service.off_loop(parse)
 
 
-def _call(operation: Operation, request: Request, served: ServedModel, body: Body) -> Call:
+def _call(
+    service: Service, operation: Operation, request: Request, served: ServedModel, body: Body
+) -> Call:
     pairs = request.query_params.multi_items()
     parameters: Any = parse_parameters(operation, pairs, body.members)
-    served.check_needs(operation, parameters)
+    service.registry.check_needs(served, operation, parameters)
     given = getattr(parameters, "seed", None)
     return Call(
         http=request,
@@ -148,9 +156,7 @@ def _form(operation: Operation, parameters: Any, request: Request) -> str:
     formats = operation.formats
     if getattr(parameters, "output", None) == "logits":
         formats = tuple(form for form in formats if form != "png")
-    if parameters.format is not None:
-        return negotiate(MEDIA_TYPES[parameters.format], formats)
-    return negotiate(request.headers.get("accept"), formats)
+    return negotiate(request.headers.get("accept"), formats, wanted=parameters.format)
 
 
 async def _read_inputs(service: Service, call: Call, body: Body) -> ComputeRequest[Any]:

@@ -10,7 +10,7 @@ from app.compute.cost import GROUP_ITEMS, groups, measure
 from app.compute.inputs import Inputs
 from app.compute.request import ComputeRequest
 from app.operations.table import OPERATIONS
-from app.serving.served_model import served_model
+from app.serving.served_model import serve_bundle
 from models.bundle.loading import load_bundle
 from models.estimators.labels import GUESS_NUM_SAMPLES
 from tests.app.family_repository import make_families
@@ -29,7 +29,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_request(
     repository: Path, name: str, operation: str, given: dict[str, Any], **asked: Any
 ) -> ComputeRequest[Any]:
-    served = served_model(load_bundle(repository / name / "1"), "cpu")
+    served = serve_bundle(load_bundle(repository / name / "1"), "cpu")
     declared = OPERATIONS[operation]
     return ComputeRequest(declared, served, declared.parameters(**asked), seed=0, **given)
 

@@ -8,7 +8,7 @@ from app.compute.labels import check_label, find_label
 from app.compute.request import ComputeRequest
 from app.errors import InvalidParameter
 from app.operations.table import OPERATIONS
-from app.serving.served_model import ServedModel, served_model
+from app.serving.served_model import ServedModel, serve_bundle
 from models.bundle.loading import load_bundle
 from models.images.spec import ImageSpec
 from tests.app.family_repository import LABELS, SIDE
@@ -22,7 +22,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> ServedModel:
     path = tmp_path_factory.mktemp("labelled")
     image = ImageSpec(channels=1, height=SIDE, width=SIDE, levels=2, binarization="threshold")
     write_bundle(path, "labelled", 1, random_vae(family("labelled")), image, labels=LABELS)
-    return served_model(load_bundle(path / "labelled" / "1"), "cpu")
+    return serve_bundle(load_bundle(path / "labelled" / "1"), "cpu")
 
 
 @pytest.mark.parametrize(("text", "index"), [(None, None), ("bee", 1), ("2", 2)])

@@ -11,14 +11,14 @@ import pytest
 from app.compute.percentile import compare, find_reference, percentile
 from app.compute.request import ComputeRequest
 from app.operations.table import OPERATIONS
-from app.serving.served_model import served_model
+from app.serving.served_model import serve_bundle
 from models.bundle.loading import load_bundle
 from tests.app.repository import REFERENCES
 
 
 def make_request(repository: Path, model: str, operation: str, **asked: Any) -> ComputeRequest[Any]:
     declared = OPERATIONS[operation]
-    served = served_model(load_bundle(repository / model / "1"), "cpu")
+    served = serve_bundle(load_bundle(repository / model / "1"), "cpu")
     return ComputeRequest(declared, served, declared.parameters(**asked), seed=0)
 
 

@@ -16,7 +16,7 @@ from app.compute.table import compute
 from app.operations.answers import score_answer
 from app.operations.parameters import Rendering
 from app.operations.table import OPERATIONS
-from app.serving.served_model import served_model
+from app.serving.served_model import serve_bundle
 from app.wire.rendering import render
 from models.bundle.loading import load_bundle
 from models.estimators import elbo as estimator
@@ -79,7 +79,7 @@ def test_a_new_field_of_a_score_is_written_once_and_is_in_every_format(
     operation = replace(OPERATIONS["elbo"], answer=score_answer("Wider", WiderScore))
     request = ComputeRequest(
         operation,
-        served_model(load_bundle(repository / "mnist" / "2"), "cpu"),
+        serve_bundle(load_bundle(repository / "mnist" / "2"), "cpu"),
         operation.parameters(num_samples=3),
         seed=1,
         inputs=Inputs(x=np.ones((2, 1, SIDE, SIDE), np.float32)),
