@@ -10,7 +10,6 @@ wrote), and `<!-- end -->`. A run that is not of the command on the page is refu
 """
 
 import csv
-import json
 import re
 import shlex
 import subprocess
@@ -20,11 +19,14 @@ from pathlib import Path
 from typing import get_args
 
 from models.bundle.schema import Estimate, Evaluation
-from training.evaluation.stored import StoredEvaluation
+from training.evaluation.scoring import name_estimator
+from training.evaluation.stored import find_evaluation
+from training.evaluation.table import ABSENT, format_with_error
 from training.recipes.file import load_recipe
 from training.recipes.find import find_recipe
 from training.recipes.objective import ClassicalKind
 from training.recipes.recipe import Recipe
+from training.runs.folder import read_run
 
 BASH = re.compile(r"^```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TABLE = re.compile(r"(<!-- (runs|differences): ([^>]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -76,7 +78,7 @@ def results(
         "| run | " + " | ".join(columns) + " |",
         "|---" * (len(columns) + 1) + "|",
         *(
-            f"| `{row['run']}` | " + " | ".join(row.get(c, "-") for c in columns) + " |"
+            f"| `{row['run']}` | " + " | ".join(row.get(c, ABSENT) for c in columns) + " |"
             for row in rows
         ),
     ]
@@ -97,28 +99,28 @@ COLUMNS = (
 """In this order, by what stands before a comma."""
 
 
-def result(run: Path, recipe: Recipe) -> dict[str, str]:
-    """What stands in a run's row."""
-    if load_recipe(run / "recipe.toml") != recipe:
-        sys.exit(f"{run} was not trained by the command on the page.")
-    stored = StoredEvaluation.model_validate_json((run / "evaluation.json").read_bytes())
-    evaluation, state = stored.evaluation, json.loads((run / "state.json").read_text())
-    row = {"run": run.name, "training, s": f"{state['seconds']:.0f}"}
+def result(run_dir: Path, recipe: Recipe) -> dict[str, str]:
+    """The cells of a run's row, by column."""
+    run = read_run(run_dir)
+    if run.recipe != recipe:
+        sys.exit(f"{run_dir} was not trained by the command on the page.")
+    evaluation = find_evaluation(run_dir)
+    if evaluation is None:
+        sys.exit(f"{run_dir} is not evaluated. Run: vae-lab evaluate {run_dir}")
+    row = {"run": run_dir.name, "training, s": f"{run.state['seconds']:.0f}"}
     for estimate in evaluation.estimates:
-        row[heading(estimate, evaluation.num_images)] = (
-            f"{estimate.mean_nats:.2f} ± {estimate.standard_error_nats:.2f}"
+        row[heading(estimate, evaluation.num_images)] = format_with_error(
+            estimate.mean_nats, estimate.standard_error_nats, sign="±"
         )
     return row | others(evaluation, recipe)
 
 
 def heading(estimate: Estimate, num_images: int) -> str:
-    """The column of an estimate, which says how many images it is of where these are not all."""
-    if estimate.estimator == "exact":
-        return "log p(x), exact"
+    """The column of an estimate; it counts the images where they are not the whole split."""
     if estimate.estimator == "elbo":
         return "ELBO"
     some = "" if estimate.n == num_images else f", {estimate.n:,} images"
-    return f"IWAE, K = {estimate.num_samples:,}{some}"
+    return name_estimator(estimate.estimator, estimate.num_samples) + some
 
 
 def others(evaluation: Evaluation, recipe: Recipe) -> dict[str, str]:
@@ -131,7 +133,9 @@ def others(evaluation: Evaluation, recipe: Recipe) -> dict[str, str]:
     if recipe.vae.encoder is not None:
         row["active units"] = f"{evaluation.active_units} of {recipe.vae.latent_shape[0]}"
     if (labels := evaluation.classification) is not None:
-        row["labels right, %"] = f"{100 * labels.accuracy:.1f} ± {100 * labels.standard_error:.1f}"
+        row["labels right, %"] = format_with_error(
+            100 * labels.accuracy, 100 * labels.standard_error, ".1f", sign="±"
+        )
     if evaluation.squared_error is not None:
         row["squared error"] = f"{evaluation.squared_error:.3f}"
     return row

@@ -9,11 +9,11 @@ import pytest
 import typer.main
 
 from tests.makers import DOCS, load_maker
-from tests.training.conftest import run_dir  # noqa: F401, a fixture
+from tests.training.conftest import RECIPE, run_dir  # noqa: F401, a fixture
 from training.commands.lab import app
 from training.commands.plot import write_csv
 from training.evaluation.evaluate import EvaluationSettings
-from training.evaluation.trained import load_run
+from training.evaluation.trained import load_trained_model
 from training.recipes.objective import ClassicalKind
 from training.recipes.recipe import Recipe
 from training.studies.bounds import BoundsRow
@@ -86,8 +86,9 @@ def test_every_figure_is_there_small_and_named_by_the_command_that_made_it(
 
 
 def test_no_figure_is_left_over() -> None:
-    shown = {path for _, _, path in FIGURES}
-    assert {f"figures/{file.name}" for file in (DOCS / "figures").glob("*.png")} == shown
+    pages = "".join(path.read_text(encoding="utf-8") for path in DOCS.glob("*.md"))
+    shown = set(re.findall(r"figures/[a-z-]+\.(?:png|svg)", pages))
+    assert {f"figures/{file.name}" for file in (DOCS / "figures").iterdir()} == shown
 
 
 @each_page
@@ -106,16 +107,16 @@ def test_every_table_is_filled_with_a_row_per_run_and_its_epochs(name: str) -> N
 
 
 def test_tables_are_made_of_evaluations_of_the_very_recipe(run_dir: Path) -> None:  # noqa: F811
-    run = load_run(run_dir)
+    model = load_trained_model(run_dir)
     settings = EvaluationSettings(elbo_num_samples=2, iwae_num_samples=100, subset_num_images=0)
-    evaluation = run.evaluate(settings=settings)
-    lines = maker.results([("tiny", run.recipe)], run_dir.parent, published={"tiny": "-1.23"})
+    evaluation = model.evaluate(settings=settings)
+    lines = maker.results([("tiny", RECIPE)], run_dir.parent, published={"tiny": "-1.23"})
     assert lines[0].startswith("| run | ELBO | IWAE, K = 100 | published | rate | active units |")
     elbo, iwae = evaluation.estimates
     assert f"| {elbo.mean_nats:.2f} ± {elbo.standard_error_nats:.2f} |" in lines[2]
     assert f"| {iwae.mean_nats:.2f} ± {iwae.standard_error_nats:.2f} |" in lines[2]
     assert f"| -1.23 | {evaluation.rate_nats:.2f} | {evaluation.active_units} of 2 |" in lines[2]
-    other = run.recipe.model_copy(update={"seed": 6})
+    other = RECIPE.model_copy(update={"seed": 6})
     with pytest.raises(SystemExit, match="was not trained by the command on the page"):
         maker.results([("tiny", other)], run_dir.parent)
 

@@ -33,16 +33,21 @@ from models.distributions.point import Point
 from models.vae.parts import Likelihood
 
 
-class BernoulliLikelihood(Likelihood):
+class _OneParameterLikelihood(Likelihood):
+    """A likelihood with one parameter per element, whose config has no fields of its own."""
+
+    def __init__(
+        self, config: BernoulliConfig | ContinuousBernoulliConfig | PointConfig, vae: VAEConfig
+    ) -> None:
+        super().__init__()
+        self.num_params = vae.image_shape[0]
+
+
+class BernoulliLikelihood(_OneParameterLikelihood):
     """p(x|z) of binary pixels: independent Bernoullis."""
 
     is_mass = True
     support_words = "{0, 1}"
-
-    def __init__(self, config: BernoulliConfig, vae: VAEConfig) -> None:
-        """One logit per element."""
-        super().__init__()
-        self.num_params = vae.image_shape[0]
 
     def forward(self, params: Tensor) -> Bernoulli:
         """`params` are the logits."""
@@ -52,16 +57,11 @@ class BernoulliLikelihood(Likelihood):
         return (x == 0) | (x == 1)
 
 
-class ContinuousBernoulliLikelihood(Likelihood):
+class ContinuousBernoulliLikelihood(_OneParameterLikelihood):
     """p(x|z) of grey values as real numbers in [0, 1]."""
 
     is_mass = False
     support_words = "[0, 1]"
-
-    def __init__(self, config: ContinuousBernoulliConfig, vae: VAEConfig) -> None:
-        """One logit per element."""
-        super().__init__()
-        self.num_params = vae.image_shape[0]
 
     def forward(self, params: Tensor) -> ContinuousBernoulli:
         """`params` are the logits."""
@@ -159,16 +159,11 @@ class NormalLikelihood(Likelihood):
         return x.isfinite()
 
 
-class PointLikelihood(Likelihood):
+class PointLikelihood(_OneParameterLikelihood):
     """The picture of an autoencoder's latent: a point, no distribution."""
 
     is_mass = False
     support_words = "the finite real numbers"
-
-    def __init__(self, config: PointConfig, vae: VAEConfig) -> None:
-        """One number per element."""
-        super().__init__()
-        self.num_params = vae.image_shape[0]
 
     def forward(self, params: Tensor) -> Point:
         """`params` are the picture."""

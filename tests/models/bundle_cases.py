@@ -14,7 +14,7 @@ from models.bundle.schema import Baseline, BundleConfig, Estimate, Evaluation, P
 from models.config import MLPConfig, NormalConfig, VAEConfig
 from models.errors import BundleCorrupt
 from models.images.spec import ImageSpec
-from models.vae.model import VAE
+from models.vae import VAE
 
 PROVENANCE = Provenance(
     recipe="seed = 1\n",

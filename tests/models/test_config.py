@@ -21,7 +21,7 @@ from models.config import (
 from models.errors import ConfigError
 from models.estimators.elbo import estimate_elbo
 from models.images.spec import ImageSpec, check_fit
-from models.vae.model import VAE
+from models.vae import VAE
 from tests.models.family_cases import FAMILIES, family
 
 LIKELIHOODS = [

@@ -9,6 +9,7 @@ from models.config import DiscretizedLogisticConfig, MLPConfig, VAEConfig
 from models.images.spec import ImageSpec
 from models.vae.model import VAE
 from training.data.datasets import load
+from training.evaluation.evaluate import EvaluationSettings
 from training.recipes.recipe import DatasetConfig, Recipe, TrainingConfig
 from training.runs.folder import Progressed, create_or_verify, save_best, write_state
 
@@ -26,6 +27,8 @@ RECIPE = Recipe(
     ),
     training=TrainingConfig(epochs=3),
 )
+
+QUICK = EvaluationSettings(elbo_num_samples=1, iwae_num_samples=1, subset_num_images=0)
 
 
 @pytest.fixture

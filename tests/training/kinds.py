@@ -21,6 +21,7 @@ from rich.console import Console
 
 from training.fit import train as loop
 from training.recipes.recipe import Recipe
+from training.runs.provenance import installed_packages
 
 NUM_IMAGES = 120
 EPOCHS, BATCH = 20, 16
@@ -178,6 +179,7 @@ def main(folder: str) -> None:
     import torch
 
     torch.set_num_threads(1)  # a fork is safe only while torch has started no threads
+    installed_packages()  # read once, not in every child
     print(json.dumps({kind: train_and_kill(kind, Path(folder) / kind) for kind in KINDS}))
 
 

@@ -6,7 +6,6 @@ Each command reads its arguments, calls one function of this package, and prints
 import math
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -175,13 +174,11 @@ def evaluate(
     Example: vae-lab evaluate runs/digits
     """
     from training.evaluation.table import format_evaluation
-    from training.evaluation.trained import evaluate_bundle, is_run, load_run
+    from training.evaluation.trained import load_trained_model
 
-    score = load_run(source).evaluate if is_run(source) else partial(evaluate_bundle, source)
     console = Console()
-    evaluation = score(
+    evaluation = load_trained_model(source, data_dir=data_dir).evaluate(
         settings=_settings(seed, elbo_samples, iwae_samples, subset, subset_samples),
-        data_dir=data_dir,
         device=find_device(device),
         console=console,
     )
@@ -212,8 +209,8 @@ def export(
 
     Example: vae-lab export runs/digits --repository models/pretrained
     """
+    from training.evaluation.stored import find_evaluation
     from training.evaluation.table import format_evaluation
-    from training.evaluation.trained import load_run
     from training.export.export import export_run
 
     console = Console()
@@ -228,7 +225,7 @@ def export(
         device=find_device(device),
         console=console,
     )
-    evaluation = load_run(run).stored_evaluation(settings)
+    evaluation = find_evaluation(run, settings=settings)
     if evaluation is not None:
         console.print(format_evaluation(evaluation))
     typer.echo(f"The bundle is {path}.")

@@ -18,7 +18,7 @@ from training.commands.tables import table_of, wide_console, write_csv
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from training.studies.subjects import Subject
+    from training.evaluation.trained import TrainedModel
 
 app = typer.Typer(
     help="Draw figures of trained models (folders of runs or bundles), and print their numbers.",
@@ -37,7 +37,7 @@ class Drawn(NamedTuple):
 
 
 def bounds(
-    models: "list[Subject]",
+    models: "list[TrainedModel]",
     *,
     elbo_samples: ElboSamples = 100,
     iwae_samples: IwaeSamples = 100,
@@ -58,7 +58,7 @@ def bounds(
     return Drawn(rows, plots.bounds(rows, title=_title(models)))
 
 
-def rate_distortion(models: "list[Subject]", *, elbo_samples: ElboSamples = 100) -> Drawn:
+def rate_distortion(models: "list[TrainedModel]", *, elbo_samples: ElboSamples = 100) -> Drawn:
     """Plot the rate against the distortion of runs, as over beta, with lines of equal ELBO.
 
     Example: vae-lab plot rate-distortion runs/digits runs/digits-beta
@@ -70,7 +70,7 @@ def rate_distortion(models: "list[Subject]", *, elbo_samples: ElboSamples = 100)
     return Drawn(rows, plots.rate_distortion(rows, title=_title(models)))
 
 
-def latents(models: "list[Subject]") -> Drawn:
+def latents(models: "list[TrainedModel]") -> Drawn:
     """Plot the KL of each latent dimension or group, and the activity of each dimension, sorted.
 
     Example: vae-lab plot latents models/pretrained/digits/1
@@ -79,10 +79,10 @@ def latents(models: "list[Subject]") -> Drawn:
     from training.studies import plots
 
     rows = study.latent_use(models[0])
-    return Drawn(rows, plots.latents(rows, title=models[0].words()))
+    return Drawn(rows, plots.latents(rows, title=models[0].describe()))
 
 
-def latent_map(models: "list[Subject]") -> Drawn:
+def latent_map(models: "list[TrainedModel]") -> Drawn:
     """Plot the posterior means of test images in two dimensions, coloured by label.
 
     The dimensions are the two latent ones, or the first two principal components of the active
@@ -90,20 +90,20 @@ def latent_map(models: "list[Subject]") -> Drawn:
 
     Example: vae-lab plot latent-map models/pretrained/digits/1
     """
-    from training.studies import latents as study
+    from training.studies import latent_map as study
     from training.studies import plots
 
     found = study.latent_map(models[0])
     figure = plots.latent_map(
         found,
         class_names=models[0].dataset.class_names,
-        title=f"{models[0].words()}\n{found.method}",
+        title=f"{models[0].describe()}\n{found.method}",
     )
     return Drawn(study.centres(found), figure, csv_rows=found.rows)
 
 
 def traversals(
-    models: "list[Subject]",
+    models: "list[TrainedModel]",
     *,
     image: Annotated[
         int, typer.Option(min=0, help="Position of the test image whose mean is the centre.")
@@ -122,8 +122,8 @@ def traversals(
 
     Example: vae-lab plot traversals models/pretrained/digits/1 --image 3
     """
-    from training.studies import latents as study
     from training.studies import plots
+    from training.studies import traversals as study
 
     found = study.traversals(
         models[0],
@@ -132,12 +132,12 @@ def traversals(
         num_rows=rows,
         num_steps=steps,
     )
-    figure = plots.traversals(found, spec=models[0].spec, title=models[0].words())
+    figure = plots.traversals(found, spec=models[0].spec, title=models[0].describe())
     return Drawn(found.rows, figure)
 
 
 def gradient_variance(
-    models: "list[Subject]",
+    models: "list[TrainedModel]",
     *,
     images: Annotated[int, typer.Option(min=1, help="Images in the differentiated batch.")] = 16,
     samples: Annotated[
@@ -173,7 +173,7 @@ def gradient_variance(
 
 
 def iwae_gap(
-    models: "list[Subject]",
+    models: "list[TrainedModel]",
     *,
     elbo_samples: ElboSamples = 100,
     iwae_samples: IwaeSamples = 100,
@@ -190,7 +190,7 @@ def iwae_gap(
     return Drawn(rows, plots.iwae_gap(rows, title=_title(models)))
 
 
-def label_accuracy(models: "list[Subject]") -> Drawn:
+def label_accuracy(models: "list[TrainedModel]") -> Drawn:
     """Plot the accuracy of runs with labels over the number of labels known in training.
 
     Beside each stands logistic regression on the pixels of the same labelled images.
@@ -204,11 +204,11 @@ def label_accuracy(models: "list[Subject]") -> Drawn:
     return Drawn(rows, plots.label_accuracy(rows, title=_title(models)))
 
 
-def _title(models: "Sequence[Subject]") -> str:
+def _title(models: "Sequence[TrainedModel]") -> str:
     """The models' names, all of a few or the first and the last of many, and the data."""
     names = [model.name for model in models]
     few = ", ".join(names) if len(names) <= 4 else f"{names[0]} ... {names[-1]}, {len(names)} runs"
-    return f"{few}\n{models[0].data()}"
+    return f"{few}\n{models[0].describe_images()}"
 
 
 class Plot(NamedTuple):
@@ -273,10 +273,10 @@ def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     return inspect.Parameter(name, kind, annotation=annotation, default=default)
 
 
-def _load(paths: Sequence[Path], data_dir: Path | None, num_images: int) -> "list[Subject]":
-    from training.studies.subjects import load_subject
+def _load(paths: Sequence[Path], data_dir: Path | None, num_images: int) -> "list[TrainedModel]":
+    from training.evaluation.trained import load_trained_model
 
-    return [load_subject(path, data_dir=data_dir, num_images=num_images) for path in paths]
+    return [load_trained_model(path, data_dir=data_dir, num_images=num_images) for path in paths]
 
 
 def _show(drawn: Drawn, path: Path, csv: Path | None) -> None:

@@ -38,11 +38,11 @@ def table_of(rows: Sequence[Any]) -> Table:
 
 
 def _cell(name: str, value: Any) -> str:
+    from training.evaluation.table import format_optional  # imports torch
+
     if not isinstance(value, float):
         return str(value)
-    if value != value:
-        return "-"
-    return f"{value:.3f}" if name.endswith("_nats") else f"{value:.4g}"
+    return format_optional(value, ".3f" if name.endswith("_nats") else ".4g")
 
 
 def write_csv(path: Path, rows: Sequence[Any]) -> None:

@@ -12,13 +12,14 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Int64, UInt16
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import MofNCompleteColumn
 
 from models.errors import InputError
 from models.images import MAX_PIXELS, ReadOptions
 from training.data.image_statistics import ImageStatistics
 from training.data.split import Cache, Labels, Source, Split
 from training.errors import DatasetError
+from training.progress_bar import ProgressBar
 
 FILE_OPTIONS = ReadOptions(max_pixels=MAX_PIXELS)
 _MAX_THREADS = 8
@@ -113,14 +114,6 @@ def map_in_threads(
     console: Console | None,
 ) -> Iterator[Result]:
     """Results of each item, in order, under a progress bar if there is a console."""
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=console is None,
-        transient=True,
-    )
+    bar = ProgressBar(MofNCompleteColumn(), console=console, transient=True)
     with bar, ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1)) as pool:
         yield from bar.track(pool.map(function, items), total=len(items), description=words)

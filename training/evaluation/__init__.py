@@ -1,1 +1,1 @@
-"""Numbers of a trained model on held-out data."""
+"""Evaluation: scores of trained models on held-out images."""

@@ -1,13 +1,13 @@
-"""What simple means need for the same held-out images, in bits per dim: a model's yardsticks.
+"""Baselines: bits per dim of held-out images by a histogram and by lossless picture files.
 
-    histogram      every pixel and channel for itself, p(k) = (count_k + 1) / (n + levels) from the
+    histogram      each pixel and channel on its own, p(k) = (count_k + 1) / (n + levels) from the
                    n training images
-    png, webp      lossless files, one per image, with all their bytes
-    *_stacked      the same images one below the other in tall pictures, so that what each file
-                   holds besides pixels (57 bytes of a PNG) weighs next to nothing
+    png, webp      a lossless file per image, counted with all its bytes
+    *_stacked      the images stacked in tall pictures, so that a file's bytes besides pixels (57 of
+                   a PNG) weigh next to nothing
 
-It knows no model. Files hold the levels as they are, a byte each: there are none above 256 levels,
-and none for binary images, for which these formats are not meant.
+Files hold a byte per level: images of more than 256 levels have no such baselines, nor have binary
+images, for which these formats are not made.
 """
 
 import io
@@ -28,7 +28,7 @@ Pictures = UInt8[np.ndarray, "batch height width *channel"]
 
 _CHUNK = 4_096
 _MAX_ROWS = 16_383
-"""Of a WebP file."""
+"""Largest height of a WebP file."""
 _FILES: tuple[tuple[BaselineKind, BaselineKind, dict[str, Any]], ...] = (
     ("png", "png_stacked", {"format": "PNG", "compress_level": 9}),
     # method 6 makes files 2 to 4 % smaller and takes 25 times as long
@@ -41,19 +41,20 @@ DESCRIPTIONS: dict[BaselineKind, str] = {
     "webp": "WebP, a file per image",
     "webp_stacked": "WebP, images stacked",
 }
-"""Names of rows in tables and model cards."""
+"""Names of the baselines' rows in tables and model cards."""
 
 
 def score_baselines(train: Split, x: Images, spec: ImageSpec) -> tuple[Baseline, ...]:
-    """Bits per dim of held-out images by each means.
+    """Bits per dim of held-out images by each baseline.
 
     Args:
-        train: What the histogram is counted on.
+        train: Images that the histogram counts.
         x: The held-out images, levels 0..levels-1.
-        spec: Of both; its `values` are integers, since a density has no bits per dim.
+        spec: Levels and shape of both; its `values` are integers, since a density has no bits per
+            dim.
 
     Returns:
-        The histogram, and the files for 3 to 256 levels.
+        The histogram and, for 3 to 256 levels, the files.
     """
     size = x[0].size
     baselines = [_per_image("histogram", _histogram_bits(train, x, spec) / size)]

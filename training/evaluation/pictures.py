@@ -16,9 +16,9 @@ _NUM_RECONSTRUCTIONS = 32
 
 @torch.no_grad()
 def draw_samples(vae: VAE, count: int, *, seed: int = PICTURE_SEED) -> Tensor:
-    """Means of p(x|z) at draws z ~ p(z): what the service gives for the same seed.
+    """Means of p(x|z) at draws z ~ p(z): the service's answers to the same seed.
 
-    A model with labels draws the labels in turn.
+    Samples of a model with labels have the labels 0, 1, 2, ... in turn.
     """
     y = torch.arange(count) % vae.num_labels if vae.num_labels else None
     prior = vae.prior(y)
@@ -28,9 +28,9 @@ def draw_samples(vae: VAE, count: int, *, seed: int = PICTURE_SEED) -> Tensor:
 
 @torch.no_grad()
 def reconstruct_some(vae: VAE, x: Tensor) -> Tensor:
-    """A row of random test images, a row of reconstructions (means at the means), and so on.
+    """Rows of random test images, each above the row of their reconstructions.
 
-    A model with labels takes the one that it finds most probable.
+    A reconstruction is the mean of p(x|z) at the mean of q(z|x), under the most probable label.
     """
     chosen = x[choose_subset(len(x), _NUM_RECONSTRUCTIONS, seed=PICTURE_SEED)]
     y = None

@@ -1,8 +1,14 @@
-"""The evaluation that a run's folder keeps."""
+"""The evaluation that a run's folder keeps in evaluation.json, with its settings and weights."""
+
+from hashlib import sha256
+from pathlib import Path
+
+from pydantic import ValidationError
 
 from models.bundle.schema import Evaluation
 from models.config import Config
 from training.evaluation.evaluate import EvaluationSettings
+from training.runs.folder import BEST, replace
 
 EVALUATION = "evaluation.json"
 
@@ -13,3 +19,51 @@ class StoredEvaluation(Config):
     weights_sha256: str
     settings: EvaluationSettings
     evaluation: Evaluation
+
+
+def find_evaluation(
+    run_dir: Path, *, settings: EvaluationSettings | None = None
+) -> Evaluation | None:
+    """The stored evaluation of a run's best weights; None if it is of older weights or unreadable.
+
+    Args:
+        run_dir: The run's folder.
+        settings: Accept an evaluation with these settings only, and with all that this version of
+            the code writes; any by default.
+    """
+    try:
+        stored = StoredEvaluation.model_validate_json((run_dir / EVALUATION).read_bytes())
+        weights = sha256((run_dir / BEST).read_bytes()).hexdigest()
+    except (FileNotFoundError, ValidationError):
+        return None
+    if stored.weights_sha256 != weights:
+        return None
+    if settings is None:
+        return stored.evaluation
+    complete = stored.evaluation.baselines or not _has_bits_per_dim(stored.evaluation)
+    return stored.evaluation if stored.settings == settings and complete else None
+
+
+def store_evaluation(
+    run_dir: Path, evaluation: Evaluation, *, settings: EvaluationSettings, weights_sha256: str
+) -> None:
+    """Write the evaluation of a run.
+
+    Args:
+        run_dir: The run's folder.
+        evaluation: What was found.
+        settings: How it was found.
+        weights_sha256: Digest of the weights' file when they were read: a run that still trains
+            may have replaced it.
+
+    Raises:
+        RunError: The disk is full or cannot be written to.
+    """
+    stored = StoredEvaluation(
+        weights_sha256=weights_sha256, settings=settings, evaluation=evaluation
+    )
+    replace(run_dir / EVALUATION, stored.model_dump_json(indent=2).encode() + b"\n")
+
+
+def _has_bits_per_dim(evaluation: Evaluation) -> bool:
+    return any(estimate.bits_per_dim is not None for estimate in evaluation.estimates)

@@ -1,20 +1,25 @@
-"""An evaluation in words: the table that a command prints."""
+"""An evaluation as a table for the terminal, and how tables write a number and its error."""
+
+from math import isnan
 
 from rich import box
 from rich.table import Column, Table
 
 from models.bundle.schema import Estimate, Evaluation
 from training.evaluation.baselines import DESCRIPTIONS
+from training.evaluation.scoring import name_estimator
+
+ABSENT = "-"
 
 
 def format_evaluation(evaluation: Evaluation) -> Table:
-    """The numbers as a table, with their units and errors."""
+    """The scores with their units and errors, a row each."""
     table = Table(
         "quantity",
         *(Column(unit, justify="right") for unit in ("images", "nats per image")),
         *(Column(unit, justify="right") for unit in ("+- images", "+- draws", "bits/dim")),
         title=f"{evaluation.dataset}, {evaluation.split} split",
-        caption="+- is one standard error: over images, and the part of it that the draws bring",
+        caption="+- is one standard error: over images, and its part that comes from the draws",
         box=box.SIMPLE,
     )
     for estimate in evaluation.estimates:
@@ -35,26 +40,35 @@ def format_evaluation(evaluation: Evaluation) -> Table:
         table.add_row("distortion", images, f"{evaluation.distortion_nats:.2f}")
     for i, kl in enumerate(evaluation.kl_per_group_nats, 1):
         table.add_row(f"rate of group {i}", images, f"{kl:.2f}")
-    known = len(evaluation.kl_per_dimension_nats)  # 0 where the KL has no closed form
-    of_all = f" of {known}" if known else ""
-    table.add_row("active units", images, f"{evaluation.active_units}{of_all}")
+    table.add_row("active units", images, count_active_units(evaluation))
     if evaluation.squared_error is not None:
         table.add_row("squared error (no nats)", images, f"{evaluation.squared_error:.4f}")
     if (found := evaluation.classification) is not None:
-        share = f"{100 * found.accuracy:.2f} +- {100 * found.standard_error:.2f} %"
-        table.add_row(f"labels right, by {found.method}", f"{found.n:,}", share)
+        share = format_with_error(100 * found.accuracy, 100 * found.standard_error)
+        table.add_row(f"labels right, by {found.method}", f"{found.n:,}", f"{share} %")
     return table
 
 
 def describe_estimator(estimate: Estimate) -> str:
-    """A row's name in tables and model cards."""
-    if estimate.estimator == "exact":
-        return "log p(x), exact"
-    if estimate.estimator == "elbo":
-        return f"ELBO, {estimate.num_samples} draws"
-    return f"IWAE, K = {estimate.num_samples:,}"
+    """The name of an estimate's row in tables and model cards."""
+    return name_estimator(estimate.estimator, estimate.num_samples)
+
+
+def count_active_units(evaluation: Evaluation) -> str:
+    """Active units, of how many where that is known."""
+    known = len(evaluation.kl_per_dimension_nats)  # 0 where the KL has no closed form
+    return f"{evaluation.active_units} of {known}" if known else f"{evaluation.active_units}"
 
 
 def format_optional(value: float | None, form: str) -> str:
-    """A number in that form, or a dash."""
-    return "-" if value is None else format(value, form)
+    """A number in that form, or a dash for None and NaN."""
+    return ABSENT if value is None or isnan(value) else format(value, form)
+
+
+def format_with_error(
+    value: float | None, error: float | None, form: str = ".2f", *, sign: str = "+-"
+) -> str:
+    """A number and its standard error; without an error the number alone, without both a dash."""
+    if value is None or error is None:
+        return format_optional(value, form)
+    return f"{value:{form}} {sign} {error:{form}}"

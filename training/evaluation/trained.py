@@ -1,207 +1,224 @@
-"""A run's folder as training left it: its recipe, what happened, the best weights, their scores.
+"""A trained model, from a run's folder or a bundle's, with the test images of its data set."""
 
-It trains nothing and writes nothing but the run's evaluation; `train.py` writes the rest.
-"""
-
-import hashlib
-import json
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import torch
-from jaxtyping import Float
 from pydantic import ValidationError
 from rich.console import Console
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
-from torch import Tensor
 
 from models.bundle.loading import load_bundle
-from models.bundle.schema import Evaluation, Provenance
-from models.errors import ConfigError
+from models.bundle.schema import MANIFEST, WEIGHTS, Evaluation, Provenance
+from models.errors import BundleNotFound, ConfigError, InputError, closest
 from models.images.spec import ImageSpec
 from models.vae.model import VAE
 from training.data.datasets import Dataset, load
+from training.data.subset import choose_subset
 from training.evaluation.baselines import score_baselines
 from training.evaluation.evaluate import EvaluationSettings, evaluate
-from training.evaluation.stored import EVALUATION, StoredEvaluation
-from training.recipes.file import load_recipe
+from training.evaluation.scoring import Images, Labels
+from training.evaluation.stored import find_evaluation, store_evaluation
 from training.recipes.recipe import Recipe
-from training.runs.folder import BEST, RECIPE, STATE
+from training.runs.folder import BEST, RECIPE, STATE, Run, is_run, read_run
 
 
 @dataclass(frozen=True)
-class TrainedRun:
-    """A finished or running training; `vae` has the best weights so far, in eval mode."""
+class TrainedModel:
+    """A model with its best weights, and test images of the data set that it was trained on."""
 
+    name: str
+    """Of a run its folder's; of a bundle <model>/<version>."""
     path: Path
-    recipe: Recipe
-    recipe_toml: str
-    """Resolved: with every override and default written out."""
-    state: dict[str, Any]
     vae: VAE
+    """Float32, in eval mode, without gradients."""
     weights_sha256: str
+    """Of the weights' file."""
+    spec: ImageSpec
+    provenance: Provenance
+    recipe: Recipe | None
+    """Of a run; a bundle's recipe is text that another version of the code may have written."""
+    dataset: Dataset
+    x: Images
+    """Test images: all, or a random subset."""
+    labels: Labels | None
+    """Of these images, where the data set has labels."""
 
-    def provenance(self) -> Provenance:
-        """What a bundle says about where its weights come from.
+    def describe(self) -> str:
+        """The model's name and images, for a title."""
+        return f"{self.name}: {self.describe_images()}"
 
-        Raises:
-            ConfigError: The run's state lacks something.
-        """
-        kept = Provenance.model_fields.keys() & self.state.keys()
-        try:
-            return Provenance.model_validate(
-                {
-                    **{name: self.state[name] for name in kept},
-                    "recipe": self.recipe_toml,
-                    "dataset": self.recipe.dataset.name,
-                    "training_seconds": self.state.get("seconds"),
-                }
-            )
-        except ValidationError as error:
-            raise ConfigError(
-                f"{self.path / STATE} says where the weights come from; received: {error}. Train "
-                "with this version of the code."
-            ) from error
+    def describe_images(self) -> str:
+        """Data set, split and number of images, for a title."""
+        return f"{self.dataset.name}, test split, n = {len(self.x):,}"
 
     def stored_evaluation(self, settings: EvaluationSettings) -> Evaluation | None:
-        """The evaluation of these very weights with these settings, if there is one."""
-        path = self.path / EVALUATION
-        if not path.is_file():
-            return None
-        try:
-            stored = StoredEvaluation.model_validate_json(path.read_bytes())
-        except ValidationError:
-            return None  # of another version of the code: evaluate again
-        same = (stored.weights_sha256, stored.settings) == (self.weights_sha256, settings)
-        complete = stored.evaluation.baselines or not self.vae.is_mass
-        return stored.evaluation if same and complete else None
+        """The evaluation of these weights with these settings that a run's folder holds, if any."""
+        return find_evaluation(self.path, settings=settings)
 
     def evaluate(
         self,
         *,
         settings: EvaluationSettings,
-        data_dir: Path | None = None,
         device: str | torch.device = "cpu",
         console: Console | None = None,
     ) -> Evaluation:
-        """Score the best weights on the test split, and keep the numbers in the run's folder."""
-        evaluation = _evaluate(
+        """Score the test images, by the baselines too where they compare.
+
+        A run's folder keeps the evaluation; a bundle's is left as it is.
+        """
+        evaluation = evaluate(
             self.vae,
-            self.provenance(),
-            self.recipe.image,
+            self.x,
+            labels=self.labels,
+            dataset=self.provenance.dataset,
             settings=settings,
-            data_dir=data_dir,
             device=device,
             console=console,
         )
-        stored = StoredEvaluation(
-            weights_sha256=self.weights_sha256, settings=settings, evaluation=evaluation
-        )
-        (self.path / EVALUATION).write_text(stored.model_dump_json(indent=2) + "\n")
+        if self.vae.is_mass:
+            baselines = score_baselines(self.dataset.train, self.x.numpy(), self.spec)
+            evaluation = evaluation.model_copy(update={"baselines": baselines})
+        if self.recipe is not None:
+            store_evaluation(
+                self.path, evaluation, settings=settings, weights_sha256=self.weights_sha256
+            )
         return evaluation
 
 
-def is_run(path: Path) -> bool:
-    """Whether a folder looks like a run's."""
-    return (path / RECIPE).is_file()
+def load_trained_model(
+    path: Path, *, data_dir: Path | None = None, num_images: int = 0
+) -> TrainedModel:
+    """Read the best weights of a run, or a bundle, and the test images of its data set.
 
-
-def load_run(path: Path) -> TrainedRun:
-    """Read a run's folder.
+    Args:
+        path: A run's folder, or a bundle's.
+        data_dir: Where the data sets are.
+        num_images: Size of a random subset of the test images, the same every time; 0 for all.
 
     Raises:
-        ConfigError: It is no run, has no weights yet, or its weights do not fit its recipe.
+        BundleError: There is no run or bundle, or the bundle is damaged.
+        ConfigError: The run has no weights yet, or the data set has changed.
+        DatasetError: The data set is not at hand.
+        InputError: A subset of one image.
     """
-    missing = [name for name in (RECIPE, STATE, BEST) if not (path / name).is_file()]
-    if missing:
-        raise ConfigError(
-            f"A run's folder holds {RECIPE}, {STATE} and {BEST}; {path} lacks "
-            f"{', '.join(missing)}. Train first, or name another folder."
-        )
-    recipe = load_recipe(path / RECIPE)
-    raw = (path / BEST).read_bytes()
-    vae = VAE(recipe.vae)
+    recipe = None
+    if is_run(path):
+        run = read_run(path)
+        name, spec, recipe = path.resolve().name, run.recipe.image, run.recipe
+        vae, digest = load_best_weights(run)
+        provenance = _provenance(run)
+    else:
+        _check_is_bundle(path)
+        bundle = load_bundle(path)
+        name, spec = f"{bundle.name}/{bundle.version}", bundle.config.image
+        vae, digest = bundle.vae, sha256((path / WEIGHTS).read_bytes()).hexdigest()
+        provenance = bundle.config.provenance
+    dataset = _load_dataset(name, provenance, data_dir)
+    x, labels = _test_images(dataset, spec, num_images)
+    return TrainedModel(
+        name=name,
+        path=path,
+        vae=vae,
+        weights_sha256=digest,
+        spec=spec,
+        provenance=provenance,
+        recipe=recipe,
+        dataset=dataset,
+        x=x,
+        labels=labels,
+    )
+
+
+def load_best_weights(run: Run) -> tuple[VAE, str]:
+    """A run's model with its best weights, frozen, and the sha256 of their file.
+
+    Raises:
+        ConfigError: The weights' file is damaged, or of another model.
+    """
+    path, vae = run.path / BEST, VAE(run.recipe.vae)
+    raw = path.read_bytes()
     try:
         vae.load_state_dict(load_tensors(raw))
-    except (SafetensorError, RuntimeError) as error:
+    except SafetensorError as error:
         raise ConfigError(
-            f"{path / BEST} holds the weights of the model in {RECIPE}; received: {error}. "
-            "Train again."
+            f"{path} is damaged: {error}. Restore it, or train again in another folder."
         ) from error
-    return TrainedRun(
-        path=path,
-        recipe=recipe,
-        recipe_toml=(path / RECIPE).read_text(),
-        state=json.loads((path / STATE).read_text()),
-        vae=vae.to(torch.float32).eval().requires_grad_(False),
-        weights_sha256=hashlib.sha256(raw).hexdigest(),
-    )
+    except RuntimeError as error:
+        raise ConfigError(
+            f"{path} holds the weights of another model than {RECIPE} describes. Restore both "
+            "files, or train again in another folder."
+        ) from error
+    return vae.to(torch.float32).freeze(), sha256(raw).hexdigest()
 
 
-def evaluate_bundle(
-    path: Path,
-    *,
-    settings: EvaluationSettings,
-    data_dir: Path | None = None,
-    device: str | torch.device = "cpu",
-    console: Console | None = None,
-) -> Evaluation:
-    """Score a bundle on the test split of the data that it was trained on; writes nothing."""
-    bundle = load_bundle(path)
-    return _evaluate(
-        bundle.vae,
-        bundle.config.provenance,
-        bundle.config.image,
-        settings=settings,
-        data_dir=data_dir,
-        device=device,
-        console=console,
-    )
+def _check_is_bundle(path: Path) -> None:
+    """Refuse what is neither a run nor a bundle, before a bundle's own checks do."""
+    if not path.is_dir():
+        folders = [entry.name for entry in _entries(path.parent) if entry.is_dir()]
+        near = closest(path.name, folders)
+        fix = f"Did you mean {path.parent / near}?" if near else "Name a folder that exists."
+        raise BundleNotFound(f"There is no run or bundle at {path}. {fix}")
+    if not (path / MANIFEST).is_file():
+        inside = next((e for e in _entries(path) if is_run(e) or (e / MANIFEST).is_file()), None)
+        fix = f"Did you mean {inside}?" if inside else "Name another folder."
+        raise BundleNotFound(
+            f"{path} is no run, which has a {RECIPE}, and no bundle, which has a {MANIFEST}. {fix}"
+        )
 
 
-def _evaluate(
-    vae: VAE,
-    provenance: Provenance,
-    spec: ImageSpec,
-    *,
-    settings: EvaluationSettings,
-    data_dir: Path | None,
-    device: str | torch.device,
-    console: Console | None,
-) -> Evaluation:
-    """Score the model, and the baselines where they compare, on the test split."""
-    dataset, x = load_test_images(provenance, spec, data_dir=data_dir)
-    labels = dataset.test.labels
-    evaluation = evaluate(
-        vae,
-        x,
-        labels=None if labels is None else torch.from_numpy(labels),
-        dataset=provenance.dataset,
-        settings=settings,
-        device=device,
-        console=console,
-    )
-    if not vae.is_mass:
-        return evaluation
-    baselines = score_baselines(dataset.train, x.numpy(), spec)
-    return evaluation.model_copy(update={"baselines": baselines})
+def _entries(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
-def load_test_images(
-    provenance: Provenance, spec: ImageSpec, *, data_dir: Path | None
-) -> tuple[Dataset, Float[Tensor, "batch channel height width"]]:
-    """The data set that a model was trained on, and its test split as the model takes it.
+def _provenance(run: Run) -> Provenance:
+    """Where a run's weights come from, as a bundle says it."""
+    kept = Provenance.model_fields.keys() & run.state.keys()
+    try:
+        return Provenance.model_validate(
+            {
+                **{name: run.state[name] for name in kept},
+                "recipe": (run.path / RECIPE).read_text(encoding="utf-8"),
+                "dataset": run.recipe.dataset.name,
+                "training_seconds": run.state.get("seconds"),
+            }
+        )
+    except ValidationError as error:
+        names = ", ".join(str(fault["loc"][0]) for fault in error.errors())
+        raise ConfigError(
+            f"{run.path / STATE} has no valid {names.replace('training_seconds', 'seconds')}. "
+            "Restore the file, or train again in another folder."
+        ) from error
 
-    Raises:
-        ConfigError: The data set's content is another one now.
-    """
+
+def _load_dataset(name: str, provenance: Provenance, data_dir: Path | None) -> Dataset:
     dataset = load(provenance.dataset, data_dir=data_dir)
     if dataset.sha256 != provenance.dataset_sha256:
         raise ConfigError(
-            "A model is evaluated on the data that it was trained on, sha256 "
-            f"{provenance.dataset_sha256}; received {dataset.sha256}. Name the right folder with "
-            "--data-dir."
+            f"The data set {provenance.dataset} has changed since {name} was trained: its sha256 "
+            f"was {provenance.dataset_sha256} and is {dataset.sha256}. Restore it, or name the "
+            "folder that holds it with --data-dir.",
+            parameter="data_dir",
         )
-    return dataset, torch.from_numpy(dataset.test.observations(spec))
+    return dataset
+
+
+def _test_images(
+    dataset: Dataset, spec: ImageSpec, num_images: int
+) -> tuple[Images, Labels | None]:
+    """The test split as the model takes it, or a random subset; with its labels."""
+    if num_images == 1:
+        raise InputError(
+            "1 image has no standard error; at least 2 have one. Take --images 2 or more, or "
+            "--images 0 for all.",
+            parameter="images",
+            received=1,
+        )
+    x, found = torch.from_numpy(dataset.test.observations(spec)), dataset.test.labels
+    labels = None if found is None else torch.from_numpy(found)
+    if 0 < num_images < len(x):
+        chosen = choose_subset(len(x), num_images, seed=0)
+        x, labels = x[chosen], None if labels is None else labels[chosen]
+    return x, labels

@@ -5,6 +5,7 @@ own config, evaluation and recipe.
 """
 
 import tomllib
+from functools import cache
 from math import log, prod
 from pathlib import Path
 from typing import Any, get_args
@@ -79,18 +80,7 @@ FLIPS = {
 
 def write_card(config: BundleConfig, evaluation: Evaluation, dataset: Dataset, vae: VAE) -> str:
     """The card as Markdown."""
-    environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # Markdown, not HTML
-    )
-    environment.filters["name"] = describe_estimator
-    environment.filters["thousands"] = lambda value: f"{value:,}"
-    environment.filters["fixed"] = lambda value, digits: format_optional(value, f".{digits}f")
-    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    return template.render(
+    return _template().render(
         config=config,
         evaluation=evaluation,
         dataset=dataset,
@@ -102,6 +92,22 @@ def write_card(config: BundleConfig, evaluation: Evaluation, dataset: Dataset, v
         **_numbers(evaluation, vae),
         **_training(config.provenance),
     )
+
+
+@cache
+def _template() -> jinja2.Template:
+    """The template, compiled once in a process."""
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # Markdown, not HTML
+    )
+    environment.filters["name"] = describe_estimator
+    environment.filters["thousands"] = lambda value: f"{value:,}"
+    environment.filters["fixed"] = lambda value, digits: format_optional(value, f".{digits}f")
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
 
 
 def _model(vae_config: VAEConfig, vae: VAE) -> dict[str, Any]:

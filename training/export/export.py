@@ -18,9 +18,10 @@ from models.vae.model import VAE
 from training.data.summary import picture_of
 from training.evaluation.evaluate import EvaluationSettings
 from training.evaluation.pictures import draw_samples, reconstruct_some
-from training.evaluation.trained import load_run, load_test_images
+from training.evaluation.trained import load_trained_model
 from training.export.card import write_card
 from training.recipes.choose import recipe_name
+from training.runs.folder import read_run
 
 MAX_BUNDLE_BYTES = 8 * 2**20
 """Largest bundle: bundles are kept in the history of the repository."""
@@ -57,8 +58,8 @@ def export_run(
         ConfigError: The run is incomplete, its data have changed, the name or version is not
             allowed, the version exists, or the bundle is too large.
     """
-    run = load_run(run_dir)
-    name = run.recipe.name if name is None else _checked_name(name)
+    recipe = read_run(run_dir).recipe
+    name = recipe.name if name is None else _checked_name(name)
     version = version or Repository(repository).next_version(name)
     target = repository / name / str(version)
     if target.exists():
@@ -70,19 +71,20 @@ def export_run(
             suggestion="--version next",
         )
     settings = settings or EvaluationSettings()
-    evaluation = run.stored_evaluation(settings) or run.evaluate(
-        settings=settings, data_dir=data_dir, device=device, console=console
+    model = load_trained_model(run_dir, data_dir=data_dir)
+    evaluation = model.stored_evaluation(settings) or model.evaluate(
+        settings=settings, device=device, console=console
     )
-    dataset, x = load_test_images(run.provenance(), run.recipe.image, data_dir=data_dir)
+    dataset, x = model.dataset, model.x
     config = BundleConfig(
         name=name,
         version=version,
-        vae=run.recipe.vae,
-        image=run.recipe.image,
+        vae=recipe.vae,
+        image=recipe.image,
         labels=dataset.class_names,
-        provenance=run.provenance(),
+        provenance=model.provenance,
     )
-    vae = run.vae.cpu()  # the evaluation may have moved it
+    vae = model.vae.cpu()  # the evaluation may have moved it
     pictures = {"reconstructions.png": picture_of(reconstruct_some(vae, x), config.image)}
     if vae.has_density:
         pictures["samples.png"] = picture_of(draw_samples(vae, _NUM_SAMPLES), config.image)

@@ -1,14 +1,15 @@
-"""What is seen of a run while it trains: means since the last line of the log, and a bar."""
+"""Progress of a training run: means since the last line of the log, and the progress bar."""
 
 import math
 from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import TextColumn
 from torch import Tensor
 
 from training.fit.objectives import Terms
+from training.progress_bar import ProgressBar
 
 
 @dataclass
@@ -20,10 +21,10 @@ class Window:
     seconds: float = 0.0
     gradient_norm: float = 0.0
     scalars: dict[str, float] = field(default_factory=dict)
-    """What the objective reports."""
+    """Sums of the numbers that the objective reports, by name."""
 
     def add(self, terms: Terms, norm: Tensor, *, images: int, seconds: float) -> None:
-        """Take in one step; batch means in nats."""
+        """Add a step."""
         self.steps += 1
         self.images += images
         self.seconds += seconds
@@ -33,7 +34,7 @@ class Window:
             self.scalars[name] = self.scalars.get(name, 0.0) + value
 
     def means(self) -> dict[str, float]:
-        """Per datum, in nats; empty when nothing was trained."""
+        """Means per step, nats per datum; empty before the first step."""
         if self.steps == 0:
             return {}
         return {
@@ -43,20 +44,17 @@ class Window:
         }
 
 
-class Bar(Progress):
-    """A run's bar: how far it is, and what the window's means are."""
+class Bar(ProgressBar):
+    """A training run's progress bar: its step, the window's means and the last validation."""
 
-    def __init__(self, name: str, *, num_steps: int, console: Console | None) -> None:
-        """Empty, on that console or on one of its own."""
+    def __init__(self, name: str, *, num_steps: int, console: Console) -> None:
+        """Make a bar at step 0."""
         super().__init__(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
             TextColumn(
                 "{task.completed}/{task.total} ELBO {task.fields[elbo]} rate {task.fields[rate]} "
                 "distortion {task.fields[distortion]} val {task.fields[validation]} nats "
                 "{task.fields[speed]} img/s"
             ),
-            TimeRemainingColumn(),
             console=console,
         )
         fields: dict[str, Any] = dict.fromkeys(_SHOWN, "-")

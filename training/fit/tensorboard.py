@@ -1,9 +1,9 @@
-"""A run's numbers as curves, and pictures of what its model makes, for TensorBoard.
+"""TensorBoard files of a run: its log as curves, and pictures by its model.
 
     tensorboard --logdir runs
 
-It computes no number of the log. A resumed run goes on in the same curves: whatever was written
-after the step that it goes on from is hidden by TensorBoard (`purge_step`).
+A resumed run goes on in the same curves: TensorBoard hides what was written after the step at
+which the run resumes (`purge_step`).
 """
 
 from contextlib import suppress
@@ -22,7 +22,7 @@ from models.images.writing import grid, to_uint8, to_unit
 from models.vae.model import VAE
 from training.data.summary import COLUMNS, enlarge
 from training.evaluation.pictures import draw_samples, reconstruct_some
-from training.runs.folder import unwritable
+from training.runs.folder import write_error
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -44,20 +44,20 @@ class Curves:
         held_out: Float[Tensor, "batch channel height width"],
         spec: ImageSpec,
     ) -> None:
-        """Go on after a step.
+        """Continue the curves after a step.
 
         Args:
             run_dir: The run's folder.
-            step: Steps that the run has behind it.
+            step: Steps that the run has done.
             held_out: Observations; the first of them are reconstructed.
-            spec: What they are.
+            spec: What the observations are.
         """
         self._folder, self._step = run_dir / FOLDER, step
         self._held_out, self._spec = held_out, spec
         self._writer: SummaryWriter | None = None
 
     def add(self, line: dict[str, Any], average: VAE) -> None:
-        """Show a line of the log, and what the averaged weights make of it.
+        """Write a line of the log, and pictures by the averaged weights.
 
         Raises:
             RunError: The disk is full or cannot be written to.
@@ -78,7 +78,7 @@ class Curves:
                 writer.add_image("kl_per_dimension_nats", bars(mean), step)
             writer.flush()
         except OSError as error:
-            raise unwritable(self._folder, error) from error
+            raise write_error(self._folder, error) from error
 
     def _open(self) -> "SummaryWriter":
         if self._writer is None:
@@ -105,14 +105,14 @@ class Curves:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # All that matters is flushed; the disk may be what the run ended on.
+        # `add` has flushed everything; a full disk may be why the run ends.
         with suppress(OSError):
             if self._writer is not None:
                 self._writer.close()
 
 
 def bars(values: Float[np.ndarray, " latent"]) -> UInt8[np.ndarray, "1 height width"]:
-    """One white bar per value on black, the largest over the whole height."""
+    """A bar chart, white on black, without axes; the largest value fills the height."""
     heights = np.round(values / max(values.max(), 1e-9) * _BAR_HEIGHT)
     filled = np.arange(_BAR_HEIGHT, 0, -1)[:, None] <= heights
     wide = np.where(filled, 255, 0).astype(np.uint8).repeat(_BAR_WIDTH, axis=1)

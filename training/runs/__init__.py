@@ -1,1 +1,1 @@
-"""The folder of a run: its files, checkpoints and provenance."""
+"""Runs: their folders, checkpoints and provenance."""

@@ -1,7 +1,7 @@
-"""A run's checkpoints: written whole, with the one before kept; they hold all that resuming needs.
+"""Checkpoints of a run: all that resuming needs, written in one step, with one backup.
 
 checkpoint.pt            the newest
-checkpoint.previous.pt   the one before, for when the newest is damaged
+checkpoint.previous.pt   its predecessor, used when the newest is damaged
 """
 
 from io import BytesIO
@@ -19,10 +19,10 @@ CHECKPOINT, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
 
 
 def save_checkpoint(run_dir: Path, state: dict[str, Any]) -> None:
-    """Write a checkpoint, and keep the one before.
+    """Write a checkpoint, and keep the last one as its backup.
 
     Raises:
-        RunError: The disk is full or cannot be written to; what was there is whole.
+        RunError: The disk is full or cannot be written to; the last checkpoint is as it was.
     """
     buffer = BytesIO()
     torch.save(state, buffer)
@@ -32,12 +32,12 @@ def save_checkpoint(run_dir: Path, state: dict[str, Any]) -> None:
 def restore_checkpoint(
     run_dir: Path, *, device: torch.device, console: Console
 ) -> dict[str, Any] | None:
-    """Read the newest checkpoint that is whole; None where the run has none yet.
+    """Read the newest undamaged checkpoint; None if the run has none yet.
 
-    A damaged one is replaced by the one before, and the console says so.
+    The backup replaces a damaged checkpoint, and the console says so.
 
     Raises:
-        RunError: There are checkpoints, and every one is damaged.
+        RunError: There are checkpoints, and each is damaged.
     """
     damaged = []
     for path in (run_dir / CHECKPOINT, run_dir / PREVIOUS):
@@ -49,9 +49,9 @@ def restore_checkpoint(
             damaged.append(f"{path.name} ({error})")
             continue
         if path.name == PREVIOUS:
-            # What is damaged must not become the one before of the next checkpoint.
+            # Otherwise the next save would keep the damaged file as its backup.
             path.replace(run_dir / CHECKPOINT)
-            found = f"{', '.join(damaged)} is damaged" if damaged else f"{CHECKPOINT} is not there"
+            found = f"{damaged[0]} is damaged" if damaged else f"{CHECKPOINT} is missing"
             console.print(
                 f"Warning: {found}; going on from the checkpoint before it, of step "
                 f"{state['done']['step']}.",
@@ -62,15 +62,15 @@ def restore_checkpoint(
         return state
     if damaged:
         raise RunError(
-            f"A run goes on from a whole checkpoint; received in {run_dir}: {', '.join(damaged)}. "
-            "Put a copy of one of them back, or train anew in another folder."
+            f"Every checkpoint in {run_dir} is damaged: {', '.join(damaged)}. Restore one from a "
+            "copy, or train anew in another folder with --run-dir."
         )
     return None
 
 
 def _read(path: Path, device: torch.device) -> dict[str, Any]:
-    with ZipFile(path) as archive:  # torch's format; its own reader checks no sums
+    with ZipFile(path) as archive:  # torch's format; its own reader verifies no checksums
         if (member := archive.testzip()) is not None:
-            raise BadZipFile(f"the sum of {member} is another one")
+            raise BadZipFile(f"the checksum of {member} is wrong")
     state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     return state

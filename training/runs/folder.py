@@ -1,4 +1,4 @@
-"""A run's folder: recipe, checkpoint, best weights, state and log; it trains nothing.
+"""A run's folder: recipe, checkpoint, best weights, state and log.
 
     runs/<name>/recipe.toml       the resolved recipe, with every override and default
                 starts.jsonl      one line per start: command, versions, hardware (`provenance.py`)
@@ -6,9 +6,10 @@
                 best.safetensors  averaged weights with the best validation bound
                 state.json        how far it came, on what, with what
                 log.jsonl         one line per validation
-                tensorboard/      the same numbers as curves, and pictures (`curves.py`)
+                tensorboard/      the same numbers as curves, and pictures (`fit/tensorboard.py`)
+                evaluation.json   test scores of the best weights (`evaluation/stored.py`)
 
-Files are replaced in one step: a run killed at any moment leaves the old one or the new.
+Files are replaced in one step: a run killed at any moment leaves the old file or the new one.
 """
 
 import json
@@ -37,25 +38,60 @@ RECIPE, BEST, STATE, LOG = "recipe.toml", "best.safetensors", "state.json", "log
 
 @dataclass
 class Progressed:
-    """How far a run is; all of it is in the checkpoint."""
+    """How far a run has come; all of it is in the checkpoint."""
 
     step: int = 0
     bound_nats: float = -math.inf
-    """Of the last validation: the bound that the objective maximises."""
+    """Bound that the objective maximises, at the last validation."""
     bound_error_nats: float = math.inf
-    """Its standard error over the images."""
+    """Standard error of `bound_nats` over the images."""
     best_bound_nats: float = -math.inf
     best_error_nats: float = math.inf
     best_epoch: int = 0
     stale_validations: int = 0
     """Validations since the best one."""
     skipped_steps: int = 0
-    """Steps whose gradient was not finite: nothing was changed by them."""
+    """Steps that changed nothing, since their gradient was not finite."""
     skipped_in_a_row: int = 0
     stopped_because: str = ""
     """Why the run is over; empty while it is not."""
     seconds: float = 0.0
-    """Spent training, over all starts of the run, and before it in the run that it goes on from."""
+    """Training time of all starts of the run, and of the run whose weights it starts from."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as its folder describes it: with weights, finished or not."""
+
+    path: Path
+    recipe: Recipe
+    """Resolved: with every override and default written out."""
+    state: dict[str, Any]
+    """What `write_state` wrote."""
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder holds a run, with weights or without."""
+    return (path / RECIPE).is_file()
+
+
+def read_run(path: Path) -> Run:
+    """Read a run's recipe and state.
+
+    Raises:
+        ConfigError: There is no run, or it has no weights yet.
+    """
+    if not is_run(path):
+        raise ConfigError(
+            f"There is no run at {path}: it has no {RECIPE}. Name a folder that vae-lab train "
+            "made, such as runs/digits."
+        )
+    if missing := [name for name in (STATE, BEST) if not (path / name).is_file()]:
+        raise ConfigError(
+            f"The run {path} has no weights yet: it lacks {' and '.join(missing)}. Train it to its "
+            "first validation."
+        )
+    return Run(path, load_recipe(path / RECIPE), json.loads((path / STATE).read_text()))
 
 
 def create_or_verify(
@@ -65,16 +101,16 @@ def create_or_verify(
     resume: bool,
     comments: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
-    """Make the folder, or see that it holds this recipe's run.
+    """Make the folder of a run, or verify that it holds this recipe's run.
 
     Args:
-        run_dir: Where the recipe is written to, if nothing is there yet.
+        run_dir: The folder; the recipe is written to it if nothing is there yet.
         recipe: The resolved recipe.
-        resume: Whether the folder may hold this recipe's run.
+        resume: Accept a folder that holds this recipe's run.
         comments: Lines for the recipe's tables, as `to_toml` takes them.
 
     Raises:
-        ConfigError: It holds a run that is not to be resumed, or another recipe's.
+        ConfigError: The folder holds a run that is not to be resumed, or another recipe's.
     """
     path = run_dir / RECIPE
     if not path.exists():
@@ -82,35 +118,64 @@ def create_or_verify(
         replace(path, to_toml(recipe, comments=comments).encode())
     elif not resume:
         raise ConfigError(
-            f"A run's folder holds one run; {run_dir} has one. Add --resume or name another folder."
+            f"There is a run in {run_dir} already. Add --resume to go on with it, or name another "
+            "folder with --run-dir.",
+            parameter="run_dir",
         )
-    elif load_recipe(path) != recipe:
+    elif (stored := load_recipe(path)) != recipe:
+        changed = _differing(stored.model_dump(mode="json"), recipe.model_dump(mode="json"))
         raise ConfigError(
-            f"A run is resumed with its own recipe; {path} differs. Name another folder."
+            f"The run in {run_dir} has other values of {', '.join(changed)}. Name another folder "
+            f"with --run-dir, or go on with its own recipe: vae-lab train {path} --resume "
+            f"--run-dir {run_dir}",
+            parameter="run_dir",
+            received=changed,
         )
+
+
+def _differing(one: Any, other: Any, name: str = "") -> list[str]:
+    """Dotted names of the entries that two recipes do not share."""
+    if not (isinstance(one, dict) and isinstance(other, dict)):
+        return [] if one == other else [name]
+    keys = dict.fromkeys([*one, *other])
+    pairs = ((key, one.get(key), other.get(key)) for key in keys)
+    return [found for key, a, b in pairs for found in _differing(a, b, f"{name}.{key}".strip("."))]
 
 
 def start_from(run_dir: Path, vae: VAE) -> float:
     """Load the best weights of a finished run into a model of the same config.
 
     Returns:
-        The seconds that were spent on them.
+        The seconds that the run was trained for.
 
     Raises:
-        ConfigError: There is no such finished run, or its model is another one.
+        ConfigError: There is no such run, it is not finished, or its model is another one.
     """
-    state = run_dir / STATE
-    found = json.loads(state.read_text()) if state.is_file() else {"finished": False}
-    if not found["finished"]:
+    if not is_run(run_dir):
         raise ConfigError(
-            f"A run starts from a finished one; {run_dir} holds none. Train that one first."
+            f"There is no run {run_dir} to start from. Train it first: vae-lab train "
+            f"{run_dir.name} --run-dir {run_dir}",
+            parameter="start",
+            received=run_dir.name,
         )
-    if load_recipe(run_dir / RECIPE).vae != vae.config:
+    run = read_run(run_dir)
+    if not run.state["finished"]:
         raise ConfigError(
-            f"A run starts from one of the same model; {run_dir} holds another. Change one of them."
+            f"The run {run_dir} to start from is not finished. Train it to its end: vae-lab train "
+            f"{run_dir / RECIPE} --resume --run-dir {run_dir}",
+            parameter="start",
+            received=run_dir.name,
+        )
+    if run.recipe.vae != vae.config:
+        changed = _differing(run.recipe.vae.model_dump(), vae.config.model_dump(), "vae")
+        raise ConfigError(
+            f"The run {run_dir} to start from has other values of {', '.join(changed)}. Make them "
+            "equal, or start from another run.",
+            parameter="start",
+            received=run_dir.name,
         )
     vae.load_state_dict(load_file(run_dir / BEST))
-    return float(found["seconds"])
+    return float(run.state["seconds"])
 
 
 def save_best(run_dir: Path, vae: VAE) -> None:
@@ -127,7 +192,7 @@ def write_state(
     dataset_sha256: str,
     device: torch.device,
 ) -> None:
-    """Write what an export says about the run's provenance."""
+    """Write state.json: how the run ended, and the provenance that an export states."""
     state = {
         "finished": done.stopped_because != "",
         "stopped_because": done.stopped_because,
@@ -147,7 +212,7 @@ def write_state(
 
 
 def hardware(device: torch.device) -> str:
-    """What the run computed on, in words."""
+    """The GPU's name, or the number of CPU threads and the architecture."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()
@@ -155,7 +220,7 @@ def hardware(device: torch.device) -> str:
 
 
 def append_line(path: Path, line: dict[str, Any]) -> None:
-    """Add one JSON line to a file, whole or not at all; numbers that are not finite become null.
+    """Append a JSON line to a file, whole or not at all; numbers that are not finite become null.
 
     Raises:
         RunError: The disk is full or cannot be written to; the file is as it was.
@@ -169,11 +234,11 @@ def append_line(path: Path, line: dict[str, Any]) -> None:
             os.fsync(file.fileno())
     except OSError as error:
         os.truncate(path, size)
-        raise unwritable(path, error) from error
+        raise write_error(path, error) from error
 
 
 def read_log(run_dir: Path) -> list[dict[str, Any]]:
-    """The lines of the log; one that a killed run left unfinished is left out."""
+    """The lines of the log, without the half line that a killed run may have left."""
     path, lines = run_dir / LOG, []
     for text in path.read_text().splitlines() if path.exists() else []:
         try:
@@ -184,19 +249,19 @@ def read_log(run_dir: Path) -> list[dict[str, Any]]:
 
 
 def trim_log(run_dir: Path, *, step: int) -> None:
-    """Leave out the lines after a step: a run that goes on from there writes them again."""
+    """Remove the log's lines after a step: a run that resumes there writes them again."""
     kept = [line for line in read_log(run_dir) if line["step"] <= step]
     if (run_dir / LOG).exists():
         replace(run_dir / LOG, b"".join(json.dumps(line).encode() + b"\n" for line in kept))
 
 
 def replace(path: Path, data: bytes, *, keep: Path | None = None) -> None:
-    """Write a file so that it holds either the old content or the new, whatever happens.
+    """Write a file in one step: it holds the old content or the new, whatever happens.
 
     Args:
         path: The file.
-        data: Its new content.
-        keep: Where the old content goes; nowhere by default.
+        data: The new content.
+        keep: A file that the old content is moved to; dropped by default.
 
     Raises:
         RunError: The disk is full or cannot be written to; the file is as it was.
@@ -212,14 +277,14 @@ def replace(path: Path, data: bytes, *, keep: Path | None = None) -> None:
         partial.replace(path)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise unwritable(path, error) from error
+        raise write_error(path, error) from error
 
 
-def unwritable(path: Path, error: OSError) -> RunError:
-    """What to say when a run's file cannot be written."""
+def write_error(path: Path, error: OSError) -> RunError:
+    """The error of a run whose file cannot be written."""
     return RunError(
-        f"A run writes to its folder; received for {path}: {error.strerror or error}. The last "
-        "checkpoint is whole: make room, or make the folder writable, and add --resume."
+        f"Cannot write {path}: {error.strerror or error}. The last checkpoint is whole: make room, "
+        "or make the folder writable, and go on with --resume."
     )
 
 

@@ -1,4 +1,4 @@
-"""What a start of a run ran with: command, code, libraries, machine; it changes nothing.
+"""The command, code, libraries and machine of each start of a run.
 
 runs/<name>/starts.jsonl   one line per start, resumed ones included
 """
@@ -7,6 +7,7 @@ import platform
 import shlex
 import sys
 from datetime import UTC, datetime
+from functools import cache
 from hashlib import sha256
 from importlib.metadata import distributions
 from pathlib import Path
@@ -21,7 +22,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 def record_start(run_dir: Path, *, step: int, dataset_sha256: str, device: torch.device) -> None:
-    """Note that a run starts, or goes on, from a step.
+    """Append a start or a resumption at a step to starts.jsonl.
 
     Raises:
         RunError: The disk is full or cannot be written to.
@@ -40,13 +41,13 @@ def record_start(run_dir: Path, *, step: int, dataset_sha256: str, device: torch
             "threads": torch.get_num_threads(),
             "platform": platform.platform(),
             "python_version": platform.python_version(),
-            "packages": {d.name: d.version for d in sorted(distributions(), key=lambda d: d.name)},
+            "packages": installed_packages(),
         },
     )
 
 
 def code_sha256(root: Path) -> str:
-    """Of every module of models/ and training/: it tells edits that no commit holds."""
+    """Digest of every module of models/ and training/: it shows edits that are not committed."""
     digest = sha256()
     for package in ("models", "training"):
         for path in sorted((root / package).rglob("*.py")):
@@ -55,8 +56,15 @@ def code_sha256(root: Path) -> str:
     return digest.hexdigest()
 
 
+@cache
+def installed_packages() -> dict[str, str]:
+    """The version of every installed package, by name; read once in a process."""
+    found = {package.name: package.version for package in distributions()}
+    return dict(sorted(found.items()))
+
+
 def git_commit(root: Path) -> str | None:
-    """The commit that a checkout is at, read without git; None where there is no checkout."""
+    """The commit of a checkout, read without git; None where there is no checkout."""
     folder = root / ".git"
     try:
         if folder.is_file():  # a linked worktree or a submodule

@@ -1,1 +1,1 @@
-"""Studies over several trained models, and their plots."""
+"""Studies of trained models: tables of numbers, and their figures."""

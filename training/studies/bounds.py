@@ -1,82 +1,58 @@
-"""Scores of trained models side by side, each with its error; it draws no figure.
-
-A study is a function from models to rows, and a field of a row carries its unit. What a latent
-does is in `latents.py`, what lies in a gradient in `gradients.py`, how rows look in `plots.py`.
-"""
+"""Bounds on log p(x) of several models, with paired differences over the same images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from models.estimators.elbo import ElboEstimate, estimate_elbo
+from models.estimators.elbo import ElboEstimate
 from models.estimators.exact import has_exact_posterior
-from models.estimators.importance import estimate_log_px
+from training.evaluation.scoring import Scorer, name_estimator
+from training.evaluation.trained import TrainedModel
+from training.studies.requirements import require_density, require_same_images
 from training.studies.statistics import mean_and_error, paired
-from training.studies.subjects import Subject, check_comparable, need_density
-
-_BATCH = 100
 
 
 @dataclass(frozen=True)
-class Scores:
-    """Bounds of each image, nats, float64, (batch,)."""
+class Bounds:
+    """Bounds of each image, nats, float64."""
 
-    elbo_nats: Tensor
-    kl_nats: Tensor
-    expected_log_likelihood_nats: Tensor
-    log_px_nats: Tensor | None
+    elbo: ElboEstimate
+    log_px_nats: Tensor
     """The exact log p(x) where the posterior is exact, otherwise an IWAE bound."""
     estimator: str
-    """What `log_px_nats` is, in words."""
+    """The name of `log_px_nats`."""
 
 
-def score(
-    subject: Subject, *, elbo_samples: int = 100, iwae_samples: int = 0, seed: int = 0
-) -> Scores:
-    """Bounds of each image: those of `vae-lab evaluate` with the same seed and all images.
+def score_bounds(model: TrainedModel, *, elbo_samples: int, iwae_samples: int, seed: int) -> Bounds:
+    """The ELBO, and an IWAE bound or the exact log p(x), of each image.
+
+    They are those of `vae-lab evaluate` with the same seed and all images.
 
     Args:
-        subject: The model and its images.
+        model: The model and its images.
         elbo_samples: Draws per image for the ELBO.
-        iwae_samples: K of the IWAE bound; 0 leaves it out.
-        seed: Of the noise.
+        iwae_samples: K of the IWAE bound.
+        seed: Seed of the noise.
 
     Raises:
         UnsupportedOperation: An autoencoder has no bounds.
     """
-    need_density(subject)
-    exact = has_exact_posterior(subject.vae)
-    elbos: list[ElboEstimate] = []
-    log_px: list[Tensor] = []
-    for start in range(0, len(subject.x), _BATCH):
-        x = subject.x[start : start + _BATCH]
-        elbos.append(
-            estimate_elbo(subject.vae, x, num_samples=elbo_samples, seed=seed, first_item=start)
-        )
-        if iwae_samples > 0:
-            estimate = estimate_log_px(
-                subject.vae,
-                x,
-                num_samples=iwae_samples,
-                seed=seed,
-                estimator="exact" if exact else "iwae",
-                first_item=start,
-            )
-            log_px.append(estimate.estimate_nats)
-    return Scores(
-        torch.cat([estimate.elbo_nats for estimate in elbos]),
-        torch.cat([estimate.kl_nats for estimate in elbos]),
-        torch.cat([estimate.expected_log_likelihood_nats for estimate in elbos]),
-        torch.cat(log_px) if log_px else None,
-        "log p(x), exact" if exact else f"IWAE, K = {iwae_samples:,}",
+    require_density(model)
+    scorer = Scorer(model.vae, model.x)
+    (log_px,) = scorer.log_px(
+        num_samples=(iwae_samples,),
+        seed=seed,
+        estimator="exact" if has_exact_posterior(model.vae) else "iwae",
     )
+    elbo = scorer.elbo(num_samples=elbo_samples, seed=seed)
+    name = name_estimator(log_px.estimator, log_px.num_samples)
+    return Bounds(elbo, log_px.estimate_nats, name)
 
 
 @dataclass(frozen=True)
 class BoundsRow:
-    """A model's bounds, and by how much they differ from the first model's on the same images."""
+    """A model's bounds, and their differences to the first model's on the same images."""
 
     model: str
     n: int
@@ -87,7 +63,7 @@ class BoundsRow:
     log_px_error_nats: float
     elbo_difference_nats: float
     elbo_difference_low_nats: float
-    """Of the interval that covers the mean of paired differences with 95 %."""
+    """Lower end of the 95 % interval of the mean of paired differences."""
     elbo_difference_high_nats: float
     log_px_difference_nats: float
     log_px_difference_low_nats: float
@@ -95,37 +71,35 @@ class BoundsRow:
 
 
 def compare_bounds(
-    subjects: Sequence[Subject],
+    models: Sequence[TrainedModel],
     *,
     elbo_samples: int = 100,
     iwae_samples: int = 100,
     seed: int = 0,
 ) -> list[BoundsRow]:
-    """ELBO, and IWAE bound or exact log p(x), of models on the very same images.
+    """ELBO, and IWAE bound or exact log p(x), of models on the same images.
 
     Raises:
-        ConfigError: The models see other images, or one's score is a mass and another's a density.
+        ConfigError: The models score different images, or one by masses and another by densities.
         UnsupportedOperation: An autoencoder is among them.
     """
-    for subject in subjects:
-        need_density(subject)
-        check_comparable(subjects[0], subject)
+    for model in models:
+        require_density(model)
+        require_same_images(models[0], model)
     scored = [
-        score(subject, elbo_samples=elbo_samples, iwae_samples=iwae_samples, seed=seed)
-        for subject in subjects
+        score_bounds(model, elbo_samples=elbo_samples, iwae_samples=iwae_samples, seed=seed)
+        for model in models
     ]
-    return [_bounds_row(s, own, scored[0]) for s, own in zip(subjects, scored, strict=True)]
-
-
-def _bounds_row(subject: Subject, own: Scores, first: Scores) -> BoundsRow:
-    assert own.log_px_nats is not None
-    assert first.log_px_nats is not None
-    return BoundsRow(
-        subject.name,
-        len(subject.x),
-        *mean_and_error(own.elbo_nats),
-        own.estimator,
-        *mean_and_error(own.log_px_nats),
-        *paired(own.elbo_nats, first.elbo_nats),
-        *paired(own.log_px_nats, first.log_px_nats),
-    )
+    first = scored[0]
+    return [
+        BoundsRow(
+            model.name,
+            len(model.x),
+            *mean_and_error(own.elbo.elbo_nats),
+            own.estimator,
+            *mean_and_error(own.log_px_nats),
+            *paired(own.elbo.elbo_nats, first.elbo.elbo_nats),
+            *paired(own.log_px_nats, first.log_px_nats),
+        )
+        for model, own in zip(models, scored, strict=True)
+    ]

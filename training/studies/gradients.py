@@ -1,4 +1,4 @@
-"""How noisy the encoder's gradient is by each estimator, over many draws; it trains nothing.
+"""Gradient variance: how noisy the encoder's gradient is by each estimator, over many draws.
 
     g(e) the gradient of a batch's mean objective at noise e, G = E[g]
     variance = sum_i Var(g_i)    signal-to-noise = |G| / sqrt(variance)
@@ -18,12 +18,13 @@ from torch import Tensor
 from models.distributions.batch_noise import BatchNoise
 from models.errors import InputError, UnsupportedOperation
 from models.vae.model import VAE
+from training.evaluation.trained import TrainedModel
 from training.fit.objectives import OBJECTIVES, Batch, Position
 from training.recipes.objective import ELBOConfig, IWAEConfig, ObjectiveConfig, ScoreFunctionConfig
-from training.studies.subjects import Subject, need_density, need_dimensions
+from training.studies.requirements import require_density, require_dimensions
 
 BLOCKS = 10
-"""Errors come from so many equal parts of the draws."""
+"""Equal parts of the draws, whose spread gives the errors."""
 
 Estimator = tuple[Literal["ELBO", "IWAE"], str, ObjectiveConfig]
 
@@ -37,16 +38,16 @@ class GradientRow:
     num_samples: int
     """Draws per image of one gradient: S of the ELBO, K of the IWAE bound."""
     draws: int
-    """Gradients that this rests on."""
+    """Gradients that were drawn."""
     variance: float
     variance_error: float
     signal_to_noise: float
-    """Zero where no signal was found among the noise."""
+    """Zero where the noise hides the signal."""
     signal_to_noise_error: float
 
 
 def gradient_variance(
-    subject: Subject,
+    model: TrainedModel,
     *,
     num_images: int = 16,
     num_samples: Sequence[int] = (1, 4, 16),
@@ -56,43 +57,55 @@ def gradient_variance(
     """Variance of the ELBO's gradient by three estimators and of the IWAE bound's by two.
 
     Args:
-        subject: The model; its first images make the batch, with their labels where it has any.
-        num_images: In the batch, whose mean objective is differentiated.
+        model: The model; its first test images make the batch, with their labels if it has any.
+        num_images: Size of the batch, whose mean objective is differentiated.
         num_samples: Draws per image of one gradient.
-        draws: Gradients of each estimator, the same noise for all of them.
-        seed: Of the noise.
+        draws: Gradients of each estimator; all estimators get the same noise.
+        seed: Seed of the noise.
 
     Raises:
         InputError: Too few draws, or no image or sample.
-        UnsupportedOperation: An autoencoder or a mixture, or data without the labels it needs.
+        UnsupportedOperation: An autoencoder or a mixture; or a model with labels, and images that
+            have none.
 
     Source: Ranganath, Gerrish and Blei 2014, arXiv:1401.0118; Rainforth et al. 2018,
         arXiv:1802.04537; Tucker et al. 2018, arXiv:1810.04152.
     """
-    need_density(subject)
-    need_dimensions(subject)
-    if draws < 2 * BLOCKS or num_images < 1 or not num_samples or min(num_samples) < 1:
-        raise InputError(
-            f"A variance needs at least {2 * BLOCKS} draws, an image and a sample; received "
-            f"{draws} draws, {num_images} images, samples {list(num_samples)}. Ask for more."
-        )
-    vae = trainable_copy(subject.vae)
-    batch = Batch(subject.x[:num_images])
-    if vae.num_labels:
-        if subject.labels is None:
-            raise UnsupportedOperation(
-                f"The gradient of {subject.name} is that of images with labels; "
-                f"{subject.dataset.name} has none. Take another model."
+    require_density(model)
+    require_dimensions(model)
+    least = {"draws": 2 * BLOCKS, "images": 1, "samples": 1}
+    given = {"draws": draws, "images": num_images, "samples": min(num_samples, default=0)}
+    for name, value in given.items():
+        if value < least[name]:
+            raise InputError(
+                f"{name}={value} is too few for a variance: at least {least[name]}. Take --{name} "
+                f"{least[name]}.",
+                parameter=name,
+                received=value,
+                limit=least[name],
             )
-        batch = Batch(batch.x, subject.labels[:num_images])
+    vae = trainable_copy(model.vae)
+    batch = _first_images(model, num_images)
     return [
         row_of(vae, batch, estimator, draws=draws, seed=seed)
         for estimator in estimators(vae, num_samples)
     ]
 
 
+def _first_images(model: TrainedModel, count: int) -> Batch:
+    x, labels = model.x[:count], model.labels
+    if not model.vae.num_labels:
+        return Batch(x)
+    if labels is None:
+        raise UnsupportedOperation(
+            f"The gradient of {model.name} needs images with labels, and those of "
+            f"{model.dataset.name} have none. Take a model that was trained without labels."
+        )
+    return Batch(x, labels[:count])
+
+
 def estimators(vae: VAE, num_samples: Sequence[int]) -> Iterator[Estimator]:
-    """Every estimator that the model can have, at each number of samples."""
+    """Every estimator of the model's gradient, at each number of samples."""
     for count in num_samples:
         yield "ELBO", "reparameterised", ELBOConfig(num_samples=count)
         plain = ScoreFunctionConfig(num_samples=count, baseline="none")
@@ -107,7 +120,7 @@ def estimators(vae: VAE, num_samples: Sequence[int]) -> Iterator[Estimator]:
 
 
 def trainable_copy(vae: VAE) -> VAE:
-    """The model in eval mode with gradients in its encoder alone, whatever was frozen before."""
+    """A copy of the model in eval mode, with gradients in its encoder alone."""
     weight = next(vae.parameters())
     copy = VAE(vae.config)
     copy.load_state_dict(vae.state_dict())
@@ -118,7 +131,7 @@ def trainable_copy(vae: VAE) -> VAE:
 
 
 def encoder_parameters(vae: VAE) -> list[torch.nn.Parameter]:
-    """Of the encoder, and of the networks between the layers of a hierarchy's posterior."""
+    """Weights of the encoder, and of the networks between a hierarchical posterior's layers."""
     return [*vae.encoder.parameters(), *vae.posterior_module.parameters()]
 
 
@@ -152,7 +165,7 @@ def gradients(
 def block_moments(
     values: Iterator[Float[Tensor, " parameter"]], *, size: int
 ) -> tuple[Float64[Tensor, "block parameter"], Float64[Tensor, " block"], int]:
-    """Mean and total variance of `BLOCKS` blocks of `size` gradients each; the rest is left."""
+    """Mean and total variance of `BLOCKS` blocks of `size` gradients each."""
     means, variances = [], []
     for _ in range(BLOCKS):
         block = torch.stack([next(values) for _ in range(size)]).double()

@@ -1,19 +1,20 @@
-"""What training with K draws came to; it draws no figure."""
+"""The IWAE gap: bounds of models that were trained with K draws, and the gap between them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from models.errors import ConfigError
 from models.estimators.bounds import active_units
-from training.evaluation.evaluate import posterior_means
-from training.studies.bounds import score
+from training.evaluation.scoring import Scorer
+from training.evaluation.trained import TrainedModel
+from training.studies.bounds import score_bounds
+from training.studies.requirements import require_recipe, require_same_images
 from training.studies.statistics import mean_and_error
-from training.studies.subjects import Subject, check_comparable, need_run
 
 
 @dataclass(frozen=True)
 class GapRow:
-    """What training with K draws came to."""
+    """The bounds of a model that was trained with K draws."""
 
     model: str
     num_samples: int
@@ -26,44 +27,48 @@ class GapRow:
     log_px_nats: float
     log_px_error_nats: float
     gap_nats: float
-    """Of the second bound over the ELBO on the same images."""
+    """`log_px_nats` - `elbo_nats`, on the same images."""
     gap_error_nats: float
     active_units: int
 
 
 def iwae_gap(
-    subjects: Sequence[Subject], *, elbo_samples: int = 100, iwae_samples: int = 100, seed: int = 0
+    models: Sequence[TrainedModel],
+    *,
+    elbo_samples: int = 100,
+    iwae_samples: int = 100,
+    seed: int = 0,
 ) -> list[GapRow]:
     """Bounds of models that were trained by the ELBO or by IWAE bounds, by rising K.
 
     Raises:
-        ConfigError: Trained otherwise, a bundle, or models that do not compare.
+        ConfigError: A bundle, a run of another objective, or models that do not compare.
 
     Source: Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519, table 1; Rainforth et al. 2018,
         arXiv:1802.04537, on why tighter bounds need not train better encoders.
     """
     rows = []
-    for subject in subjects:
-        objective = need_run(subject).objective
+    for model in models:
+        objective = require_recipe(model).objective
         if objective.kind not in ("elbo", "iwae"):
             raise ConfigError(
-                f"K is that of the objectives elbo (K = 1) and iwae; {subject.name} was trained by "
-                f"{objective.kind}. Leave it out."
+                f"{model.name} was trained by {objective.kind}, which has no K; the objectives "
+                "elbo (K = 1) and iwae have one. Leave it out."
             )
-        check_comparable(subjects[0], subject)
-        scores = score(subject, elbo_samples=elbo_samples, iwae_samples=iwae_samples, seed=seed)
-        assert scores.log_px_nats is not None
+        require_same_images(models[0], model)
+        own = score_bounds(model, elbo_samples=elbo_samples, iwae_samples=iwae_samples, seed=seed)
+        elbo_nats = own.elbo.elbo_nats
         rows.append(
             GapRow(
-                subject.name,
+                model.name,
                 objective.num_samples if objective.kind == "iwae" else 1,
                 getattr(objective, "gradient", "elbo"),
-                len(subject.x),
-                *mean_and_error(scores.elbo_nats),
-                scores.estimator,
-                *mean_and_error(scores.log_px_nats),
-                *mean_and_error(scores.log_px_nats - scores.elbo_nats),
-                active_units(posterior_means(subject.vae, subject.x)),
+                len(model.x),
+                *mean_and_error(elbo_nats),
+                own.estimator,
+                *mean_and_error(own.log_px_nats),
+                *mean_and_error(own.log_px_nats - elbo_nats),
+                active_units(Scorer(model.vae, model.x).posterior_means()),
             )
         )
     return sorted(rows, key=lambda row: row.num_samples)

@@ -1,12 +1,13 @@
-"""Figures from the rows of studies: matplotlib's Agg, no window, nothing computed but positions.
+"""Figures of the rows of studies, drawn by matplotlib's Agg without a window.
 
-Colours are those of Petroff 2021, arXiv:2107.02270, told apart by the colour-blind; markers and
-styles tell the same apart once more. Error bars are standard errors. matplotlib is imported when a
-figure is made.
+The colours are those of Petroff 2021, arXiv:2107.02270, which the colour-blind can tell apart;
+markers and line styles differ with them. Error bars are standard errors. matplotlib is imported
+when the first figure is made.
 """
 
 from collections.abc import Callable, Sequence
-from math import isfinite
+from dataclasses import replace
+from math import isfinite, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,10 @@ from training.studies.accuracy import AccuracyRow
 from training.studies.bounds import BoundsRow
 from training.studies.gradients import GradientRow
 from training.studies.iwae_gap import GapRow
-from training.studies.latents import ACTIVE, LatentRow, Map, Traversals
+from training.studies.latent_map import Map
+from training.studies.latents import ACTIVE, LatentRow
 from training.studies.rate_distortion import RateRow
+from training.studies.traversals import Traversals
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,9 +58,9 @@ _DPI = 110
 
 
 def save(figure: "Figure", path: Path) -> None:
-    """Write a PNG without a date or version in it: the same figure is the same file.
+    """Write a PNG without date and version: the same figure gives the same bytes.
 
-    In 256 colours, a third of the size, unless it shows pictures.
+    It has 256 colours, for a third of the size, unless the figure shows pictures.
     """
     figure.set_dpi(_DPI)
     canvas: Any = figure.canvas
@@ -71,7 +74,7 @@ def save(figure: "Figure", path: Path) -> None:
 def _draw(
     paint: Callable[..., None], *, title: str, size: tuple[float, float], shape: tuple[int, int]
 ) -> "Figure":
-    """A figure of rows x columns of axes, which `paint` fills."""
+    """Make a figure of shape = (rows, columns) axes and let `paint` fill them."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -87,7 +90,7 @@ def _draw(
 
 
 def _bars(axes: "Axes", x: Any, y: Any, index: int, label: str = "", **options: Any) -> None:
-    """Points with error bars in the colour and marker of that index."""
+    """Draw points with error bars in the colour and marker of that index."""
     axes.errorbar(
         x,
         y,
@@ -99,21 +102,43 @@ def _bars(axes: "Axes", x: Any, y: Any, index: int, label: str = "", **options: 
     )
 
 
+def _line(
+    axes: "Axes",
+    rows: Sequence[Any],
+    fields: tuple[str, str, str],
+    index: int,
+    label: str,
+    *,
+    style: str,
+    scale: float = 1.0,
+) -> None:
+    """Draw one field of rows over another, with the errors of a third."""
+    x, y, error = fields
+    _bars(
+        axes,
+        [getattr(row, x) for row in rows],
+        [scale * getattr(row, y) for row in rows],
+        index,
+        label,
+        yerr=[scale * getattr(row, error) for row in rows],
+        linestyle=style,
+    )
+
+
 def bounds(rows: Sequence[BoundsRow], *, title: str) -> "Figure":
     """A line per model: its ELBO and its IWAE bound or exact log p(x)."""
 
     def paint(axes: "Axes") -> None:
         places = np.arange(len(rows))[::-1]
-        for index, (name, field) in enumerate(
-            (("ELBO", "elbo"), (", ".join(sorted({r.estimator for r in rows})), "log_px"))
-        ):
+        estimators = ", ".join(sorted({row.estimator for row in rows}))
+        for index, (bound, name) in enumerate({"elbo": "ELBO", "log_px": estimators}.items()):
             _bars(
                 axes,
-                [getattr(row, f"{field}_nats") for row in rows],
+                [getattr(row, f"{bound}_nats") for row in rows],
                 places + 0.12 * (1 - 2 * index),
                 index,
                 name,
-                xerr=[getattr(row, f"{field}_error_nats") for row in rows],
+                xerr=[getattr(row, f"{bound}_error_nats") for row in rows],
             )
         axes.set_yticks(places, [row.model for row in rows])
         axes.set_ylim(-0.6, len(rows) - 0.4)
@@ -162,7 +187,7 @@ _SMALL: dict[str, Any] = {"fontsize": 7, "color": "0.4", "ha": "right", "va": "b
 
 
 def _ticks(near: float, low: float, high: float) -> list[float]:
-    """Some six round numbers over the range, one of them next to a value."""
+    """About six round numbers over the range, one of them next to `near`."""
     step = 10 ** np.floor(np.log10((high - low) / 5))
     step *= min((1, 2, 5, 10), key=lambda factor: abs((high - low) / (factor * step) - 6))
     first = np.floor(near / step) * step
@@ -171,7 +196,7 @@ def _ticks(near: float, low: float, high: float) -> list[float]:
 
 
 def latents(rows: Sequence[LatentRow], *, title: str) -> "Figure":
-    """KL by dimension (or group) and activity by dimension, in the rows' order."""
+    """KL of each dimension or group, and activity of each dimension, in the rows' order."""
     dimensions = [row for row in rows if row.part.startswith("dimension")]
     with_kl = [row for row in rows if isfinite(row.kl_nats)]
 
@@ -261,62 +286,61 @@ def traversals(found: Traversals, *, spec: ImageSpec, title: str) -> "Figure":
 
 def gradient_variance(rows: Sequence[GradientRow], *, title: str) -> "Figure":
     """Variance above, signal-to-noise below; the ELBO's estimators left, the IWAE bound's right."""
+    # Zero has no place on a logarithmic axis.
+    shown = [replace(row, signal_to_noise=row.signal_to_noise or nan) for row in rows]
 
     def paint(*axes: "Axes") -> None:
         for column, bound in enumerate(("ELBO", "IWAE")):
-            own = [row for row in rows if row.bound == bound]
+            own = [row for row in shown if row.bound == bound]
             for index, name in enumerate(dict.fromkeys(row.estimator for row in own)):
                 line = [row for row in own if row.estimator == name]
-                for panel, field in ((axes[column], "variance"), (axes[2 + column], _RATIO)):
-                    _bars(
-                        panel,
-                        [row.num_samples for row in line],
-                        [getattr(row, field) or np.nan for row in line],
+                for row, field in enumerate(("variance", "signal_to_noise")):
+                    _line(
+                        axes[2 * row + column],
+                        line,
+                        ("num_samples", field, f"{field}_error"),
                         index + 3 * column,
                         name,
-                        yerr=[getattr(row, f"{field}_error") for row in line],
-                        linestyle=LINES[index],
+                        style=LINES[index],
                     )
             axes[column].set_title(f"{bound}'s encoder gradient")
             axes[column].legend(fontsize=7.5)
             axes[2 + column].set_xlabel(f"draws per image, {'S' if bound == 'ELBO' else 'K'}")
         for panel in axes:
-            panel.set_xscale("log", base=2)
             panel.set_yscale("log")
-            ticks = sorted({row.num_samples for row in rows})
-            panel.set_xticks(ticks, [str(tick) for tick in ticks])
+            _tick_samples(panel, rows)
         axes[0].set_ylabel("variance, summed over weights")
         axes[2].set_ylabel("signal-to-noise ratio")
 
     return _draw(paint, title=title, size=(6.6, 5.2), shape=(2, 2))
 
 
-_RATIO = "signal_to_noise"
+def _tick_samples(axes: "Axes", rows: Sequence[GradientRow] | Sequence[GapRow]) -> None:
+    """Put the numbers of samples on a logarithmic axis."""
+    ticks = sorted({row.num_samples for row in rows})
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
 
 
 def iwae_gap(rows: Sequence[GapRow], *, title: str) -> "Figure":
     """Bounds over the K of training; a line per gradient."""
 
     def paint(left: "Axes", right: "Axes") -> None:
-        ticks = sorted({row.num_samples for row in rows})
         for index, (name, line) in enumerate(_by_gradient(rows).items()):
-            x = [row.num_samples for row in line]
-            for which, (field, words) in enumerate((("elbo", "ELBO"), ("log_px", "IWAE"))):
-                label = line[0].estimator if which else words
-                _bars(
+            labels = {"elbo": "ELBO", "log_px": line[0].estimator}
+            for which, (bound, label) in enumerate(labels.items()):
+                _line(
                     left,
-                    x,
-                    [getattr(row, f"{field}_nats") for row in line],
+                    line,
+                    ("num_samples", f"{bound}_nats", f"{bound}_error_nats"),
                     2 * index + which,
                     f"{label}, {name} gradient",
-                    yerr=[getattr(row, f"{field}_error_nats") for row in line],
-                    linestyle=LINES[which],
+                    style=LINES[which],
                 )
-            errors = [row.gap_error_nats for row in line]
-            _bars(right, x, [r.gap_nats for r in line], 2 * index, name, yerr=errors, linestyle="-")
+            fields = ("num_samples", "gap_nats", "gap_error_nats")
+            _line(right, line, fields, 2 * index, name, style="-")
         for panel in (left, right):
-            panel.set_xscale("log", base=2)
-            panel.set_xticks(ticks, [str(tick) for tick in ticks])
+            _tick_samples(panel, rows)
             panel.set_xlabel("K of training (1: the ELBO)")
         left.set_ylabel("nats per image (higher is better)")
         right.set_ylabel("bound less ELBO, nats per image")
@@ -326,7 +350,7 @@ def iwae_gap(rows: Sequence[GapRow], *, title: str) -> "Figure":
 
 
 def _by_gradient(rows: Sequence[GapRow]) -> dict[str, list[GapRow]]:
-    """A line per gradient of the IWAE bound, each from the ELBO on."""
+    """A line for each gradient of the IWAE bound; every line begins with the ELBO's runs."""
     start = [row for row in rows if row.gradient == "elbo"]
     names = list(dict.fromkeys(row.gradient for row in rows if row.gradient != "elbo"))
     if not names:
@@ -338,21 +362,14 @@ def label_accuracy(rows: Sequence[AccuracyRow], *, title: str) -> "Figure":
     """Accuracy over the number of known labels, beside that of logistic regression."""
 
     def paint(axes: "Axes") -> None:
-        x = [row.num_labels for row in rows]
-        pairs = (("accuracy", "this model"), ("regression", "logistic regression, same labels"))
-        for index, (field, words) in enumerate(pairs):
-            value = "accuracy" if index == 0 else "regression_accuracy"
-            _bars(
-                axes,
-                x,
-                [100 * getattr(row, value) for row in rows],
-                index,
-                words,
-                yerr=[100 * getattr(row, f"{field}_error") for row in rows],
-                linestyle=LINES[index],
-            )
+        own = ("num_labels", "accuracy", "accuracy_error")
+        _line(axes, rows, own, 0, "this model", style=LINES[0], scale=100.0)
+        other = ("num_labels", "regression_accuracy", "regression_error")
+        name = "logistic regression, same labels"
+        _line(axes, rows, other, 1, name, style=LINES[1], scale=100.0)
+        ticks = sorted({row.num_labels for row in rows})
         axes.set_xscale("log")
-        axes.set_xticks(sorted(set(x)), [f"{tick:,}" for tick in sorted(set(x))])
+        axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
         axes.minorticks_off()
         axes.set_xlabel("training images whose label is known")
         axes.set_ylabel("right on the test images, %")

@@ -1,12 +1,13 @@
-"""Rate and distortion of models side by side; it draws no figure."""
+"""Rate and distortion of several models."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import nan
 
-from training.studies.bounds import score
+from training.evaluation.scoring import Scorer
+from training.evaluation.trained import TrainedModel
+from training.studies.requirements import require_density, require_recipe, require_same_images
 from training.studies.statistics import mean_and_error
-from training.studies.subjects import Subject, check_comparable, need_density, need_run
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,8 @@ class RateRow:
     elbo_error_nats: float
 
 
-def rate_distortion(subjects: Sequence[Subject], *, num_samples: int = 100) -> list[RateRow]:
-    """Rate, distortion and their sum, minus the ELBO, by rising rate.
+def rate_distortion(models: Sequence[TrainedModel], *, num_samples: int = 100) -> list[RateRow]:
+    """Rate, distortion and ELBO (minus their sum), by rising rate.
 
     Raises:
         ConfigError: A bundle, or models that do not compare.
@@ -35,19 +36,19 @@ def rate_distortion(subjects: Sequence[Subject], *, num_samples: int = 100) -> l
     Source: Alemi et al. 2018, arXiv:1711.00464.
     """
     rows = []
-    for subject in subjects:
-        objective = need_run(subject).objective
-        need_density(subject)
-        check_comparable(subjects[0], subject)
-        scores = score(subject, elbo_samples=num_samples)
+    for model in models:
+        objective = require_recipe(model).objective
+        require_density(model)
+        require_same_images(models[0], model)
+        elbo = Scorer(model.vae, model.x).elbo(num_samples=num_samples, seed=0)
         rows.append(
             RateRow(
-                subject.name,
+                model.name,
                 float(getattr(objective, "beta", nan)),
-                len(subject.x),
-                *mean_and_error(scores.kl_nats),
-                *mean_and_error(-scores.expected_log_likelihood_nats),
-                *mean_and_error(scores.elbo_nats),
+                len(model.x),
+                *mean_and_error(elbo.kl_nats),
+                *mean_and_error(-elbo.expected_log_likelihood_nats),
+                *mean_and_error(elbo.elbo_nats),
             )
         )
     return sorted(rows, key=lambda row: row.rate_nats)

@@ -1,4 +1,4 @@
-"""Means, paired differences and proportions, each with its error."""
+"""Means, paired differences and proportions over images, with their errors."""
 
 from math import nan, sqrt
 

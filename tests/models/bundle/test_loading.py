@@ -13,7 +13,7 @@ from models.bundle.loading import load_bundle
 from models.config import ConvConfig, MLPConfig, NormalConfig, VAEConfig
 from models.errors import BundleNotFound
 from models.estimators.importance import estimate_log_px
-from models.vae.model import VAE
+from models.vae import VAE
 from tests.models.bundle_cases import (
     EVALUATION,
     TINY,

@@ -8,7 +8,7 @@ from torch.distributions import Categorical, kl_divergence
 from models.estimators.elbo import estimate_elbo
 from models.estimators.exact import has_exact_posterior
 from models.estimators.importance import estimate_log_px
-from models.vae.model import VAE
+from models.vae import VAE
 from tests.models.family_cases import family
 from tests.oracle import raw, set_affine
 

@@ -12,7 +12,7 @@ from models.estimators.importance import estimate_log_px
 from models.estimators.labels import classify_steps
 from models.estimators.steps import run_steps
 from models.images.spec import ImageSpec
-from models.vae.model import VAE
+from models.vae import VAE
 from tests.models.bundle_cases import config_of, save
 from tests.models.family_cases import FAMILIES, family
 

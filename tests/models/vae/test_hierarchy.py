@@ -9,7 +9,7 @@ from models.distributions.grouped import GroupedNormal
 from models.estimators.bounds import iwae_bound
 from models.estimators.elbo import estimate_elbo
 from models.estimators.importance import estimate_log_px
-from models.vae.model import VAE
+from models.vae import VAE
 from tests.models.family_cases import family
 from tests.oracle import two_layers
 

@@ -18,7 +18,7 @@ from models.config import (
 )
 from models.distributions.kl import kl_divergence
 from models.errors import OutOfSupport, ShapeMismatch, UnsupportedOperation
-from models.vae.model import VAE
+from models.vae import VAE
 
 LIKELIHOODS = [
     BernoulliConfig(),

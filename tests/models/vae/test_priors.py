@@ -10,7 +10,7 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Nor
 from models.config import PriorConfig
 from models.distributions.batch_noise import BatchNoise
 from models.errors import UnsupportedOperation
-from models.vae.model import VAE
+from models.vae import VAE
 from models.vae.priors import PRIORS
 from tests.models.family_cases import family
 

@@ -10,10 +10,9 @@ from rich.console import Console
 
 from models.bundle.schema import Classification, Evaluation
 from models.errors import ConfigError
-from training.evaluation.compare import compare_runs, validated
-from training.evaluation.compare import test_results as evaluated
+from training.evaluation.compare import compare_runs, list_test_scores, name_validation_bound
 from training.evaluation.evaluate import EvaluationSettings
-from training.evaluation.trained import load_run
+from training.evaluation.trained import load_trained_model
 from training.recipes.objective import ObjectiveConfig
 from training.runs.folder import STATE, append_line
 
@@ -50,7 +49,7 @@ def test_runs_are_compared_by_bounds_with_errors_sizes_time_and_differences(
     settings = EvaluationSettings(
         elbo_num_samples=2, iwae_num_samples=3, subset_num_images=4, subset_num_samples=(5,)
     )
-    evaluation = load_run(run_dir).evaluate(settings=settings)
+    evaluation = load_trained_model(run_dir).evaluate(settings=settings)
     append_line(run_dir / "log.jsonl", {"epoch": 3, "step": 27})
     found = rows(run_dir, other_dir)
     assert found["validation ELBO"] == ["-150.00 +- 1.50", "-"]
@@ -74,7 +73,7 @@ def test_runs_are_compared_by_bounds_with_errors_sizes_time_and_differences(
 
 def test_an_evaluation_of_other_weights_is_left_out(run_dir: Path):
     settings = EvaluationSettings(elbo_num_samples=2, iwae_num_samples=2, subset_num_images=0)
-    load_run(run_dir).evaluate(settings=settings)
+    load_trained_model(run_dir).evaluate(settings=settings)
     path = run_dir / "evaluation.json"
     stored = json.loads(path.read_text())
     path.write_text(json.dumps({**stored, "weights_sha256": "0" * 64}))
@@ -100,7 +99,7 @@ def test_runs_of_one_name_are_told_apart_by_their_paths(run_dir: Path, tmp_path:
     ],
 )
 def test_what_a_run_is_validated_by_is_named(objective: dict[str, object], words: str):
-    assert validated(TypeAdapter(ObjectiveConfig).validate_python(objective)) == words
+    assert name_validation_bound(TypeAdapter(ObjectiveConfig).validate_python(objective)) == words
 
 
 def test_an_evaluation_without_scores_has_rows_of_its_own():
@@ -114,7 +113,7 @@ def test_an_evaluation_without_scores_has_rows_of_its_own():
         squared_error=1.25,
         classification=found,
     )
-    assert evaluated(evaluation) == {
+    assert list_test_scores(evaluation) == {
         "test squared error": "1.2500",
         "test labels right": "50.00%",
         "active units": "2",
@@ -122,5 +121,5 @@ def test_an_evaluation_without_scores_has_rows_of_its_own():
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path):
-    with pytest.raises(ConfigError, match="lacks"):
+    with pytest.raises(ConfigError, match=r"There is no run at .*it has no recipe\.toml"):
         compare_runs([tmp_path])

@@ -8,7 +8,6 @@ from models.bundle.schema import (
     Classification,
     Estimate,
     Evaluation,
-    Provenance,
 )
 from models.config import (
     BernoulliConfig,
@@ -23,6 +22,7 @@ from models.vae.model import VAE
 from models.vae.networks import NETWORKS
 from models.vae.posteriors import POSTERIORS
 from models.vae.priors import PRIORS
+from tests.models.bundle_cases import PROVENANCE
 from tests.training.conftest import RECIPE
 from training.data.datasets import load
 from training.evaluation.baselines import DESCRIPTIONS
@@ -65,18 +65,12 @@ def card_of(
     lines: bool = False,
 ) -> str:
     """The card of a tiny model; in one line unless `lines` are asked for."""
-    provenance = Provenance(
-        recipe=f'{start}\n[dataset]\nname = "digits"\n[augmentation]\n{augmentation}\n'
-        f"[objective]\n{objective}\n",
-        seed=1,
-        code_version="0.1.0",
-        dataset="digits",
-        dataset_sha256="ab" * 32,
-        created_at="2026-01-02T03:04:05Z",
-        training_seconds=150.0,
-        epochs=2.0,
-        hardware="none",
-        torch_version="2.13.0",
+    recipe = (
+        f'{start}\n[dataset]\nname = "digits"\n[augmentation]\n{augmentation}\n'
+        f"[objective]\n{objective}\n"
+    )
+    provenance = PROVENANCE.model_copy(
+        update={"recipe": recipe, "dataset": "digits", "training_seconds": 150.0}
     )
     unit = vae.likelihood.kind in ("continuous_bernoulli", "normal", "point")
     binary = (

@@ -22,7 +22,7 @@ from training.data.datasets import load
 from training.evaluation import trained
 from training.evaluation.evaluate import EvaluationSettings, evaluate
 from training.evaluation.pictures import draw_samples, reconstruct_some
-from training.evaluation.trained import evaluate_bundle, load_run, load_test_images
+from training.evaluation.trained import load_trained_model
 from training.export import export
 from training.export.export import export_run
 from training.runs.folder import STATE
@@ -89,14 +89,14 @@ def test_a_name_that_no_model_may_have_is_refused_with_one_like_it(
 
 def test_bundle_evaluates_to_what_it_says(bundle_path: Path) -> None:
     stored = load_bundle(bundle_path).evaluation
-    assert evaluate_bundle(bundle_path, settings=QUICK) == stored
+    assert load_trained_model(bundle_path).evaluate(settings=QUICK) == stored
 
 
 def test_first_test_images_score_in_the_bundle_as_in_the_evaluation(
     bundle_path: Path, run_dir: Path
 ) -> None:
     bundle = load_bundle(bundle_path)
-    _, x = load_test_images(bundle.config.provenance, bundle.config.image, data_dir=None)
+    x = load_trained_model(run_dir).x
     alone = estimate_elbo(bundle.vae, x[:3], num_samples=2, seed=2).elbo_nats
     stored = torch.tensor(bundle.evaluation.references[0].values_nats, dtype=torch.float64)
     assert all(bool(torch.isclose(stored, value, rtol=1e-9).any()) for value in alone)
@@ -105,7 +105,7 @@ def test_first_test_images_score_in_the_bundle_as_in_the_evaluation(
 def test_evaluation_at_hand_is_not_repeated(
     run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    evaluation = load_run(run_dir).evaluate(settings=QUICK)
+    evaluation = load_trained_model(run_dir).evaluate(settings=QUICK)
     monkeypatch.setattr("training.evaluation.trained.evaluate", None)
     path = export_run(run_dir, repository=tmp_path / "models", settings=QUICK)
     assert load_bundle(path).evaluation == evaluation
@@ -119,7 +119,7 @@ def test_pictures_are_grids_of_enlarged_images(bundle_path: Path) -> None:
 
 
 def test_samples_are_those_of_the_prior_noise_of_the_seed(run_dir: Path) -> None:
-    vae = load_run(run_dir).vae
+    vae = load_trained_model(run_dir).vae
     noise = BatchNoise(0, 4, "prior").draw(1, (2,))[0]
     with torch.no_grad():
         expected = vae.likelihood(vae.prior().from_noise(noise)).mean
@@ -128,9 +128,9 @@ def test_samples_are_those_of_the_prior_noise_of_the_seed(run_dir: Path) -> None
 
 
 def test_reconstructions_follow_their_originals_row_by_row(run_dir: Path) -> None:
-    run = load_run(run_dir)
-    _, x = load_test_images(run.provenance(), RECIPE.image, data_dir=None)
-    rows = reconstruct_some(run.vae, x)
+    model = load_trained_model(run_dir)
+    x = model.x
+    rows = reconstruct_some(model.vae, x)
     assert rows.shape == (64, 1, 8, 8)
     known = {image.numpy().tobytes() for image in x}
     is_original = [image.numpy().tobytes() in known for image in rows]

@@ -21,7 +21,7 @@ from models.estimators.labels import classify_steps
 from models.images.spec import ImageSpec
 from models.vae.model import VAE
 from training.data.datasets import load
-from training.evaluation.trained import load_run
+from training.evaluation.trained import load_trained_model
 from training.fit.classical import (
     CLASSICAL,
     MIN_SCALE,
@@ -226,4 +226,4 @@ def test_a_recipe_of_a_classical_model_makes_a_finished_run(kind: str, tmp_path:
     state = json.loads((tmp_path / "run" / STATE).read_text())
     assert state["finished"]
     assert state["stopped_because"] == "it was fitted at once"
-    assert load_run(tmp_path / "run").recipe == recipe
+    assert load_trained_model(tmp_path / "run").recipe == recipe

@@ -4,7 +4,6 @@ The tables below are the whole product of objectives with kinds of models; likel
 precisions take turns over it.
 """
 
-import re
 from itertools import product
 from math import isfinite
 from pathlib import Path
@@ -21,14 +20,15 @@ from tests.models.bundle_cases import PROVENANCE
 from training.data.datasets import load
 from training.evaluation.evaluate import EvaluationSettings, evaluate
 from training.evaluation.pictures import draw_samples, reconstruct_some
-from training.evaluation.trained import load_run
+from training.evaluation.trained import load_best_weights
 from training.export.card import write_card
 from training.fit.batches import Data, keep_labels
 from training.fit.classical import CLASSICAL, fit_classical
 from training.fit.train import start_training, take_step, validate_and_log
-from training.recipes.file import load_recipe, to_toml
+from training.recipes.file import to_toml
 from training.recipes.objective import ClassicalKind
 from training.recipes.recipe import RULES, Recipe
+from training.runs.folder import read_run
 
 MLP = {"kind": "mlp", "hidden": [7]}
 GATED = {"kind": "gated_mlp", "hidden": [6]}
@@ -282,24 +282,25 @@ def test_one_step_is_taken_saved_loaded_and_scored(
     recipe = Recipe.model_validate(values_of(case, ALLOWED.index(case)))
     data = data_for(recipe, pictures)
     trained(recipe, data, tmp_path / "run")
-    run = load_run(tmp_path / "run")
-    assert load_recipe(tmp_path / "run" / "recipe.toml") == recipe
+    run = read_run(tmp_path / "run")
+    assert run.recipe == recipe
+    vae, _ = load_best_weights(run)
 
     x, labels = data.validation, data.validation_labels
-    evaluation = evaluate(run.vae, x, labels=labels, dataset="digits", settings=SETTINGS)
+    evaluation = evaluate(vae, x, labels=labels, dataset="digits", settings=SETTINGS)
     config = BundleConfig(
         name="family",
         version=1,
         vae=recipe.vae,
         image=recipe.image,
         labels=("a", "b", "c") if recipe.vae.num_labels else (),
-        provenance=PROVENANCE.model_copy(update={"recipe": run.recipe_toml}),
+        provenance=PROVENANCE.model_copy(update={"recipe": to_toml(recipe)}),
     )
-    card = write_card(config, evaluation, load("digits"), run.vae)
-    assert ("$MODEL/elbo" in card) == run.vae.has_density
+    card = write_card(config, evaluation, load("digits"), vae)
+    assert ("$MODEL/elbo" in card) == vae.has_density
     save_bundle(
         tmp_path / "family" / "1",
-        vae=run.vae,
+        vae=vae,
         config=config,
         evaluation=evaluation,
         card=card,

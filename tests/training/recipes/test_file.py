@@ -11,9 +11,12 @@ DIGITS = RECIPES / "digits.toml"
 
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
-def test_a_shipped_recipe_is_named_as_its_file_and_says_what_to_expect(path: Path):
+def test_a_shipped_recipe_is_named_as_its_file_and_says_what_it_is_and_what_to_expect(path: Path):
     assert load_recipe(path).name == path.stem
-    assert path.read_text().startswith("# Expected:")
+    comments, _, _ = path.read_text().partition("\nname = ")
+    described, *_, expected = comments.split("\n# Expected: ")
+    assert described.startswith("# ")
+    assert expected
 
 
 def test_a_resolved_recipe_reads_back_equal(tmp_path: Path):

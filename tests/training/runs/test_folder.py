@@ -8,9 +8,22 @@ from pathlib import Path
 import pytest
 import torch
 
+from models.errors import ConfigError
+from models.vae.model import VAE
+from tests.training.conftest import RECIPE
 from training.errors import RunError
 from training.runs import folder as run
-from training.runs.folder import LOG, append_line, hardware, read_log, replace, trim_log
+from training.runs.folder import (
+    LOG,
+    append_line,
+    create_or_verify,
+    hardware,
+    read_log,
+    read_run,
+    replace,
+    start_from,
+    trim_log,
+)
 
 
 def test_a_line_that_finds_no_room_leaves_the_file_as_it_was(
@@ -64,3 +77,46 @@ def test_the_old_content_is_kept_where_asked(tmp_path: Path):
 
 def test_the_hardware_is_named():
     assert "CPU thread" in hardware(torch.device("cpu"))
+
+
+def test_a_run_is_read_with_its_recipe_and_state(run_dir: Path):
+    found = read_run(run_dir)
+    assert (found.path, found.recipe, found.state["seed"]) == (run_dir, RECIPE, 5)
+
+
+def test_a_folder_without_a_run_or_weights_is_refused(run_dir: Path, tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"no run at .*/none: it has no recipe\.toml\. Name a"):
+        read_run(tmp_path / "none")
+    for name in ("best.safetensors", "state.json"):
+        (run_dir / name).unlink()
+    with pytest.raises(ConfigError, match=r"it lacks state\.json and best\.safetensors\. Train"):
+        read_run(run_dir)
+
+
+def test_a_folder_with_a_run_is_resumed_with_its_own_recipe_only(run_dir: Path):
+    with pytest.raises(ConfigError, match=r"a run in .*/tiny already\. Add --resume .*--run-dir"):
+        create_or_verify(run_dir, RECIPE, resume=False)
+    create_or_verify(run_dir, RECIPE, resume=True)
+    changes = {"seed": 6, "training": RECIPE.training.model_copy(update={"epochs": 4})}
+    other = RECIPE.model_copy(update=changes)
+    with pytest.raises(ConfigError, match=r"values of seed, training\.epochs\.") as caught:
+        create_or_verify(run_dir, other, resume=True)
+    assert str(caught.value).endswith(
+        f"vae-lab train {run_dir}/recipe.toml --resume --run-dir {run_dir}"
+    )
+    assert caught.value.details["received"] == ["seed", "training.epochs"]
+
+
+def test_a_run_starts_from_a_finished_one_of_the_same_model(run_dir: Path):
+    torch.manual_seed(1)
+    vae = VAE(RECIPE.vae)
+    assert start_from(run_dir, vae) == 1.5
+    with pytest.raises(ConfigError, match=r"no run .*/other to start from.* vae-lab train other"):
+        start_from(run_dir.with_name("other"), vae)
+    changed = VAE(RECIPE.vae.model_copy(update={"latent_shape": (3,)}))
+    with pytest.raises(ConfigError, match=r"other values of vae\.latent_shape\. Make them equal"):
+        start_from(run_dir, changed)
+    state = json.loads((run_dir / "state.json").read_text())
+    (run_dir / "state.json").write_text(json.dumps({**state, "finished": False}))
+    with pytest.raises(ConfigError, match=r"not finished.*recipe\.toml --resume --run-dir"):
+        start_from(run_dir, vae)

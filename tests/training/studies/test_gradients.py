@@ -2,13 +2,14 @@
 
 import math
 from dataclasses import replace
+from typing import Any, Literal
 
 import pytest
 import torch
 
 from models.errors import InputError, UnsupportedOperation
 from tests import oracle
-from tests.training.subject_cases import of_family, of_oracle
+from tests.training.trained_cases import of_family, of_oracle
 from training.fit.objectives import Batch
 from training.recipes.objective import ELBOConfig, IWAEConfig, ScoreFunctionConfig
 from training.studies.gradients import (
@@ -19,6 +20,7 @@ from training.studies.gradients import (
     estimators,
     gradient_variance,
     gradients,
+    row_of,
     summarise,
     trainable_copy,
 )
@@ -47,11 +49,11 @@ def exact_variance(instance: oracle.Oracle, x: torch.Tensor) -> float:
 def test_the_variance_is_the_closed_form_and_falls_as_one_over_the_samples() -> None:
     instance = oracle.instance("medium")
     x = instance.draw(3)
-    rows = gradient_variance(of_oracle(instance, x), num_images=3, num_samples=(1, 4), draws=1_000)
-    expected = exact_variance(instance, x)
-    found = {row.num_samples: row for row in rows if row.estimator == "reparameterised"}
-    for count, row in found.items():
-        assert row.draws == 1_000
+    vae, expected = trainable_copy(instance.vae), exact_variance(instance, x)
+    for count in (1, 4):
+        estimator = ("ELBO", "reparameterised", ELBOConfig(num_samples=count))
+        row = row_of(vae, Batch(x), estimator, draws=500, seed=0)
+        assert row.draws == 500
         assert abs(row.variance - expected / count) < 4 * row.variance_error
         assert row.variance_error < 0.1 * row.variance
 
@@ -59,7 +61,7 @@ def test_the_variance_is_the_closed_form_and_falls_as_one_over_the_samples() -> 
 def test_all_estimators_of_a_bound_have_the_same_expected_gradient() -> None:
     instance = oracle.instance("easy")
     vae = trainable_copy(instance.vae)
-    batch, draws = Batch(instance.draw(2)), 1_500
+    batch, draws = Batch(instance.draw(2)), 600
     means, errors = [], []
     for config in (
         ELBOConfig(num_samples=4),
@@ -76,8 +78,8 @@ def test_all_estimators_of_a_bound_have_the_same_expected_gradient() -> None:
 
 def by_estimator(instance: oracle.Oracle) -> dict[str, GradientRow]:
     """Rows of the ELBO's estimators at four draws."""
-    subject = of_oracle(instance, instance.draw(4))
-    rows = gradient_variance(subject, num_images=4, num_samples=(4,), draws=100)
+    model = of_oracle(instance, instance.draw(4))
+    rows = gradient_variance(model, num_images=4, num_samples=(4,), draws=100)
     return {row.estimator: row for row in rows if row.bound == "ELBO"}
 
 
@@ -99,12 +101,14 @@ def test_where_the_posterior_is_exact_the_baseline_takes_all_noise_away() -> Non
 def test_dreg_keeps_a_signal_that_the_plain_gradient_loses_with_k() -> None:
     instance = oracle.instance("easy")
     worse = oracle.make(**{**oracle.INSTANCES["easy"], "posterior_scale": 0.8})
-    rows = gradient_variance(
-        of_oracle(worse, instance.draw(4)), num_images=4, num_samples=(2, 64), draws=400
-    )
-    ratio = {(r.estimator, r.num_samples): r.signal_to_noise for r in rows if r.bound == "IWAE"}
-    assert ratio["plain", 64] < ratio["plain", 2]
-    assert ratio["dreg", 64] > ratio["dreg", 2]
+    vae, batch = trainable_copy(worse.vae), Batch(instance.draw(4))
+
+    def ratio(gradient: Literal["plain", "dreg"], count: int) -> float:
+        config = IWAEConfig(num_samples=count, gradient=gradient)
+        return row_of(vae, batch, ("IWAE", gradient, config), draws=400, seed=0).signal_to_noise
+
+    assert ratio("plain", 64) < ratio("plain", 2)
+    assert ratio("dreg", 64) > ratio("dreg", 2)
 
 
 def test_blocks_and_jackknife_on_known_gradients() -> None:
@@ -149,10 +153,10 @@ def test_each_family_has_the_estimators_that_its_parts_allow() -> None:
 
 @pytest.mark.parametrize("name", ["standard", "vamp", "full", "ladder", "m2", "label-prior"])
 def test_every_family_with_an_encoder_has_gradients_and_stays_as_it_was(name: str) -> None:
-    subject = of_family(name)
-    rows = gradient_variance(subject, num_images=3, num_samples=(2,), draws=20)
+    model = of_family(name)
+    rows = gradient_variance(model, num_images=3, num_samples=(2,), draws=20)
     assert all(row.variance > 0 and row.variance_error > 0 for row in rows)
-    assert not any(parameter.requires_grad for parameter in subject.vae.parameters())
+    assert not any(parameter.requires_grad for parameter in model.vae.parameters())
 
 
 def test_a_hierarchys_posterior_counts_as_encoder() -> None:
@@ -163,11 +167,22 @@ def test_a_hierarchys_posterior_counts_as_encoder() -> None:
 
 
 def test_what_has_no_such_gradient_is_refused() -> None:
-    for name, words in (("autoencoder", "has none"), ("categorical", "is a mixture")):
+    for name, words in (("autoencoder", "an autoencoder"), ("categorical", "is a mixture")):
         with pytest.raises(UnsupportedOperation, match=words):
             gradient_variance(of_family(name))
-    with pytest.raises(UnsupportedOperation, match="digits has none"):
+    with pytest.raises(UnsupportedOperation, match="those of digits have none"):
         gradient_variance(replace(of_family("m2"), labels=None))
-    for change in ({"draws": 19}, {"num_images": 0}, {"num_samples": ()}, {"num_samples": (0,)}):
-        with pytest.raises(InputError, match="Ask for more"):
-            gradient_variance(of_family("standard"), **change)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"draws": 19}, r"draws=19 is too few.*Take --draws 20\."),
+        ({"num_images": 0}, r"images=0 is too few.*Take --images 1\."),
+        ({"num_samples": ()}, r"samples=0 is too few"),
+        ({"num_samples": (2, 0)}, r"samples=0 is too few.*Take --samples 1\."),
+    ],
+)
+def test_too_few_draws_images_or_samples_are_refused(change: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        gradient_variance(of_family("standard"), **change)

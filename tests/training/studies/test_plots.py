@@ -19,8 +19,10 @@ from training.studies.accuracy import AccuracyRow
 from training.studies.bounds import BoundsRow
 from training.studies.gradients import GradientRow
 from training.studies.iwae_gap import GapRow
-from training.studies.latents import LatentRow, Map, MapRow, TraversalRow, Traversals
+from training.studies.latent_map import Map, MapRow
+from training.studies.latents import LatentRow
 from training.studies.rate_distortion import RateRow
+from training.studies.traversals import TraversalRow, Traversals
 
 BOUNDS = [
     BoundsRow("a", 9, -85.0, 0.7, "IWAE, K = 100", -83.0, 0.6, *[0.0] * 6),

@@ -1,0 +1,52 @@
+"""The evaluation that a run's folder keeps: of these weights and these settings only."""
+
+import json
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from models.bundle.schema import Evaluation
+from tests.training.conftest import QUICK
+from training.evaluation.evaluate import EvaluationSettings
+from training.evaluation.stored import EVALUATION, find_evaluation
+from training.evaluation.trained import load_trained_model
+from training.runs.folder import BEST
+
+
+@pytest.fixture
+def evaluation(run_dir: Path) -> Evaluation:
+    """Of the run, stored in its folder."""
+    return load_trained_model(run_dir).evaluate(settings=QUICK)
+
+
+def test_an_evaluation_is_found_for_its_settings_or_for_any(
+    run_dir: Path, evaluation: Evaluation
+) -> None:
+    assert find_evaluation(run_dir, settings=QUICK) == evaluation
+    assert find_evaluation(run_dir) == evaluation
+    assert find_evaluation(run_dir, settings=EvaluationSettings()) is None
+
+
+def test_an_evaluation_of_other_weights_is_not_found(run_dir: Path, evaluation: Evaluation) -> None:
+    other = {name: tensor + 1 for name, tensor in load_file(run_dir / BEST).items()}
+    save_file(other, run_dir / BEST)
+    assert find_evaluation(run_dir) is None
+    assert find_evaluation(run_dir, settings=QUICK) is None
+
+
+def test_a_missing_or_unreadable_evaluation_is_not_found(run_dir: Path) -> None:
+    assert find_evaluation(run_dir, settings=QUICK) is None
+    (run_dir / EVALUATION).write_text("{}")
+    assert find_evaluation(run_dir, settings=QUICK) is None
+    assert find_evaluation(run_dir) is None
+
+
+def test_an_older_evaluation_without_baselines_is_shown_and_not_taken_for_complete(
+    run_dir: Path, evaluation: Evaluation
+) -> None:
+    stored = json.loads((run_dir / EVALUATION).read_text())
+    del stored["evaluation"]["baselines"]
+    (run_dir / EVALUATION).write_text(json.dumps(stored))
+    assert find_evaluation(run_dir, settings=QUICK) is None
+    assert find_evaluation(run_dir) == evaluation.model_copy(update={"baselines": ()})

@@ -1,0 +1,121 @@
+"""Scores of many images by one model, batch by batch: a loop for evaluation, studies, validation.
+
+Noise is keyed by an image's position among `x`, so that no draw depends on the size of a batch.
+The estimates themselves are those of `models.estimators`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from typing import Any, TypeVar
+
+import torch
+from jaxtyping import Float, Float64, Int64
+from rich.progress import Progress
+from torch import Tensor
+
+from models.estimators.bounds import squared_error
+from models.estimators.elbo import ElboEstimate, elbo_steps
+from models.estimators.importance import Estimator, EvidenceEstimate, log_px_steps
+from models.estimators.labels import classify_steps, rows_steps
+from models.estimators.steps import CHUNK_ROWS, Steps, run_steps
+from models.vae.model import VAE
+
+BATCH_SIZE = 100
+_GPU_CHUNK_ROWS = 16_384
+
+Images = Float[Tensor, "batch channel height width"]
+Labels = Int64[Tensor, " batch"]
+T = TypeVar("T")
+E = TypeVar("E", ElboEstimate, EvidenceEstimate)
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A model and the images that it scores; every result has a row per image, in their order."""
+
+    vae: VAE
+    """In eval mode."""
+    x: Images
+    """Observations; each batch is moved to the model's device and precision."""
+    y: Labels | None = None
+    """Labels, for bounds on log p(x|y); without them a model with labels averages over them."""
+    batch_size: int = BATCH_SIZE
+    progress: Progress | None = None
+    """Where each estimate adds a task that counts images."""
+
+    def elbo(self, *, num_samples: int, seed: int) -> ElboEstimate:
+        """The ELBO of each image and its parts."""
+        steps = partial(elbo_steps, num_samples=num_samples, seed=seed)
+        return concatenate(self._run(steps, name_estimator("elbo", num_samples)))
+
+    def log_px(
+        self, *, num_samples: Sequence[int], seed: int, estimator: Estimator = "iwae"
+    ) -> list[EvidenceEstimate]:
+        """log p(x) of each image by importance sampling, at each of several ascending K."""
+        steps = partial(log_px_steps, num_samples=num_samples, seed=seed, estimator=estimator)
+        by_batch = self._run(steps, name_estimator(estimator, num_samples[-1]))
+        return [concatenate(batches) for batches in zip(*by_batch, strict=True)]
+
+    def label_log_probs(self, *, num_samples: int, seed: int) -> Float[Tensor, "batch label"]:
+        """log q(y|x) of each image, by `num_samples` draws a label where there is no classifier."""
+
+        def steps(vae: VAE, x: Images, *, y: object, **options: int) -> Steps[Tensor]:
+            return classify_steps(vae, x, num_samples=num_samples, seed=seed, **options)
+
+        return torch.cat([log_q.cpu() for log_q in self._run(steps, "labels")])
+
+    def posterior_means(self) -> Float[Tensor, "batch ..."]:
+        """E_q[z] of each image; of a model with labels its mean over q(y|x)."""
+
+        def steps(vae: VAE, x: Images, *, chunk_rows: int, **_: object) -> Steps[Tensor]:
+            rows = yield from rows_steps(vae, x, None, chunk_rows=chunk_rows)
+            return rows.expect(vae.posterior(rows.x, rows.y).mean, axis=0).cpu()
+
+        return torch.cat(self._run(steps, "posterior means"))
+
+    def squared_errors(self) -> Float64[Tensor, " batch"]:
+        """|x - picture|^2 of each image on the unit scale, summed over its elements."""
+
+        def steps(vae: VAE, x: Images, **_: object) -> Steps[Tensor]:
+            yield
+            return squared_error(vae, x).double().cpu()
+
+        return torch.cat(self._run(steps, "squared error"))
+
+    @torch.no_grad()
+    def _run(self, steps: Callable[..., Steps[T]], description: str) -> list[T]:
+        """Run an estimate of every batch to its end."""
+        results, weight = [], next(self.vae.parameters())
+        # A few rows leave a GPU idle.
+        chunk_rows = _GPU_CHUNK_ROWS if weight.is_cuda else CHUNK_ROWS
+        progress = self.progress or Progress(disable=True)
+        task = progress.add_task(description, total=len(self.x))
+        for first in range(0, len(self.x), self.batch_size):
+            x = self.x[first : first + self.batch_size].to(weight)
+            y = None if self.y is None else self.y[first : first + len(x)].to(x.device)
+            estimate = steps(self.vae, x, y=y, first_item=first, chunk_rows=chunk_rows)
+            results.append(run_steps(estimate))
+            progress.advance(task, len(x))
+        return results
+
+
+def concatenate(batches: Sequence[E]) -> E:
+    """The estimates of several batches as one estimate of all their images."""
+
+    def joined(name: str) -> Any:
+        values = [getattr(batch, name) for batch in batches]
+        if isinstance(values[0], Tensor):
+            return torch.cat(values)
+        return sum(values, ()) if isinstance(values[0], tuple) else values[0]
+
+    return replace(batches[0], **{field.name: joined(field.name) for field in fields(batches[0])})
+
+
+def name_estimator(estimator: str, num_samples: int) -> str:
+    """How tables, figures, model cards and progress bars call an estimate."""
+    if estimator == "exact":
+        return "log p(x), exact"
+    if estimator == "elbo":
+        return f"ELBO, {num_samples} draws"
+    return f"IWAE, K = {num_samples:,}"
