@@ -86,7 +86,7 @@ def save(path, vae, **fields):
 
 
 def remake_manifest(path):
-    """What someone would do who changes a bundle on purpose."""
+    """Write a manifest that fits the changed files, as someone would who forges a bundle."""
     files = {
         p.name: {
             "sha256": hashlib.sha256(p.read_bytes()).hexdigest(),
