@@ -4,6 +4,7 @@ Label values are names that this service gives; what a caller invents is "unknow
 """
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -23,71 +24,43 @@ class Metrics:
     def __init__(self) -> None:
         """Register the metrics in a registry of their own."""
         self.registry = CollectorRegistry()
-        self.requests = Counter(
+        counter = partial(Counter, registry=self.registry)
+        gauge = partial(Gauge, registry=self.registry)
+        histogram = partial(Histogram, registry=self.registry)
+        self.requests = counter(
             "vae_requests_total",
             "Requests answered; media_type is the request body's.",
             ["operation", "model", "status", "media_type"],
-            registry=self.registry,
         )
-        self.seconds = Histogram(
+        self.seconds = histogram(
             "vae_request_seconds",
             "Seconds from a request's arrival to its answer's end.",
             ["operation", "model"],
             buckets=SECONDS,
-            registry=self.registry,
         )
-        self.queue_seconds = Histogram(
-            "vae_queue_seconds",
-            "Seconds that a request waited in the queue.",
-            ["operation"],
-            buckets=SECONDS,
-            registry=self.registry,
+        words = "Seconds that a request waited in the queue."
+        self.queue_seconds = histogram("vae_queue_seconds", words, ["operation"], buckets=SECONDS)
+        words = "Seconds of compute of one request."
+        self.compute_seconds = histogram(
+            "vae_compute_seconds", words, ["operation", "model"], buckets=SECONDS
         )
-        self.compute_seconds = Histogram(
-            "vae_compute_seconds",
-            "Seconds of compute of one request.",
-            ["operation", "model"],
-            buckets=SECONDS,
-            registry=self.registry,
-        )
-        self.items = Counter(
-            "vae_items_total",
-            "Images, latents, samples or steps answered.",
-            ["operation", "model"],
-            registry=self.registry,
-        )
-        self.elbo_percentiles = Histogram(
+        words = "Images, latents, samples or steps answered."
+        self.items = counter("vae_items_total", words, ["operation", "model"])
+        self.elbo_percentiles = histogram(
             "vae_elbo_percentile",
             "Percentile of each scored image's ELBO among held-out data: uniform unless inputs "
             "drift.",
             ["model"],
             buckets=PERCENTILES,
-            registry=self.registry,
         )
-        self.in_flight = Gauge(
-            "vae_requests_in_flight", "Requests not yet answered.", registry=self.registry
-        )
-        self.queue_cost = Gauge(
-            "vae_queue_cost",
-            "Cost units of the requests waiting or computing.",
-            registry=self.registry,
-        )
-        self.queue_jobs = Gauge(
-            "vae_queue_jobs", "Requests waiting or computing.", registry=self.registry
-        )
-        self.bundles = Gauge(
-            "vae_bundles",
-            "Bundles in the model repository, ready or broken.",
-            ["status"],
-            registry=self.registry,
-        )
-        build = Gauge(
-            "vae_build_info",
-            "Version of the service; the value is 1.",
-            ["version"],
-            registry=self.registry,
-        )
-        build.labels(__version__).set(1)
+        self.in_flight = gauge("vae_requests_in_flight", "Requests not yet answered.")
+        words = "Cost units of the requests waiting or computing."
+        self.queue_cost = gauge("vae_queue_cost", words)
+        self.queue_jobs = gauge("vae_queue_jobs", "Requests waiting or computing.")
+        words = "Bundles in the model repository, ready or broken."
+        self.bundles = gauge("vae_bundles", words, ["status"])
+        words = "Version of the service; the value is 1."
+        gauge("vae_build_info", words, ["version"]).labels(__version__).set(1)
 
     def watch_queue(self, cost: Callable[[], float], jobs: Callable[[], float]) -> None:
         """Read the queue's size at each scrape."""

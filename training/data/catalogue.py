@@ -95,9 +95,9 @@ class Entry:
     image_shape: tuple[int, int, int]
     counts: tuple[int, int, int]
     """Images in train, validation and test."""
-    levels: int
     sources: tuple[Source, ...]
     """Any one of them is enough; one without files needs nothing on disk."""
+    levels: int = 256
     sha256: str | None = None
     """`Dataset.sha256`, the same from every source."""
     class_names: tuple[str, ...] = ()
@@ -153,7 +153,6 @@ DATASETS: dict[str, Entry] = {
         licence="none stated",
         image_shape=(1, 28, 28),
         counts=(55_000, 5_000, 10_000),
-        levels=256,
         sha256="f4034bead488e20f3e921340d4436a956facf939ab5a22d311c16da7525c08d3",
         sources=(
             Source(
@@ -176,7 +175,6 @@ DATASETS: dict[str, Entry] = {
         licence="MIT",
         image_shape=(1, 28, 28),
         counts=(55_000, 5_000, 10_000),
-        levels=256,
         sha256="2ce4547834779f1d7858a494935740219223f39d592ad4ee33cd0847438e697d",
         sources=(
             Source(
@@ -210,7 +208,6 @@ DATASETS: dict[str, Entry] = {
         licence="CC BY-SA 4.0",
         image_shape=(1, 28, 28),
         counts=(55_000, 5_000, 10_000),
-        levels=256,
         sources=(
             Source(
                 "kmnist",
@@ -232,7 +229,6 @@ DATASETS: dict[str, Entry] = {
         licence="MIT",
         image_shape=(1, 32, 32),
         counts=(13_099, 1_433, 1_461),
-        levels=256,
         sha256="5151bae786130329d171e8fb366071fb3906e4e794295abf3414421a1a7dd273",
         sources=(Source("omniglot", ("omniglot_background_32x32_15993.npz",), split_omniglot),),
     ),
@@ -241,7 +237,6 @@ DATASETS: dict[str, Entry] = {
         licence="none stated",
         image_shape=(3, 32, 32),
         counts=(45_000, 5_000, 10_000),
-        levels=256,
         sources=(
             Source(
                 "cifar10",
@@ -258,7 +253,6 @@ DATASETS: dict[str, Entry] = {
         licence="none stated",
         image_shape=(3, 32, 32),
         counts=(3_500, 500, 1_000),
-        levels=256,
         sha256="a8ddd33aeda5a3766e6216dcdbffe2e90503db31eeb0bd7d2942fb5da40364dd",
         sources=(Source("cifar10", ("cifar10_lossless_5000.npz",), split_cifar10_sample),),
         class_names=_CIFAR_NAMES,
@@ -268,7 +262,6 @@ DATASETS: dict[str, Entry] = {
         licence="MIT",
         image_shape=(3, 32, 32),
         counts=(2_804, 1_137, 945),
-        levels=256,
         sha256="cb8d07c7a3dbc1a9c5261bd49f45641191a34a35a784fdb80fd3b5b11b86812b",
         sources=(Source("bccd", ("bccd_cells_32x32.npz",), split_bccd),),
         class_names=("red", "white", "platelet"),
@@ -278,7 +271,6 @@ DATASETS: dict[str, Entry] = {
         licence="none stated",
         image_shape=(1, 28, 20),
         counts=(1_565, 200, 200),
-        levels=256,
         sha256="25e7ee5dafc36653fdf076358e66e03113470ba83b53b888d5c9679f8b43670d",
         sources=(Source("frey_faces", ("frey_faces.npz",), split_frey_faces),),
     ),
@@ -287,7 +279,6 @@ DATASETS: dict[str, Entry] = {
         licence="CC BY 4.0",
         image_shape=(1, 28, 28),
         counts=(4_708, 524, 624),
-        levels=256,
         sha256="9ddf8d9e2c7a94f4833b3bf9a9edf35d73551de0091c32849380f825ebf7ee0d",
         sources=(Source("pneumoniamnist", ("pneumoniamnist.npz",), split_medmnist),),
         class_names=("normal", "pneumonia"),
