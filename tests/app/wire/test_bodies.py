@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 
+from app.wire.bodies import parse_body, parse_json
+from models.errors import ShapeMismatch, UnsupportedMedia
 from tests.app.conftest import ClientFactory
 from tests.app.pictures import JSON, NPY, NPZ, PNG, binary, encoded, npy, npz
 from tests.app.refusals import refused
@@ -174,3 +176,15 @@ async def test_a_file_that_is_large_is_kept_in_memory(open_client: ClientFactory
         response = await client.post("/v1/encode", files=[("images", ("a.png", data, "image/png"))])
     assert response.status_code == 200
     assert "1400x1400 to 8x8" in response.json()["preprocessing"][0][0]
+
+
+async def test_the_type_that_curl_sends_by_default_gets_the_header_to_add() -> None:
+    media_type = "application/x-www-form-urlencoded"
+    with pytest.raises(UnsupportedMedia, match="curl sends by default") as refusal:
+        parse_body(b"", media_type, max_bytes=9, max_items=1)
+    assert refusal.value.details["suggestion"] == "-H 'Content-Type: image/png'"
+
+
+async def test_an_item_nested_too_deep_is_refused() -> None:
+    with pytest.raises(ShapeMismatch, match=r"images\[0\] is nested more than 5 deep"):
+        parse_json(b'{"images": [[[[[[[1]]]]]]]}')
