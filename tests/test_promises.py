@@ -15,24 +15,12 @@ from app.settings import Settings
 from models.bundle.loading import load_bundle
 from models.bundle.repository import Repository
 from models.bundle.saving import save_bundle
-from models.bundle.schema import BundleConfig, Evaluation, Provenance
+from models.bundle.schema import BundleConfig, Evaluation
 from tests import oracle
+from tests.provenance import make_provenance
 
 PRETRAINED = Path(__file__).resolve().parent.parent / "models" / "pretrained"
 NAMES = Repository(PRETRAINED).names()
-PROVENANCE = Provenance(
-    recipe="",
-    seed=0,
-    code_version="0",
-    dataset="oracle",
-    dataset_sha256="0" * 64,
-    created_at="",
-    training_seconds=0,
-    epochs=0,
-    hardware="",
-    torch_version="",
-)
-
 pytestmark = pytest.mark.anyio
 
 
@@ -71,7 +59,7 @@ def oracles(tmp_path_factory: pytest.TempPathFactory) -> Path:
             version=1,
             vae=instance.vae.config,
             image=oracle.IMAGE_SPEC[name],
-            provenance=PROVENANCE,
+            provenance=make_provenance(dataset="oracle"),
         )
         evaluation = Evaluation(
             dataset="oracle",

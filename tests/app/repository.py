@@ -6,29 +6,17 @@ import numpy as np
 import torch
 
 from models.bundle.saving import save_bundle
-from models.bundle.schema import BundleConfig, Evaluation, Provenance, Reference
+from models.bundle.schema import BundleConfig, Evaluation, Reference
 from models.config import BernoulliConfig, DiscretizedLogisticConfig, MLPConfig, VAEConfig
 from models.images.spec import ImageSpec
 from models.vae.model import VAE
 from tests import oracle
+from tests.provenance import make_provenance
 
 SIDE = 8
 LATENTS = 4
 LABELS = ("0", "1", "2")
 REFERENCES = tuple(float(v) for v in np.linspace(-60.0, -20.0, 99))
-
-PROVENANCE = Provenance(
-    recipe="",
-    seed=0,
-    code_version="0",
-    dataset="noise",
-    dataset_sha256="0" * 64,
-    created_at="2026-01-01T00:00:00Z",
-    training_seconds=0.0,
-    epochs=0.0,
-    hardware="none",
-    torch_version=torch.__version__,
-)
 
 
 def evaluation(*references: Reference) -> Evaluation:
@@ -67,7 +55,7 @@ def write_bundle(
             vae=vae.config,
             image=image,
             labels=labels,
-            provenance=PROVENANCE,
+            provenance=make_provenance(dataset="noise"),
         ),
         evaluation=evaluation(*refs),
         card="# A test's model\n",
