@@ -1,33 +1,29 @@
-"""The service's own exceptions, and the one table from any exception to (status, slug).
+"""Exceptions of the service; app/api/problems.py has their statuses and their answers.
 
-It renders RFC 9457 problems; it logs nothing and catches nothing.
-
-    VAEError                  (models/errors.py draws the rest of the tree)
-      ServiceError
-        MalformedRequest      a body or a parameter that cannot be parsed at all
-        InvalidParameter      a parameter out of bounds, unknown, twice or in conflict
-        Unauthorized          no API key, or a wrong one
-        UnknownModel          no such model or version is served
-        NotAcceptable         the answer has none of the forms asked for
-        ModelNotReady         the models are still loading
-        QueueFull             more work than the queue holds
-        DeadlineExceeded      the request's time is over
-        ClientDisconnected    nobody is left to answer
+VAEError                  (models/errors.py draws the rest of the tree)
+  ServiceError
+    MalformedRequest      the body is not what its Content-Type says
+    InvalidParameter      a parameter unknown, out of bounds, given twice or in conflict
+    Unauthorized          no API key, or an unknown one
+    UnknownModel          no such model or version is served
+    NotAcceptable         the answer has none of the forms asked for
+    ModelNotReady         the models are still loading, or the server is shutting down
+    QueueFull             the queue has no room for the request
+    DeadlineExceeded      the request took longer than its deadline
+    ClientDisconnected    the client hung up before the answer
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from models.errors import (
-    VAEError,
-)
+from models.errors import VAEError
 
 
 class ServiceError(VAEError):
-    """The root of what only a service can say.
+    """Root of the service's exceptions.
 
     Attributes:
-        headers: HTTP headers that the answer must carry.
+        headers: HTTP headers of the answer, such as Retry-After.
     """
 
     def __init__(
@@ -38,36 +34,36 @@ class ServiceError(VAEError):
 
 
 class MalformedRequest(ServiceError):
-    """A body that is not what its Content-Type says: broken JSON, multipart or array."""
+    """The body is not what its Content-Type says: broken JSON or multipart."""
 
 
 class InvalidParameter(ServiceError):
-    """A parameter that is unknown, given twice, in conflict or out of its bounds."""
+    """A parameter is unknown, out of its bounds, given twice or in conflict."""
 
 
 class Unauthorized(ServiceError):
-    """The request carries no API key, or one that is not known."""
+    """The request carries no API key, or an unknown one."""
 
 
 class UnknownModel(ServiceError):
-    """No model or no version of that name is served."""
+    """No such model or version is served."""
 
 
 class NotAcceptable(ServiceError):
-    """The operation has none of the forms that the caller accepts."""
+    """The answer has none of the forms that the caller accepts."""
 
 
 class ModelNotReady(ServiceError):
-    """The models are still loading."""
+    """The models are still loading, or the server is shutting down."""
 
 
 class QueueFull(ServiceError):
-    """The queue holds as much work as it may."""
+    """The queue has no room for the request."""
 
 
 class DeadlineExceeded(ServiceError):
-    """The request was not answered within its time."""
+    """The request took longer than its deadline."""
 
 
 class ClientDisconnected(ServiceError):
-    """The caller hung up; logged with nginx's 499, sent to nobody."""
+    """The client hung up before the answer; logged with nginx's status 499."""

@@ -1,4 +1,4 @@
-"""The wiring diagram: settings in, the whole service out. It decides nothing."""
+"""Wire the service: settings in, ASGI app out."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -18,9 +18,10 @@ from app.api.models import model_routes
 from app.api.openapi import openapi_document
 from app.api.pages import page_routes
 from app.api.probes import probe_routes
-from app.api.problems import answer_http_error, answer_vae_error
+from app.api.problems import answer_vae_error
 from app.api.routes import operation_routes
 from app.api.service import Service
+from app.api.unknown_paths import answer_http_error
 from app.serving.lifecycle import Lifecycle, drain_on_signals
 from app.serving.registry import Registry
 from app.serving.scheduler import Scheduler
@@ -35,7 +36,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """The service as an ASGI app.
 
     Args:
-        settings: By default those of the environment.
+        settings: By default read from the environment.
     """
     settings = settings if settings is not None else load_settings()
     service = Service(
@@ -119,7 +120,7 @@ def _lifespan(
 
 
 async def _load(service: Service) -> None:
-    """Load the models beside the loop: probes answer meanwhile."""
+    """Load the models on a thread, so that probes answer meanwhile."""
     registry = service.registry
     await asyncio.to_thread(registry.load)
     ready = sum(len(versions) for versions in registry.models.values())

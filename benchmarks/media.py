@@ -15,10 +15,12 @@ import orjson
 from PIL import Image
 from rich.table import Table
 
+from app.operations.parameters import Rendering
 from app.operations.result import Answer
+from app.operations.table import OPERATIONS
 from app.wire.bodies import Picture, parse_json
 from app.wire.npy import parse_npy
-from app.wire.rendering import Rendering, render
+from app.wire.rendering import render
 from benchmarks.timing import clock, duration, interleave, ratio, table
 from models.images import ImageSpec, read_array, read_picture
 
@@ -62,10 +64,8 @@ def pairs(n: int) -> dict[str, Pair]:
     strings = orjson.dumps({"images": [base64.b64encode(data).decode() for data in files]})
     unit = images.astype(np.float32) / 255
     answer = Answer({"images": unit})
-    encoded = {
-        form: Rendering(primary=("images",), per_item=True, encoding=form)
-        for form in ("png", "float")
-    }
+    operation = OPERATIONS["reconstruct"]
+    encoded = {"png": Rendering(encoding="png"), "float": Rendering(encoding="float")}
     return {
         "read PNG": (
             lambda: [read_picture(data, SPEC) for data in files],
@@ -91,15 +91,15 @@ def pairs(n: int) -> dict[str, Pair]:
             ],
         ),
         "write npy": (
-            lambda: render("npy", answer, encoded["float"], {}),
+            lambda: render("npy", answer, operation, encoded["float"], {}),
             lambda: npy(unit),
         ),
         "write JSON numbers": (
-            lambda: render("json", answer, encoded["float"], {}),
+            lambda: render("json", answer, operation, encoded["float"], {}),
             lambda: orjson.dumps({"images": unit}, option=orjson.OPT_SERIALIZE_NUMPY),
         ),
         "write JSON of base64 PNG": (
-            lambda: render("json", answer, encoded["png"], {}),
+            lambda: render("json", answer, operation, encoded["png"], {}),
             lambda: orjson.dumps([base64.b64encode(png(image[0])).decode() for image in images]),
         ),
     }

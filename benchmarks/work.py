@@ -10,16 +10,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import orjson
-from starlette.datastructures import Headers
 
 from app.api.requests import parse_parameters, read_items
 from app.compute.inputs import Inputs
-from app.compute.table import COMPUTE
+from app.compute.request import ComputeRequest
+from app.compute.table import compute
+from app.operations.parameters import Rendering
 from app.operations.table import OPERATIONS
-from app.serving.served_model import ServedModel, served_model
+from app.serving.served_model import ServedModel, serve_bundle
 from app.settings import PRETRAINED, Settings
 from app.wire.bodies import Body, parse_body
-from app.wire.rendering import Rendering, render
+from app.wire.rendering import render
 from benchmarks.media import npy, png
 from benchmarks.servers import Exchange
 from models.bundle.loading import load_bundle
@@ -72,30 +73,30 @@ def shipped_model() -> ServedModel:
     """First shipped model by name, newest version, loaded as the service loads it."""
     repository = Repository(PRETRAINED)
     name = repository.names()[0]
-    return served_model(load_bundle(repository.path_of(name, None)), "cpu")
+    return serve_bundle(load_bundle(repository.path_of(name, None)), "cpu")
 
 
 def in_process(case: Case, served: ServedModel, settings: Settings) -> Callable[[], bytes]:
     """Function that does the case's work once and returns the answer's bytes."""
     operation = OPERATIONS[case.operation]
-    headers = Headers({"content-type": case.content_type})
 
     def work() -> bytes:
         body = Body()
         if operation.takes:
             limits = {"max_bytes": settings.max_body_bytes, "max_items": settings.max_items}
-            body = parse_body(case.body, headers, **limits)
+            body = parse_body(case.body, case.content_type, **limits)
         parameters = parse_parameters(operation, case.pairs(), body.members)
         inputs = Inputs()
         if operation.takes:
             stop = threading.Event()
             inputs = read_items(settings, operation, served, body, parameters, stop)
-        answer = run_steps(COMPUTE[case.operation](served, inputs, parameters, SEED))
+        request = ComputeRequest(operation, served, parameters, seed=SEED, inputs=inputs)
+        answer = run_steps(compute(request))
         envelope = {"model": served.name, "version": served.version, "seed": SEED}
         if inputs.preprocessing is not None:
             envelope["preprocessing"] = inputs.preprocessing
             envelope["preprocessing_steps"] = inputs.preprocessing_steps
-        rendering = Rendering(primary=operation.primary, per_item=operation.per_item)
-        return render(case.form, answer, rendering, envelope)
+        options = parameters if isinstance(parameters, Rendering) else Rendering()
+        return render(case.form, answer, operation, options, envelope)
 
     return work

@@ -27,7 +27,7 @@ FORBIDDEN = {
     "training": {"app", "vae_client", "fastapi", "starlette", "uvicorn"},
     "vae_client": {"app", "models", "training", "torch", "fastapi", "starlette"},
 }
-FREE_OF_HTTP = ("app/operations", "app/compute")
+FREE_OF_HTTP = ("app/operations", "app/wire", "app/compute")
 FREE_OF_TORCH = ("app/operations", "app/wire", "models/images", "client/vae_client")
 DRAWERS = {"base", "common", "core", "helpers", "misc", "utils"}
 

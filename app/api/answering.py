@@ -1,4 +1,4 @@
-"""One request from its body to its answer: parse, compute, render. It computes nothing itself."""
+"""One request from its body to its answer: parse, compute, render."""
 
 import asyncio
 import math
@@ -14,28 +14,31 @@ from fastapi import Request
 from starlette.responses import Response
 
 from app.api.headers import caching_headers, etag_matches, identity_headers
+from app.api.limits import check_limits
 from app.api.metrics import Metrics
 from app.api.middleware import record_of
-from app.api.requests import INLINE_BYTES, check_limits, is_small, parse_parameters, read_items
+from app.api.receiving import read_body
+from app.api.requests import INLINE_BYTES, is_small, parse_parameters, read_items
 from app.api.service import Call, Service, T
 from app.compute.cost import Work, measure
-from app.compute.inputs import Inputs
 from app.compute.labels import check_label, find_label
-from app.compute.table import COMPUTE
+from app.compute.request import ComputeRequest
+from app.compute.table import compute
 from app.errors import ClientDisconnected, DeadlineExceeded, QueueFull
+from app.operations.parameters import Rendering
 from app.operations.result import Answer
 from app.operations.table import Operation
 from app.serving.scheduler import Timing
 from app.serving.served_model import ServedModel
-from app.wire.bodies import Body, parse_body, read_body
+from app.wire.bodies import Body, parse_body
 from app.wire.media_types import MEDIA_TYPES
 from app.wire.negotiation import negotiate
-from app.wire.rendering import Rendering, render
+from app.wire.rendering import render
 
 SERVER_SEED_BITS = 53
-"""Browsers' numbers are exact below 2^53."""
+"""Bits of a seed that the server draws: JavaScript's integers are exact below 2^53."""
 INLINE_NUMBERS = 16 * 1024
-"""Answers of up to so many numbers are rendered on the event loop."""
+"""Largest answer that is rendered on the event loop instead of on a thread, in numbers."""
 
 
 async def answer(
@@ -46,26 +49,27 @@ async def answer(
     *,
     versioned: bool = False,
 ) -> Response:
-    """Serve one operation within its time, if there is room for it.
+    """Answer one request for one operation within its deadline, if the queue has room for it.
 
     Args:
-        service: What every request needs.
+        service: Settings, models, scheduler and threads.
         operation: The operation.
         request: The request; its body is not yet read.
         served: The model.
-        versioned: Whether the URL names a version, so that a seeded answer never changes.
+        versioned: Whether the URL names a version, whose seeded answers never change.
 
     Raises:
-        QueueFull: As many requests as may be are being answered.
-        DeadlineExceeded: The time is over; what was not yet computed is dropped.
+        QueueFull: The limit of requests at once is reached.
+        DeadlineExceeded: The deadline passed; what was not yet computed is dropped.
     """
     record = record_of(request.scope)
     record.operation, record.model = operation.name, served.name
     settings = service.settings
     if service.in_flight >= settings.max_queue_requests:
         raise QueueFull(
-            f"At most {settings.max_queue_requests} requests are answered at once "
-            "(VAE_MAX_QUEUE_REQUESTS); there are as many. Try again in a second.",
+            f"The server is answering {service.in_flight} requests, its limit "
+            "(VAE_MAX_QUEUE_REQUESTS). Retry in a second.",
+            limit=settings.max_queue_requests,
             headers={"Retry-After": "1"},
         )
     service.in_flight += 1
@@ -74,9 +78,10 @@ async def answer(
             return await _answer(service, operation, request, served, versioned=versioned)
     except TimeoutError:
         raise DeadlineExceeded(
-            f"A request is answered within {settings.request_timeout_seconds:g} s "
-            "(VAE_REQUEST_TIMEOUT_SECONDS); this one was not. Ask for fewer items or samples, or "
-            "try again later."
+            f"The request took longer than {settings.request_timeout_seconds:g} s "
+            "(VAE_REQUEST_TIMEOUT_SECONDS). Send fewer items or samples per request, or retry when "
+            "the server is less busy.",
+            limit=settings.request_timeout_seconds,
         ) from None
     finally:
         service.in_flight -= 1
@@ -91,17 +96,21 @@ async def _answer(
     versioned: bool,
 ) -> Response:
     body = await _body(service, operation, request)
-    call = _call(operation, request, served, body)
+    call = _call(service, operation, request, served, body)
     headers = caching_headers(call, versioned=versioned)
     if etag_matches(request.headers.get("if-none-match"), headers.get("ETag")):
         return Response(status_code=304, headers=headers)
-    inputs = await _inputs(service, call, body)
-    work = measure(operation, served, inputs, call.parameters)
-    check_limits(service.settings, work)
-    computed = await _compute(service, call, inputs, work)
-    content = await _render(service, call, computed, inputs)
+    complete = await _read_inputs(service, call, body)
+    call = replace(call, request=complete)
+
+    def size_with(parameters: Any) -> Work:
+        return measure(replace(complete, parameters=parameters))
+
+    work = check_limits(service.settings, operation, complete.parameters, size_with)
+    computed = await _compute(service, call, work)
+    content = await _render(service, call, computed)
     _count(service.metrics, call, computed, work)
-    headers |= identity_headers(call, inputs)
+    headers |= identity_headers(call.request)
     return Response(content, media_type=MEDIA_TYPES[call.form], headers=headers)
 
 
@@ -113,67 +122,69 @@ async def _body(service: Service, operation: Operation, request: Request) -> Bod
     parse = partial(
         parse_body,
         data,
-        request.headers,
+        request.headers.get("content-type"),
         max_bytes=settings.max_body_bytes,
         max_items=settings.max_items,
     )
     return parse() if len(data) <= INLINE_BYTES else await service.off_loop(parse)
 
 
-def _call(operation: Operation, request: Request, served: ServedModel, body: Body) -> Call:
+def _call(
+    service: Service, operation: Operation, request: Request, served: ServedModel, body: Body
+) -> Call:
     pairs = request.query_params.multi_items()
     parameters: Any = parse_parameters(operation, pairs, body.members)
-    served.check_needs(operation, parameters)
+    service.registry.check_needs(served, operation, parameters)
     given = getattr(parameters, "seed", None)
     return Call(
-        request=request,
+        http=request,
         record=record_of(request.scope),
-        operation=operation,
-        served=served,
-        parameters=parameters,
+        request=ComputeRequest(
+            operation,
+            served,
+            parameters,
+            seed=given if given is not None else secrets.randbits(SERVER_SEED_BITS),
+            label=find_label(served, getattr(parameters, "label", None)),
+        ),
         form=_form(operation, parameters, request),
-        seed=given if given is not None else secrets.randbits(SERVER_SEED_BITS),
         seeded=given is not None,
-        label=find_label(served, getattr(parameters, "label", None)),
     )
 
 
 def _form(operation: Operation, parameters: Any, request: Request) -> str:
-    """The form of the answer: the one asked for by name, or the best of the Accept header."""
+    """Format of the answer: the one asked for by name, or the best of the Accept header."""
     formats = operation.formats
     if getattr(parameters, "output", None) == "logits":
         formats = tuple(form for form in formats if form != "png")
-    if parameters.format is not None:
-        return negotiate(MEDIA_TYPES[parameters.format], formats)
-    return negotiate(request.headers.get("accept"), formats)
+    return negotiate(request.headers.get("accept"), formats, wanted=parameters.format)
 
 
-async def _inputs(service: Service, call: Call, body: Body) -> Inputs:
-    """The body's items as the operation takes them."""
-    if not call.operation.takes:
-        return Inputs(label=call.label)
+async def _read_inputs(service: Service, call: Call, body: Body) -> ComputeRequest[Any]:
+    """The request with the body's items as the operation takes them."""
+    request = call.request
+    if not request.operation.takes:
+        return request
     started_at = time.perf_counter()
     stop = threading.Event()
-    read = (service.settings, call.operation, call.served, body, call.parameters, stop)
+    read = (service.settings, request.operation, request.served, body, request.parameters, stop)
     try:
         if is_small(body):
             inputs = read_items(*read)
         else:
             inputs = await service.off_loop(read_items, *read)
-        inputs = replace(inputs, label=call.label)
-        check_label(call.served, inputs)
-        return inputs
+        request = replace(request, inputs=inputs)
+        check_label(request)
+        return request
     finally:
         stop.set()
         call.record.timings["read"] = time.perf_counter() - started_at
 
 
-async def _compute(service: Service, call: Call, inputs: Inputs, work: Work) -> Answer:
+async def _compute(service: Service, call: Call, work: Work) -> Answer:
     timing = Timing()
-    steps = COMPUTE[call.operation.name](call.served, inputs, call.parameters, call.seed)
-    job = service.scheduler.run(steps, cost=work.cost, timing=timing)
+    job = service.scheduler.run(compute(call.request), cost=work.cost, timing=timing)
     try:
-        return await unless_disconnected(call.request, job)
+        return await unless_disconnected(call.http, job)
     finally:
         call.record.timings["queue"] = timing.queue_seconds
         call.record.timings["compute"] = timing.compute_seconds
@@ -183,7 +194,7 @@ async def unless_disconnected(request: Request, work: Awaitable[T]) -> T:
     """Await work, and cancel it when the client hangs up.
 
     Raises:
-        ClientDisconnected: It did.
+        ClientDisconnected: The client hung up.
     """
     task = asyncio.ensure_future(work)
     watcher = asyncio.ensure_future(_disconnected(request))
@@ -203,17 +214,11 @@ async def _disconnected(request: Request) -> None:
         pass
 
 
-async def _render(service: Service, call: Call, computed: Answer, inputs: Inputs) -> bytes:
+async def _render(service: Service, call: Call, computed: Answer) -> bytes:
     started_at = time.perf_counter()
-    parameters = call.parameters
-    rendering = Rendering(
-        primary=call.operation.primary,
-        per_item=call.operation.per_item,
-        encoding=getattr(parameters, "encoding", "png"),
-        dtype=getattr(parameters, "dtype", "float32"),
-        columns=getattr(parameters, "columns", None),
-    )
-    arguments = (call.form, computed, rendering, _envelope(call, inputs))
+    operation, parameters = call.request.operation, call.request.parameters
+    options = parameters if isinstance(parameters, Rendering) else Rendering()
+    arguments = (call.form, computed, operation, options, _envelope(call.request))
     numbers = sum(getattr(column, "size", 0) for column in computed.columns.values())
     if numbers <= INLINE_NUMBERS:
         content = render(*arguments)
@@ -223,21 +228,22 @@ async def _render(service: Service, call: Call, computed: Answer, inputs: Inputs
     return content
 
 
-def _envelope(call: Call, inputs: Inputs) -> dict[str, Any]:
-    """What is said of the request: which model, from which seed, and what it saw."""
-    envelope: dict[str, Any] = {"model": call.served.name, "version": call.served.version}
-    if call.draws:
-        envelope["seed"] = call.seed
-    if inputs.preprocessing is not None:
-        envelope["preprocessing"] = inputs.preprocessing
-        envelope["preprocessing_steps"] = inputs.preprocessing_steps
-    if call.served.labels:
+def _envelope(request: ComputeRequest[Any]) -> dict[str, Any]:
+    """Facts of the request: which model, from which seed, and what it saw."""
+    envelope: dict[str, Any] = {"model": request.served.name, "version": request.served.version}
+    if request.draws:
+        envelope["seed"] = request.seed
+    if request.inputs.preprocessing is not None:
+        envelope["preprocessing"] = request.inputs.preprocessing
+        envelope["preprocessing_steps"] = request.inputs.preprocessing_steps
+    if request.served.labels:
         envelope["label_used"] = None  # unless the answer says otherwise
     return envelope
 
 
 def _count(metrics: Metrics, call: Call, computed: Answer, work: Work) -> None:
-    operation, model, timings = call.operation.name, call.served.name, call.record.timings
+    operation, model = call.request.operation.name, call.request.served.name
+    timings = call.record.timings
     metrics.items.labels(operation, model).inc(work.items)
     metrics.queue_seconds.labels(operation).observe(timings["queue"])
     metrics.compute_seconds.labels(operation, model).observe(timings["compute"])

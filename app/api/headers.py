@@ -1,9 +1,10 @@
-"""The headers of an answer: who computed it, from what, and how long it may be kept."""
+"""Headers of an answer: model, seed, preprocessing, and caching."""
 
 import hashlib
+from typing import Any
 
 from app.api.service import Call
-from app.compute.inputs import Inputs
+from app.compute.request import ComputeRequest
 from models import __version__
 
 MAX_PREPROCESSING_HEADER = 1024
@@ -19,22 +20,22 @@ IDENTITY_HEADERS = (
 )
 
 
-def identity_headers(call: Call, inputs: Inputs) -> dict[str, str]:
-    """The envelope for forms that have none."""
+def identity_headers(request: ComputeRequest[Any]) -> dict[str, str]:
+    """The envelope, for formats that have none: model, seed, preprocessing."""
     headers = {
-        "X-Model-Name": call.served.name,
-        "X-Model-Version": str(call.served.version),
-        "X-Bundle-Digest": call.served.bundle.digest,
+        "X-Model-Name": request.served.name,
+        "X-Model-Version": str(request.served.version),
+        "X-Bundle-Digest": request.served.bundle.digest,
     }
-    if call.draws:
-        headers["X-Seed"] = str(call.seed)
-    if inputs.preprocessing is not None:
-        headers["X-Preprocessing"] = preprocessing_header(inputs.preprocessing)
+    if request.draws:
+        headers["X-Seed"] = str(request.seed)
+    if request.inputs.preprocessing is not None:
+        headers["X-Preprocessing"] = preprocessing_header(request.inputs.preprocessing)
     return headers
 
 
 def preprocessing_header(preprocessing: tuple[tuple[str, ...], ...]) -> str:
-    """The steps of each item, items apart by " | "; once where all are alike; "none" for none."""
+    """Steps by commas, items by " | "; once where all items are alike; "none" without steps."""
     items = [", ".join(steps) or "none" for steps in preprocessing]
     text = items[0] if len(set(items)) == 1 else " | ".join(items)
     text = text.encode("ascii", "replace").decode()
@@ -44,11 +45,12 @@ def preprocessing_header(preprocessing: tuple[tuple[str, ...], ...]) -> str:
 
 
 def caching_headers(call: Call, *, versioned: bool) -> dict[str, str]:
-    """How long an answer may be kept: a seeded GET for ever, from the URL of one version."""
+    """Caching of the answer: a seeded GET for ever, from the URL of one version."""
     headers = {"Vary": "Accept", "Cache-Control": "no-store"}
-    if call.operation.method == "GET" and call.seeded:
-        digest = call.served.bundle.digest
-        parts = (digest, __version__, call.parameters.model_dump_json(), call.form)
+    request = call.request
+    if request.operation.method == "GET" and call.seeded:
+        digest = request.served.bundle.digest
+        parts = (digest, __version__, request.parameters.model_dump_json(), call.form)
         headers["ETag"] = f'"{hashlib.sha256("|".join(parts).encode()).hexdigest()[:32]}"'
         kept = "max-age=31536000, immutable" if versioned else "no-cache"
         headers["Cache-Control"] = f"private, {kept}"

@@ -1,4 +1,4 @@
-"""API keys: the middleware that asks for one, and the hash that is stored of it."""
+"""API keys: the middleware that checks them, and the hash that the settings store."""
 
 import hashlib
 import hmac
@@ -16,30 +16,26 @@ OPEN_PREFIXES = ("/assets/", "/problems/")
 
 
 class RequireKey:
-    """Refuses requests without a known API key, where keys are set."""
+    """Refuses requests without a known API key; probes and pages stay open."""
 
     def __init__(self, app: ASGIApp, *, digests: Iterable[str], open_metrics: bool) -> None:
         """Wrap an app.
 
         Args:
-            app: What the key opens.
+            app: The app behind the keys.
             digests: Hex sha256 of each key.
-            open_metrics: Whether /metrics needs none.
+            open_metrics: Whether /metrics needs no key.
         """
         self.app = app
         self.digests = [digest.encode() for digest in digests]
         self.open_paths = (*OPEN_PATHS, "/metrics") if open_metrics else OPEN_PATHS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request that may pass."""
+        """Serve a request with a known key, or answer 401."""
         if scope["type"] != "http" or self._may_pass(scope):
             await self.app(scope, receive, send)
             return
-        error = Unauthorized(
-            "A request carries `Authorization: Bearer KEY` with a key of this service; this one "
-            "does not. Ask its operator for a key.",
-            headers={"WWW-Authenticate": 'Bearer realm="vae"'},
-        )
+        error = _unauthorized(Headers(scope=scope).get("authorization", ""))
         record = record_of(scope)
         answer = describe(error, instance=scope["path"], request_id=record.request_id)
         await answer(scope, receive, send)
@@ -54,6 +50,22 @@ class RequireKey:
         digest = hash_key(key.strip()).encode()
         matches = [hmac.compare_digest(digest, known) for known in self.digests]
         return any(matches)
+
+
+def _unauthorized(header: str) -> Unauthorized:
+    if not header:
+        fault = "The request carries no API key."
+    elif header.partition(" ")[0].lower() != "bearer":
+        fault = "The Authorization header is not of the scheme Bearer."
+    else:
+        fault = "The API key is not one of this server's keys."
+    return Unauthorized(
+        f"{fault} Send the header Authorization: Bearer KEY, with a key from the server's "
+        "operator.",
+        headers={"WWW-Authenticate": 'Bearer realm="vae"'},
+        parameter="Authorization",
+        suggestion="Authorization: Bearer KEY",
+    )
 
 
 def hash_key(key: str) -> str:

@@ -1,6 +1,6 @@
-"""What happens to every request, whatever it asks: id, log line, metrics, keys, security headers.
+"""Middleware of every request: request id, access log, metrics, security headers, HEAD.
 
-Pure ASGI: starlette's BaseHTTPMiddleware hides disconnects. It parses no body, knows no operation.
+Pure ASGI: starlette's BaseHTTPMiddleware hides disconnects.
 """
 
 import logging
@@ -33,7 +33,7 @@ SECURITY_HEADERS = {
 
 @dataclass
 class Record:
-    """What is known of a request; routes fill it in, the log and the metrics read it."""
+    """Facts of one request; routes fill them in, the log and the metrics read them."""
 
     request_id: str
     started_at: float = field(default_factory=time.perf_counter)
@@ -46,20 +46,20 @@ class Record:
 
     @property
     def seconds(self) -> float:
-        """Since the request's arrival."""
+        """Seconds since the request arrived."""
         return time.perf_counter() - self.started_at
 
 
 def record_of(scope: Scope) -> Record:
-    """The record of a request."""
+    """The record of the request of an ASGI scope."""
     record: Record = scope["vae.record"]
     return record
 
 
 class Observe:
-    """Gives each request an id and a record, counts and logs it, and turns a crash into a 500.
+    """Gives each request an id, counts and logs it, and answers a crash with a 500.
 
-    The crash is caught here, inside starlette's own handler, which would close the connection.
+    A crash is caught here because starlette's own handler would close the connection.
     """
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics, access_log: bool) -> None:
@@ -140,7 +140,7 @@ def _add_headers(headers: MutableHeaders, record: Record) -> None:
 
 
 class AnswerHead:
-    """Answers HEAD as GET; the server leaves the body out (RFC 9110, section 9.3.2)."""
+    """Answers HEAD as GET; uvicorn leaves the body out (RFC 9110, section 9.3.2)."""
 
     def __init__(self, app: ASGIApp) -> None:
         """Wrap an app."""

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from app.api.examples import ANSWERS, PROBLEMS, example_body
-from app.api.problems import PROBLEM_TYPE, TABLE, title
+from app.api.problems import TABLE, title
 from app.api.routing import MODEL_PATHS, VERSION
 from app.api.schemas import ModelDescription, ModelList, Problem, Status, request_model
 from app.operations.table import OPERATIONS, Operation
@@ -18,6 +18,7 @@ from app.wire.media_types import (
     NPY_TYPES,
     NPZ_TYPES,
     PICTURE_TYPES,
+    PROBLEM_TYPE,
 )
 from models import __version__
 

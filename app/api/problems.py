@@ -1,10 +1,10 @@
-"""RFC 9457 problems: the one table from any exception to (status, slug), and its rendering."""
+"""RFC 9457 problems: the table from an exception to (status, slug), and the answer it becomes."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -19,6 +19,7 @@ from app.errors import (
     Unauthorized,
     UnknownModel,
 )
+from app.wire.media_types import PROBLEM_TYPE
 from models.errors import (
     BundleError,
     BundleNotFound,
@@ -32,8 +33,9 @@ from models.errors import (
     UnsupportedOperation,
 )
 
-PROBLEM_TYPE = "application/problem+json"
-
+MAX_TEXT = 200
+MAX_ENTRIES = 64
+"""Limits of what a problem repeats of the caller's values."""
 
 TABLE: dict[type[Exception], tuple[int, str]] = {
     MalformedRequest: (400, "malformed-request"),
@@ -60,7 +62,7 @@ TABLE: dict[type[Exception], tuple[int, str]] = {
 """The class nearest in an exception's MRO decides."""
 
 HTTP_SLUGS = {404: "not-found", 405: "method-not-allowed"}
-"""Slugs of what the router itself answers."""
+"""Slugs of the statuses that the router answers."""
 
 
 def lookup(error_type: type[BaseException]) -> tuple[int, str]:
@@ -80,8 +82,20 @@ def problem(
     request_id: str,
     items: tuple[tuple[int, str], ...] = (),
     headers: Mapping[str, str] | None = None,
+    details: Mapping[str, Any] | None = None,
 ) -> Response:
-    """An `application/problem+json` answer."""
+    """An `application/problem+json` answer.
+
+    Args:
+        status: The HTTP status.
+        slug: End of the problem's type.
+        detail: The message.
+        instance: Path of the request.
+        request_id: Id of the request, by which the log has it.
+        items: (index, reason) of each item at fault.
+        headers: Headers beside the usual ones.
+        details: `parameter`, `received`, `allowed`, `limit`, `suggestion`, as far as they exist.
+    """
     body: dict[str, Any] = {
         "type": f"/problems/{slug}",
         "title": title(slug),
@@ -92,6 +106,7 @@ def problem(
     }
     if items:
         body["items"] = [{"index": index, "reason": reason} for index, reason in items]
+    body |= {name: bounded(value) for name, value in (details or {}).items() if value is not None}
     content = orjson.dumps(_encodable(body))
     return Response(
         content,
@@ -107,12 +122,13 @@ def title(slug: str) -> str:
 
 
 def describe(error: Exception, *, instance: str, request_id: str) -> Response:
-    """The problem that an exception is; one that nobody foresaw says nothing of itself."""
+    """The problem of an exception; a 500 leaves its message and its members to the log."""
     status, slug = lookup(type(error))
     detail = (
         str(error)
         if status != 500
-        else f"Something broke on our side; the log has it under request_id {request_id}."
+        else f"The server failed; its log has the error under request_id {request_id}. Retry, or "
+        "send that id to the server's operator."
     )
     return problem(
         status,
@@ -122,6 +138,7 @@ def describe(error: Exception, *, instance: str, request_id: str) -> Response:
         request_id=request_id,
         items=getattr(error, "items", ()),
         headers=getattr(error, "headers", None),
+        details=getattr(error, "details", None) if status != 500 else None,
     )
 
 
@@ -131,29 +148,32 @@ def _request_id(request: Request) -> str:
 
 
 async def answer_vae_error(request: Request, error: Exception) -> Response:
-    """One handler for the whole tree; what nobody foresaw goes on to the log."""
+    """Answer any exception of the tree; a 500 is raised again, so that it is logged."""
     if lookup(type(error))[0] == 500:
         raise error
     return describe(error, instance=request.url.path, request_id=_request_id(request))
 
 
-async def answer_http_error(request: Request, error: Exception) -> Response:
-    """What the router itself refuses: unknown paths and methods."""
-    assert isinstance(error, HTTPException)
-    slug = HTTP_SLUGS.get(error.status_code, "malformed-request")
-    have = "GET /openapi.json lists what there is"
-    return problem(
-        error.status_code,
-        slug,
-        f"{error.detail}: {request.method} {request.url.path[:200]}. {have}.",
-        instance=request.url.path,
-        request_id=_request_id(request),
-        headers=error.headers,
-    )
+def bounded(value: Any) -> Any:
+    """A value as JSON, cut to a bounded length: a request may hold a megabyte in one parameter."""
+    if isinstance(value, str):
+        return value if len(value) <= MAX_TEXT else f"{value[:MAX_TEXT]}..."
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) < 2**63 else bounded(str(value))
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, Mapping):
+        entries = list(value.items())[:MAX_ENTRIES]
+        return {bounded(str(key)): bounded(entry) for key, entry in entries}
+    if isinstance(value, list | tuple):
+        return [bounded(entry) for entry in value[:MAX_ENTRIES]]
+    return bounded(str(value))
 
 
 def _encodable(value: Any) -> Any:
-    """Text that UTF-8 can carry: a lone surrogate from a caller must not break the answer."""
+    """Text with each lone surrogate replaced, which UTF-8 cannot encode."""
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, dict):

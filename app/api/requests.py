@@ -1,4 +1,4 @@
-"""A request's parameters and items, checked, as `work.py` takes them. It computes nothing."""
+"""A request's parameters and items, checked and read, as `app.compute` takes them."""
 
 import struct
 import threading
@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from app.compute.cost import Work
+from app.api.faults import Fault, explain
+from app.api.limits import check_item_count
 from app.compute.inputs import Inputs
 from app.compute.latents import check_latents
 from app.errors import ClientDisconnected, InvalidParameter
@@ -17,7 +18,7 @@ from app.operations.table import Operation
 from app.serving.served_model import ServedModel
 from app.settings import Settings
 from app.wire.bodies import Body, Picture
-from models.errors import InputError, PayloadTooLarge, ShapeMismatch
+from models.errors import InputError, ShapeMismatch, closest
 from models.images import Observation, ReadOptions, read_array, read_picture
 
 INLINE_BYTES = 16 * 1024
@@ -38,38 +39,58 @@ def parse_parameters(
     query = dict(pairs)
     if len(query) != len(pairs):
         names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = next(name for name in names if names.count(name) > 1)[:60]
         raise InvalidParameter(
-            f"A parameter is given once; the query has {twice[:60]!r} more than once. Give it once."
+            f"{twice} is given twice in the query. Give it once.", parameter=twice
         )
-    parameters = _validated(operation, {**members, **query})
+    parameters = _validated(operation, {**members, **query}, query=query)
     for name in query.keys() & members.keys():
-        if getattr(_validated(operation, {name: members[name]}), name) != getattr(parameters, name):
+        in_body = _validated(operation, {name: members[name]}, query={})
+        if getattr(in_body, name) != getattr(parameters, name):
             raise InvalidParameter(
-                f"Query and body agree where both give a parameter; {name!r} is "
-                f"{query[name][:60]!r} in the query and {str(members[name])[:60]!r} in the body. "
-                "Give it once."
+                f"{name} is {query[name][:60]!r} in the query and {str(members[name])[:60]!r} in "
+                "the body. Give it once.",
+                parameter=name,
+                received=[query[name][:60], str(members[name])[:60]],
             )
     return parameters
 
 
-def _validated(operation: Operation, values: Mapping[str, Any]) -> Parameters:
+def _validated(
+    operation: Operation, values: Mapping[str, Any], *, query: Mapping[str, Any]
+) -> Parameters:
     try:
         return operation.parameters.model_validate(dict(values))
     except ValidationError as error:
-        faults = [_fault(dict(fault)) for fault in error.errors(include_url=False)]
-        known = ", ".join(operation.parameters.model_fields)
-        raise InvalidParameter(
-            f"Parameters are as GET /openapi.json says; {'; '.join(faults[:MAX_FAULTS_NAMED])}. "
-            f"`{operation.name}` knows {known}."
-        ) from error
+        found: list[dict[str, Any]] = [dict(f) for f in error.errors(include_url=False)]
+        declared = operation.parameters.model_json_schema()["properties"]
+        faults = [
+            _unknown_parameter(operation, fault, in_query=fault["loc"][0] in query)
+            if fault["type"] == "extra_forbidden"
+            else explain(str(fault["loc"][0]), fault["input"], declared[fault["loc"][0]])
+            for fault in found
+        ]
+        first, others = faults[0], faults[1:MAX_FAULTS_NAMED]
+        also = f" Also wrong: {' '.join(fault.message for fault in others)}" if others else ""
+        raise InvalidParameter(f"{first.message} {first.fix}{also}", **first.details) from error
 
 
-def _fault(fault: Mapping[str, Any]) -> str:
-    where = str(fault["loc"][0])[:60] if fault["loc"] else "the parameters"
-    if fault["type"] == "extra_forbidden":
-        return f"{where!r} is not known"
-    return f"{where}: {fault['msg']} (received {str(fault['input'])[:60]!r})"
+def _unknown_parameter(operation: Operation, fault: Mapping[str, Any], *, in_query: bool) -> Fault:
+    name, known = str(fault["loc"][0])[:60], list(operation.parameters.model_fields)
+    if name in ("images", "latents"):  # JSON's are items; these come from a query or a text field
+        where = "the query" if in_query else "a text field of the form"
+        return Fault(
+            f"{name} stands in {where}; items are sent in the body.",
+            f"Send files: curl -F {name}=@FILE.",
+            {"parameter": name, "suggestion": f"curl -F {name}=@FILE"},
+        )
+    meant = closest(name, known if in_query else [*known, *operation.takes])
+    details = {"parameter": name, "allowed": known, "suggestion": meant}
+    return Fault(
+        f"{operation.name} has no parameter {name!r}.",
+        f"Did you mean {meant!r}?" if meant else f"It has {', '.join(known)}.",
+        details,
+    )
 
 
 def kind_of_items(operation: Operation, served: ServedModel, body: Body) -> str:
@@ -78,7 +99,7 @@ def kind_of_items(operation: Operation, served: ServedModel, body: Body) -> str:
     An npy body may be either: where an operation takes both, its shape decides.
 
     Raises:
-        ShapeMismatch: It holds neither, both, or the other one.
+        ShapeMismatch: The body holds none of what the operation takes, or both kinds.
     """
     has = {"images": bool(body.images), "latents": bool(body.latents)}
     possible = [kind for kind in operation.takes if has[kind]]
@@ -86,17 +107,33 @@ def kind_of_items(operation: Operation, served: ServedModel, body: Body) -> str:
         is_latent = body.latents[0].shape[1:] == served.vae.latent_shape
         return "latents" if is_latent else "images"
     if len(possible) != 1:
-        wanted = " or ".join(f"`{kind}`" for kind in operation.takes)
-        received = " and ".join(f"`{kind}`" for kind, there in has.items() if there) or "nothing"
-        raise ShapeMismatch(
-            f"`{operation.name}` takes {wanted}; received {received}. Send one of them, with at "
-            "least one item."
-        )
+        raise _wrong_items(operation, served, [kind for kind, there in has.items() if there])
     return possible[0]
 
 
+def _wrong_items(operation: Operation, served: ServedModel, received: list[str]) -> ShapeMismatch:
+    wanted = operation.takes[0]
+    shape = ", ".join(map(str, served.vae.latent_shape))
+    send = {
+        "images": 'Send {"images": ["<base64 of a PNG>"]}, or files: curl -F images=@digit.png.',
+        "latents": f'Send {{"latents": [...]}}, each of shape ({shape}), as encode answers them.',
+    }[wanted]
+    if len(received) == 2:
+        message = (
+            f"The body holds images and latents; {operation.name} takes one kind. Leave out "
+            "images or latents."
+        )
+    elif received:
+        message = f"{operation.name} takes {wanted}, and the body holds {received[0]}. {send}"
+    else:
+        message = f"The body holds no {' and no '.join(operation.takes)}. {send}"
+    return ShapeMismatch(
+        message, parameter="body", received=received or None, allowed=operation.takes
+    )
+
+
 def is_small(body: Body) -> bool:
-    """Whether the items are read faster than a thread is woken."""
+    """Whether reading the items takes less time than handing them to a thread."""
     size = 0
     for item in [*body.images, *body.latents]:
         if isinstance(item, Picture) and not _is_tiny_png(item.data):
@@ -121,15 +158,15 @@ def read_items(
     parameters: Parameters,
     stop: threading.Event,
 ) -> Inputs:
-    """The body's items as the operation takes them, on whatever thread.
+    """Read the body's items as the operation takes them, on whatever thread.
 
     Args:
-        settings: For the limits.
-        operation: Says what it takes.
+        settings: The limits.
+        operation: Which kind of items it takes, and how many.
         served: The model.
         body: The items as sent.
-        parameters: Say how pictures are read.
-        stop: Set when nobody waits any more.
+        parameters: How pictures are read.
+        stop: Set when the caller no longer waits.
     """
     if kind_of_items(operation, served, body) == "latents":
         inputs = _latents(served, body)
@@ -140,9 +177,14 @@ def read_items(
         )
         inputs = _images(settings, served, body, options, stop)
     if operation.exact_items not in (None, inputs.num_items):
+        kinds = " or ".join(operation.takes)
         raise ShapeMismatch(
-            f"`{operation.name}` takes exactly {operation.exact_items} items; received "
-            f"{inputs.num_items}. Send as many."
+            f"{operation.name} takes exactly {operation.exact_items} {kinds}; the body holds "
+            f"{inputs.num_items}. Send {operation.exact_items}.",
+            parameter="body",
+            received=inputs.num_items,
+            allowed=(operation.exact_items,),
+            suggestion=operation.exact_items,
         )
     return inputs
 
@@ -150,9 +192,14 @@ def read_items(
 def _latents(served: ServedModel, body: Body) -> Inputs:
     shapes = {part.shape[1:] for part in body.latents}
     if len(shapes) > 1:
+        shape = served.vae.latent_shape
+        named = ", ".join(str(list(found)) for found in sorted(shapes)[:MAX_FAULTS_NAMED])
         raise ShapeMismatch(
-            f"Latents share one shape; received {sorted(shapes)[:MAX_FAULTS_NAMED]}. Make them "
-            "alike."
+            f"latents have different shapes: {named}. Send each of shape {list(shape)}, as encode "
+            "answers them.",
+            parameter="latents",
+            received=[list(found) for found in sorted(shapes)[:MAX_FAULTS_NAMED]],
+            allowed=[list(shape)],
         )
     parts = [np.atleast_1d(part) for part in body.latents]
     return Inputs(latents=check_latents(np.concatenate(parts), served.vae))
@@ -165,8 +212,8 @@ def _images(
     options: ReadOptions,
     stop: threading.Event,
 ) -> Inputs:
-    """All images, or an error that says which of them are at fault."""
-    _check_item_count(sum(map(_least_items, body.images)), settings)
+    """Read all images; raise one error that names every image at fault."""
+    check_item_count(sum(map(_least_items, body.images)), settings)
     spec = served.bundle.config.image
     observations: list[Observation] = []
     faults: list[tuple[int, str]] = []
@@ -188,7 +235,9 @@ def _images(
             named = [(position + i, reason) for i, reason in error.items]
             faults += named or [(position, str(error))]
     if errors:
-        raise type(errors[0])(str(errors[0]), items=tuple(faults)) from errors[0]
+        raise type(errors[0])(str(errors[0]), items=tuple(faults), **errors[0].details) from errors[
+            0
+        ]
     return Inputs(
         x=np.stack([observation.x for observation in observations]),
         preprocessing=tuple(observation.preprocessing for observation in observations),
@@ -201,30 +250,3 @@ def _images(
 def _least_items(item: Picture | np.ndarray) -> int:
     """How many images an item holds at least, by its axes alone."""
     return len(item) if isinstance(item, np.ndarray) and item.ndim > 3 else 1
-
-
-def _check_item_count(count: int, settings: Settings) -> None:
-    if count > settings.max_items:
-        raise PayloadTooLarge(
-            f"A request has at most {settings.max_items} items (VAE_MAX_ITEMS); received {count}. "
-            "Send it in parts, each with its `first_item`."
-        )
-
-
-def check_limits(settings: Settings, work: Work) -> None:
-    """Refuse a request that is too large, before anything of it is computed.
-
-    Raises:
-        PayloadTooLarge: Names the limit's setting.
-    """
-    _check_item_count(work.items, settings)
-    for received, limit, what, name in (
-        (work.samples, settings.max_num_samples, "samples for each item", "VAE_MAX_NUM_SAMPLES"),
-        (work.numbers, settings.max_answer_numbers, "numbers to answer", "VAE_MAX_ANSWER_NUMBERS"),
-        (work.cost, settings.max_request_cost, "cost units", "VAE_MAX_REQUEST_COST"),
-    ):
-        if received > limit:
-            raise PayloadTooLarge(
-                f"A request has at most {limit:g} {what} ({name}); received {received:g}. Ask for "
-                "fewer items or samples."
-            )

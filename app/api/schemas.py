@@ -19,7 +19,8 @@ class ItemFault(Schema):
 
 
 class Problem(BaseModel):
-    """RFC 9457 `application/problem+json`."""
+    """RFC 9457 `application/problem+json`; the members from `parameter` on are there where they
+    exist."""
 
     type: Annotated[str, Field(description="A stable URI reference; docs/api.md lists them.")]
     title: str
@@ -29,6 +30,20 @@ class Problem(BaseModel):
     request_id: str
     items: Annotated[
         list[ItemFault] | None, Field(description="Which items are at fault, where some are.")
+    ] = None
+    parameter: Annotated[
+        str | None,
+        Field(description="Parameter, JSON member, header or part of the path that is at fault."),
+    ] = None
+    received: Annotated[
+        Any, Field(description="Value that was received, cut to 200 characters.")
+    ] = None
+    allowed: Annotated[
+        list[Any] | None, Field(description="Values that are allowed, at most 64 of them.")
+    ] = None
+    limit: Annotated[float | None, Field(description="Bound that the value crosses.")] = None
+    suggestion: Annotated[
+        Any, Field(description="Value, path, header or command to send instead.")
     ] = None
 
 

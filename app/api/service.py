@@ -1,4 +1,4 @@
-"""What every request needs, and one request once its parameters are known."""
+"""The service's parts that every request shares, and one request once its parameters are known."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,10 +10,9 @@ from fastapi import Request
 
 from app.api.metrics import Metrics
 from app.api.middleware import Record
-from app.operations.table import Operation
+from app.compute.request import ComputeRequest
 from app.serving.registry import Registry
 from app.serving.scheduler import Scheduler
-from app.serving.served_model import ServedModel
 from app.settings import Settings
 
 T = TypeVar("T")
@@ -21,16 +20,16 @@ T = TypeVar("T")
 
 @dataclass
 class Service:
-    """What every request needs."""
+    """Parts of the service that every request shares."""
 
     settings: Settings
     registry: Registry
     scheduler: Scheduler
     metrics: Metrics
     readers: ThreadPoolExecutor
-    """Threads for bodies to read and answers to render, apart from compute."""
+    """Threads that read bodies and render answers, apart from compute."""
     in_flight: int = 0
-    """Operations being answered."""
+    """Number of operations being answered."""
 
     async def off_loop(self, function: Callable[..., T], *arguments: Any) -> T:
         """Run a function on a reader thread."""
@@ -39,21 +38,13 @@ class Service:
 
 @dataclass(frozen=True)
 class Call:
-    """One request for one operation, once its parameters are known."""
+    """One HTTP request for one operation, once its parameters are known."""
 
-    request: Request
+    http: Request
     record: Record
-    operation: Operation
-    served: ServedModel
-    parameters: Any
+    request: ComputeRequest[Any]
+    """The request as compute takes it; its inputs are empty until they are read."""
     form: str
-    seed: int
+    """Format of the answer."""
     seeded: bool
     """Whether the caller gave the seed."""
-    label: int | None
-    """Index of the label that the caller gave."""
-
-    @property
-    def draws(self) -> bool:
-        """Whether anything in the answer rests on the seed."""
-        return self.operation.draws(self.parameters, self.served.capabilities)

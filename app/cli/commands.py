@@ -1,6 +1,6 @@
 """The `vae` commands, derived from the declarations: files in, files out.
 
-It computes nothing: each command sends requests, to a running service or the app in this process.
+Each command sends requests, to a running service or to the app in this process.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from pydantic import ValidationError
+from pydantic import BaseModel, Field
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -29,15 +29,14 @@ from app.api.keys import hash_key
 from app.cli.local import open_client
 from app.cli.options import option
 from app.cli.outputs import check_output, write
+from app.cli.refusals import FAILURES, message_of
 from app.cli.server import export_flags
 from app.cli.server import serve as run_server
 from app.operations.table import OPERATIONS, Operation
 from app.settings import Settings, load_settings
-from models.errors import VAEError
 from models.images.axes import as_batch
 from models.images.spec import ImageSpec
 from vae_client.client import Client
-from vae_client.errors import CallError
 from vae_client.sources import Source, find_files, open_sources, parts
 
 app = typer.Typer(
@@ -51,23 +50,26 @@ messages = Console(stderr=True)
 
 FAILED = 1
 HIDDEN = ("format", "encoding", "first_item")
-"""Parameters that the output's name and the command itself decide."""
+"""Parameters that a command sets itself, from the output's name and the batch size."""
 RENDERED_HERE = ("dtype", "columns")
-"""Parameters of the form of an answer: the command writes it itself."""
+"""Parameters of the written file; a command asks for npz and writes the file itself."""
 
 Url = Annotated[
     str | None,
-    typer.Option(help="URL of a running service; in this process if absent.", envvar="VAE_URL"),
+    typer.Option(
+        help="URL of a running service, such as http://localhost:8000; absent: in this process.",
+        envvar="VAE_URL",
+    ),
 ]
-ApiKey = Annotated[str | None, typer.Option(help="API key of that service.", envvar="VAE_API_KEY")]
+ApiKey = Annotated[str | None, typer.Option(help="API key of the service.", envvar="VAE_API_KEY")]
 
 
 def main() -> None:
-    """Entry point: failures are one message and exit code 1, never a traceback."""
+    """Run `vae`; a failure is one message and exit code 1."""
     try:
         app()
-    except (CallError, VAEError, FileNotFoundError, ValidationError) as error:
-        messages.print(f"[red]Error:[/red] {_plain(str(error))}", soft_wrap=True)
+    except FAILURES as error:
+        messages.print(f"[red]Error:[/red] {_plain(message_of(error))}", soft_wrap=True)
         raise SystemExit(FAILED) from error
 
 
@@ -75,26 +77,33 @@ def _plain(text: str) -> str:
     return text.replace("[", "\\[")
 
 
+class RequestOptions(BaseModel):
+    """Options of every command that sends requests."""
+
+    version: Annotated[
+        int | None, Field(ge=1, description="Version of the model; absent: the highest.")
+    ] = None
+    batch_size: Annotated[int, Field(ge=1, description="Largest number of items a request.")] = 32
+
+
 def command(operation: Operation) -> Callable[..., None]:
     """The command of an operation."""
     fixed = {
-        "model": Annotated[str | None, typer.Option("--model", "-m", help="Name of the model.")],
-        "version": Annotated[int | None, typer.Option(help="Version; the highest if absent.")],
+        "model": Annotated[
+            str | None, typer.Option("--model", "-m", help="Model by name; absent: the default.")
+        ],
         "out": Annotated[
             Path | None,
             typer.Option("--out", "-o", help=_output_help(operation)),
         ],
-        "batch_size": Annotated[int, typer.Option(min=1, help="Items of one request.")],
         "url": Url,
         "api_key": ApiKey,
     }
-    defaults: dict[str, Any] = {"batch_size": 32}
     parameters = [
-        inspect.Parameter(
-            name, inspect.Parameter.KEYWORD_ONLY, default=defaults.get(name), annotation=annotation
-        )
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
         for name, annotation in fixed.items()
     ]
+    parameters += [option(name, field) for name, field in RequestOptions.model_fields.items()]
     if operation.takes:
         inputs = Annotated[
             list[str], typer.Argument(help=_input_help(operation), metavar="FILES...")
@@ -121,13 +130,13 @@ def command(operation: Operation) -> Callable[..., None]:
 def _output_help(operation: Operation) -> str:
     if "png" in operation.formats:
         forms = ", ".join(f".{form}" for form in operation.formats)
-        return f"A file ({forms}), or a folder for one PNG each. Default: {operation.name}.png."
-    return "A .csv, .parquet, .json, .npy or .npz file. Default: CSV on standard output."
+        return f"File to write ({forms}), or folder/ of PNGs. Default: {operation.name}.png."
+    return "File to write (.csv, .parquet, .json, .npy, .npz). Default: CSV on standard output."
 
 
 def _input_help(operation: Operation) -> str:
     kinds = "Pictures or arrays" if "images" in operation.takes else "Arrays"
-    return f"{kinds} ({' or '.join(operation.takes)}): files, folders or globs."
+    return f"{kinds} of {' or '.join(operation.takes)}: files, folders or globs."
 
 
 EXAMPLES = {
@@ -148,13 +157,13 @@ def _command_help(operation: Operation) -> str:
 
 
 async def _run(operation: Operation, values: dict[str, Any]) -> None:
-    """Send everything, show how far it is, write the results."""
+    """Send the requests, show the progress, write the results."""
     output: Path | None = values.pop("out")
     if output is None and "png" in operation.formats:
         output = Path(f"{operation.name}.png")
     check_output(output, operation)
     files = find_files(values.pop("files")) if operation.takes else []
-    batch_size = values.pop("batch_size")
+    batch_size = values.pop("batch_size") or RequestOptions().batch_size
     where = [values.pop(name) for name in ("url", "api_key", "model", "version")]
     asked = {name: value for name, value in values.items() if value is not None}
     given = {name: _text(value) for name, value in asked.items() if name not in RENDERED_HERE}
@@ -185,7 +194,7 @@ async def _all_parts(
     *,
     batch_size: int,
 ) -> tuple[list[str], dict[str, np.ndarray]]:
-    """Labels and joined fields of every source, in requests of at most `batch_size` items."""
+    """Labels and fields of all items, asked for in requests of at most `batch_size` items."""
     n = int(given.get("n", 16))
     counts = [len(source.labels) if source else n for source in sources]
     whole = operation.name == "interpolate"
@@ -216,7 +225,7 @@ def _numbers(part: slice) -> list[str]:
 def join(
     answers: list[dict[str, np.ndarray]], *, shared: Sequence[str] = ()
 ) -> dict[str, np.ndarray]:
-    """The fields of several answers, item after item; what is said once is the first one's."""
+    """Join the fields of several answers along the items; `shared` ones are the first answer's."""
     return {
         name: first
         if first.ndim == 0 or name in shared
@@ -226,7 +235,7 @@ def join(
 
 
 def _score(answers: list[dict[str, np.ndarray]]) -> str:
-    """The running mean of what is scored, in nats."""
+    """The running mean of the scores, in nats, for the progress bar."""
     for name in ("estimate_nats", "elbo_nats"):
         if name in answers[0]:
             mean = np.nanmean(np.concatenate([answer[name] for answer in answers]))
@@ -252,7 +261,7 @@ for _operation in OPERATIONS.values():
 
 
 def serve(**flags: Any) -> None:
-    """Serve the models of a repository over HTTP.
+    """Serve the models of a repository over HTTP, at http://127.0.0.1:8000 by default.
 
     Examples:
 
@@ -272,7 +281,7 @@ app.command()(serve)
 
 @app.command()
 def models(url: Url = None, api_key: ApiKey = None) -> None:
-    """List the models, and why broken ones are not served.
+    """List the models, and why a broken one is not served.
 
     Examples:
 
@@ -297,7 +306,7 @@ def models(url: Url = None, api_key: ApiKey = None) -> None:
 @app.command("hash-key")
 def hash_key_command(
     key: Annotated[
-        str, typer.Option(prompt="API key", hide_input=True, help="Asked for if absent.")
+        str, typer.Option(prompt="API key", hide_input=True, help="API key; absent: asked for.")
     ],
 ) -> None:
     """Hash an API key for VAE_API_KEYS_SHA256.

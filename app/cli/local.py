@@ -1,6 +1,6 @@
-"""The client that a command uses: of a running service by its URL, or of the app in this process.
+"""The client of a command: of a running service by its URL, or of the app in this process.
 
-Both ways send the same requests, so they give the same numbers.
+Both send the same requests, so they give the same numbers.
 """
 
 from collections.abc import AsyncIterator
@@ -11,6 +11,7 @@ import httpx
 from app.main import create_app
 from app.settings import Settings
 from vae_client.client import Client
+from vae_client.errors import CallError
 
 CONNECT_SECONDS = 10.0
 
@@ -22,6 +23,8 @@ async def open_client(
     """A client of a running service, or of the app in this process when there is no URL."""
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
     if url is not None:
+        if not url.startswith(("http://", "https://")):
+            raise CallError(f"--url {url} is not a URL of HTTP. Use --url http://{url}.")
         timeout = httpx.Timeout(None, connect=CONNECT_SECONDS)
         async with httpx.AsyncClient(base_url=url, timeout=timeout, headers=headers) as http:
             yield Client(http, model, version)
@@ -35,5 +38,5 @@ async def open_client(
 
 
 def local_settings() -> Settings:
-    """Those of the environment, without what only a server needs."""
+    """Settings of the environment, without the keys, log and deadline of a server."""
     return Settings(access_log=False, api_keys_sha256=(), request_timeout_seconds=86400.0)

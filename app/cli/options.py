@@ -1,42 +1,65 @@
-"""A command's options from declared parameters and settings."""
+"""Options of a command from declared parameters and settings, and what a refused value is told."""
 
 import inspect
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
+from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
+
+from app.api.faults import explain
+
+_METAVARS = {int: "INTEGER", float: "FLOAT"}
 
 
 def option(name: str, field: FieldInfo) -> inspect.Parameter:
-    """A command's option for a declared parameter or setting; None stands for "not given"."""
+    """The option of a declared parameter or setting; None stands for "not given"."""
     kind = _kind(field)
     flag = f"--{name.replace('_', '-')}"
     text = field.description or ""
     if field.default is not None and field.default != ():
         text = f"{text} Default: {field.default}."
-    declared = typer.Option(
-        f"{flag}/--no-{flag[2:]}" if kind is bool else flag,
-        help=text,
-        show_default=False,
-        min=_bound(field, "ge") if kind in (int, float) else None,
-        max=_bound(field, "le") if kind in (int, float) else None,
-    )
+    declared: dict[str, Any] = {"help": text, "show_default": False}
+    choices = get_args(kind) if get_origin(kind) is Literal else ()
+    if kind in _METAVARS or choices:
+        declared["parser"] = _parser(flag, field)
+        declared["metavar"] = f"[{'|'.join(choices)}]" if choices else _METAVARS[kind]
+    if choices:
+        declared["autocompletion"] = lambda: list(choices)
+        kind = str
     many = kind == list[str]
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,
         default=[] if many else None,
-        annotation=Annotated[kind if many else kind | None, declared],
+        annotation=Annotated[
+            kind if many else kind | None,
+            typer.Option(f"{flag}/--no-{flag[2:]}" if kind is bool else flag, **declared),
+        ],
     )
 
 
-def _bound(field: FieldInfo, attribute: str) -> float | None:
-    bounds = [getattr(b, attribute) for b in field.metadata if hasattr(b, attribute)]
-    return bounds[0] if bounds else None
+def _parser(flag: str, field: FieldInfo) -> Callable[[str], Any]:
+    """Parse an option's text as its declaration says; a refusal names what is allowed and a fix."""
+    annotation: Any = field.annotation
+    for constraint in field.metadata:
+        annotation = Annotated[annotation, constraint]
+    adapter: TypeAdapter[Any] = TypeAdapter(annotation)
+    declared = {**adapter.json_schema(), "default": field.default}
+
+    def parse(text: str) -> Any:
+        try:
+            return adapter.validate_python(text)
+        except ValidationError as error:
+            fault = explain(flag, text, declared, assign="{} {}")
+            raise typer.BadParameter(f"{fault.message} {fault.fix}") from error
+
+    return parse
 
 
 def _kind(field: FieldInfo) -> Any:
-    """The type that a command line can read: plain, one of some texts, or a list of texts."""
+    """The type that a command line reads: plain, one of some words, or a list of words."""
     annotation: Any = field.annotation
     if type(None) in get_args(annotation):
         annotation = next(a for a in get_args(annotation) if a is not type(None))

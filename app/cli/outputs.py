@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from app.operations.parameters import Rendering
 from app.operations.result import Answer
 from app.operations.table import Operation
 from app.wire.media_types import MEDIA_TYPES
-from app.wire.rendering import Rendering, render
+from app.wire.rendering import render
 from models.images import to_png, to_uint8
 from vae_client.errors import CallError
 
@@ -101,13 +102,10 @@ def _rendered(
         envelope["preprocessing"] = [
             steps.split("; ") for steps in held.pop("preprocessing").tolist()
         ]
-    rendering = Rendering(
-        primary=operation.primary,
-        per_item=operation.per_item,
-        dtype=str(options.get("dtype") or "float32"),
-        columns=options.get("columns"),
-    )
-    return render(form, Answer(held), rendering, envelope)
+    chosen = {
+        name: options[name] for name in Rendering.model_fields if options.get(name) is not None
+    }
+    return render(form, Answer(held), operation, Rendering(**chosen), envelope)
 
 
 def table(

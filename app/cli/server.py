@@ -1,8 +1,4 @@
-"""Runs the app under uvicorn and lets it drain before it stops; it knows nothing of what is served.
-
-On SIGTERM or SIGINT /readyz says 503 at once; after the drain delay, in which load balancers see
-that, uvicorn stops listening and finishes what is in flight. A second signal does not wait.
-"""
+"""Runs the app under uvicorn; `app.serving.lifecycle` drains it before it stops."""
 
 import json
 import os
@@ -14,13 +10,13 @@ import uvicorn
 from app.settings import Settings
 
 GRACE_SECONDS = 5.0
-"""Beyond the deadline of the last request, for its answer to be written."""
+"""Added to the request deadline on shutdown, so that the last answer can be written."""
 WORKER_START_SECONDS = 60
-"""How long a worker may be deaf while it loads, before it is taken for dead."""
+"""How long a worker may load before it is taken for dead."""
 
 
 def serve(settings: Settings) -> None:
-    """Serve until a signal comes; the app reads its settings from the environment."""
+    """Serve until a signal; the app reads its settings from the environment."""
     uvicorn.run(
         "app.main:create_app",
         factory=True,
@@ -45,7 +41,7 @@ def export_flags(flags: Mapping[str, Any]) -> None:
 
 
 def log_config(level: str) -> dict[str, Any]:
-    """JSON lines on standard error, from this service and from uvicorn."""
+    """Logging of this service and of uvicorn: JSON lines on standard error."""
     logger = {"handlers": ["lines"], "level": level.upper(), "propagate": False}
     return {
         "version": 1,

@@ -1,52 +1,53 @@
-"""How much work a request is, and the parts in which it is done."""
+"""Size of a request in items, samples and cost units, and the parts in which it is computed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from app.compute.inputs import Inputs
-from app.operations.table import Operation
+from app.compute.request import ComputeRequest
 from app.serving.served_model import ServedModel
 from models.estimators.labels import GUESS_NUM_SAMPLES
 
 GROUP_ITEMS = 64
-"""Items that go through a network at once: the most that a chunk of a cheap operation holds."""
+"""Largest number of items in a network at once, and so in a chunk of a cheap operation."""
 GROUP_DRAWS = 16384
-"""Draws of latents at once, where they are the answer."""
+"""Largest number of latents drawn at once, where they are the answer."""
 CHUNK_COST = 4096.0
 """Cost units of one chunk, some tens of milliseconds."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """How large a request is."""
+    """Size of a request."""
 
     items: int
     samples: int
-    """For each item."""
+    """Samples for each item."""
     cost: float
+    """Millions of multiply-accumulates of the decoder."""
     numbers: int
-    """In the answer, at most."""
+    """Largest number of numbers in the answer."""
 
 
-def measure(operation: Operation, served: ServedModel, inputs: Inputs, parameters: Any) -> Work:
+def measure(request: ComputeRequest[Any]) -> Work:
     """The size of a request, before anything of it is computed."""
+    served, parameters = request.served, request.parameters
     latents, pixels = served.vae.num_latents, served.vae.config.num_dimensions
     items = getattr(parameters, "n", None) or getattr(parameters, "steps", None)
-    items = items or inputs.num_items
+    items = items or request.inputs.num_items
     samples = getattr(parameters, "num_samples", 1)
     numbers = {"encode": latents * (2 + samples), "classify": len(served.classes)}
-    cost = items * _rows_per_item(operation, served, inputs, parameters) * served.cost
-    return Work(items, samples, cost, items * numbers.get(operation.name, latents + pixels))
+    cost = items * _rows_per_item(request) * served.cost
+    name = request.operation.name
+    return Work(items, samples, cost, items * numbers.get(name, latents + pixels))
 
 
-def _rows_per_item(
-    operation: Operation, served: ServedModel, inputs: Inputs, parameters: Any
-) -> int:
+def _rows_per_item(request: ComputeRequest[Any]) -> int:
     """Decodings for each item: draws, times labels or components that are tried in turn."""
-    drawn = operation.per_item and operation.draws(parameters, served.capabilities)
-    rows = int(parameters.num_samples) if drawn else 1
-    tried = branches(served, inputs)
+    operation, served = request.operation, request.served
+    drawn = operation.per_item and request.draws
+    rows = int(request.parameters.num_samples) if drawn else 1
+    tried = branches(request)
     if served.vae.config.posterior.kind == "enumerated":
         return rows + tried
     if tried > 1 and drawn:
@@ -56,20 +57,28 @@ def _rows_per_item(
     return rows
 
 
-def branches(served: ServedModel, inputs: Inputs) -> int:
-    """How many labels or components are tried for each image."""
-    if inputs.x is None:
+def branches(request: ComputeRequest[Any]) -> int:
+    """Number of labels or components that are tried for each image."""
+    vae = request.served.vae
+    if request.inputs.x is None:
         return 1
-    if served.vae.config.posterior.kind == "enumerated":
-        return served.vae.num_latents
-    return 1 if inputs.label is not None else max(1, served.vae.num_labels)
+    if vae.config.posterior.kind == "enumerated":
+        return vae.num_latents
+    return 1 if request.label is not None else max(1, vae.num_labels)
 
 
 def groups(
-    served: ServedModel, inputs: Inputs, num_items: int, *, draws_per_item: int = 0
+    request: ComputeRequest[Any], *, num_items: int | None = None, draws_per_item: int = 0
 ) -> Iterator[slice]:
-    """Slices of the items, each as large as may go through a network at once."""
-    rows = GROUP_ITEMS // branches(served, inputs)
+    """Slices of the items, each as large as may go through a network at once.
+
+    Args:
+        request: The request.
+        num_items: Number of items; that of the inputs if None.
+        draws_per_item: Latents to draw for each item.
+    """
+    num_items = request.inputs.num_items if num_items is None else num_items
+    rows = GROUP_ITEMS // branches(request)
     size = max(1, min(rows, GROUP_DRAWS // (draws_per_item or 1)))
     for start in range(0, num_items, size):
         yield slice(start, min(start + size, num_items))

@@ -1,4 +1,4 @@
-"""The labels of a request: from a name to an index, and what stands in where none was given."""
+"""Labels of a request: from a name to an index, and what stands in where none was given."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from app.compute.cost import chunk_rows
-from app.compute.inputs import Inputs, noise_of
+from app.compute.request import ComputeRequest
 from app.errors import InvalidParameter
 from app.serving.served_model import ServedModel
+from models.errors import closest
 from models.estimators.labels import guess_steps
 from models.estimators.steps import Steps
 
@@ -28,21 +29,31 @@ def find_label(served: ServedModel, text: str | None) -> int | None:
         return served.labels.index(text)
     if text.isascii() and text.isdecimal() and int(text) < len(served.labels):
         return int(text)
+    meant = closest(text, served.labels)
+    did_you_mean = f"Did you mean {meant!r}? " if meant else ""
     raise InvalidParameter(
-        f"A label is one of {_listed(served)}, or its index; received {text!r}. Name one of them."
+        f"{served.name} has no label {text!r}. {did_you_mean}It has {_listed(served)}.",
+        parameter="label",
+        received=text,
+        allowed=served.labels,
+        suggestion=meant,
     )
 
 
-def check_label(served: ServedModel, inputs: Inputs) -> None:
+def check_label(request: ComputeRequest[Any]) -> None:
     """Refuse latents without the label that decoding them needs.
 
     Raises:
         InvalidParameter: Says which labels there are.
     """
-    if served.labels and inputs.latents is not None and inputs.label is None:
+    served = request.served
+    if served.labels and request.inputs.latents is not None and request.label is None:
         raise InvalidParameter(
-            "Latents of a model with labels are decoded with one of them; received none. Add "
-            f"`label`: {_listed(served)}."
+            f"label is missing: {served.name} decodes latents under a label. Add "
+            f"label={served.labels[0]}; it has {_listed(served)}.",
+            parameter="label",
+            allowed=served.labels,
+            suggestion=served.labels[0],
         )
 
 
@@ -52,37 +63,37 @@ def _listed(served: ServedModel) -> str:
     return names if rest <= 0 else f"{names} and {rest} more (GET /v1/models/{served.name})"
 
 
-def given_labels(served: ServedModel, inputs: Inputs, count: int) -> Tensor | None:
+def given_labels(request: ComputeRequest[Any], count: int) -> Tensor | None:
     """The label that the caller gave, once for each item; None where there is none."""
-    if inputs.label is None:
+    if request.label is None:
         return None
-    return torch.full((count,), inputs.label, device=served.device)
+    return torch.full((count,), request.label, device=request.served.device)
 
 
-def most_probable_labels(served: ServedModel, inputs: Inputs, x: Tensor) -> Steps[Tensor | None]:
+def most_probable_labels(request: ComputeRequest[Any], x: Tensor) -> Steps[Tensor | None]:
     """A label for each image: the caller's, or else the most probable; None without labels."""
-    given = given_labels(served, inputs, len(x))
-    if given is not None or not served.labels:
+    given = given_labels(request, len(x))
+    if given is not None or not request.served.labels:
         return given
-    log_q = yield from guess_steps(served.vae, x, chunk_rows=chunk_rows(served))
+    rows = chunk_rows(request.served)
+    log_q = yield from guess_steps(request.served.vae, x, chunk_rows=rows)
     return log_q.argmax(-1)
 
 
-def drawn_labels(
-    served: ServedModel, inputs: Inputs, part: slice, *, seed: int, first_item: int
-) -> Tensor | None:
+def drawn_labels(request: ComputeRequest[Any], part: slice) -> Tensor | None:
     """A label for each item: the caller's, or else a draw from p(y); None without labels."""
-    given = given_labels(served, inputs, part.stop - part.start)
+    served = request.served
+    given = given_labels(request, part.stop - part.start)
     if given is not None or not served.labels:
         return given
-    noise = noise_of(seed, part, "label", first_item)
+    noise = request.noise(part, "label")
     uniforms = noise.draw(1, (1,), kind="uniform", dtype=torch.float64)[0]
     edges = served.vae.log_label_prior.double().cpu().exp().cumsum(0)[:-1]
     return (uniforms >= edges).sum(-1).to(served.device)
 
 
 def label_used(served: ServedModel, labels: Sequence[Tensor | None]) -> dict[str, Any]:
-    """What an answer says of its labels: a name for each item, or null where none was used."""
+    """The fact `label_used`: a name for each item, or null where no single label was used."""
     if not served.labels:
         return {}
     indices = [index for part in labels if part is not None for index in part.tolist()]

@@ -1,4 +1,4 @@
-"""Latents as arrays: what may be sent, the groups that they fall into, and paths between two."""
+"""Latents as arrays: checks of what was sent, and the groups of a hierarchy."""
 
 from math import prod
 from typing import Any
@@ -18,31 +18,40 @@ def check_latents(latents: np.ndarray, vae: VAE) -> np.ndarray:
     """
     shape = vae.latent_shape
     if latents.ndim != 1 + len(shape) or latents.shape[1:] != shape:
+        fix = "Send what encode or sample gives."
+        if latents.shape == shape:
+            fix = f"Send one latent as a list of one, {(1, *shape)}."
         raise ShapeMismatch(
-            f"Latents have the shape (N, {', '.join(map(str, shape))}); received {latents.shape}. "
-            "Send what `encode` or `sample` gives."
+            f"latents have the shape {latents.shape}; this model takes "
+            f"(N, {', '.join(map(str, shape))}). {fix}",
+            parameter="latents",
+            received=list(latents.shape),
+            allowed=["N", *shape],
         )
     with np.errstate(over="ignore"):
         numbers = latents.astype(np.float32)
     finite = np.all(np.isfinite(numbers.reshape(len(numbers), -1)), axis=1)
     if not finite.all():
-        _refuse(finite, "A latent holds finite numbers", "not finite as float32")
+        _refuse(finite, "not finite as float32", "Send finite numbers below 3e38.")
     if vae.config.posterior.kind == "enumerated":
         unit = np.all(np.sort(numbers, axis=1) == np.eye(shape[0])[-1], axis=1)
         if not unit.all():
-            _refuse(unit, "A mixture's latent holds a single 1 among zeros", "no unit vector")
+            example = [1, *[0] * (shape[0] - 1)] if shape[0] < 8 else "[1, 0, 0, ...]"
+            fix = f"A mixture's latent is its component: a single 1 among zeros, such as {example}."
+            _refuse(unit, "no unit vector", fix)
     return numbers
 
 
-def _refuse(holds: Any, invariant: str, reason: str) -> None:
+def _refuse(holds: np.ndarray, reason: str, fix: str) -> None:
     items = tuple((int(i), reason) for i in np.flatnonzero(~holds))
+    others = f" (and {len(items) - 1} more)" if len(items) > 1 else ""
     raise OutOfSupport(
-        f"{invariant}; {len(items)} do not (first: item {items[0][0]}). Correct them.", items=items
+        f"latents[{items[0][0]}]{others} is {reason}. {fix}", parameter="latents", items=items
     )
 
 
 def latent_groups(vae: VAE) -> list[dict[str, Any]]:
-    """Where each group of a hierarchy lies in the latent, the one next to x first; else empty."""
+    """Slice of the latent of each group of a hierarchy, the group next to x first; else empty."""
     groups: list[dict[str, Any]] = []
     start = 0
     for i, shape in enumerate(vae.config.latent_groups, start=1):

@@ -1,69 +1,73 @@
-"""Where a score stands: bits per dim, and its rank among held-out images; it scores nothing."""
+"""Bits per dim of a score, and its percentile among the scores of held-out images."""
 
 import math
-from typing import Any
 
 import numpy as np
 import torch
 
-from app.serving.served_model import ServedModel
+from app.compute.request import ComputeRequest
+from app.operations.answers import Comparison
+from app.operations.parameters import ElboParameters, LogLikelihoodParameters
 from models.estimators.bounds import bits_per_dim
+from models.scores import ScoreKind
+
+ScoreParameters = ElboParameters | LogLikelihoodParameters
 
 
-def percentile_fields(
-    served: ServedModel, parameters: Any, estimator: str, values: np.ndarray
-) -> dict[str, Any]:
-    """Bits per dim and percentile of each value, or why there are none."""
-    n = len(values)
-    if served.vae.is_mass:
-        tensor = torch.from_numpy(values)
-        bits: Any = bits_per_dim(tensor, served.vae.config.num_dimensions).numpy()
-        bits_reason = None
-    else:
-        bits, bits_reason = [None] * n, "The likelihood is a density: bits per dim need a mass."
-    percentiles, reason, reference_n = percentile(served, parameters, estimator, values)
-    return {
-        "bits_per_dim": bits,
-        "bits_per_dim_reason": [bits_reason] * n,
-        "percentile": percentiles,
-        "percentile_reason": [
-            reason or (None if found is not None else "The value is not finite.")
+def compare(
+    request: ComputeRequest[ScoreParameters], kind: ScoreKind, values: np.ndarray
+) -> Comparison:
+    """Compare scores, nats, with those that the bundle stores for held-out test images."""
+    vae = request.served.vae
+    bits = bits_per_dim(torch.from_numpy(values), vae.config.num_dimensions).numpy()
+    no_bits = None if vae.is_mass else "The likelihood is a density, which has no bits per dim."
+    reference, reason = find_reference(request, kind)
+    percentiles: list[float | None] = [None] * len(values)
+    if reference is not None:
+        percentiles = percentile(values, reference)
+    return Comparison(
+        bits_per_dim=bits if vae.is_mass else None,
+        bits_per_dim_reason=no_bits,
+        percentile=percentiles,
+        percentile_reason=[
+            reason or (None if found is not None else "The score is not finite.")
             for found in percentiles
         ],
-        "reference_n": [reference_n] * n,
-    }
+        reference_n=None if reference is None else len(reference),
+    )
 
 
-def percentile(
-    served: ServedModel, parameters: Any, estimator: str, values: np.ndarray
-) -> tuple[list[float | None], str | None, int | None]:
-    """(rank + 0.5) / (n + 1) x 100 among the stored values of the same estimator and K.
+def percentile(values: np.ndarray, reference: np.ndarray) -> list[float | None]:
+    """(rank + 0.5) / (n + 1) x 100 of each value among n ascending ones; None if not finite."""
+    found = (np.searchsorted(reference, values) + 0.5) / (len(reference) + 1) * 100
+    return [float(f) if math.isfinite(v) else None for f, v in zip(found, values, strict=True)]
 
-    Exact values are compared with any K's of the estimator iwae, which are then exact too.
 
-    Returns:
-        The percentiles, why there are none, and n.
+def find_reference(
+    request: ComputeRequest[ScoreParameters], kind: ScoreKind
+) -> tuple[np.ndarray | None, str | None]:
+    """The stored scores of the same estimator and K, ascending, or None and why there are none.
+
+    Exact values are compared with the estimator iwae's of any K: where the posterior is exact,
+    every importance weight is p(x).
     """
-    exact = estimator == "exact"  # every importance weight is then p(x), whatever their number
-    kind = "iwae" if exact else estimator
-    stored = [r for r in served.bundle.evaluation.references if r.estimator == kind]
-    match = [r for r in stored if exact or r.num_samples == parameters.num_samples]
+    parameters = request.parameters
     if parameters.label is not None:
-        reason = "The stored values are of images without a label, not of log p(x|y)."
-    elif parameters.binarize is not None:
-        reason = "The stored values were binarised as the image spec says, not by a threshold."
-    elif not match:
-        have = ", ".join(str(r.num_samples) for r in stored) or "no num_samples"
-        wanted = "" if exact else f", not for {parameters.num_samples}"
-        reason = (
-            f"Percentiles compare equal estimators: values of {kind} are stored for {have}{wanted}."
+        return None, "The stored scores are of log p(x), without a label, not of log p(x|y)."
+    if parameters.binarize is not None:
+        return None, (
+            "The stored scores are of images binarised as the image spec says, not by a threshold. "
+            "Leave binarize out."
         )
-    else:
-        reference = np.asarray(match[0].values_nats)
-        ranks = np.searchsorted(reference, values)
-        found = (ranks + 0.5) / (len(reference) + 1) * 100
-        listed = [
-            float(f) if math.isfinite(v) else None for f, v in zip(found, values, strict=True)
-        ]
-        return listed, None, len(reference)
-    return [None] * len(values), reason, None
+    stored_kind = "iwae" if kind == "exact" else kind
+    stored = [r for r in request.served.bundle.evaluation.references if r.estimator == stored_kind]
+    for reference in stored:
+        if kind == "exact" or reference.num_samples == parameters.num_samples:
+            return np.asarray(reference.values_nats), None
+    if not stored:
+        return None, f"The bundle stores no scores of the estimator {stored_kind}."
+    counts = " or ".join(str(reference.num_samples) for reference in stored)
+    return None, (
+        f"Scores of the estimator {stored_kind} are stored for num_samples={counts}, not for "
+        f"{parameters.num_samples}. Ask for num_samples={stored[-1].num_samples}."
+    )

@@ -1,18 +1,15 @@
-"""Which function computes which operation."""
+"""The function that computes each operation."""
 
 from collections.abc import Callable
 from typing import Any
 
 from app.compute.codec import decode, encode, interpolate, reconstruct, sample
-from app.compute.inputs import Inputs
+from app.compute.request import ComputeRequest
 from app.compute.scores import classify, elbo, log_likelihood
 from app.operations.result import Answer
-from app.serving.served_model import ServedModel
 from models.estimators.steps import Steps
 
-Compute = Callable[[ServedModel, Inputs, Any, int], Steps[Answer]]
-
-COMPUTE: dict[str, Compute] = {
+COMPUTE: dict[str, Callable[[ComputeRequest[Any]], Steps[Answer]]] = {
     "encode": encode,
     "decode": decode,
     "reconstruct": reconstruct,
@@ -22,3 +19,8 @@ COMPUTE: dict[str, Compute] = {
     "log-likelihood": log_likelihood,
     "classify": classify,
 }
+
+
+def compute(request: ComputeRequest[Any]) -> Steps[Answer]:
+    """Compute a request's operation, chunk by chunk."""
+    return COMPUTE[request.operation.name](request)

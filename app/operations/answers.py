@@ -1,8 +1,17 @@
-"""The JSON that goes over the wire: typed answers. It parses no parameter and computes nothing."""
+"""Answers of the operations as JSON has them: types and descriptions of every field.
 
-from typing import Annotated, Literal
+Fields of scores derive from models/scores.py, where each is written once.
+"""
 
-from pydantic import BaseModel, ConfigDict, Field
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from models.scores import Column, ElboScore, EvidenceScore, columns_of
 
 Vector = list[float]
 Latents = Annotated[
@@ -143,85 +152,53 @@ class InterpolateAnswer(Envelope):
     latents: Latents
 
 
-class Score(Schema):
-    """What the two scores of an image share."""
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Bits per dim of each score of a batch, and its percentile among stored scores."""
 
     bits_per_dim: Annotated[
-        float | None,
-        Field(description="An upper bound; null when the likelihood is a density."),
+        np.ndarray | None,
+        Column(float | None, "Upper bound in bits per dim; null if the likelihood is a density."),
     ]
-    bits_per_dim_reason: str | None
+    bits_per_dim_reason: Annotated[
+        str | None, Column(str | None, "Why `bits_per_dim` is null; null if it is not.")
+    ]
     percentile: Annotated[
-        float | None,
-        Field(description="Rank among the held-out test images' values, 0..100."),
-    ]
-    percentile_reason: str | None
-    reference_n: Annotated[
-        int | None, Field(description="Number of stored values behind the percentile.")
-    ]
-    reason: Annotated[
-        str | None, Field(description="Why a number is null, or cannot be relied on.")
-    ]
-
-
-class ElboResult(Score):
-    """The ELBO of one image."""
-
-    elbo_nats: float | None
-    expected_log_likelihood_nats: float | None
-    kl_nats: float | None
-    kl_per_dimension_nats: Annotated[
-        Vector | None, Field(description="Flattened over the latent shape; null when not analytic.")
-    ]
-    kl_per_group_nats: Annotated[
-        Vector | None, Field(description="KL of each layer of latents, where there are layers.")
-    ]
-    label_kl_nats: Annotated[
-        float | None,
-        Field(
-            description="KL(q(y|x) || p(y)), a part of `kl_nats`, where labels are averaged over."
+        list[float | None],
+        Column(
+            float | None,
+            "Rank among the scores that the bundle stores for held-out test images, 0..100: "
+            "(rank + 0.5) / (n + 1) x 100.",
         ),
     ]
-    kl_method: Literal["analytic", "monte_carlo"]
-    standard_error_nats: float | None
-    num_samples: int
+    percentile_reason: Annotated[
+        list[str | None], Column(str | None, "Why `percentile` is null; null if it is not.")
+    ]
+    reference_n: Annotated[
+        int | None, Column(int | None, "Number of stored scores behind the percentile, n.")
+    ]
 
 
-class ElboAnswer(Drawn):
-    """The ELBO of each image."""
+class Scored(Drawn):
+    """A score of each image."""
 
     preprocessing: Preprocessing
-    results: list[ElboResult]
 
 
-class LogLikelihoodResult(Score):
-    """The estimate of log p(x) of one image."""
-
-    estimator: Literal["iwae", "prior", "exact"]
-    estimate_nats: float | None
-    standard_error_nats: float | None
-    confidence_interval_nats: Annotated[
-        list[float | None], Field(min_length=2, max_length=2, description="95 %.")
-    ]
-    interval_covers: Literal["expected_bound", "log_px"]
-    effective_sample_size: float | None
-    pareto_k: Annotated[
-        float | None,
-        Field(description="Shape of the weights' tail; above 0.7 errors cannot be trusted."),
-    ]
-    num_samples: int
-    elbo_nats: float | None
-    gap_lower_bound_nats: Annotated[
-        float | None, Field(description="estimate_nats - elbo_nats, of the same draws.")
-    ]
-    reliable: bool
+def score_answer(name: str, score: type) -> type[Scored]:
+    """Derive the answer `{name}Answer`, with one `{name}Result` per image, from a score's class."""
+    columns = columns_of(score) | columns_of(Comparison)
+    words = (score.__doc__ or "").partition("\n")[0]
+    fields: dict[str, Any] = {
+        field: (column.kind, Field(description=column.words)) for field, column in columns.items()
+    }
+    result = create_model(f"{name}Result", __base__=Schema, __doc__=words, **fields)
+    results: Any = (list[result], ...)  # type: ignore[valid-type]
+    return create_model(f"{name}Answer", __base__=Scored, __doc__=words, results=results)
 
 
-class LogLikelihoodAnswer(Drawn):
-    """The estimate of log p(x) of each image."""
-
-    preprocessing: Preprocessing
-    results: list[LogLikelihoodResult]
+ElboAnswer = score_answer("Elbo", ElboScore)
+LogLikelihoodAnswer = score_answer("LogLikelihood", EvidenceScore)
 
 
 class ClassifyResult(Schema):
@@ -249,3 +226,30 @@ class ClassifyAnswer(Drawn):
         int | None, Field(description="For each label; only of the method `bayes`.")
     ] = None
     results: list[ClassifyResult]
+
+
+@cache
+def text_fields(answer: type[BaseModel]) -> frozenset[str]:
+    """Names of the fields of an answer, and of its results, that hold text or lists of it."""
+    fields = dict(answer.model_fields)
+    if "results" in fields:
+        (result,) = get_args(fields["results"].annotation)
+        fields |= result.model_fields
+    return frozenset(
+        name for name, field in fields.items() if all(map(_is_text, _leaves(field.annotation)))
+    )
+
+
+def _leaves(annotation: Any) -> Iterator[Any]:
+    """The types inside of unions and lists, except None."""
+    if get_origin(annotation) in (None, Literal):
+        if annotation is not type(None):
+            yield annotation
+    else:
+        for part in get_args(annotation):
+            yield from _leaves(part)
+
+
+def _is_text(leaf: Any) -> bool:
+    values = get_args(leaf)
+    return all(isinstance(value, str) for value in values) if values else leaf is str

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from models.scores import Estimator
+
 MAX_SEED = 2**63 - 1
 
 
@@ -224,7 +226,7 @@ class LogLikelihoodParameters(Reading, Seeded, Labelled):
     """Parameters of `log-likelihood`."""
 
     estimator: Annotated[
-        Literal["iwae", "prior", "exact"],
+        Estimator,
         Field(
             description="Estimator of log p(x): importance sampling from the posterior (`iwae`) "
             "or from the prior (`prior`), or the exact value (`exact`, needs an exact posterior)."

@@ -1,4 +1,4 @@
-"""What an operation computed: numbers and words, in no form yet."""
+"""What an operation computed, before it is rendered in a format."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,9 +7,9 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Answer:
-    """What an operation computed: numbers and words, in no form yet."""
+    """What an operation computed: numbers and texts by the names of the answer's fields."""
 
     columns: Mapping[str, Any]
-    """Arrays and lists whose first axis is the items."""
+    """Arrays and lists with an entry for each item."""
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """What is said once for all items."""
+    """Values that all items share."""

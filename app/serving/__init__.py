@@ -1,1 +1,1 @@
-"""Loaded models, the scheduler, and the life of the service."""
+"""Loaded models, the compute scheduler, readiness and draining."""

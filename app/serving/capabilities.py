@@ -1,7 +1,5 @@
-"""What a model can do, and in words why it cannot do the rest; it serves nothing.
-
-Each `Need` of `operations.py` is met, or has its reason here.
-"""
+"""What a model can do, and why it cannot do the rest: each `Need` of an operation is met, or has
+its reason."""
 
 from typing import get_args
 
@@ -11,9 +9,8 @@ from app.operations.table import Abilities, Need
 from models.estimators.exact import has_exact_posterior
 from models.vae.model import VAE
 
-_AUTOENCODER = (
-    "an autoencoder has no likelihood, prior or posterior: it maps pictures to points and back"
-)
+_AUTOENCODER = "it is an autoencoder, which has no likelihood, prior or posterior"
+_UNLABELLED = "it was trained without labels"
 
 
 def unmet_needs(vae: VAE) -> dict[Need, str]:
@@ -23,9 +20,7 @@ def unmet_needs(vae: VAE) -> dict[Need, str]:
     likelihood, prior = (part.kind.replace("_", " ") for part in (config.likelihood, config.prior))
     reasons: dict[Need, str] = {}
     if mixture:
-        reasons["encoder"] = (
-            "a mixture has no encoder: its latent is one of its components, which `classify` weighs"
-        )
+        reasons["encoder"] = "it is a mixture, whose components `classify` weighs"
     if autoencoder:
         reasons |= dict.fromkeys(_DISTRIBUTIONS, _AUTOENCODER)
     if config.prior.kind != "standard_normal":
@@ -35,9 +30,9 @@ def unmet_needs(vae: VAE) -> dict[Need, str]:
     if config.likelihood.kind not in ("bernoulli", "continuous_bernoulli"):
         reasons.setdefault("logits", f"its likelihood is of the kind {likelihood}")
     if not vae.num_labels:
-        reasons["labels"] = "it was trained without labels"
+        reasons["labels"] = _UNLABELLED
         if not mixture:
-            reasons["classes"] = "it has neither labels nor the components of a mixture"
+            reasons["classes"] = _UNLABELLED
     if config.classifier is None and not mixture:
         reasons["label_posterior"] = "it has no classifier"
     return reasons
@@ -59,7 +54,7 @@ def abilities(lacks: dict[Need, str]) -> Abilities:
 
 
 def example_latents(vae: VAE) -> np.ndarray:
-    """One latent that may be sent, (1, *latent_shape)."""
+    """One latent that the model decodes, (1, *latent_shape)."""
     if vae.config.posterior.kind == "enumerated":
         return np.eye(1, vae.num_latents)
     return np.full((1, *vae.latent_shape), 0.5)

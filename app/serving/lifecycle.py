@@ -1,7 +1,7 @@
-"""Whether the service may be sent work, and how it drains before it stops.
+"""Readiness of the service, and draining before it stops.
 
-On SIGTERM or SIGINT /readyz says 503 at once; after the drain delay, in which load balancers see
-that, uvicorn stops listening and finishes what is in flight. A second signal does not wait.
+On SIGTERM or SIGINT /readyz answers 503 at once. After the drain delay, in which load balancers
+notice, uvicorn stops listening and finishes the requests in flight. A second signal stops at once.
 """
 
 import asyncio
@@ -17,13 +17,13 @@ from app.serving.registry import Registry
 
 @dataclass
 class Lifecycle:
-    """Whether the service may be sent work."""
+    """Readiness of the service."""
 
     registry: Registry
     draining: bool = False
 
     def status(self) -> str:
-        """In a word; "ok" is ready."""
+        """Status for probes: "ok" when ready, else "loading", "draining" or "no model"."""
         if self.draining:
             return "draining"
         if not self.registry.loaded:
@@ -32,9 +32,9 @@ class Lifecycle:
 
 
 def drain_on_signals(lifecycle: Lifecycle, drain_seconds: float) -> None:
-    """Put a drain before uvicorn's own handlers, where it has any.
+    """Drain before uvicorn's own signal handlers run.
 
-    Called while the app starts, on the thread that uvicorn runs in; does nothing elsewhere.
+    Call it while the app starts, on uvicorn's thread; without uvicorn, handlers are kept.
     """
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,6 +1,6 @@
-"""The models that are served: every version of every bundle of the repository, verified at load.
+"""The served models: every version of every bundle in the repository, verified at load.
 
-It computes nothing and answers nobody; a broken bundle is reported and the rest serve.
+A broken bundle is logged and listed; the other bundles are served.
 """
 
 import asyncio
@@ -13,21 +13,24 @@ from typing import Any
 import torch
 
 from app.errors import ModelNotReady, UnknownModel
+from app.operations.parameters import Parameters
 from app.operations.table import OPERATIONS, Operation
 from app.serving.capabilities import example_latents
-from app.serving.served_model import ServedModel, served_model
+from app.serving.served_model import ServedModel, serve_bundle
 from models.bundle.loading import load_bundle
 from models.bundle.repository import Repository
-from models.errors import VAEError
+from models.errors import UnsupportedOperation, VAEError, closest
 
 log = logging.getLogger("app")
 
 PREFERRED_DEFAULT = "mnist"
+MAX_NAMED = 3
+"""How many other models a refusal names."""
 
 
 @dataclass(frozen=True)
 class BrokenBundle:
-    """A bundle that is there and cannot be served."""
+    """A bundle that cannot be served, and why."""
 
     name: str
     version: int | None
@@ -36,7 +39,7 @@ class BrokenBundle:
 
 @dataclass
 class Registry:
-    """All models by name and version."""
+    """The models by name and version."""
 
     repository: Path
     default_model: str | None = None
@@ -47,7 +50,7 @@ class Registry:
     _done: threading.Event = field(default_factory=threading.Event)
 
     async def wait(self) -> None:
-        """Until everything is loaded."""
+        """Wait until everything is loaded."""
         await asyncio.to_thread(self._done.wait)
 
     @property
@@ -56,7 +59,7 @@ class Registry:
         return self._done.is_set()
 
     def load(self) -> None:
-        """Load everything; what cannot be loaded is logged and listed in `broken`."""
+        """Load every bundle; a broken one is logged and listed in `broken`."""
         if self.compute_threads is not None:
             torch.set_num_threads(self.compute_threads)
         repository = Repository(self.repository)
@@ -70,8 +73,8 @@ class Registry:
     def _load_one(self, repository: Repository, name: str, version: int) -> None:
         try:
             bundle = load_bundle(repository.path_of(name, version), device=self.device)
-            self.models.setdefault(name, {})[version] = served_model(bundle, self.device)
-        except (VAEError, OSError) as error:
+            self.models.setdefault(name, {})[version] = serve_bundle(bundle, self.device)
+        except (VAEError, OSError, RuntimeError, AssertionError) as error:  # torch's: the device
             fields = {"model": name, "version": version, "error": str(error)}
             log.error("bundle refused", extra={"fields": fields})
             reason = str(error).replace(str(self.repository), "<repository>")
@@ -79,7 +82,7 @@ class Registry:
 
     @property
     def default_name(self) -> str | None:
-        """Name of the model that is served where none is named."""
+        """Name of the model that answers where a path names none."""
         if self.default_model is not None:
             return self.default_model
         if PREFERRED_DEFAULT in self.models:
@@ -88,7 +91,7 @@ class Registry:
 
     @property
     def default_latents(self) -> dict[str, Any] | None:
-        """A body that the default model decodes, once it is loaded."""
+        """An example body that the default model decodes, once it is loaded."""
         versions = self.models.get(self.default_name or "", {})
         if not (self.loaded and versions):
             return None
@@ -97,27 +100,117 @@ class Registry:
         return body | ({"label": served.labels[0]} if served.labels else {})
 
     def find(self, name: str | None = None, version: int | None = None) -> ServedModel:
-        """A model by name and version; by default the default one and its highest version.
+        """A model by name and version; by default the default model and its highest version.
 
         Raises:
             ModelNotReady: The models are still loading.
-            UnknownModel: There is none.
+            UnknownModel: There is no such model or version; says the closest, and all.
         """
         if not self.loaded:
             raise ModelNotReady(
-                "Models answer when they are loaded; they are loading. Try again in a second.",
-                headers={"Retry-After": "1"},
+                "The models are still loading. Retry in a second.", headers={"Retry-After": "1"}
             )
         chosen = name if name is not None else self.default_name
-        versions = self.models.get(chosen, {}) if chosen is not None else {}
-        if not versions or (version is not None and version not in versions):
-            asked = f"{chosen!r}" + (f" version {version}" if version is not None else "")
-            have = ", ".join(f"{n} ({', '.join(map(str, v))})" for n, v in self.models.items())
-            raise UnknownModel(
-                f"The served models are {have or 'none'}; received {asked[:120]}. "
-                "GET /v1/models lists them."
-            )
+        versions = self.models.get(chosen or "", {})
+        if not versions:
+            raise self._unknown_model(chosen, is_default=name is None)
+        if version is not None and version not in versions:
+            raise self._unknown_version(str(chosen), version)
         return versions[version if version is not None else max(versions)]
+
+    def _unknown_model(self, name: str | None, *, is_default: bool) -> UnknownModel:
+        names = sorted(self.models)
+        if name is None or not names:
+            return UnknownModel(
+                "This server has no models. Its operator must put bundles into "
+                "VAE_MODEL_REPOSITORY; GET /v1/models says why broken ones are not served."
+            )
+        available = f"Available: {', '.join(names)}."
+        received = repr(name[:60])
+        if is_default:
+            return UnknownModel(
+                f"There is no model {received}, this server's default (VAE_DEFAULT_MODEL). Name a "
+                f"model in the path, such as /v1/models/{names[0]}. {available}",
+                parameter="VAE_DEFAULT_MODEL",
+                received=name[:60],
+                allowed=names,
+                suggestion=names[0],
+            )
+        meant = closest(name, names)
+        if any(bundle.name == name for bundle in self.broken):
+            fault = f"The model {received} is broken and not served; GET /v1/models says why."
+        else:
+            fault = f"There is no model {received}." + (
+                f" Did you mean {meant!r}?" if meant else ""
+            )
+        return UnknownModel(
+            f"{fault} {available}",
+            parameter="model",
+            received=name[:60],
+            allowed=names,
+            suggestion=meant,
+        )
+
+    def _unknown_version(self, name: str, version: int) -> UnknownModel:
+        versions = sorted(self.models[name])
+        listed = ", ".join(map(str, versions))
+        broken = any((bundle.name, bundle.version) == (name, version) for bundle in self.broken)
+        fault = "is broken: GET /v1/models says why" if broken else "does not exist"
+        return UnknownModel(
+            f"Version {version} of {name} {fault}. Available: {listed}. Leave the version out for "
+            f"the highest: /v1/models/{name}.",
+            parameter="version",
+            received=version,
+            allowed=versions,
+            suggestion=versions[-1],
+        )
+
+    def check_needs(
+        self, served: ServedModel, operation: Operation, parameters: Parameters
+    ) -> None:
+        """Refuse what a model cannot do.
+
+        Raises:
+            UnsupportedOperation: Says why, and which served models can.
+        """
+        missing = served.missing_needs(operation, parameters)
+        if not missing:
+            return
+        options = list(dict.fromkeys(filter(None, missing.values())))
+        of_options = "" not in missing.values()
+        reasons = "; ".join(dict.fromkeys(served.lacks[need] for need in missing))
+        able = self._able(served, operation, parameters)
+        names = " and ".join(option.partition("=")[0] for option in options)
+        can = f"{' and '.join(able)} can" if able else "No other served model can"
+        if of_options:
+            can = f"{can}, or leave {names} out" if able else f"Leave {names} out"
+        verb = "estimate " if operation.primary[0].endswith("_nats") else ""
+        asked = f"{verb}{operation.name}" + (f" with {' and '.join(options)}" if options else "")
+        parameter, _, received = options[0].partition("=") if of_options else ("model", "", "")
+        raise UnsupportedOperation(
+            f"{served.name} cannot {asked}: {reasons}. {can}.",
+            parameter=parameter,
+            received=received or served.name,
+            suggestion=able[0] if able else None,
+        )
+
+    def _able(self, served: ServedModel, operation: Operation, parameters: Parameters) -> list[str]:
+        """Other models that can do the same with the same items; those of its image size first."""
+        label = getattr(parameters, "label", None)
+        highest = [versions[max(versions)] for _, versions in sorted(self.models.items())]
+        able = [
+            other
+            for other in highest
+            if other.name != served.name
+            and not other.missing_needs(operation, parameters)
+            and (label is None or label in other.labels)
+            and (
+                operation.takes != ("latents",) or other.vae.latent_shape == served.vae.latent_shape
+            )
+        ]
+        size = served.bundle.config.image.shape
+        able.sort(key=lambda other: other.bundle.config.image.shape != size)
+        return [other.name for other in able[:MAX_NAMED]]
 
     def offered_operations(self, served: ServedModel) -> list[Operation]:
         """The operations whose needs the model meets."""

@@ -1,11 +1,11 @@
-"""The seam between requests and compute: one thread, a bounded queue, chunks taken in turns.
+"""The compute thread and its bounded queue: jobs run in chunks, by turns.
 
-Work is a generator that yields between chunks. The event loop never computes; the thread never
-touches a socket. It knows no operation and no model.
+A job is a generator that yields between chunks. The event loop never computes; the thread never
+touches a socket.
 
-A job's first chunk takes turns with the later chunks of all others, so that a short request never
-waits behind a long one. A job whose caller left, or whose time is over, is dropped before its next
-chunk. Each job owns its future, and nobody else's is ever touched.
+The first chunks of new jobs alternate with the later chunks of running ones, so that a short
+request does not wait behind a long one. A job whose caller left is dropped before its next chunk.
+Each job has a future of its own.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ MAX_RETRY_AFTER_SECONDS = 60
 
 @dataclass
 class Timing:
-    """Where a job's time went."""
+    """Seconds that a job waited and computed."""
 
     queue_seconds: float = 0.0
     compute_seconds: float = 0.0
@@ -46,14 +46,14 @@ class _Job(Generic[T]):
 
 
 class Scheduler:
-    """Runs jobs on one compute thread of its own."""
+    """Runs jobs on one compute thread."""
 
     def __init__(self, *, max_cost: float, max_requests: int) -> None:
-        """Prepare; `start` makes the thread.
+        """Prepare the queue; `start` starts the thread.
 
         Args:
-            max_cost: Cost units of all jobs at once.
-            max_requests: Jobs at once.
+            max_cost: Limit of the cost units of all jobs together.
+            max_requests: Limit of jobs.
         """
         self.max_cost = max_cost
         self.max_requests = max_requests
@@ -69,12 +69,12 @@ class Scheduler:
 
     @property
     def cost(self) -> float:
-        """Cost units admitted and not yet done."""
+        """Cost units of the jobs that wait or run."""
         return self._cost
 
     @property
     def jobs(self) -> int:
-        """Jobs admitted and not yet done."""
+        """Jobs that wait or run."""
         return self._jobs
 
     def start(self) -> None:
@@ -83,7 +83,7 @@ class Scheduler:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop after the chunk at hand; whoever still waits is told."""
+        """Stop after the running chunk; jobs that are left fail with ModelNotReady."""
         with self._condition:
             self._stopping = True
             left = [*self._fresh, *self._begun]
@@ -96,15 +96,16 @@ class Scheduler:
             self._finish(job, error=_stopping())
 
     async def run(self, steps: Steps[T], *, cost: float, timing: Timing | None = None) -> T:
-        """Run a job's chunks among all others' and return its value; cancelling it drops the rest.
+        """Run a job and return its value; cancelling the call drops the chunks that are left.
 
         Args:
-            steps: The work.
+            steps: The job's chunks.
             cost: Its cost units.
-            timing: Filled with where the time went.
+            timing: Filled in with the seconds of queue and compute.
 
         Raises:
-            QueueFull: There is no room for it; nothing was run.
+            QueueFull: The queue has no room for the job.
+            ModelNotReady: The server is shutting down.
         """
         job = self._admit(steps, cost, timing if timing is not None else Timing())
         try:
@@ -132,14 +133,15 @@ class Scheduler:
         seconds = self._cost / self._cost_per_second if self._cost_per_second else 1.0
         wait = min(max(math.ceil(seconds), 1), MAX_RETRY_AFTER_SECONDS)
         return QueueFull(
-            f"The queue holds at most {self.max_cost:g} cost units (VAE_MAX_QUEUE_COST) and "
-            f"{self.max_requests} requests (VAE_MAX_QUEUE_REQUESTS); it holds {self._cost:g} and "
-            f"{self._jobs}. Try again in {wait} s.",
+            f"The queue is full: {self._jobs} of {self.max_requests} requests "
+            f"(VAE_MAX_QUEUE_REQUESTS), {self._cost:g} of {self.max_cost:g} cost units "
+            f"(VAE_MAX_QUEUE_COST). Retry in {wait} s.",
             headers={"Retry-After": str(wait)},
+            limit=self.max_cost,
         )
 
     def _abandon(self, job: _Job[Any]) -> None:
-        """Take a job whose caller no longer waits out of the queue; a running chunk ends first."""
+        """Drop a job whose caller no longer waits; its running chunk ends first."""
         with self._condition:
             job.abandoned = True
             for queue in (self._fresh, self._begun):
@@ -168,7 +170,7 @@ class Scheduler:
                 self._put_back(job)
 
     def _next(self) -> _Job[Any] | None:
-        """The next job, first chunks and later ones in turn; None to stop."""
+        """The next job, new and running ones by turns; None to stop."""
         with self._condition:
             while not (self._fresh or self._begun or self._stopping):
                 self._condition.wait()
@@ -179,7 +181,7 @@ class Scheduler:
             return (self._fresh if from_fresh else self._begun).popleft()
 
     def _put_back(self, job: _Job[Any]) -> None:
-        """Line a job up for its next chunk, unless nobody waits or there will be none."""
+        """Queue a job's next chunk, unless its caller left or the scheduler is stopping."""
         with self._condition:
             if job.abandoned:
                 self._release(job)
@@ -193,7 +195,7 @@ class Scheduler:
         job.timing.compute_seconds += time.perf_counter() - started_at
 
     def _finish(self, job: _Job[Any], *, value: Any = None, error: Exception | None = None) -> None:
-        """Release the job's room and answer its future, if anybody still waits for it."""
+        """Free the job's place in the queue and set its future."""
         with self._condition:
             self._release(job)
             if error is None and job.timing.compute_seconds > 0:
@@ -213,7 +215,7 @@ class Scheduler:
 
 def _stopping() -> ModelNotReady:
     return ModelNotReady(
-        "A server that stops takes no new work; this one stops. Try again elsewhere.",
+        "The server is shutting down and accepts no new requests. Retry in a second.",
         headers={"Retry-After": "1"},
     )
 

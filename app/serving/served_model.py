@@ -6,11 +6,10 @@ from app.operations.parameters import Parameters
 from app.operations.table import Abilities, Need, Operation
 from app.serving.capabilities import abilities, unmet_needs
 from models.bundle.loading import Bundle
-from models.errors import UnsupportedOperation
 from models.vae.model import VAE
 
 MIN_COST = 0.01
-"""Cost units of one row of the smallest model: a pass has a price of its own."""
+"""Least cost units of one row: a pass of even the smallest network takes time."""
 
 
 @dataclass(frozen=True)
@@ -19,29 +18,27 @@ class ServedModel:
 
     bundle: Bundle
     lacks: dict[Need, str]
-    """What it cannot do, and why."""
+    """The needs that it does not meet, each with the reason."""
     cost: float
     """Cost units of one row: millions of multiply-accumulates of a decoding."""
     device: str
 
     @property
     def name(self) -> str:
-        """Of the model."""
         return self.bundle.name
 
     @property
     def version(self) -> int:
-        """Of the bundle."""
         return self.bundle.version
 
     @property
     def vae(self) -> VAE:
-        """In eval mode, without gradients."""
+        """The network, in eval mode and without gradients."""
         return self.bundle.vae
 
     @property
     def capabilities(self) -> Abilities:
-        """What it can do."""
+        """The needs that it meets."""
         return abilities(self.lacks)
 
     @property
@@ -52,14 +49,14 @@ class ServedModel:
 
     @property
     def label_probabilities(self) -> list[float]:
-        """p(y), in the order of the labels."""
+        """p(y), in the order of `labels`."""
         config = self.vae.config
         uniform = [1 / config.num_labels] * config.num_labels if config.num_labels else []
         return list(config.label_probabilities) or uniform
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """What `classify` chooses among: labels, or the indices of a mixture's components."""
+        """Classes of `classify`: labels, or the indices of a mixture's components."""
         if "classes" in self.lacks:
             return ()
         return self.labels or tuple(map(str, range(self.vae.num_latents)))
@@ -76,34 +73,22 @@ class ServedModel:
             if need in self.lacks
         ]
 
-    def check_needs(self, operation: Operation, parameters: Parameters) -> None:
-        """Refuse what this model cannot do.
+    def missing_needs(self, operation: Operation, parameters: Parameters) -> dict[Need, str]:
+        """The needs of a request that the model does not meet.
 
-        Raises:
-            UnsupportedOperation: Names the needs, and says why they are not met.
+        Returns:
+            Each with the parameter value that has it (`label=seven`), or "" for the operation.
         """
-        missing = {need: in_words(need) for need in operation.needs if need in self.lacks}
-        remedy = "Choose another model"
+        missing = dict.fromkeys((need for need in operation.needs if need in self.lacks), "")
         for (name, value), need in operation.option_needs.items():
             given, default = getattr(parameters, name), type(parameters).model_fields[name].default
             chosen = given != default if value == "*" else given == value
-            if chosen and need in self.lacks and need not in missing:
-                missing[need] = f"{in_words(need)} (for {name}={given})"
-                remedy = "Choose another model or leave the parameter out"
-        if missing:
-            reasons = "; ".join(dict.fromkeys(self.lacks[need] for need in missing))
-            raise UnsupportedOperation(
-                f"`{operation.name}` as asked needs a model with {', '.join(missing.values())}; "
-                f"{self.name} version {self.version} has none: {reasons}. {remedy}."
-            )
+            if chosen and need in self.lacks:
+                missing.setdefault(need, f"{name}={given}")
+        return missing
 
 
-def in_words(need: Need) -> str:
-    """A need as a sentence has it."""
-    return need.replace("_", " ")
-
-
-def served_model(bundle: Bundle, device: str) -> ServedModel:
-    """What a bundle can do and costs."""
+def serve_bundle(bundle: Bundle, device: str) -> ServedModel:
+    """Find out what a loaded bundle can do and costs."""
     cost = max(bundle.vae.decoder_macs() / 1e6, MIN_COST)
     return ServedModel(bundle, unmet_needs(bundle.vae), cost, device)

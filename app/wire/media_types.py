@@ -1,21 +1,55 @@
-"""The media types of bodies and answers, each once."""
+"""The media types of bodies, answers and problems: one table, from which every list follows."""
 
-MEDIA_TYPES = {
-    "json": "application/json",
-    "png": "image/png",
-    "npy": "application/x-npy",
-    "npz": "application/x-npz",
-    "webp": "image/webp",
-    "gif": "image/gif",
-}
-"""A form's name in `?format=` and its media type."""
+from typing import NamedTuple
+
+from models.images.decoding import PICTURE_MEDIA_TYPES
 
 
-PICTURE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp", "image/tiff")
-NPY_TYPES = ("application/x-npy", "application/npy")
-NPZ_TYPES = ("application/x-npz", "application/npz")
-JSON_TYPE = "application/json"
-MULTIPART_TYPE = "multipart/form-data"
+class MediaType(NamedTuple):
+    """One media type and its names."""
+
+    name: str
+    """As `?format=` has it."""
+    media_type: str
+    aliases: tuple[str, ...] = ()
+    """Other media types that mean the same."""
+    suffixes: tuple[str, ...] = ()
+    """Suffixes of its files."""
+
+
+PICTURES = tuple(
+    MediaType(
+        name=kind.lower(),
+        media_type=names[0],
+        suffixes={"JPEG": (".jpg", ".jpeg"), "TIFF": (".tif", ".tiff")}.get(
+            kind, (f".{kind.lower()}",)
+        ),
+    )
+    for kind, names in PICTURE_MEDIA_TYPES.items()
+)
+JSON = MediaType("json", "application/json", suffixes=(".json",))
+MULTIPART = MediaType("multipart", "multipart/form-data")
+NPY = MediaType("npy", "application/x-npy", ("application/npy",), (".npy",))
+NPZ = MediaType("npz", "application/x-npz", ("application/npz",), (".npz",))
+BODIES = (*PICTURES, JSON, MULTIPART, NPY, NPZ)
+
+PICTURE_TYPES = tuple(entry.media_type for entry in PICTURES)
+BODY_TYPES = tuple(entry.media_type for entry in BODIES)
+NPY_TYPES = (NPY.media_type, *NPY.aliases)
+NPZ_TYPES = (NPZ.media_type, *NPZ.aliases)
+JSON_TYPE = JSON.media_type
+MULTIPART_TYPE = MULTIPART.media_type
 ANY_TYPE = "application/octet-stream"
 """A picture whose first bytes say what it is."""
-BODY_TYPES = (*PICTURE_TYPES, JSON_TYPE, MULTIPART_TYPE, NPY_TYPES[0], NPZ_TYPES[0])
+PROBLEM_TYPE = "application/problem+json"
+
+MEDIA_TYPES = {
+    name: {entry.name: entry.media_type for entry in BODIES}[name]
+    for name in ("json", "png", "npy", "npz", "webp", "gif")
+}
+"""Answers: a form's name in `?format=` and its media type."""
+
+
+def bare_media_type(header: str | None) -> str:
+    """The media type of a Content-Type header: lower case, without parameters."""
+    return (header or "").split(";")[0].strip().lower()

@@ -1,33 +1,57 @@
-"""Content negotiation: the form of an answer that the caller likes best."""
+"""Content negotiation: which form an answer takes, by `?format=` or the Accept header."""
 
 from collections.abc import Sequence
 
 from app.errors import NotAcceptable
 from app.wire.media_types import MEDIA_TYPES
+from models.errors import closest
 
 
-def negotiate(accept: str | None, formats: Sequence[str]) -> str:
-    """The form that the caller likes best; ties go to the server's order.
+def negotiate(accept: str | None, formats: Sequence[str], *, wanted: str | None = None) -> str:
+    """Choose the form that the caller likes best; ties go to the server's order.
 
     Args:
         accept: The Accept header (RFC 9110, section 12.5.1); None accepts anything.
-        formats: The forms that there are, the default one first.
+        formats: The forms that this answer has, the default one first.
+        wanted: The form that `?format=` names; it wins over the header.
 
     Raises:
-        NotAcceptable: None of them.
+        NotAcceptable: The answer has none of the forms asked for.
     """
+    if wanted is not None:
+        return _check_format(wanted, formats)
     if accept is None or not accept.strip():
         return formats[0]
     ranges = [_parse_range(part) for part in accept[:4096].split(",") if part.strip()]
     qualities = [_quality(MEDIA_TYPES[name], ranges) for name in formats]
     best = max(qualities, default=0.0)
     if best <= 0:
-        have = ", ".join(MEDIA_TYPES[name] for name in formats)
+        have = [MEDIA_TYPES[name] for name in formats]
+        unnamed = [media_type for media_type in have if media_type not in accept] or have
+        meant = closest(accept.split(";")[0].strip()[:80], unnamed) or unnamed[0]
+        fix = f"format={formats[have.index(meant)]}"
         raise NotAcceptable(
-            f"The answer has one of the forms {have}; the Accept header was {accept[:200]!r}. "
-            "Accept one of them, or use ?format=."
+            f"Accept: {accept[:200]} matches no form of this answer; it has {', '.join(have)}. "
+            f"Send Accept: {meant}, or add {fix} to the query.",
+            parameter="Accept",
+            received=accept[:200],
+            allowed=have,
+            suggestion=meant,
         )
     return formats[qualities.index(best)]
+
+
+def _check_format(wanted: str, formats: Sequence[str]) -> str:
+    if wanted in formats:
+        return wanted
+    raise NotAcceptable(
+        f"format={wanted} does not fit this answer; it has {', '.join(formats)}. Send "
+        f"format={formats[0]}.",
+        parameter="format",
+        received=wanted,
+        allowed=formats,
+        suggestion=formats[0],
+    )
 
 
 def _parse_range(part: str) -> tuple[str, float]:

@@ -1,4 +1,4 @@
-"""Arrays as numpy writes them, .npy and .npz, read without trust; it knows no request.
+"""Arrays as numpy writes them, .npy and .npz, read without trust.
 
 Sizes are read from headers and held against the bytes at hand before anything is allocated, and
 nothing is unpickled.
@@ -23,7 +23,7 @@ MAX_NPY_HEADER_BYTES = 10_000
 
 
 def parse_npy(data: bytes) -> np.ndarray:
-    """A .npy file as a view on its bytes, after its header was held against their number.
+    """Parse a .npy file: a view on its bytes, whose number the header must agree with.
 
     Raises:
         CorruptImage: The header is broken, or promises another number of bytes.
@@ -32,15 +32,19 @@ def parse_npy(data: bytes) -> np.ndarray:
     shape, fortran_order, dtype, offset = _npy_header(data)
     if dtype.hasobject or dtype.kind not in "biuf" or dtype.itemsize > 8:
         raise UnsupportedMedia(
-            f"An npy array holds booleans, integers or floats of at most 64 bits; received dtype "
-            f"{str(dtype)[:60]!r}. Convert it; nothing is unpickled here."
+            f"The npy array has dtype {str(dtype)[:60]!r}; nothing is unpickled here. Send "
+            "numbers: numpy.save(file, array.astype('float32')).",
+            parameter="dtype",
+            received=str(dtype)[:60],
+            allowed=("bool", "integers and floats of at most 64 bits"),
+            suggestion="float32",
         )
     expected, held = prod(shape) * dtype.itemsize, len(data) - offset
     impossible = any(n < 0 for n in shape) or prod(max(n, 1) for n in shape) > MAX_NUMBERS
     if len(shape) > MAX_ARRAY_AXES or impossible or expected != held:
         raise CorruptImage(
-            f"An npy header says what follows it; this one says shape {shape[:8]} of {dtype}, "
-            f"{expected} bytes, and {held} bytes follow. Save the array again."
+            f"The npy header says shape {shape[:8]} of {dtype}, {expected} bytes; {held} bytes "
+            "follow. The file is cut short or damaged: write it again with numpy.save."
         )
     flat = np.frombuffer(data, dtype=dtype, offset=offset, count=prod(shape))
     array = flat.reshape(shape, order="F" if fortran_order else "C")
@@ -60,20 +64,20 @@ def _npy_header(data: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]
         shape, fortran_order, dtype = reader(stream, max_header_size=MAX_NPY_HEADER_BYTES)
     except (ValueError, KeyError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
         raise CorruptImage(
-            "An npy body begins with numpy's header of format 1.0 or 2.0; this one cannot be "
-            f"read ({type(error).__name__}). Save the array again with numpy.save."
+            "The npy array does not begin with numpy's header of format 1.0 or 2.0 "
+            f"({type(error).__name__}). Write it with numpy.save(file, array)."
         ) from error
     return tuple(int(n) for n in shape), bool(fortran_order), dtype, stream.tell()
 
 
 def parse_npz(data: bytes, *, max_bytes: int) -> dict[str, np.ndarray]:
-    """A .npz file: its arrays `images` and `latents`, or a single one of any name.
+    """Parse a .npz file: its arrays `images` and `latents`, or its only one, whatever its name.
 
-    Others beside them are not read, so that an answer can be sent back.
+    Arrays beside `images` or `latents` are ignored, so that an answer can be sent back.
 
     Args:
         data: The file.
-        max_bytes: What it may unpack to.
+        max_bytes: Limit of what it may unpack to.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -83,8 +87,8 @@ def parse_npz(data: bytes, *, max_bytes: int) -> dict[str, np.ndarray]:
         if isinstance(error, InputError):
             raise
         raise CorruptImage(
-            f"An npz body is a zip file of npy files; this one cannot be read "
-            f"({type(error).__name__}). Save it again with numpy.savez."
+            f"The npz body is not a readable zip file of npy files ({type(error).__name__}). Write "
+            "it with numpy.savez(file, images=array)."
         ) from error
 
 
@@ -93,15 +97,21 @@ def _members(archive: zipfile.ZipFile, max_bytes: int) -> list[zipfile.ZipInfo]:
     infos = archive.infolist()
     chosen = [info for info in infos if info.filename in NPZ_MEMBERS] or infos
     if len(chosen) != 1 and (not chosen or chosen[0].filename not in NPZ_MEMBERS):
+        names = [info.filename.removesuffix(".npy")[:60] for info in infos[:8]]
         raise CorruptImage(
-            f"An npz body has an array `images` or `latents`, or a single one; received "
-            f"{len(infos)} of other names. Name it."
+            f"The npz body holds {', '.join(names) or 'no array'}; which are the images? Name one "
+            "array images or latents: numpy.savez(file, images=array).",
+            received=names,
+            allowed=("images", "latents"),
         )
     unpacked = sum(info.file_size for info in chosen)
     if unpacked > max_bytes:
         raise PayloadTooLarge(
-            f"An npz body unpacks to at most {max_bytes} bytes (VAE_MAX_BODY_BYTES); this one says "
-            f"{unpacked}. Send fewer items."
+            f"The npz body unpacks to {unpacked} bytes, over this server's limit of {max_bytes} "
+            "(VAE_MAX_BODY_BYTES). Send fewer images per request.",
+            parameter="body",
+            received=unpacked,
+            limit=max_bytes,
         )
     return chosen
 
@@ -113,7 +123,7 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
         shape, _, dtype, offset = _npy_header(head)
         if not dtype.hasobject and offset + prod(shape) * dtype.itemsize != info.file_size:
             raise CorruptImage(
-                f"An npz member is as long as its npy header says; {info.filename[:60]!r} is not. "
-                "Save it again with numpy.savez."
+                f"The npz member {info.filename[:60]!r} is not as long as its npy header says. "
+                "Write the file again with numpy.savez."
             )
         return parse_npy(head + stream.read(info.file_size - len(head)))

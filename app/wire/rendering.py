@@ -1,65 +1,60 @@
-"""Content negotiation, and an answer's forms: JSON, PNG, npy, npz, and moving WebP and GIF.
-
-It reads no request body (`bodies.py`) and computes nothing.
-"""
+"""Formats of an answer: JSON, PNG, npy, npz, and animated WebP and GIF."""
 
 import base64
 import io
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import orjson
 
+from app.operations.answers import text_fields
+from app.operations.parameters import Rendering
 from app.operations.result import Answer
+from app.operations.table import Operation
 from models.images import grid, to_animation, to_png, to_uint8
 
 
-@dataclass(frozen=True)
-class Rendering:
-    """How an answer is written."""
-
-    primary: tuple[str, ...]
-    """Column that npy gives: the first of these that there is."""
-    per_item: bool
-    """Whether JSON has one object per item, under `results`."""
-    encoding: str = "png"
-    dtype: str = "float32"
-    columns: int | None = None
-
-
-def render(form: str, answer: Answer, rendering: Rendering, envelope: Mapping[str, Any]) -> bytes:
-    """The answer's bytes in one form.
+def render(
+    form: str,
+    answer: Answer,
+    operation: Operation,
+    options: Rendering,
+    envelope: Mapping[str, Any],
+) -> bytes:
+    """The answer's bytes in one format.
 
     Args:
         form: A key of `MEDIA_TYPES`.
         answer: What was computed.
-        rendering: How images are written.
-        envelope: What is said of the request: model, version, seed, preprocessing.
+        operation: Declares the answer's fields.
+        options: How images are written.
+        envelope: Facts of the request: model, version, seed, preprocessing.
     """
     if form == "json":
-        return _json(answer, rendering, envelope)
+        return _json(answer, operation, options, envelope)
     if form == "npy":
-        name = next(name for name in rendering.primary if name in answer.columns)
-        return _npy(_array(answer.columns[name], rendering, name=name))
+        name = next(name for name in operation.primary if name in answer.columns)
+        return _npy(_array(name, answer.columns[name], operation, options))
     if form == "npz":
-        return _npz(answer, rendering, envelope)
+        return _npz(answer, operation, options, envelope)
     images = to_uint8(answer.columns["images"])
     if form == "png":
-        return _png(images, rendering.columns)
+        return _png(images, options.columns)
     there_and_back = np.concatenate([images, images[-2:0:-1]])
     return to_animation(there_and_back, "gif" if form == "gif" else "webp")
 
 
-def _json(answer: Answer, rendering: Rendering, envelope: Mapping[str, Any]) -> bytes:
+def _json(
+    answer: Answer, operation: Operation, options: Rendering, envelope: Mapping[str, Any]
+) -> bytes:
     columns = dict(answer.columns)
-    if "images" in columns and rendering.encoding == "png":
+    if "images" in columns and options.encoding == "png":
         images = to_uint8(columns["images"])
         columns["images"] = [base64.b64encode(to_png(image)).decode() for image in images]
     body: dict[str, Any] = {**envelope, **answer.facts}
-    if rendering.per_item:
+    if operation.per_item:
         rows = zip(*columns.values(), strict=True)
         body["results"] = [dict(zip(columns, row, strict=True)) for row in rows]
     else:
@@ -73,28 +68,23 @@ def to_json(value: Any) -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    """What orjson does not take itself: arrays that are not contiguous."""
+    """Make contiguous the arrays that orjson refuses."""
     if isinstance(value, np.ndarray):
         return np.ascontiguousarray(value)
     raise TypeError(f"JSON has no {type(value).__name__}")
 
 
-_WORDS = ("reason", "bits_per_dim_reason", "percentile_reason", "label_used")
-"""Fields that hold words even where all of them are null."""
-
-
-def _array(value: Any, rendering: Rendering, *, name: str) -> np.ndarray:
-    """A column as an array: null is NaN among numbers and "" among words; objects are JSON."""
-    if name == "images" and rendering.dtype == "uint8":
+def _array(name: str, value: Any, operation: Operation, options: Rendering) -> np.ndarray:
+    """A field as an array: null is NaN among numbers and "" among texts; objects are JSON."""
+    if name == "images" and options.dtype == "uint8":
         return to_uint8(value)
     if isinstance(value, np.ndarray):
         return value
     entries = list(value) if isinstance(value, list | tuple) else [value]
     if any(isinstance(entry, dict) for entry in entries):
         return np.asarray(to_json(value).decode())
-    words = name in _WORDS or any(isinstance(entry, str) for entry in entries)
-    filled = [("" if words else math.nan) if entry is None else entry for entry in entries]
-    array = np.asarray(filled)
+    null = "" if name in text_fields(operation.answer) else math.nan
+    array = np.asarray([null if entry is None else entry for entry in entries])
     return array if isinstance(value, list | tuple) else array[0]
 
 
@@ -104,16 +94,18 @@ def _npy(array: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def _npz(answer: Answer, rendering: Rendering, envelope: Mapping[str, Any]) -> bytes:
-    words = {**envelope, **answer.facts}
-    words.pop("preprocessing_steps", None)  # the words say the same
-    if "preprocessing" in words:
-        words["preprocessing"] = ["; ".join(steps) for steps in words["preprocessing"]]
-    named = {**words, **answer.columns}
+def _npz(
+    answer: Answer, operation: Operation, options: Rendering, envelope: Mapping[str, Any]
+) -> bytes:
+    facts = {**envelope, **answer.facts}
+    facts.pop("preprocessing_steps", None)  # `preprocessing` says the same
+    if "preprocessing" in facts:
+        facts["preprocessing"] = ["; ".join(steps) for steps in facts["preprocessing"]]
+    texts = text_fields(operation.answer)
     arrays = {
-        name: _array(value, rendering, name=name)
-        for name, value in named.items()
-        if value is not None or name in _WORDS
+        name: _array(name, value, operation, options)
+        for name, value in {**facts, **answer.columns}.items()
+        if value is not None or name in texts
     }
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)

@@ -1,1 +1,1 @@
-"""A client of vae-serve: sends pictures and arrays, gives arrays. It needs no torch."""
+"""A client of vae-serve: sends pictures and arrays, answers arrays. It needs no torch."""

@@ -1,12 +1,10 @@
-"""Sends an operation's requests over a given HTTP client, and explains what is refused.
-
-It prints and writes nothing.
-"""
+"""Sends an operation's requests over a given HTTP client, and explains refusals."""
 
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import numpy as np
@@ -17,7 +15,7 @@ from vae_client.sources import Source
 
 @dataclass
 class Client:
-    """Sends an operation's requests and joins the answers."""
+    """Sends requests to one model of a service."""
 
     http: httpx.AsyncClient
     model: str | None
@@ -28,22 +26,19 @@ class Client:
         """Path of the model."""
         if self.model is None:
             return "/v1"
-        path = f"/v1/models/{self.model}"
+        path = f"/v1/models/{quote(self.model, safe='')}"
         return path if self.version is None else f"{path}/versions/{self.version}"
 
     async def models(self) -> list[dict[str, Any]]:
-        """All models."""
-        listed: list[dict[str, Any]] = (await self._send("GET", "/v1/models")).json()["models"]
+        """All models, broken ones too."""
+        listed: list[dict[str, Any]] = (await self._read("/v1/models"))["models"]
         return listed
 
     async def describe(self) -> dict[str, Any]:
-        """The model that will answer."""
+        """The model that answers; from then on requests name its version."""
         if self.model is None:
-            defaults = [entry["name"] for entry in await self.models() if entry["default"]]
-            if not defaults:
-                raise CallError("The service has no default model. Name one with --model.")
-            self.model = defaults[0]
-        described: dict[str, Any] = (await self._send("GET", self.base)).json()
+            self.model = default_model(await self.models())
+        described = await self._read(self.base)
         self.version = described["version"]
         return described
 
@@ -55,7 +50,7 @@ class Client:
         source: Source | None,
         part: slice,
     ) -> dict[str, np.ndarray]:
-        """One request; every field of the answer by its name."""
+        """Send one request; the answer's fields by their names."""
         query = {**(source.defaults() if source else {}), **parameters, "format": "npz"}
         body = source.request(part) if source else {}
         labels = source.labels[part] if source else ()
@@ -72,16 +67,59 @@ class Client:
             response = await self.http.request(method, path, **arguments)
         except httpx.HTTPError as error:
             reason = str(error) or type(error).__name__
+            url = str(self.http.base_url).rstrip("/")
             raise CallError(
-                f"A service answers at {self.http.base_url}; it does not: {reason}."
+                f"Cannot reach {url}: {reason.rstrip('.')}. Start a service with vae serve, or "
+                "leave --url out to compute in this process."
             ) from error
         if response.status_code != 200:
             raise CallError(_explain(response, labels))
         return response
 
+    async def _read(self, path: str) -> dict[str, Any]:
+        """The JSON object at a path."""
+        response = await self._send("GET", path)
+        try:
+            document = response.json()
+        except ValueError:
+            document = None
+        if not isinstance(document, dict) or not document.keys() & {"models", "version"}:
+            raise CallError(
+                f"{response.url} does not answer as vae-serve does. Check the URL: it is the one "
+                "that `vae serve` listens on, without a path."
+            )
+        return document
+
+
+def default_model(models: Sequence[Mapping[str, Any]]) -> str:
+    """Name of the default model of a list of models.
+
+    Raises:
+        CallError: There is none; says which to name.
+    """
+    ready = sorted({str(entry["name"]) for entry in models if entry["status"] == "ready"})
+    broken = [entry for entry in models if entry["status"] == "broken"]
+    for entry in models:
+        if entry["default"]:
+            return str(entry["name"])
+    if ready:
+        raise CallError(
+            f"There is no default model. Name one with --model {ready[0]}; available: "
+            f"{', '.join(ready)}."
+        )
+    if broken:
+        first = broken[0]
+        raise CallError(
+            f"No model can be served: {first['name']} is broken ({first['reason']}). `vae models` "
+            "lists all of them."
+        )
+    raise CallError(
+        "There are no models. Set VAE_MODEL_REPOSITORY to a folder of bundles, <model>/<version>/."
+    )
+
 
 def _explain(response: httpx.Response, labels: Sequence[str]) -> str:
-    """A problem in the user's words: files instead of item numbers."""
+    """A problem as text, with files instead of item numbers."""
     try:
         problem = response.json()
         lines = [f"{problem['title']} ({problem['status']}): {problem['detail']}"]

@@ -1,4 +1,4 @@
-"""What goes wrong between a client and the service."""
+"""The exception of a call that failed."""
 
 
 class CallError(Exception):

@@ -1,9 +1,10 @@
-"""Pictures and arrays on disk as the parts of requests. It sends nothing."""
+"""Pictures and arrays on disk, as bodies of requests."""
 
 import io
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,14 @@ MEDIA_TYPE_OF_SUFFIX = {
     ".tiff": "image/tiff",
 }
 ARRAY_SUFFIXES = (".npy", ".npz")
+NPZ_TYPE = "application/x-npz"
 
 AsBatch = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Source:
-    """Items of one kind that can share a request: picture files, or the rows of one array."""
+    """Items that can share a request: picture files, or the rows of one array."""
 
     labels: tuple[str, ...]
     files: tuple[Path, ...] = ()
@@ -36,13 +38,13 @@ class Source:
     kind: str = "images"
 
     def request(self, part: slice) -> dict[str, Any]:
-        """Arguments of httpx for some of the items."""
+        """Arguments of httpx that send some of the items."""
         if self.array is not None:
             buffer = io.BytesIO()
             np.savez(buffer, allow_pickle=False, **{self.kind: self.array[part]})
             return {
                 "content": buffer.getvalue(),
-                "headers": {"Content-Type": "application/x-npz"},
+                "headers": {"Content-Type": NPZ_TYPE},
             }
         return {
             "files": [
@@ -55,7 +57,7 @@ class Source:
         }
 
     def defaults(self) -> dict[str, str]:
-        """What the whole array says and a part of it might not."""
+        """Parameters that follow from the whole array, where a part of it might say otherwise."""
         if self.array is None or self.kind != "images" or self.array.dtype.kind not in "ui":
             return {}
         return {} if self.array.max(initial=0) == 1 else {"pixel_max": "255"}
@@ -65,7 +67,7 @@ def find_files(paths: Sequence[str]) -> list[Path]:
     """The files that paths, folders and globs name; folders are searched to the bottom.
 
     Raises:
-        CallError: A path names nothing that can be read.
+        CallError: A path names no file that is read; says why.
     """
     found: list[Path] = []
     for text in paths:
@@ -79,17 +81,28 @@ def find_files(paths: Sequence[str]) -> list[Path]:
         else:
             matches = [path] if is_readable(path) else []
         if not matches:
-            suffixes = ", ".join((*MEDIA_TYPE_OF_SUFFIX, *ARRAY_SUFFIXES))
-            raise CallError(
-                f"Inputs are files, folders or globs of {suffixes}; {text!r} names none. Check "
-                "the path."
-            )
+            raise CallError(_nothing_found(text, path))
         found += matches
     return found
 
 
+def _nothing_found(text: str, path: Path) -> str:
+    """Why a path, folder or glob gives no file that is read."""
+    suffixes = ", ".join((*MEDIA_TYPE_OF_SUFFIX, *ARRAY_SUFFIXES))
+    if path.is_dir():
+        return f"The folder {text!r} holds no file that is read here: {suffixes}."
+    if any(letter in text for letter in "*?["):
+        return f"No file that is read here matches {text!r}: {suffixes}."
+    if path.is_file():
+        return f"{text!r} is not of a type that is read here: {suffixes}. Convert it to PNG."
+    beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    meant = get_close_matches(path.name, beside, n=1)
+    hint = f"Did you mean {str(path.with_name(meant[0]))!r}?" if meant else "Check the path."
+    return f"There is no file {text!r}. {hint}"
+
+
 def is_readable(path: Path) -> bool:
-    """Whether a path is a file whose suffix is one that is read."""
+    """Whether a path is a file of a suffix that is read."""
     suffix = path.suffix.lower()
     return path.is_file() and (suffix in MEDIA_TYPE_OF_SUFFIX or suffix in ARRAY_SUFFIXES)
 
@@ -113,7 +126,10 @@ def open_sources(
     for path in [*files, None]:
         if path is not None and path.suffix.lower() in MEDIA_TYPE_OF_SUFFIX:
             if "images" not in takes:
-                raise CallError(f"`{operation}` takes latents (.npy, .npz); {path} is a picture.")
+                raise CallError(
+                    f"{operation} takes latents (.npy, .npz), and {path} is a picture. Encode it "
+                    f"first: vae encode {path} -o latents.npy."
+                )
             pictures.append(path)
             continue
         if pictures:
@@ -130,13 +146,15 @@ def _array_source(path: Path, operation: str, takes: Sequence[str], as_batch: As
         named = dict(loaded) if isinstance(loaded, np.lib.npyio.NpzFile) else {"": loaded}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise CallError(
-            f"{path} is no array that numpy can read without pickle: {error}"
+            f"{path} is not an array that numpy reads without pickle ({error}). Write it with "
+            "numpy.save."
         ) from error
     wanted = [kind for kind in takes if kind in named] or list(named)[:1]
     if not wanted or (len(named) > 1 and wanted[0] not in takes):
         raise CallError(
-            f"{path} holds {', '.join(named)}; `{operation}` takes "
-            f"{' or '.join(takes)}. Save one array of that name."
+            f"{path} holds {', '.join(named) or 'no array'}; {operation} takes "
+            f"{' or '.join(takes)}. Save one array of that name: numpy.savez(file, "
+            f"{takes[0]}=array)."
         )
     array = named[wanted[0]]
     kind = wanted[0] if wanted[0] in takes else takes[0]

@@ -11,6 +11,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from models.config import Config, Name, VAEConfig
 from models.errors import ConfigError
 from models.images.spec import ImageSpec, check_fit
+from models.scores import ScoreKind
 
 FORMAT_VERSION = 1
 FILE_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
@@ -65,7 +66,7 @@ class BundleConfig(Config):
 class Estimate(Config):
     """A score of the test set, and all that is needed to compute it again."""
 
-    estimator: Literal["elbo", "iwae", "prior", "exact"]
+    estimator: ScoreKind
     num_samples: PositiveInt
     """Draws per image, K."""
     n: PositiveInt
@@ -83,7 +84,7 @@ class Estimate(Config):
 class Reference(Config):
     """Scores of single held-out images, ascending: percentiles are computed among them."""
 
-    estimator: Literal["elbo", "iwae", "prior", "exact"]
+    estimator: ScoreKind
     num_samples: PositiveInt
     values_nats: tuple[float, ...]
 

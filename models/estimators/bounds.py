@@ -3,7 +3,7 @@
     L_K  = E[log (1/K) sum_k w_k],    ELBO = L_1 <= L_K <= L_(K+1) <= log p(x)
     rate = E_data[KL],  distortion = -E_data[E_q[log p(x|z)]],  rate + distortion = -E_data[ELBO]
 
-Everything is in nats per datum; it draws no noise and knows no data set.
+Everything is in nats per datum.
 """
 
 import math
@@ -32,7 +32,12 @@ def iwae_bound(log_w: Float[Tensor, "sample batch"]) -> Float[Tensor, " batch"]:
 
     Source: Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519, equation 8.
     """
-    _need_samples(log_w)
+    if log_w.ndim != 2 or len(log_w) == 0:
+        raise ShapeMismatch(
+            f"log_w has the shape {tuple(log_w.shape)} instead of (sample, batch) with at least "
+            "one sample. Draw some samples first.",
+            parameter="log_w",
+        )
     return log_w.logsumexp(0) - math.log(len(log_w))
 
 
@@ -53,27 +58,19 @@ def distortion(expected_log_likelihood_nats: Float[Tensor, " batch"]) -> float:
 
 
 def bits_per_dim(log_px_nats: Tensor, num_dimensions: int) -> Tensor:
-    """-log p(x) / (D ln 2). Only of a mass; an upper bound when it comes from a lower bound."""
+    """-log p(x) / (D ln 2), of a mass only; an upper bound when it comes from a lower bound."""
     return -log_px_nats / (num_dimensions * math.log(2))
 
 
 def active_units(posterior_means: Float[Tensor, "batch ..."], *, threshold: float = 0.01) -> int:
-    """How many latent dimensions have Var_data(E_q[z]) above the threshold.
+    """Number of latent dimensions with Var_data(E_q[z]) above the threshold.
 
     Source: Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519, section 5.2.
     """
     return int((posterior_means.double().var(0) > threshold).sum())
 
 
-def _need_samples(log_w: Tensor) -> None:
-    if log_w.ndim != 2 or len(log_w) == 0:
-        raise ShapeMismatch(
-            "Log-weights have the shape (sample, batch) with at least one sample; received "
-            f"{tuple(log_w.shape)}. Draw some samples first."
-        )
-
-
 def squared_error(vae: VAE, x: Float[Tensor, "batch channel height width"]) -> Tensor:
-    """|x - picture(z(x))|^2 of each image on the unit scale, summed over its elements, (batch,)."""
+    """Squared error of each image's reconstruction on the unit scale, summed over its elements."""
     picture = vae.likelihood(vae.posterior(x).mean).mean
     return (x - picture).square().flatten(1).sum(1)

@@ -1,16 +1,11 @@
-"""Bounds on log p(x) and their parts; it draws no noise of its own and knows no data set.
+"""The ELBO of each datum, with its parts and its Monte Carlo error.
 
     ELBO = E_q[log p(x|z)] - KL(q(z|x) || p(z))  (analytic)  =  E_q[log_w]  (monte_carlo)
-    L_K  = E[log (1/K) sum_k w_k],    ELBO = L_1 <= L_K <= L_(K+1) <= log p(x)
-    rate = E_data[KL],  distortion = -E_data[E_q[log p(x|z)]],  rate + distortion = -E_data[ELBO]
 
-Everything is in nats per datum and higher is better, but for rate, distortion and bits per dim.
-Log-weights and log-likelihoods are reduced in float64.
+Nats per datum, higher is better. Log-weights and log-likelihoods are reduced in float64.
 """
 
-from collections.abc import Generator
-from dataclasses import dataclass
-from typing import Literal
+import math
 
 import torch
 from jaxtyping import Float
@@ -23,55 +18,12 @@ from models.distributions.normals import DiagonalNormal
 from models.distributions.one_hot import OneHot
 from models.estimators.labels import rows_steps
 from models.estimators.moments import RunningMoments
-from models.estimators.steps import CHUNK_ROWS, check_num_samples, chunks, run_steps
+from models.estimators.steps import CHUNK_ROWS, Steps, check_num_samples, chunks, without_steps
+from models.scores import ElboScore, KLMethod
 from models.vae.model import VAE
 
-KLMethod = Literal["analytic", "monte_carlo"]
-
-
-@dataclass(frozen=True)
-class ElboEstimate:
-    """The ELBO of each datum and its parts; tensors are float64 on the CPU, (batch,), nats."""
-
-    elbo_nats: Tensor
-    expected_log_likelihood_nats: Tensor
-    kl_nats: Tensor
-    kl_per_dimension_nats: Tensor | None
-    """(batch, *latent_shape), where posterior and prior factorise: the latent's part of the KL."""
-    kl_per_group_nats: Tensor | None
-    """(batch, group) of a hierarchy: means over the draws, which sum to the latent's KL."""
-    label_kl_nats: Tensor | None
-    """KL(q(y|x) || p(y)), a part of `kl_nats`, where the label is averaged over."""
-    standard_error_nats: Tensor
-    """Monte Carlo standard error of `elbo_nats`; NaN for a single sample."""
-    kl_method: KLMethod
-    num_samples: int
-    seed: int
-
-
-def estimate_elbo(
-    vae: VAE,
-    x: Float[Tensor, "batch channel height width"],
-    *,
-    num_samples: int,
-    seed: int,
-    first_item: int = 0,
-    chunk_rows: int = CHUNK_ROWS,
-    y: Tensor | None = None,
-    kl_method: KLMethod | None = None,
-) -> ElboEstimate:
-    """The ELBO of each datum with its Monte Carlo error; see `elbo_steps` for the arguments."""
-    steps = elbo_steps(
-        vae,
-        x,
-        num_samples=num_samples,
-        seed=seed,
-        first_item=first_item,
-        chunk_rows=chunk_rows,
-        y=y,
-        kl_method=kl_method,
-    )
-    return run_steps(steps)
+ElboEstimate = ElboScore[Tensor]
+"""The ELBO of each datum and its parts; tensors are float64 on the CPU, (batch,), nats."""
 
 
 @torch.no_grad()
@@ -85,29 +37,28 @@ def elbo_steps(
     chunk_rows: int = CHUNK_ROWS,
     y: Tensor | None = None,
     kl_method: KLMethod | None = None,
-) -> Generator[None, None, ElboEstimate]:
+) -> Steps[ElboEstimate]:
     """Estimate the ELBO chunk by chunk; yields after each, so that a caller may stop or interleave.
 
     Args:
         vae: The model, in eval mode.
         x: Observations; their support is checked first.
         num_samples: Draws z ~ q(z|x) per datum.
-        seed: Of the noise streams; datum i uses item `first_item + i`.
+        seed: Seed of the noise streams; datum i uses item `first_item + i`.
         first_item: Position of the first datum in the request or data set.
-        chunk_rows: Most decoder rows per pass; does not change the result.
+        chunk_rows: Largest number of decoder rows per pass; does not change the result.
         y: Labels. A model with labels that is given none averages over q(y|x): the bound of
             unlabelled data of Kingma et al. 2014, equation 7.
-        kl_method: "analytic" subtracts the closed-form KL, "monte_carlo" averages the log-weights;
-            None takes the one with the smaller error: analytic where there is a closed form, but
-            for a categorical latent.
+        kl_method: "analytic" subtracts the closed-form KL, "monte_carlo" averages the log-weights.
+            None takes the one with the smaller error: analytic where there is a closed form,
+            except for a categorical latent.
 
     Returns:
         The estimate, as the generator's value.
 
     Raises:
-        InputError: No samples, observations outside the support, or labels that are none.
-        UnsupportedOperation: "analytic", and there is no closed form; labels, and the model has
-            none.
+        InputError: Fewer than one sample, observations outside the support, or invalid labels.
+        UnsupportedOperation: "analytic" without a closed form; labels for a model without labels.
     """
     check_num_samples(num_samples)
     vae.check_support(x, y)
@@ -141,8 +92,9 @@ def elbo_steps(
     label_kl = None if rows.label_kl_nats is None else rows.label_kl_nats.double().cpu()
     if label_kl is not None:
         kl = kl + label_kl
+    bound = log_likelihood.mean - kl
     return ElboEstimate(
-        elbo_nats=log_likelihood.mean - kl,
+        elbo_nats=bound,
         expected_log_likelihood_nats=log_likelihood.mean,
         kl_nats=kl,
         kl_per_dimension_nats=per_dimension,
@@ -151,5 +103,18 @@ def elbo_steps(
         standard_error_nats=error,
         kl_method=kl_method,
         num_samples=num_samples,
+        reason=tuple(map(_why_null, bound.tolist(), error.tolist())),
         seed=seed,
     )
+
+
+estimate_elbo = without_steps(elbo_steps)
+"""The ELBO of each datum with its Monte Carlo error; `elbo_steps` explains the arguments."""
+
+
+def _why_null(bound: float, error: float) -> str | None:
+    if not math.isfinite(bound):
+        return "The estimate is not finite: the image is too improbable for float32."
+    if not math.isfinite(error):
+        return "A single sample has no standard error. Ask for num_samples=2 or more."
+    return None

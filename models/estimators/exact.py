@@ -5,20 +5,46 @@ from typing import cast
 from weakref import WeakKeyDictionary
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from models.distributions.batch_noise import BatchNoise
 from models.distributions.normals import DiagonalNormal
+from models.errors import UnsupportedOperation
 from models.noise import NoiseStream
 from models.vae.model import VAE
 
 EXACT_SPREAD_NATS = 0.01
 """Largest difference between log-weights of one picture with which a linear-Gaussian posterior
-counts as exact; weights rounded to float32 make one below 1e-4."""
+counts as exact; rounding the weights to float32 causes less than 1e-4."""
+
+
+@torch.no_grad()
+def exact_log_px(
+    vae: VAE, x: Float[Tensor, "batch channel height width"]
+) -> Float[Tensor, " batch"]:
+    """log p(x) of each datum, nats: the one weight that every draw of an exact posterior has.
+
+    Raises:
+        UnsupportedOperation: The posterior is an approximation.
+    """
+    if not has_exact_posterior(vae):
+        raise UnsupportedOperation(
+            "estimator='exact' needs a model whose posterior is exact; this model's posterior is "
+            "an approximation. Use estimator='iwae'.",
+            parameter="estimator",
+            received="exact",
+            suggestion="iwae",
+        )
+    q = vae.posterior(x)
+    z = q.mode  # where q is largest, log q is the least rounded
+    log_px: Tensor = vae.log_joint(x, z) - q.log_prob(z)
+    return log_px
 
 
 @torch.no_grad()
 def has_exact_posterior(vae: VAE) -> bool:
-    """Whether q(z|x) is p(z|x), so that one importance weight is p(x).
+    """Whether q(z|x) is p(z|x), so that every importance weight is p(x).
 
     True of categorical latents, whose posterior is enumerated, and of linear-Gaussian models where
     log-weights of the model's own pictures, in float64, do not vary with the draw by more than
@@ -42,11 +68,11 @@ def has_exact_posterior(vae: VAE) -> bool:
 
 
 _EXACT: "WeakKeyDictionary[VAE, tuple[list[tuple[int, int]], bool]]" = WeakKeyDictionary()
-"""What was found of a model, and its weights' stamp then: finding it takes longer than a score."""
+"""Each model's answer and the stamp of its weights then: finding it takes longer than a score."""
 
 
 def _weights_are_constant(vae: VAE) -> bool:
-    """Of some pictures of the model's own, whatever the draw."""
+    """Whether log-weights of pictures sampled from the model vary with the draw."""
     copy, count = deepcopy(vae).cpu().double().eval(), vae.num_latents + 2
     # log w is a quadratic function of picture and draw: constant here, constant everywhere.
     z = torch.from_numpy(NoiseStream(0, 0, "prior").normal(count, *vae.latent_shape))

@@ -1,13 +1,12 @@
-"""What a model with labels says of an image that has none: q(y|x), and means over it.
+"""Label probabilities q(y|x) of images without a label, and means over them.
 
     with a classifier     q(y|x) is its softmax
     a categorical latent  p(z|x), exact
     otherwise             p(y|x) prop. to p(y) p(x|y), each p(x|y) by importance sampling
 
-A guess draws by a noise of its own, the same for every image, so that it rests on the image alone.
+A guess takes the same noise for every image, so that it depends on the image alone.
 """
 
-from collections.abc import Generator
 from dataclasses import dataclass
 from typing import cast
 
@@ -17,12 +16,13 @@ from torch import Tensor
 
 from models.distributions.batch_noise import BatchNoise
 from models.distributions.one_hot import OneHot
-from models.errors import InputError, UnsupportedOperation
+from models.errors import UnsupportedOperation
+from models.estimators.steps import Steps, check_num_samples
 from models.noise import NoiseStream
 from models.vae.model import VAE
 
 GUESS_NUM_SAMPLES = 16
-"""Draws for each label where a label is guessed and there is no classifier."""
+"""Number of draws for each label where a label is guessed without a classifier."""
 
 Images = Float[Tensor, "batch channel height width"]
 LogProbabilities = Float[Tensor, "batch label"]
@@ -30,7 +30,7 @@ LogProbabilities = Float[Tensor, "batch label"]
 
 @dataclass(frozen=True)
 class Rows:
-    """What the networks see of a batch: its data, or each of them once with every label."""
+    """Rows that the networks take of a batch: its data, or each of them once with every label."""
 
     x: Float[Tensor, "row channel height width"]
     y: Int64[Tensor, " row"] | None
@@ -40,13 +40,13 @@ class Rows:
     """KL(q(y|x) || p(y))."""
 
     def repeat(self, noise: Tensor) -> Tensor:
-        """The same noise for every label, (sample, row, ...)."""
+        """Repeat the noise for every label, (sample, row, ...)."""
         if self.log_q is None:
             return noise
         return noise.repeat(1, self.log_q.shape[1], *[1] * (noise.ndim - 2))
 
     def expect(self, terms: Tensor, *, axis: int) -> Tensor:
-        """Means over q(y|x) of terms whose rows lie along that axis."""
+        """Average terms whose rows lie along an axis over q(y|x)."""
         if self.log_q is None:
             return terms
         batch, labels = self.log_q.shape
@@ -57,10 +57,8 @@ class Rows:
         return means
 
 
-def rows_steps(
-    vae: VAE, x: Images, y: Tensor | None, *, chunk_rows: int
-) -> Generator[None, None, Rows]:
-    """The data themselves, or each with every label where the model has labels and y is None.
+def rows_steps(vae: VAE, x: Images, y: Tensor | None, *, chunk_rows: int) -> Steps[Rows]:
+    """The data, or each of them with every label where the model has labels and y is None.
 
     Source: Kingma et al. 2014, arXiv:1406.5298, equation 7.
     """
@@ -74,13 +72,13 @@ def rows_steps(
 
 
 @torch.no_grad()
-def guess_steps(vae: VAE, x: Images, *, chunk_rows: int) -> Generator[None, None, LogProbabilities]:
+def guess_steps(vae: VAE, x: Images, *, chunk_rows: int) -> Steps[LogProbabilities]:
     """log q(y|x), the same whenever the image is the same; yields between chunks of work.
 
     Raises:
-        UnsupportedOperation: The model has neither labels nor components.
+        UnsupportedOperation: The model has neither labels nor mixture components.
     """
-    known = direct(vae, x)
+    known = log_q_without_draws(vae, x)
     if known is not None:
         return known
     stream = NoiseStream(0, 0, "label")
@@ -92,17 +90,16 @@ def guess_steps(vae: VAE, x: Images, *, chunk_rows: int) -> Generator[None, None
 @torch.no_grad()
 def classify_steps(
     vae: VAE, x: Images, *, num_samples: int, seed: int, first_item: int = 0, chunk_rows: int
-) -> Generator[None, None, LogProbabilities]:
+) -> Steps[LogProbabilities]:
     """log q(y|x), by `num_samples` draws from the seed for each label where there is no classifier.
 
     Raises:
         InputError: Fewer than one sample.
-        UnsupportedOperation: The model has neither labels nor components.
+        UnsupportedOperation: The model has neither labels nor mixture components.
     """
-    if num_samples < 1:
-        raise InputError(f"Bayes' rule needs a sample at least; received {num_samples}. Ask more.")
+    check_num_samples(num_samples)
     vae.check_support(x)
-    known = direct(vae, x)
+    known = log_q_without_draws(vae, x)
     if known is not None:
         return known
     noise = BatchNoise(seed, len(x), "label", first_item=first_item)
@@ -110,11 +107,11 @@ def classify_steps(
     return (yield from bayes_steps(vae, x, draws, chunk_rows=chunk_rows))
 
 
-def direct(vae: VAE, x: Images) -> LogProbabilities | None:
+def log_q_without_draws(vae: VAE, x: Images) -> LogProbabilities | None:
     """log q(y|x) where no sampling is needed, otherwise None.
 
     Raises:
-        UnsupportedOperation: The model has neither labels nor components.
+        UnsupportedOperation: The model has neither labels nor mixture components.
     """
     if vae.config.classifier is not None:
         return vae.label_logits(x).log_softmax(-1)
@@ -123,15 +120,15 @@ def direct(vae: VAE, x: Images) -> LogProbabilities | None:
     if vae.config.posterior.kind == "enumerated":
         return cast(OneHot, vae.posterior(x)).log_probs
     raise UnsupportedOperation(
-        "A label's probability needs a model with labels or components; this one has neither. "
-        "Choose another model."
+        "This model cannot classify: it was trained without labels and is no mixture. Choose a "
+        "model with labels."
     )
 
 
 @torch.no_grad()
 def bayes_steps(
     vae: VAE, x: Images, noise: Float[Tensor, "sample batch ..."], *, chunk_rows: int
-) -> Generator[None, None, LogProbabilities]:
+) -> Steps[LogProbabilities]:
     """log p(y|x) by Bayes' rule over importance-sampled p(x|y), the same noise for each label."""
     repeated, labels = vae.every_label(x)
     q = vae.posterior(repeated, labels)

@@ -1,22 +1,31 @@
 """Estimates in steps: generators that yield between chunks of work."""
 
-from collections.abc import Generator
-from typing import TypeVar
+from collections.abc import Callable, Generator
+from functools import wraps
+from typing import ParamSpec, TypedDict, TypeVar
 
 from models.errors import InputError
 
 T = TypeVar("T")
-
+P = ParamSpec("P")
 
 Steps = Generator[None, None, T]
 """Yields None between chunks and returns its value."""
-
 
 CHUNK_ROWS = 512
 """Decoder rows of one uninterrupted pass: some tens of milliseconds for a model of 10 MMAC."""
 
 
-def run_steps(steps: Generator[None, None, T]) -> T:
+class Draws(TypedDict):
+    """The keyword arguments that every sampling estimate takes."""
+
+    num_samples: int
+    seed: int
+    first_item: int
+    chunk_rows: int
+
+
+def run_steps(steps: Steps[T]) -> T:
     """Run a stepwise estimate to its end and return its value."""
     while True:
         try:
@@ -26,8 +35,18 @@ def run_steps(steps: Generator[None, None, T]) -> T:
             return result
 
 
+def without_steps(stepwise: Callable[P, Steps[T]]) -> Callable[P, T]:
+    """The function that runs a stepwise estimate to its end, with the same arguments."""
+
+    @wraps(stepwise)
+    def estimate(*args: P.args, **kwargs: P.kwargs) -> T:
+        return run_steps(stepwise(*args, **kwargs))
+
+    return estimate
+
+
 def chunks(num_samples: int, num_items: int, chunk_rows: int) -> list[int]:
-    """Samples of each pass: at most `chunk_rows` rows, and at least one sample."""
+    """Number of samples of each pass: at most `chunk_rows` rows, and at least one sample."""
     size = max(1, min(num_samples, chunk_rows // max(1, num_items)))
     full, rest = divmod(num_samples, size)
     return [size] * full + ([rest] if rest else [])
@@ -41,5 +60,9 @@ def check_num_samples(num_samples: int) -> None:
     """
     if num_samples < 1:
         raise InputError(
-            f"An estimate needs at least 1 sample; received {num_samples}. Ask for more."
+            f"num_samples={num_samples} is too few: an estimate needs at least 1. Give "
+            "num_samples=1 or more.",
+            parameter="num_samples",
+            received=num_samples,
+            suggestion=1,
         )

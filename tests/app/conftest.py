@@ -1,28 +1,44 @@
-"""A repository with small models in it, and clients of an app over it."""
+"""A repository with small models in it, and clients of an app over it.
 
-from collections.abc import AsyncIterator, Callable
+Every test that needs an app in this process opens a client here; one that needs sockets or signals
+starts a process with `server_process.serving`.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import lru_cache
 from pathlib import Path
 
 import httpx
 import pytest
 
 from app.main import create_app
+from app.serving import registry
 from app.settings import Settings
+from models.bundle.loading import load_bundle
 from tests.app.repository import make_repository
+from tests.app.server_process import Served, serving
 
 ClientFactory = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _each_bundle_is_loaded_once() -> Iterator[None]:
+    """Apps share loaded bundles: no test changes one, and loading them is most of a test's time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "load_bundle", lru_cache(maxsize=64)(load_bundle))
+        yield
+
+
 @pytest.fixture(scope="session")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The repository that most tests share; none of them writes to it."""
+    """A repository that tests share and do not write to."""
     return make_repository(tmp_path_factory.mktemp("repository"))
 
 
 @asynccontextmanager
 async def client_of(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of an app whose models are loaded."""
+    """A client of an app whose models are loaded; `client.app` is the app."""
     app = create_app(settings)
     async with app.router.lifespan_context(app):
         await app.state.service.registry.wait()
@@ -40,3 +56,11 @@ def open_client(repository: Path) -> ClientFactory:
         return client_of(Settings(**{"model_repository": repository, **settings}))  # type: ignore[arg-type]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def served(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server in a process of its own, which tests share and do not stop."""
+    log = tmp_path_factory.mktemp("server") / "log"
+    with serving(repository, log, "--max-body-bytes", "1000000") as server:
+        yield server

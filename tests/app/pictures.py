@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from tests.app.repository import SIDE
 
@@ -56,3 +57,8 @@ def read_npz(data: bytes) -> dict[str, np.ndarray]:
 def read_picture(data: bytes) -> np.ndarray:
     """The pixels of a picture file."""
     return np.asarray(Image.open(io.BytesIO(data)))
+
+
+def levels(x: Tensor) -> Tensor:
+    """Observations as the image spec has them: of 256 levels in 0..1."""
+    return ((x.clamp(0, 1) * 255).round() / 255).float()

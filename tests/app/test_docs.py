@@ -13,10 +13,11 @@ import pytest
 from app.api.metrics import Metrics
 from app.api.openapi import openapi_document
 from app.api.problems import HTTP_SLUGS, TABLE
+from app.api.schemas import Problem
 from app.operations.table import OPERATIONS, Need
 from app.settings import Settings
 from tests.app.conftest import client_of
-from tests.app.server_process import ROOT, serving
+from tests.app.server_process import ROOT, Served
 
 TEXT = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 
@@ -80,6 +81,17 @@ def test_every_error_type_is_documented_with_its_status() -> None:
         assert row.startswith(f"| {status} |")
 
 
+def test_every_member_of_a_problem_is_documented() -> None:
+    for name in Problem.model_fields:
+        assert rows_with(name), name
+
+
+def test_every_setting_is_described_in_the_same_words() -> None:
+    for name, field in Settings.model_fields.items():
+        (row,) = [r for r in rows_with(f"VAE_{name.upper()}") if r.startswith("| `VAE_")]
+        assert str(field.description) in row.replace("`<model>/<version>/`", "<model>/<version>/")
+
+
 def test_every_metric_is_documented_with_its_kind_and_labels() -> None:
     for metric in Metrics().registry.collect():
         name = f"{metric.name}_total" if metric.type == "counter" else metric.name
@@ -88,7 +100,7 @@ def test_every_metric_is_documented_with_its_kind_and_labels() -> None:
         assert all(label in row for label in collector._labelnames)
 
 
-def test_the_shell_examples_run(tmp_path: Path, repository: Path) -> None:
+def test_the_shell_examples_run(tmp_path: Path, served: Served) -> None:
     if shutil.which("curl") is None:
         pytest.skip("needs curl")
     lines = [
@@ -97,17 +109,16 @@ def test_the_shell_examples_run(tmp_path: Path, repository: Path) -> None:
         for line in block.splitlines()
     ]
     assert len(lines) >= 12
-    with serving(repository, tmp_path / "log") as served:
-        for line in lines:
-            command = shlex.split(line.replace("http://localhost:8000", served.url))
-            done = subprocess.run(
-                ["curl", "-sS", "--fail-with-body", *command[1:]],
-                cwd=tmp_path,
-                capture_output=True,
-                timeout=60,
-                check=False,
-            )
-            assert done.returncode == 0, (line, done.stdout, done.stderr)
+    for line in lines:
+        command = shlex.split(line.replace("http://localhost:8000", served.url))
+        done = subprocess.run(
+            ["curl", "-sS", "--fail-with-body", *command[1:]],
+            cwd=tmp_path,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, (line, done.stdout, done.stderr)
     for name in set(re.findall(r"-o (\S+)", "\n".join(lines))):
         assert (tmp_path / name).stat().st_size > 0
 

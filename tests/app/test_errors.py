@@ -1,17 +1,21 @@
 """Every exception has its status and its slug, and messages that any caller can be sent."""
 
 import inspect
+import json
+import math
 
 import httpx
+import orjson
 import pytest
 
 from app import errors
-from app.api.problems import TABLE, describe, lookup
+from app.api.problems import TABLE, bounded, describe, lookup
+from app.api.schemas import Problem
 from app.errors import ServiceError
 from models import errors as model_errors
 from models.errors import BundleCorrupt, ShapeMismatch, VAEError
-from tests.app.api.test_requests import refused
 from tests.app.conftest import ClientFactory
+from tests.app.refusals import refused
 
 
 def leaves() -> list[type[Exception]]:
@@ -56,6 +60,30 @@ def test_text_that_utf8_cannot_carry_does_not_break_the_answer() -> None:
     response = describe(error, instance="/v1/\ud800", request_id="1")
     assert response.status_code == 422
     assert b"lone ? surrogate" in response.body
+
+
+def test_what_a_problem_repeats_is_json_of_bounded_length() -> None:
+    values = {"a": "x" * 300, "b": [1] * 100, "c": 2**70, "d": math.inf, "e": {1: None}, "f": True}
+    cut = json.loads(orjson.dumps(bounded(values)))
+    assert cut["a"] == "x" * 200 + "..."
+    assert cut["b"] == [1] * 64
+    assert cut["c"] == str(2**70)
+    assert cut["d"] == "inf"
+    assert cut["e"] == {"1": None}
+    assert cut["f"] is True
+    assert bounded(b"x") == "b'x'"
+
+
+def test_members_of_an_error_are_members_of_its_problem() -> None:
+    details = {"parameter": "n", "received": 9, "allowed": [1, 2], "limit": 2, "suggestion": 2}
+    error = errors.InvalidParameter("n=9 is too large.", **details)
+    problem = json.loads(describe(error, instance="/v1/sample", request_id="1").body)
+    assert {name: problem[name] for name in details} == details
+    assert Problem.model_validate(problem).suggestion == 2
+    hidden = json.loads(
+        describe(BundleCorrupt("/srv", received=1), instance="/", request_id="1").body
+    )
+    assert "received" not in hidden
 
 
 @pytest.mark.anyio

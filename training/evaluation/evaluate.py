@@ -7,7 +7,7 @@ the same numbers.
 
 from dataclasses import dataclass, replace
 from math import sqrt
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import torch
 from jaxtyping import Float
@@ -24,6 +24,7 @@ from models.estimators.elbo import ElboEstimate
 from models.estimators.exact import has_exact_posterior
 from models.estimators.importance import EvidenceEstimate
 from models.noise import MAX_SEED
+from models.scores import ScoreKind
 from models.vae.model import VAE
 from training.data.subset import choose_subset
 from training.evaluation.scoring import BATCH_SIZE, Images, Labels, Scorer
@@ -166,7 +167,7 @@ def _classify(scorer: Scorer, labels: Labels, settings: EvaluationSettings) -> C
 class _Scores:
     """One estimate of each image."""
 
-    estimator: Literal["elbo", "iwae", "prior", "exact"]
+    estimator: ScoreKind
     num_samples: int
     values_nats: Float[Tensor, " image"]
     errors_nats: Float[Tensor, " image"]

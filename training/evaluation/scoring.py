@@ -16,9 +16,10 @@ from torch import Tensor
 
 from models.estimators.bounds import squared_error
 from models.estimators.elbo import ElboEstimate, elbo_steps
-from models.estimators.importance import Estimator, EvidenceEstimate, log_px_steps
+from models.estimators.importance import EvidenceEstimate, log_px_steps
 from models.estimators.labels import classify_steps, rows_steps
 from models.estimators.steps import CHUNK_ROWS, Steps, run_steps
+from models.scores import Estimator
 from models.vae.model import VAE
 
 BATCH_SIZE = 100

@@ -11,11 +11,13 @@ from starlette.requests import Request
 
 from app.api.answering import unless_disconnected
 from app.api.headers import preprocessing_header
+from app.api.receiving import read_body
 from app.api.requests import read_items
 from app.errors import ClientDisconnected
 from app.operations.parameters import EncodeParameters
 from app.operations.table import OPERATIONS
-from app.wire.bodies import Body, read_body
+from app.wire.bodies import Body
+from models.errors import PayloadTooLarge
 from tests.app.conftest import ClientFactory
 
 pytestmark = pytest.mark.anyio
@@ -43,8 +45,6 @@ async def test_a_body_whose_client_leaves_is_nobodys() -> None:
 
 
 async def test_a_last_chunk_over_the_limit_is_refused_without_waiting_for_more() -> None:
-    from models.errors import PayloadTooLarge
-
     request = request_of({"type": "http.request", "body": b"x" * 11, "more_body": False})
     async with asyncio.timeout(5):
         with pytest.raises(PayloadTooLarge):
@@ -56,19 +56,15 @@ async def test_a_last_chunk_over_the_limit_is_refused_without_waiting_for_more()
 async def test_a_length_over_the_limit_is_refused_though_nothing_more_comes(
     length: bytes, sent: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from models.errors import PayloadTooLarge
-
-    monkeypatch.setattr("app.wire.bodies.REFUSED_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr("app.api.receiving.REFUSED_WAIT_SECONDS", 0.01)
     messages = [{"type": "http.request", "body": sent, "more_body": True}] if sent else []
     request = request_of(*messages, headers=[(b"content-length", length)])
     async with asyncio.timeout(5):
-        with pytest.raises(PayloadTooLarge, match=f"received {length.decode()}"):
+        with pytest.raises(PayloadTooLarge, match=f"{length.decode()} bytes are over"):
             await read_body(request, max_bytes=10)
 
 
 async def test_a_client_that_asks_first_is_refused_before_it_sends() -> None:
-    from models.errors import PayloadTooLarge
-
     headers = [(b"content-length", b"11"), (b"expect", b"100-continue")]
     request = request_of({"type": "http.request", "body": b"x" * 11}, headers=headers)
     with pytest.raises(PayloadTooLarge):

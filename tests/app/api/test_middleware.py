@@ -11,9 +11,9 @@ from app.api.keys import hash_key
 from app.api.logs import JSONFormatter
 from app.api.service import Service
 from app.compute.table import COMPUTE
-from tests.app.api.test_requests import refused
 from tests.app.conftest import ClientFactory
 from tests.app.pictures import PNG, binary, encoded
+from tests.app.refusals import refused
 
 pytestmark = pytest.mark.anyio
 

@@ -38,7 +38,7 @@ async def test_a_model_says_what_it_is_and_can_do(open_client: ClientFactory) ->
     assert described.is_mass is True
     offered = {operation.name for operation in described.operations}
     assert offered == set(OPERATIONS) - {"classify"}
-    assert described.lacks["classes"] == "it has neither labels nor the components of a mixture"
+    assert described.lacks["classes"] == "it was trained without labels"
     assert set(described.capabilities).isdisjoint(described.lacks)
     assert described.evaluation["references"][0] == {
         "estimator": "elbo",

@@ -52,7 +52,7 @@ async def test_percentiles_rank_the_score_among_the_stored_ones(open_client: Cli
     assert result["reference_n"] == len(REFERENCES) == 99
     assert result["percentile_reason"] is None
     assert other_k["percentile"] is None
-    assert "stored for 100" in other_k["percentile_reason"]
+    assert "stored for num_samples=100" in other_k["percentile_reason"]
     assert threshold["percentile"] is None
     assert "binarised" in threshold["percentile_reason"]
     assert iwae.json()["results"][0]["percentile"] is not None

@@ -24,6 +24,7 @@ from tests.app.repository import LABELS, LATENTS, SIDE, random_vae, write_bundle
 from tests.app.server_process import Served, serving
 from tests.models.family_cases import family
 from vae_client import client
+from vae_client.errors import CallError
 
 Vae = Callable[..., Result]
 
@@ -39,12 +40,6 @@ def vae(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Va
         return CliRunner().invoke(app, list(arguments), input=stdin)
 
     return run
-
-
-@pytest.fixture(scope="module")
-def served(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> object:
-    with serving(repository, tmp_path_factory.mktemp("server") / "log") as server:
-        yield server
 
 
 def done(result: Result) -> Result:
@@ -273,33 +268,89 @@ def test_failures_are_one_message_and_exit_code_one(
     write_pictures(tmp_path / "in")
     (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
     (tmp_path / "bad.npy").write_bytes(b"broken")
+    (tmp_path / "notes.txt").write_bytes(b"")
+    (tmp_path / "empty").mkdir()
     (tmp_path / "two.npz").write_bytes(npz(a=binary(), b=binary()))
     for arguments, words in (
-        (["elbo", "nowhere"], "'nowhere' names none"),
-        (["elbo", "*.nothing"], "names none"),
-        (["elbo", "bad.npy"], "bad.npy is no array"),
-        (["elbo", "two.npz"], "two.npz holds a, b"),
+        (["elbo", "nowhere"], "There is no file 'nowhere'. Check the path."),
+        (["elbo", "in/0.pgn"], "There is no file 'in/0.pgn'. Did you mean 'in/0.png'?"),
+        (["elbo", "*.nothing"], "No file that is read here matches '*.nothing'"),
+        (["elbo", "notes.txt"], "'notes.txt' is not of a type that is read here: .png,"),
+        (["elbo", "empty"], "The folder 'empty' holds no file that is read here"),
+        (["elbo", "bad.npy"], "bad.npy is not an array"),
+        (["elbo", "two.npz"], "two.npz holds a, b; elbo takes images. Save one array of that"),
         (["elbo", "in", "bad.png"], "Corrupt image (400)"),
         (["elbo", "in", "bad.png"], "bad.png: The PNG picture is damaged"),
         (["elbo", "in", "-o", "scores.png"], "writes .json, .npy, .npz, .csv, .parquet"),
         (["elbo", "in", "-o", "folder"], "A folder is for images"),
         (["sample", "-o", "x.csv"], "writes .png"),
-        (["decode", "in"], "takes latents"),
-        (["elbo", "in", "--model", "nothing"], "Unknown model (404)"),
+        (["decode", "in/0.png"], "Encode it first: vae encode in/0.png -o latents.npy."),
+        (["elbo", "in", "--model", "nothing"], "Unknown model (404): There is no model 'nothing'"),
+        (["elbo", "in", "--model", "mnits"], "Did you mean 'mnist'?"),
+        (["elbo", "in", "--model", "a/b"], "There is no path"),
         (["elbo", "in", "--num-samples", "100000"], "VAE_MAX_NUM_SAMPLES"),
         (["sample", "--label", "seven"], "Unsupported operation (409)"),
-        (["models", "--url", "http://127.0.0.1:9"], "it does not"),
+        (["models", "--url", "http://127.0.0.1:9"], "Cannot reach http://127.0.0.1:9: "),
+        (["models", "--url", "localhost:8000"], "Use --url http://localhost:8000."),
     ):
         code, message = failure(capsys, monkeypatch, *arguments)
         assert code == 1, arguments
         assert words in message, (arguments, message)
 
 
-def test_a_wrong_command_line_is_exit_code_two(vae: Vae) -> None:
-    assert vae("sample", "--n", "0").exit_code == 2
-    assert vae("sample", "--output", "nonsense").exit_code == 2
-    assert vae("elbo").exit_code == 2
-    assert vae("nonsense").exit_code == 2
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["sample", "--n", "0"], "--n 0 is not a whole number of at least 1. Use --n 1."),
+        (["sample", "--output", "nonsense"], "--output nonsense is not one of mean, sample."),
+        (["log-likelihood", "x", "--estimator", "iwea"], "Did you mean 'iwae'?"),
+        (["elbo", "x", "--batch-size", "many"], "is not a whole number of at least 1."),
+        (["elbo", "x", "--version", "first"], "--version first is not a whole number"),
+        (["elbo"], "FILES"),
+        (["encod", "x.png"], "encode"),
+    ],
+)
+def test_a_wrong_command_line_is_exit_code_two_and_gets_a_fix(
+    vae: Vae, arguments: list[str], words: str
+) -> None:
+    result = vae(*arguments)
+    assert result.exit_code == 2
+    printed = " ".join(result.output.replace("│", " ").split())
+    assert words in printed
+    assert "Input should" not in printed
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("VAE_PORT", "70000", "VAE_PORT=70000 is not a whole number from 0 to 65535."),
+        ("VAE_LOG_LEVEL", "inof", "VAE_LOG_LEVEL=inof is not one of debug, info,"),
+        ("VAE_API_KEYS_SHA256", '["secret"]', "not a sha256 in hex. Hash the key: vae hash-key."),
+        ("VAE_CORS_ORIGINS", "http://a", "VAE_CORS_ORIGINS is not a JSON list. Write it as"),
+        ("VAE_SETTINGS_FILE", "/nowhere.toml", "VAE_SETTINGS_FILE=/nowhere.toml is not a file."),
+        ("VAE_SETTINGS_FILE", "prot = 1", "There is no setting 'prot'. Did you mean 'port'?"),
+        ("VAE_SETTINGS_FILE", "zzzzzz = 1", "docs/api.md lists the settings."),
+        ("VAE_SETTINGS_FILE", "port =", "(VAE_SETTINGS_FILE) is not TOML"),
+    ],
+)
+def test_a_wrong_setting_is_explained_without_pydantics_words(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    variable: str,
+    value: str,
+    words: str,
+) -> None:
+    if " " in value:
+        file = tmp_path / "settings.toml"
+        file.write_text(value)
+        value = str(file)
+    monkeypatch.setenv(variable, value)
+    code, message = failure(capsys, monkeypatch, "serve")
+    assert code == 1
+    assert words in message
+    assert "pydantic" not in message
+    assert "secret" not in message
 
 
 def test_without_any_model_the_commands_say_so(
@@ -307,7 +358,25 @@ def test_without_any_model_the_commands_say_so(
 ) -> None:
     monkeypatch.setenv("VAE_MODEL_REPOSITORY", str(tmp_path))
     result = vae("sample")
-    assert "no default model" in str(result.exception)
+    assert "There are no models. Set VAE_MODEL_REPOSITORY" in str(result.exception)
+
+
+def test_without_a_default_model_one_is_to_be_named() -> None:
+    ready = {"name": "a", "status": "ready", "default": False, "reason": None}
+    broken = {"name": "b", "status": "broken", "default": False, "reason": "damaged"}
+    with pytest.raises(CallError, match="--model a; available: a"):
+        client.default_model([ready, broken])
+    with pytest.raises(CallError, match=r"b is broken \(damaged\)"):
+        client.default_model([broken])
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("content", [b"<html>", b"[]", b"{}"])
+async def test_another_service_at_the_url_is_said_to_be_one(content: bytes) -> None:
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, content=content))
+    async with httpx.AsyncClient(transport=transport, base_url="http://other") as http:
+        with pytest.raises(CallError, match="http://other/v1/models does not answer as vae-serve"):
+            await client.Client(http, None, None).models()
 
 
 def test_an_answer_that_is_no_problem_is_still_explained() -> None:
@@ -366,6 +435,9 @@ def test_a_service_with_keys_is_called_with_one(
         assert "Unauthorized (401)" in str(refused.exception)
         monkeypatch.setenv("VAE_API_KEY", "k")
         done(vae("models", "--url", server.url))
+        assert server.client.get("/v1/models").status_code == 401
+        bearer = {"Authorization": "Bearer k"}
+        assert server.client.get("/v1/models", headers=bearer).status_code == 200
 
 
 def test_shell_completion_is_offered(vae: Vae) -> None:

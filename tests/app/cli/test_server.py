@@ -27,13 +27,6 @@ def log_lines(served: Served) -> list[dict[str, object]]:
     return [json.loads(line) for line in served.log.read_text().splitlines()]
 
 
-@pytest.fixture(scope="module")
-def served(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> object:
-    log = tmp_path_factory.mktemp("server") / "log"
-    with serving(repository, log, "--max-body-bytes", "1000000") as server:
-        yield server
-
-
 def test_a_refused_request_keeps_its_connection(served: Served) -> None:
     with httpx.Client(base_url=served.url) as client:
         for _ in range(3):
@@ -162,16 +155,6 @@ def test_several_workers_answer_and_stop(repository: Path, tmp_path: Path) -> No
         assert served.client.get("/v1/sample?format=json&n=1").json()["model"] == "colour"
         served.signal()
         served.wait()
-
-
-def test_the_server_needs_its_key(repository: Path, tmp_path: Path) -> None:
-    from app.api.keys import hash_key
-
-    flags = ("--api-keys-sha256", hash_key("secret"))
-    with serving(repository, tmp_path / "log", *flags) as served:
-        assert served.client.get("/v1/models").status_code == 401
-        bearer = {"Authorization": "Bearer secret"}
-        assert served.client.get("/v1/models", headers=bearer).status_code == 200
 
 
 @pytest.mark.anyio

@@ -1,35 +1,33 @@
-"""Latents: paths between two, and what may be sent."""
-
-import math
+"""Latents: what may be sent, and the groups of a hierarchy."""
 
 import numpy as np
 import pytest
 
 from app.compute.latents import check_latents, latent_groups
-from app.compute.paths import spherical_path
 from app.serving.capabilities import example_latents
-from models.errors import OutOfSupport
+from models.errors import OutOfSupport, ShapeMismatch
 from tests.app.repository import random_vae
 from tests.models.family_cases import family
 
 
-def test_a_spherical_path_keeps_to_the_arc_and_changes_the_norm_linearly() -> None:
-    start, end = np.array([2.0, 0.0]), np.array([0.0, 4.0])
-    path = spherical_path(start, end)
-    np.testing.assert_allclose(path(0.0), start, atol=1e-12)
-    np.testing.assert_allclose(path(1.0), end, atol=1e-12)
-    np.testing.assert_allclose(path(0.5), 3 * np.array([1, 1]) / math.sqrt(2))
-
-
 @pytest.mark.parametrize(
-    ("start", "end"),
-    [([0.0, 0.0], [1.0, 0.0]), ([1.0, 1.0], [2.0, 2.0]), ([1.0, 0.0], [-1.0, 0.0])],
+    ("shape", "fix"),
+    [((2, 5), "encode or sample"), ((2,), r"\(1, 2\)"), ((2, 2, 1), "encode or sample")],
 )
-def test_a_spherical_path_is_straight_where_there_is_no_one_arc(
-    start: list[float], end: list[float]
+def test_latents_of_another_shape_are_refused_with_the_shape_that_is_taken(
+    shape: tuple[int, ...], fix: str
 ) -> None:
-    middle = spherical_path(np.array(start), np.array(end))(0.5)
-    np.testing.assert_allclose(middle, (np.array(start) + np.array(end)) / 2)
+    with pytest.raises(ShapeMismatch, match=rf"takes \(N, 2\)\. .*{fix}") as refused:
+        check_latents(np.zeros(shape), random_vae(family("standard")))
+    assert refused.value.details["parameter"] == "latents"
+    assert refused.value.details["received"] == list(shape)
+
+
+def test_latents_that_are_not_finite_as_float32_are_refused_by_their_index() -> None:
+    latents = np.array([[0.0, 0.0], [1e39, 0.0], [np.nan, 0.0]])
+    with pytest.raises(OutOfSupport, match=r"latents\[1\] \(and 1 more\) is not finite") as refused:
+        check_latents(latents, random_vae(family("standard")))
+    assert [index for index, _ in refused.value.items] == [1, 2]
 
 
 def test_a_mixtures_latents_are_unit_vectors() -> None:

@@ -5,10 +5,9 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 
-from app.wire.bodies import _run_at_once
-from tests.app.api.test_requests import refused
 from tests.app.conftest import ClientFactory
 from tests.app.pictures import JSON, NPY, NPZ, PNG, binary, encoded, npy, npz
+from tests.app.refusals import refused
 
 pytestmark = pytest.mark.anyio
 
@@ -136,7 +135,7 @@ async def test_parts_are_counted_before_they_are_parsed(
     async with open_client(max_items=2) as client:
         response = await client.post("/v1/encode", content=part * 3 + b"--x--", headers=headers)
         assert "VAE_MAX_ITEMS" in refused(response, 413, "payload-too-large")["detail"]
-        monkeypatch.setattr("app.wire.bodies._MemoryParser", None)
+        monkeypatch.setattr("app.wire.multipart._Collector", None)
         response = await client.post("/v1/encode", content=part * 99 + b"--x--", headers=headers)
         assert "VAE_MAX_ITEMS" in refused(response, 413, "payload-too-large")["detail"]
 
@@ -175,10 +174,3 @@ async def test_a_file_that_is_large_is_kept_in_memory(open_client: ClientFactory
         response = await client.post("/v1/encode", files=[("images", ("a.png", data, "image/png"))])
     assert response.status_code == 200
     assert "1400x1400 to 8x8" in response.json()["preprocessing"][0][0]
-
-
-def test_a_parser_that_waits_is_a_mistake() -> None:
-    import asyncio
-
-    with pytest.raises(RuntimeError, match="does not wait"):
-        _run_at_once(asyncio.sleep(0))

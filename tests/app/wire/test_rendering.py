@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from app.errors import NotAcceptable
+from app.operations.parameters import Rendering
 from app.operations.result import Answer
+from app.operations.table import OPERATIONS
 from app.wire.negotiation import negotiate
-from app.wire.rendering import Rendering, render, to_json
+from app.wire.rendering import render, to_json
 from tests.app.pictures import read_npz
 
 FORMS = ("json", "png", "npy")
@@ -59,12 +61,14 @@ def test_what_json_has_no_word_for_is_a_mistake() -> None:
         to_json({"a": object()})
 
 
-def test_null_is_nan_among_numbers_and_empty_among_words_in_npz() -> None:
-    columns = {"percentile": [None, 3.0], "reason": [None, None], "kind": ["a", None]}
-    rendering = Rendering(primary=("percentile",), per_item=True)
-    arrays = read_npz(render("npz", Answer(columns, facts={"seed": None}), rendering, {"n": 1}))
+def test_null_is_nan_among_numbers_and_empty_among_texts_in_npz() -> None:
+    operation = OPERATIONS["elbo"]
+    columns = {"percentile": [None, 3.0], "reason": [None, None], "kl_method": ["analytic", None]}
+    answer = Answer(columns, facts={"seed": None, "label_used": None})
+    arrays = read_npz(render("npz", answer, operation, Rendering(), {"version": 1}))
     assert np.isnan(arrays["percentile"][0])
     assert arrays["reason"].tolist() == ["", ""]
-    assert arrays["kind"].tolist() == ["a", ""]
-    assert arrays["n"].item() == 1
+    assert arrays["kl_method"].tolist() == ["analytic", ""]
+    assert arrays["version"].item() == 1
+    assert arrays["label_used"].item() == ""
     assert "seed" not in arrays

@@ -8,14 +8,16 @@ import pytest
 
 from app.compute.cost import GROUP_ITEMS, groups, measure
 from app.compute.inputs import Inputs
+from app.compute.request import ComputeRequest
 from app.operations.table import OPERATIONS
-from app.serving.served_model import ServedModel, served_model
+from app.serving.served_model import serve_bundle
 from models.bundle.loading import load_bundle
 from models.estimators.labels import GUESS_NUM_SAMPLES
 from tests.app.family_repository import make_families
 
 X = np.zeros((2, 1, 4, 4), np.float32)
-FREE, GIVEN = Inputs(x=X), Inputs(x=X, label=1)
+FREE: dict[str, Any] = {"inputs": Inputs(x=X)}
+GIVEN: dict[str, Any] = {"inputs": Inputs(x=X), "label": 1}
 LABELS = 3
 
 
@@ -24,21 +26,20 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_families(tmp_path_factory.mktemp("families"))
 
 
-def rows_for_each_item(
-    repository: Path, name: str, operation: str, inputs: Inputs, **asked: Any
-) -> float:
-    served = served_model(load_bundle(repository / name / "1"), "cpu")
+def make_request(
+    repository: Path, name: str, operation: str, given: dict[str, Any], **asked: Any
+) -> ComputeRequest[Any]:
+    served = serve_bundle(load_bundle(repository / name / "1"), "cpu")
     declared = OPERATIONS[operation]
-    work = measure(declared, served, inputs, declared.parameters(**asked))
-    return round(work.cost / served.cost / work.items, 6)
+    return ComputeRequest(declared, served, declared.parameters(**asked), seed=0, **given)
 
 
 @pytest.mark.parametrize(
-    ("name", "operation", "inputs", "asked", "rows"),
+    ("name", "operation", "given", "asked", "rows"),
     [
         ("standard", "encode", FREE, {"num_samples": 9}, 1),
         ("standard", "elbo", FREE, {"num_samples": 9}, 9),
-        ("standard", "sample", Inputs(), {"n": 5}, 1),
+        ("standard", "sample", {}, {"n": 5}, 1),
         ("m2", "encode", FREE, {}, 1),
         ("m2", "elbo", FREE, {"num_samples": 9}, 9 * LABELS),
         ("m2", "elbo", GIVEN, {"num_samples": 9}, 9),
@@ -54,14 +55,20 @@ def rows_for_each_item(
     ],
 )
 def test_every_decoding_is_counted(
-    repository: Path, name: str, operation: str, inputs: Inputs, asked: dict[str, Any], rows: int
+    repository: Path,
+    name: str,
+    operation: str,
+    given: dict[str, Any],
+    asked: dict[str, Any],
+    rows: int,
 ) -> None:
-    assert rows_for_each_item(repository, name, operation, inputs, **asked) == rows
+    request = make_request(repository, name, operation, given, **asked)
+    work = measure(request)
+    assert round(work.cost / request.served.cost / work.items, 6) == rows
 
 
 def test_items_that_every_label_is_tried_on_go_through_in_smaller_groups(repository: Path) -> None:
-    served: ServedModel = served_model(load_bundle(repository / "m2" / "1"), "cpu")
-    for inputs, size in ((GIVEN, GROUP_ITEMS), (FREE, GROUP_ITEMS // LABELS)):
-        parts = [*groups(served, inputs, 150)]
+    for given, size in ((GIVEN, GROUP_ITEMS), (FREE, GROUP_ITEMS // LABELS)):
+        parts = [*groups(make_request(repository, "m2", "encode", given), num_items=150)]
         assert [part.start for part in parts] == [*range(0, 150, size)]
         assert parts[-1].stop == 150

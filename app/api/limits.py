@@ -1,0 +1,170 @@
+"""Limits of one request, checked before anything is computed; a message says what would fit."""
+
+from collections.abc import Callable
+from typing import Any
+
+from app.compute.cost import Work
+from app.operations.parameters import Parameters
+from app.operations.table import Operation
+from app.settings import Settings
+from models.errors import PayloadTooLarge
+
+Measure = Callable[[Any], Work]
+"""From a request's parameters to its work; the items stay the same."""
+
+
+def check_item_count(count: int, settings: Settings, *, noun: str = "images") -> None:
+    """Refuse more items in a body than a request may have.
+
+    Raises:
+        PayloadTooLarge: Says how many to send at once.
+    """
+    limit = settings.max_items
+    if count > limit:
+        raise PayloadTooLarge(
+            f"{count:,} {noun} are over this server's limit of {limit:,} (VAE_MAX_ITEMS). Send "
+            f"{limit} per request, with the same seed and first_item=0, {limit}, ...; the result "
+            "is identical.",
+            parameter=noun,
+            received=count,
+            limit=limit,
+            suggestion=limit,
+        )
+
+
+def check_limits(
+    settings: Settings, operation: Operation, parameters: Parameters, measure: Measure
+) -> Work:
+    """Refuse a request that is too large; else return its work.
+
+    Raises:
+        PayloadTooLarge: Names the limit's setting, and how much of the request fits in it.
+    """
+    work = measure(parameters)
+    _check_items(settings, operation, parameters, work)
+    _check_samples(settings, parameters)
+    for attribute, limit, verb, setting in (
+        ("numbers", settings.max_answer_numbers, "make", "VAE_MAX_ANSWER_NUMBERS"),
+        ("cost", settings.max_request_cost, "cost", "VAE_MAX_REQUEST_COST"),
+    ):
+        size = getattr(work, attribute)
+        if size > limit:
+            unit = "units" if attribute == "cost" else attribute
+            fits = _what_fits(operation, parameters, measure, attribute, limit)
+            raise PayloadTooLarge(
+                f"{_amount(operation, parameters, work, verb)} {short(size, limit)} {unit}; the "
+                f"limit is {short(limit, size)} ({setting}). {_fix(operation, fits, setting)}",
+                parameter=next(iter(fits), None),
+                received=size,
+                limit=limit,
+                suggestion=fits or None,
+            )
+    return work
+
+
+def _check_samples(settings: Settings, parameters: Parameters) -> None:
+    samples, limit = getattr(parameters, "num_samples", 0), settings.max_num_samples
+    if samples > limit:
+        raise PayloadTooLarge(
+            f"num_samples={samples} is over this server's limit of {limit} (VAE_MAX_NUM_SAMPLES). "
+            f"Send num_samples={limit}.",
+            parameter="num_samples",
+            received=samples,
+            limit=limit,
+            suggestion=limit,
+        )
+
+
+def _check_items(
+    settings: Settings, operation: Operation, parameters: Parameters, work: Work
+) -> None:
+    name = _counting_parameter(parameters)
+    if name is None:
+        check_item_count(work.items, settings, noun=_noun(operation))
+        return
+    limit = settings.max_items
+    if work.items > limit:
+        repeatable = "first_item" in type(parameters).model_fields
+        fix = (
+            f"Ask for {name}={limit} with the same seed and first_item=0, {limit}, ...; the result "
+            "is identical."
+            if repeatable
+            else f"Ask for {name}={limit}."
+        )
+        raise PayloadTooLarge(
+            f"{name}={work.items} is over this server's limit of {limit} (VAE_MAX_ITEMS). {fix}",
+            parameter=name,
+            received=work.items,
+            limit=limit,
+            suggestion=limit,
+        )
+
+
+def _counting_parameter(parameters: Parameters) -> str | None:
+    """The parameter that says how many items are answered, where the body does not."""
+    return next((name for name in ("n", "steps") if hasattr(parameters, name)), None)
+
+
+def _noun(operation: Operation) -> str:
+    return operation.takes[0] if operation.takes else "images"
+
+
+def _amount(operation: Operation, parameters: Parameters, work: Work, verb: str) -> str:
+    """The request's size and what it does: "24 images x 5,000 samples cost"."""
+    samples = getattr(parameters, "num_samples", 0)
+    times = f" x {samples:,} samples" if samples else ""
+    if name := _counting_parameter(parameters):
+        return f"{name}={work.items}{times} {verb}s"
+    noun = _noun(operation) if work.items > 1 else _noun(operation)[:-1]
+    return f"{work.items:,} {noun}{times} {verb}{'' if work.items > 1 or times else 's'}"
+
+
+def _what_fits(
+    operation: Operation,
+    parameters: Parameters,
+    measure: Measure,
+    attribute: str,
+    limit: float,
+) -> dict[str, int]:
+    """Items, and samples for each, that would each by itself bring the request under a limit."""
+    work = measure(parameters)
+    counted = _counting_parameter(parameters)
+    fits = {counted or _noun(operation): int(work.items * limit / getattr(work, attribute))}
+    if getattr(parameters, "num_samples", 0) > 1:
+        fits["num_samples"] = _fitting_samples(parameters, measure, attribute, limit)
+    return {name: value for name, value in fits.items() if value >= (2 if name == "steps" else 1)}
+
+
+def _fitting_samples(parameters: Parameters, measure: Measure, attribute: str, limit: float) -> int:
+    """The largest num_samples within a limit; a request's size grows along a line with it."""
+
+    def size(samples: int) -> float:
+        asked = parameters.model_copy(update={"num_samples": samples})
+        return float(getattr(measure(asked), attribute))
+
+    slope = size(2) - size(1)
+    samples = int((limit - size(1)) / slope) + 1 if slope > 0 else 0
+    return samples if samples >= 1 and size(samples) <= limit else samples - 1
+
+
+def _fix(operation: Operation, fits: dict[str, int], setting: str) -> str:
+    if not fits:
+        return f"Choose a smaller model, or ask the operator to raise {setting}."
+    noun = _noun(operation)
+    phrases = [
+        f"{value} {noun if value > 1 else noun[:-1]} per request"
+        if name == noun
+        else f"{name}={value}"
+        for name, value in fits.items()
+    ]
+    return f"Send {', or '.join(phrases)}."
+
+
+def short(value: float, other: float) -> str:
+    """A large number in three digits ("1.19 M"), or in all where these would equal another's."""
+    text = _short(value)
+    return text if text != _short(other) else f"{value:,.10g}"
+
+
+def _short(value: float) -> str:
+    return f"{value / 1e6:.3g} M" if value >= 1e6 else f"{float(f'{value:.3g}'):,.10g}"

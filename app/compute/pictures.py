@@ -1,0 +1,48 @@
+"""Pixels of decoded latents: the likelihood's mean, a sample or logits, refused if not finite."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from app.compute.request import ComputeRequest
+from models.errors import OutOfSupport
+from models.images import to_unit
+
+
+def decode_latents(
+    request: ComputeRequest[Any], z: Tensor, y: Tensor | None, part: slice
+) -> np.ndarray:
+    """Pixels of the items of a part as `output` says: in 0..1 or logits, float32 (N, C, H, W)."""
+    likelihood: Any = request.served.vae.likelihood(z, y)
+    output = request.parameters.output
+    if output == "logits":
+        _refuse_non_finite(request, likelihood.logits, part)
+        logits: np.ndarray = likelihood.logits.cpu().numpy()
+        return logits
+    if output == "mean":
+        return to_pixels(request, likelihood.mean, part)
+    draws = request.noise(part, "likelihood").draw_for(likelihood, 1, dtype=z.dtype)[0]
+    return to_pixels(request, likelihood.from_noise(draws.to(z.device)), part)
+
+
+def to_pixels(request: ComputeRequest[Any], values: Tensor, part: slice) -> np.ndarray:
+    """Pixels in 0..1, float32 (N, C, H, W), of observations."""
+    _refuse_non_finite(request, values, part)
+    image = request.served.bundle.config.image
+    return np.asarray(to_unit(values.cpu(), image), dtype=np.float32)
+
+
+def _refuse_non_finite(request: ComputeRequest[Any], values: Tensor, part: slice) -> None:
+    finite = values.flatten(1).isfinite().all(1)
+    if bool(finite.all()):
+        return
+    rows = (part.start + torch.nonzero(~finite).flatten()).tolist()
+    from_latents = request.inputs.latents is not None
+    raise OutOfSupport(
+        f"{len(rows)} items decode to pixels that are not finite, the first is item {rows[0]}. "
+        + ("Send latents nearer to the origin." if from_latents else "Leave them out."),
+        parameter="latents" if from_latents else None,
+        items=tuple((row, "decodes to pixels that are not finite") for row in rows),
+    )

@@ -1,0 +1,53 @@
+"""One request for one operation, as compute takes it: model, items, parameters, label and seed."""
+
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from app.compute.inputs import Inputs
+from app.operations.parameters import Parameters
+from app.operations.table import Operation
+from app.serving.served_model import ServedModel
+from models.distributions.batch_noise import BatchNoise
+from models.noise import Purpose
+
+P = TypeVar("P", bound=Parameters, covariant=True)
+
+
+@dataclass(frozen=True)
+class ComputeRequest(Generic[P]):
+    """One request for one operation."""
+
+    operation: Operation
+    served: ServedModel
+    parameters: P
+    seed: int
+    label: int | None = None
+    """Index of the label that the caller gave, for every item."""
+    inputs: Inputs = field(default_factory=Inputs)
+
+    @property
+    def draws(self) -> bool:
+        """Whether the answer depends on the seed."""
+        return self.operation.draws(self.parameters, self.served.capabilities)
+
+    @property
+    def first_item(self) -> int:
+        """Index of the first item in the noise streams."""
+        return getattr(self.parameters, "first_item", 0)
+
+    def noise(self, part: slice, purpose: Purpose) -> BatchNoise:
+        """The noise streams of some of the items."""
+        first = self.first_item + part.start
+        return BatchNoise(self.seed, part.stop - part.start, purpose, first_item=first)
+
+    def x(self, part: slice) -> Tensor:
+        """Some of the images, on the model's device."""
+        return torch.from_numpy(cast(np.ndarray, self.inputs.x)[part]).to(self.served.device)
+
+    def z(self, part: slice) -> Tensor:
+        """Some of the latents, on the model's device."""
+        return torch.from_numpy(cast(np.ndarray, self.inputs.latents)[part]).to(self.served.device)

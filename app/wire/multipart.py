@@ -1,0 +1,151 @@
+"""Parts of a multipart/form-data body (RFC 7578): its files and its text fields, kept in memory."""
+
+import codecs
+from dataclasses import dataclass, field
+
+import python_multipart
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import parse_options_header
+
+from app.errors import MalformedRequest
+from app.wire.media_types import MULTIPART_TYPE
+from models.errors import PayloadTooLarge
+
+MAX_FORM_FIELDS = 64
+MAX_FORM_FIELD_BYTES = 64 * 1024
+_SNIPPET = "curl -F images=@digit.png"
+
+
+@dataclass
+class Part:
+    """One part: a file, or a text field."""
+
+    name: str = ""
+    is_file: bool = False
+    data: bytearray = field(default_factory=bytearray)
+    content_type: str | None = None
+    text: str = ""
+    """The data of a text field, decoded."""
+
+
+class _Collector:
+    """Collects parts from the callbacks of python_multipart's parser."""
+
+    def __init__(self, charset: str, max_files: int) -> None:
+        self.charset = charset
+        self.max_files = max_files
+        self.parts: list[Part] = []
+        self._headers: dict[bytes, bytes] = {}
+        self._header, self._value = b"", b""
+
+    def on_part_begin(self) -> None:
+        self.parts.append(Part())
+        self._headers = {}
+
+    def on_header_field(self, data: bytes, start: int, end: int) -> None:
+        self._header += data[start:end]
+
+    def on_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def on_header_end(self) -> None:
+        name = self._header.lower()
+        # As HTTP libraries do: the last disposition and the first of any other header count.
+        if name == b"content-disposition" or name not in self._headers:
+            self._headers[name] = self._value
+        self._header, self._value = b"", b""
+
+    def on_headers_finished(self) -> None:
+        part = self.parts[-1]
+        _, options = parse_options_header(self._headers.get(b"content-disposition"))
+        if b"name" not in options:
+            raise FormParserError("a part has no name in its Content-Disposition")
+        part.name = self._decode(options[b"name"])
+        part.is_file = b"filename" in options
+        if b"content-type" in self._headers:
+            part.content_type = self._headers[b"content-type"].decode("latin-1")
+        same = sum(other.is_file == part.is_file for other in self.parts)
+        if same > (self.max_files if part.is_file else MAX_FORM_FIELDS):
+            raise FormParserError(f"more than {MAX_FORM_FIELDS} text fields")
+
+    def on_part_data(self, data: bytes, start: int, end: int) -> None:
+        part = self.parts[-1]
+        if not part.is_file and len(part.data) + end - start > MAX_FORM_FIELD_BYTES:
+            raise FormParserError(f"a text field of more than {MAX_FORM_FIELD_BYTES // 1024} KiB")
+        part.data += data[start:end]
+
+    def on_part_end(self) -> None:
+        part = self.parts[-1]
+        if not part.is_file:
+            part.text = self._decode(bytes(part.data))
+
+    def _decode(self, data: bytes) -> str:
+        try:
+            return data.decode(self.charset)
+        except (UnicodeDecodeError, LookupError):
+            return data.decode("latin-1")
+
+
+def parse_multipart(data: bytes, content_type: str, *, max_items: int) -> list[Part]:
+    """Parse a whole body.
+
+    Args:
+        data: The body.
+        content_type: The header, which names the boundary.
+        max_items: Limit of files; there may be 64 parts more.
+
+    Raises:
+        MalformedRequest: The boundary is missing, or the parts do not follow RFC 7578.
+        PayloadTooLarge: More parts than files and fields may be, counted before they are parsed.
+    """
+    _, options = parse_options_header(content_type)
+    boundary = options.get(b"boundary", b"")
+    _check_parts(data, boundary, max_items)
+    try:
+        charset = codecs.lookup(options.get(b"charset", b"utf-8").decode("latin-1")).name
+    except LookupError:
+        charset = "latin-1"
+    collector = _Collector(charset, max_items + MAX_FORM_FIELDS)
+    names = [name for name in dir(collector) if name.startswith("on_")]
+    try:
+        parser = python_multipart.MultipartParser(
+            boundary,
+            {name: getattr(collector, name) for name in names},  # type: ignore[arg-type]
+        )
+        parser.write(data)
+        parser.finalize()
+    except (FormParserError, ValueError) as error:
+        raise MalformedRequest(
+            f"The {MULTIPART_TYPE} body cannot be parsed: {str(error)[:200]}. Let a library write "
+            f"it: {_SNIPPET}.",
+            suggestion=_SNIPPET,
+        ) from error
+    return collector.parts
+
+
+def _check_parts(data: bytes, boundary: bytes, max_items: int) -> None:
+    """Count the parts, and refuse a body cut short: the parser would drop its last part."""
+    if not boundary:
+        raise MalformedRequest(
+            f"The Content-Type {MULTIPART_TYPE} names no boundary. Let a library write header and "
+            f"body: {_SNIPPET}, without a Content-Type of your own.",
+            parameter="Content-Type",
+            suggestion=_SNIPPET,
+        )
+    if b"--" + boundary + b"--" not in data:
+        shown = boundary[:80].decode("latin-1")
+        raise MalformedRequest(
+            f"The {MULTIPART_TYPE} body is cut short: its closing boundary --{shown}-- is "
+            f"missing. Send the whole body: {_SNIPPET}.",
+            suggestion=_SNIPPET,
+        )
+    parts = data.count(b"--" + boundary) - 1
+    if parts > max_items + MAX_FORM_FIELDS:
+        raise PayloadTooLarge(
+            f"{parts} parts are over this server's limit of {max_items} files (VAE_MAX_ITEMS) and "
+            f"{MAX_FORM_FIELDS} text fields. Send {max_items} files per request, with the same "
+            f"seed and first_item=0, {max_items}, ...; the result is identical.",
+            parameter="images",
+            received=parts,
+            limit=max_items,
+        )

@@ -1,0 +1,207 @@
+"""The scores of images: every field of a score, once, with its JSON type and its words.
+
+An estimator in `models.estimators` fills a score for a batch; JSON, npz, CSV, OpenAPI and the
+tables of docs/api.md derive their fields from it. torch-free, so that readers of answers need none.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, Literal, TypeVar, get_type_hints
+
+import numpy as np
+from pydantic import Field
+
+Array = TypeVar("Array")
+
+Estimator = Literal["iwae", "prior", "exact"]
+"""Estimators of log p(x); `models.estimators.importance.ESTIMATORS` holds the function of each."""
+ScoreKind = Literal["elbo", Estimator]
+KLMethod = Literal["analytic", "monte_carlo"]
+Covers = Literal["expected_bound", "log_px"]
+
+Number = float | None
+"""Null in JSON, and NaN in arrays, where it is not finite or does not exist."""
+Vector = list[float] | None
+Interval = Annotated[list[Number], Field(min_length=2, max_length=2)]
+
+
+@dataclass(frozen=True)
+class Column:
+    """Metadata of a field that answers carry, with one value for each image."""
+
+    kind: Any
+    """Type of one image's value, as JSON has it."""
+    words: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ElboScore(Generic[Array]):
+    """ELBO of each image, with its parts and its standard error.
+
+    Arrays are float64, (batch,) unless said.
+    """
+
+    elbo_nats: Annotated[
+        Array,
+        Column(Number, "Evidence lower bound, nats: `expected_log_likelihood_nats` - `kl_nats`."),
+    ]
+    expected_log_likelihood_nats: Annotated[
+        Array, Column(Number, "Mean of log p(x|z) over the samples of the posterior, nats.")
+    ]
+    kl_nats: Annotated[
+        Array,
+        Column(Number, "KL(q(z|x) || p(z)), nats: the divergence of the posterior from the prior."),
+    ]
+    standard_error_nats: Annotated[
+        Array,
+        Column(Number, "Monte Carlo standard error of `elbo_nats`, nats; null for one sample."),
+    ]
+    kl_per_dimension_nats: Annotated[
+        Array | None,
+        Column(
+            Vector,
+            "KL of each latent dimension, flattened over the latent shape, nats; null where the KL "
+            "is not analytic, or posterior and prior do not factorise.",
+        ),
+    ]
+    """(batch, *latent_shape)"""
+    kl_per_group_nats: Annotated[
+        Array | None,
+        Column(Vector, "KL of each layer of latents, nats; null where there are none."),
+    ]
+    """(batch, group)"""
+    label_kl_nats: Annotated[
+        Array | None,
+        Column(
+            Number,
+            "KL(q(y|x) || p(y)), nats: the part of `kl_nats` that comes from averaging over "
+            "labels. Null if there is no such part.",
+        ),
+    ]
+    kl_method: Annotated[
+        KLMethod,
+        Column(
+            KLMethod,
+            "How the KL was found: a closed form (`analytic`), or a mean over the samples "
+            "(`monte_carlo`).",
+        ),
+    ]
+    num_samples: Annotated[int, Column(int, "Samples of the posterior for each image.")]
+    reason: Annotated[
+        tuple[str | None, ...], Column(str | None, "Why a number is missing; null if none is.")
+    ]
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvidenceScore(Generic[Array]):
+    """Estimate of log p(x) of each image, with its error and whether it is reliable.
+
+    Arrays are float64, (batch,) unless said.
+    """
+
+    estimator: Annotated[Estimator, Column(Estimator, "Estimator of log p(x), as asked for.")]
+    num_samples: Annotated[
+        int, Column(int, "Importance samples K for each image; 1 if `estimator` is `exact`.")
+    ]
+    estimate_nats: Annotated[
+        Array,
+        Column(
+            Number,
+            "Log of the mean of K importance weights, nats: in expectation a lower bound on "
+            "log p(x) that rises with K.",
+        ),
+    ]
+    standard_error_nats: Annotated[
+        Array,
+        Column(
+            Number,
+            "Monte Carlo standard error of `estimate_nats`, nats, by the delta method: "
+            "sd(w) / (mean(w) sqrt(K)). Null for one sample.",
+        ),
+    ]
+    confidence_interval_nats: Annotated[
+        Array,
+        Column(
+            Interval, "95 % confidence interval, nats: `estimate_nats` -+ 1.96 standard errors."
+        ),
+    ]
+    """(batch, 2)"""
+    interval_covers: Annotated[
+        tuple[Covers, ...],
+        Column(
+            Covers,
+            "Quantity that the interval covers: `log_px` where the estimate is reliable, else only "
+            "`expected_bound`, the expectation of the bound.",
+        ),
+    ]
+    effective_sample_size: Annotated[
+        Array, Column(Number, "Effective number of weights, from 1 to K: (sum w)^2 / sum w^2.")
+    ]
+    pareto_k: Annotated[
+        Array,
+        Column(
+            Number,
+            "Shape of the weights' upper tail; above 0.7 errors cannot be trusted. Null where "
+            "there are too few samples to fit it.",
+        ),
+    ]
+    elbo_nats: Annotated[
+        Array | None,
+        Column(
+            Number,
+            "ELBO, nats: mean log-weight of the same samples. Null for the estimator `prior`, "
+            "which has no posterior.",
+        ),
+    ]
+    gap_lower_bound_nats: Annotated[
+        Array | None,
+        Column(
+            Number,
+            "`estimate_nats` - `elbo_nats`: in expectation a lower bound on KL(q(z|x) || p(z|x)).",
+        ),
+    ]
+    reliable: Annotated[
+        tuple[bool, ...],
+        Column(bool, "Whether the diagnostics allow to read the estimate as log p(x)."),
+    ]
+    reason: Annotated[
+        tuple[str | None, ...],
+        Column(str | None, "Why the estimate is not reliable; null if it is."),
+    ]
+    seed: int
+
+
+def columns_of(score: type) -> dict[str, Column]:
+    """The columns of a score's class by their names, in the order of JSON."""
+    hints = get_type_hints(score, include_extras=True)
+    return {
+        name: note
+        for name, hint in hints.items()
+        for note in getattr(hint, "__metadata__", ())
+        if isinstance(note, Column)
+    }
+
+
+def join_columns(scores: Sequence[Any]) -> dict[str, Any]:
+    """The values of each column, image after image, of a score of each batch.
+
+    Arrays have a row for each image; what is said once for a batch is repeated for each of its
+    images, None too.
+    """
+    first = scores[0]
+    joined: dict[str, Any] = {}
+    for name in columns_of(type(first)):
+        values = [getattr(score, name) for score in scores]
+        if isinstance(values[0], tuple | list):
+            joined[name] = [entry for value in values for entry in value]
+        elif hasattr(values[0], "shape"):
+            rows = np.concatenate([np.asarray(value) for value in values])
+            joined[name] = rows if rows.ndim == 1 else rows.reshape(len(rows), -1)
+        else:
+            joined[name] = values[0]
+    count = max(len(column) for column in joined.values() if isinstance(column, list | np.ndarray))
+    return {
+        name: column if isinstance(column, list | np.ndarray) else [column] * count
+        for name, column in joined.items()
+    }

@@ -1,0 +1,28 @@
+"""One table of media types: lists that other packages keep for themselves agree with it."""
+
+from app.operations.table import OPERATIONS
+from app.wire.media_types import BODIES, MEDIA_TYPES, NPZ, PICTURES, bare_media_type
+from models.images.decoding import PICTURE_MEDIA_TYPES
+from vae_client.sources import ARRAY_SUFFIXES, MEDIA_TYPE_OF_SUFFIX, NPZ_TYPE
+
+
+def test_the_client_knows_the_types_of_the_table() -> None:
+    of_table = {suffix: entry.media_type for entry in PICTURES for suffix in entry.suffixes}
+    assert of_table == MEDIA_TYPE_OF_SUFFIX
+    assert set(ARRAY_SUFFIXES) <= {suffix for entry in BODIES for suffix in entry.suffixes}
+    assert NPZ.media_type == NPZ_TYPE
+
+
+def test_pictures_are_those_that_are_decoded() -> None:
+    assert [entry.media_type for entry in PICTURES] == [
+        names[0] for names in PICTURE_MEDIA_TYPES.values()
+    ]
+
+
+def test_every_form_of_an_answer_has_a_media_type() -> None:
+    assert {form for op in OPERATIONS.values() for form in op.formats} == set(MEDIA_TYPES)
+
+
+def test_a_media_type_is_read_without_its_parameters() -> None:
+    assert bare_media_type("Image/PNG; q=1") == "image/png"
+    assert bare_media_type(None) == ""
