@@ -116,6 +116,11 @@ def _plain_or_gzipped(path: Path) -> Path | None:
     return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
+def _idx_files(folder: str, url: str, *, md5: tuple[str, ...]) -> tuple[Source]:
+    """The four files of MNIST and of the sets that are made like it."""
+    return (Source(folder, IDX_FILES, split_idx, url=url, md5=md5),)
+
+
 _DIGIT_NAMES = tuple("0123456789")
 _CIFAR_NAMES = tuple(
     ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
@@ -154,18 +159,14 @@ DATASETS: dict[str, Entry] = {
         image_shape=(1, 28, 28),
         counts=(55_000, 5_000, 10_000),
         sha256="f4034bead488e20f3e921340d4436a956facf939ab5a22d311c16da7525c08d3",
-        sources=(
-            Source(
-                "mnist",
-                IDX_FILES,
-                split_idx,
-                url="https://ossci-datasets.s3.amazonaws.com/mnist/",
-                md5=(
-                    "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-                    "d53e105ee54ea40749a09fcbcd1e9432",
-                    "9fb629c4189551a2d022fa330f9573f3",
-                    "ec29112dd5afa0611ce80d1b7f02629c",
-                ),
+        sources=_idx_files(
+            "mnist",
+            "https://ossci-datasets.s3.amazonaws.com/mnist/",
+            md5=(
+                "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+                "d53e105ee54ea40749a09fcbcd1e9432",
+                "9fb629c4189551a2d022fa330f9573f3",
+                "ec29112dd5afa0611ce80d1b7f02629c",
             ),
         ),
         class_names=_DIGIT_NAMES,
@@ -176,18 +177,14 @@ DATASETS: dict[str, Entry] = {
         image_shape=(1, 28, 28),
         counts=(55_000, 5_000, 10_000),
         sha256="2ce4547834779f1d7858a494935740219223f39d592ad4ee33cd0847438e697d",
-        sources=(
-            Source(
-                "fashion_mnist",
-                IDX_FILES,
-                split_idx,
-                url="http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
-                md5=(
-                    "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-                    "25c81989df183df01b3e8a0aad5dffbe",
-                    "bef4ecab320f06d8554ea6380940ec79",
-                    "bb300cfdad3c16e7a12a480ee83cd310",
-                ),
+        sources=_idx_files(
+            "fashion_mnist",
+            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+            md5=(
+                "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+                "25c81989df183df01b3e8a0aad5dffbe",
+                "bef4ecab320f06d8554ea6380940ec79",
+                "bb300cfdad3c16e7a12a480ee83cd310",
             ),
         ),
         class_names=(
@@ -208,18 +205,14 @@ DATASETS: dict[str, Entry] = {
         licence="CC BY-SA 4.0",
         image_shape=(1, 28, 28),
         counts=(55_000, 5_000, 10_000),
-        sources=(
-            Source(
-                "kmnist",
-                IDX_FILES,
-                split_idx,
-                url="http://codh.rois.ac.jp/kmnist/dataset/kmnist/",
-                md5=(
-                    "bdb82020997e1d708af4cf47b453dcf7",
-                    "e144d726b3acfaa3e44228e80efcd344",
-                    "5c965bf0a639b31b8f53240b1b52f4d7",
-                    "7320c461ea6c1c855c0b718fb2a4b134",
-                ),
+        sources=_idx_files(
+            "kmnist",
+            "http://codh.rois.ac.jp/kmnist/dataset/kmnist/",
+            md5=(
+                "bdb82020997e1d708af4cf47b453dcf7",
+                "e144d726b3acfaa3e44228e80efcd344",
+                "5c965bf0a639b31b8f53240b1b52f4d7",
+                "7320c461ea6c1c855c0b718fb2a4b134",
             ),
         ),
         class_names=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
