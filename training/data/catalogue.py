@@ -116,9 +116,26 @@ def _plain_or_gzipped(path: Path) -> Path | None:
     return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
-def _idx_files(folder: str, url: str, *, md5: tuple[str, ...]) -> tuple[Source]:
-    """The four files of MNIST and of the sets that are made like it."""
-    return (Source(folder, IDX_FILES, split_idx, url=url, md5=md5),)
+def _mnist_like(
+    about: str,
+    *,
+    licence: str,
+    folder: str,
+    url: str,
+    md5: str,
+    class_names: tuple[str, ...],
+    sha256: str | None = None,
+) -> Entry:
+    """MNIST, or a set in its four IDX files; `md5` has their digests, one after the other."""
+    return Entry(
+        about=about,
+        licence=licence,
+        image_shape=(1, 28, 28),
+        counts=(55_000, 5_000, 10_000),
+        sources=(Source(folder, IDX_FILES, split_idx, url=url, md5=tuple(md5.split())),),
+        sha256=sha256,
+        class_names=class_names,
+    )
 
 
 _DIGIT_NAMES = tuple("0123456789")
@@ -153,40 +170,24 @@ DATASETS: dict[str, Entry] = {
             ),
         ),
     ),
-    "mnist": Entry(
-        about="handwritten digits, grey (LeCun et al. 1998)",
+    "mnist": _mnist_like(
+        "handwritten digits, grey (LeCun et al. 1998)",
         licence="none stated",
-        image_shape=(1, 28, 28),
-        counts=(55_000, 5_000, 10_000),
+        folder="mnist",
+        url="https://ossci-datasets.s3.amazonaws.com/mnist/",
+        md5="f68b3c2dcbeaaa9fbdd348bbdeb94873 d53e105ee54ea40749a09fcbcd1e9432 "
+        "9fb629c4189551a2d022fa330f9573f3 ec29112dd5afa0611ce80d1b7f02629c",
         sha256="f4034bead488e20f3e921340d4436a956facf939ab5a22d311c16da7525c08d3",
-        sources=_idx_files(
-            "mnist",
-            "https://ossci-datasets.s3.amazonaws.com/mnist/",
-            md5=(
-                "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-                "d53e105ee54ea40749a09fcbcd1e9432",
-                "9fb629c4189551a2d022fa330f9573f3",
-                "ec29112dd5afa0611ce80d1b7f02629c",
-            ),
-        ),
         class_names=_DIGIT_NAMES,
     ),
-    "fashion-mnist": Entry(
-        about="photographs of clothes, grey (Xiao et al. 2017, arXiv:1708.07747)",
+    "fashion-mnist": _mnist_like(
+        "photographs of clothes, grey (Xiao et al. 2017, arXiv:1708.07747)",
         licence="MIT",
-        image_shape=(1, 28, 28),
-        counts=(55_000, 5_000, 10_000),
+        folder="fashion_mnist",
+        url="http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+        md5="8d4fb7e6c68d591d4c3dfef9ec88bf0d 25c81989df183df01b3e8a0aad5dffbe "
+        "bef4ecab320f06d8554ea6380940ec79 bb300cfdad3c16e7a12a480ee83cd310",
         sha256="2ce4547834779f1d7858a494935740219223f39d592ad4ee33cd0847438e697d",
-        sources=_idx_files(
-            "fashion_mnist",
-            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
-            md5=(
-                "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-                "25c81989df183df01b3e8a0aad5dffbe",
-                "bef4ecab320f06d8554ea6380940ec79",
-                "bb300cfdad3c16e7a12a480ee83cd310",
-            ),
-        ),
         class_names=(
             "T-shirt/top",
             "Trouser",
@@ -200,23 +201,6 @@ DATASETS: dict[str, Entry] = {
             "Ankle boot",
         ),
     ),
-    "kmnist": Entry(
-        about="cursive Japanese characters, grey (Clanuwat et al. 2018, arXiv:1812.01718)",
-        licence="CC BY-SA 4.0",
-        image_shape=(1, 28, 28),
-        counts=(55_000, 5_000, 10_000),
-        sources=_idx_files(
-            "kmnist",
-            "http://codh.rois.ac.jp/kmnist/dataset/kmnist/",
-            md5=(
-                "bdb82020997e1d708af4cf47b453dcf7",
-                "e144d726b3acfaa3e44228e80efcd344",
-                "5c965bf0a639b31b8f53240b1b52f4d7",
-                "7320c461ea6c1c855c0b718fb2a4b134",
-            ),
-        ),
-        class_names=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
-    ),
     "omniglot": Entry(
         about="part of the characters of 30 alphabets, white on black (Lake et al. 2015)",
         licence="MIT",
@@ -224,6 +208,15 @@ DATASETS: dict[str, Entry] = {
         counts=(13_099, 1_433, 1_461),
         sha256="5151bae786130329d171e8fb366071fb3906e4e794295abf3414421a1a7dd273",
         sources=(Source("omniglot", ("omniglot_background_32x32_15993.npz",), split_omniglot),),
+    ),
+    "kmnist": _mnist_like(
+        "cursive Japanese characters, grey (Clanuwat et al. 2018, arXiv:1812.01718)",
+        licence="CC BY-SA 4.0",
+        folder="kmnist",
+        url="http://codh.rois.ac.jp/kmnist/dataset/kmnist/",
+        md5="bdb82020997e1d708af4cf47b453dcf7 e144d726b3acfaa3e44228e80efcd344 "
+        "5c965bf0a639b31b8f53240b1b52f4d7 7320c461ea6c1c855c0b718fb2a4b134",
+        class_names=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
     ),
     "cifar10": Entry(
         about="small photographs of ten kinds of things (Krizhevsky 2009)",
