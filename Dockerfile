@@ -1,12 +1,12 @@
-# The service and the shipped bundles; what trains them stays outside.
+# Image of the service and the shipped bundles, without the training code.
 #
 #   make image TORCH_INDEX_URL=...     or: docker build --build-arg TORCH_INDEX_URL=... --tag vae-serve .
 #   docker run --rm --publish 127.0.0.1:8000:8000 vae-serve
 #   docker run --rm --publish 127.0.0.1:8000:8000 --volume "$PWD/bundles:/models:ro" vae-serve
 #
-# TORCH_INDEX_URL  the index that torch comes from; pytorch.org/get-started lists those of its CPU, CUDA and
-#                  ROCm builds. Empty: where pip takes everything else, on Linux most often the CUDA build.
-# TORCH_BUILD      the build that is wanted: cpu, cuda or rocm. Another one found ends the image's build.
+# TORCH_INDEX_URL  package index of torch; pytorch.org/get-started lists the indexes of its CPU, CUDA and ROCm
+#                  builds. Empty: pip's own index, which on Linux has the CUDA build.
+# TORCH_BUILD      build of torch that the image accepts: cpu, cuda or rocm. Another build is an error.
 
 FROM python:3.11-slim AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
@@ -18,15 +18,15 @@ ARG TORCH_INDEX_URL=
 RUN pip --python /opt/venv/bin/python install --no-deps --constraint constraints.txt \
       ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} torch
 
-# Before torch's own dependencies, which for CUDA are gigabytes.
+# Checked before torch's own dependencies are installed: those of CUDA are gigabytes.
 ARG TORCH_BUILD=cpu
 RUN found=$(/opt/venv/bin/python -c 'import runpy, sysconfig; \
 version = runpy.run_path(sysconfig.get_path("purelib") + "/torch/version.py"); \
 print("cuda" if version.get("cuda") else "rocm" if version.get("hip") else "cpu")') \
     && if [ "$found" != "$TORCH_BUILD" ]; then \
-      echo "This image is built for TORCH_BUILD=$TORCH_BUILD, and pip found torch's $found build." \
-           "Pass --build-arg TORCH_INDEX_URL=<the index of torch's $TORCH_BUILD builds, see pytorch.org/get-started>" \
-           "(make image TORCH_INDEX_URL=...), or want what was found: --build-arg TORCH_BUILD=$found" >&2; exit 1; fi
+      echo "pip found torch's $found build, not the $TORCH_BUILD build that TORCH_BUILD asks for." \
+           "Pass --build-arg TORCH_INDEX_URL=<index of torch's $TORCH_BUILD builds, see pytorch.org/get-started>" \
+           "(make image TORCH_INDEX_URL=...), or accept this build: --build-arg TORCH_BUILD=$found" >&2; exit 1; fi
 
 RUN python -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
 print(*project["dependencies"], *project["optional-dependencies"]["serve"], sep="\n")' > requirements.txt \
@@ -53,7 +53,8 @@ ENV PATH=/opt/venv/bin:$PATH \
     VAE_PORT=8000 \
     VAE_MODEL_REPOSITORY=/models
 WORKDIR /srv
-# The base image has no bytecode of its own library, and the service may write none: compile what starting needs.
+# Compile the parts of the standard library that the service imports: the base image has no bytecode of it, and the
+# service must not write any.
 RUN PYTHONDONTWRITEBYTECODE= python -c "import app.cli.commands, app.main"
 USER 10001:10001
 EXPOSE 8000

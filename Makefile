@@ -1,14 +1,17 @@
-# Needs python >= 3.11, make and pip; everything goes into .venv, which may be deleted at any time.
+# Needs python >= 3.11, make and pip. Everything is installed into .venv, which may be deleted at any time.
 #
 #   make serve                   serve the shipped bundles on 127.0.0.1:8000
-#   make quick                   the tests that take no more than two seconds each
-#   make test                    every test, with coverage
-#   make check                   format, lint, types
+#   make quick                   run the tests that take no more than two seconds each
+#   make test                    run every test, with coverage
+#   make check                   check format, lint and types
+#   make format                  format, and fix what lint can fix
+#   make bench                   measure speeds
+#   make image                   build the Docker image
 #
-# TORCH_INDEX_URL names the index that torch comes from; pytorch.org/get-started lists those of its CPU,
-# CUDA and ROCm builds. Empty: torch comes from where pip takes everything else, which on Linux is
-# most often the CUDA build, some gigabytes larger. To change it later, delete .venv first.
-# TORCH_BUILD (cpu, cuda, rocm) is the build that `make image` insists on.
+# TORCH_INDEX_URL: package index of torch; pytorch.org/get-started lists the indexes of its CPU, CUDA and
+#                  ROCm builds. Empty: pip's own index, which on Linux has the CUDA build, gigabytes
+#                  larger. To change it, delete .venv first.
+# TORCH_BUILD:     build that `make image` accepts: cpu, cuda or rocm.
 
 PYTHON ?= python3
 TORCH_INDEX_URL ?=
@@ -48,7 +51,7 @@ image:
 	docker build --build-arg TORCH_INDEX_URL='$(TORCH_INDEX_URL)' --build-arg TORCH_BUILD='$(TORCH_BUILD)' \
 	  --tag $(IMAGE) .
 
-# A stamp is younger than the lock exactly when nothing has to be installed.
+# A stamp older than the lock means that something must be installed.
 .venv/installed-dev: EXTRAS := serve,train,dev
 .venv/installed-serve: EXTRAS := serve
 .venv/installed-dev .venv/installed-serve: .venv/torch
@@ -57,7 +60,7 @@ image:
 
 .venv/torch: $(LOCK)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo 'vae-serve needs Python 3.11 or later; name one: make PYTHON=python3.12'; exit 1; }
+	  { echo '$(PYTHON) is not Python 3.11 or later. Name one that is: make PYTHON=python3.12'; exit 1; }
 	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	$(if $(TORCH_INDEX_URL),$(BIN)/pip install --quiet --no-deps --constraint constraints.txt \
 	  --index-url '$(TORCH_INDEX_URL)' torch)

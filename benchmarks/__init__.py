@@ -1,4 +1,4 @@
-"""Speeds as ratios to a floor that is measured beside them; no result here passes or fails.
+"""Benchmarks: speeds as ratios to a floor, bare library code measured beside the project.
 
 python -m benchmarks                   all of it, in about a minute
 python -m benchmarks scoring           one part: scoring, media or serving

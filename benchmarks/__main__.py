@@ -1,4 +1,4 @@
-"""The command `python -m benchmarks`: which parts run, and for how long; it measures nothing."""
+"""The command `python -m benchmarks`: chooses the parts, the seconds and the threads."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -11,7 +11,7 @@ from benchmarks.timing import machine
 
 
 class Part(StrEnum):
-    """What can be measured."""
+    """Part of the project to measure."""
 
     scoring = "scoring"
     media = "media"
@@ -20,14 +20,16 @@ class Part(StrEnum):
 
 def main(
     parts: Annotated[
-        list[Part] | None, typer.Argument(help="All of them if none is named.")
+        list[Part] | None, typer.Argument(help="Parts to measure; all by default.")
     ] = None,
     seconds: Annotated[
-        float, typer.Option(min=0.0, help="For each part, its start not counted.")
+        float, typer.Option(min=0.0, help="Seconds for each part, without its start.")
     ] = 24.0,
-    threads: Annotated[int, typer.Option(min=1, help="Of one operator, on either side.")] = 1,
+    threads: Annotated[
+        int, typer.Option(min=1, help="Threads of one operator, in the project and its floor.")
+    ] = 1,
 ) -> None:
-    """Measure the project against its floors, side by side in one run."""
+    """Measure the project beside its floors, in one run."""
     console = Console(width=124)
     console.print(machine(threads))
     for part in parts or list(Part):

@@ -1,6 +1,6 @@
-"""The floor of serving: uvicorn and Starlette, which read a body and answer with constant bytes.
+"""Floor of serving: a bare uvicorn and Starlette that read a body and answer with constant bytes.
 
-It parses nothing, computes nothing and logs nothing. `python -m benchmarks.bare PORT`
+There is no parsing, no compute and no log. `python -m benchmarks.bare PORT` starts it.
 """
 
 import sys
@@ -13,13 +13,13 @@ from starlette.routing import Route
 
 
 async def answer(request: Request) -> Response:
-    """As many bytes as the path says."""
+    """Answer with as many bytes as the path says."""
     await request.body()
     return Response(b"0" * int(request.path_params["size"]), media_type="application/octet-stream")
 
 
 def main(port: int) -> None:
-    """Serve until a signal comes."""
+    """Serve on 127.0.0.1 until a signal comes."""
     app = Starlette(routes=[Route("/{size:int}", answer, methods=["GET", "POST"])])
     uvicorn.run(app, host="127.0.0.1", port=port, access_log=False, log_level="warning")
 

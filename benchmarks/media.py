@@ -1,7 +1,7 @@
-"""Reading and writing items against bare libraries: Pillow, numpy and orjson, in process.
+"""Codecs: time to read and write images, over that of Pillow, numpy or orjson alone, in process.
 
-The product's side reads a body to observations, or writes an answer, with every check; the floor
-calls the library alone. Not measured: the socket, the model, large or damaged pictures.
+The project reads a body to observations, or writes an answer, with every check; the floor calls the
+library alone. Not measured: the socket, the model, large or damaged pictures.
 """
 
 import base64
@@ -31,7 +31,7 @@ Pair = tuple[Callable[[], object], Callable[[], object]]
 
 
 def run(*, seconds: float, threads: int) -> Iterator[Table]:
-    """Measure for about that long; codecs have one thread whatever is asked for."""
+    """Measure for about `seconds`; codecs use one thread, whatever `threads` says."""
     made = table(
         "Codecs: 28 x 28 grey images",
         "",
@@ -39,7 +39,7 @@ def run(*, seconds: float, threads: int) -> Iterator[Table]:
         "product",
         "floor",
         "ratio",
-        caption="The floor is the bare library. Medians over rounds, quartiles in parentheses.",
+        caption="floor: the bare library. Medians over rounds, quartiles in parentheses.",
     )
     cases = [(name, n, pair) for n in COUNTS for name, pair in pairs(n).items()]
     for name, n, (product, floor) in cases:
@@ -56,7 +56,7 @@ def run(*, seconds: float, threads: int) -> Iterator[Table]:
 
 
 def pairs(n: int) -> dict[str, Pair]:
-    """(product, floor) of reading and of writing n images."""
+    """Calls that read or write n images: the project's and the floor's, by name."""
     images = np.random.default_rng(0).integers(0, 256, (n, 1, 28, 28)).astype(np.uint8)
     files = [png(image[0]) for image in images]
     npy_body = npy(images)
@@ -106,14 +106,14 @@ def pairs(n: int) -> dict[str, Pair]:
 
 
 def png(pixels: np.ndarray) -> bytes:
-    """A grey picture by Pillow alone."""
+    """PNG of a grey picture, by Pillow alone."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()
 
 
 def npy(array: np.ndarray) -> bytes:
-    """An array by numpy alone."""
+    """Bytes of a .npy file, by numpy alone."""
     buffer = io.BytesIO()
     np.save(buffer, array)
     return buffer.getvalue()

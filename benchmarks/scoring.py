@@ -1,11 +1,10 @@
-"""Scoring against its floor: bare decoder passes over as many rows, as many at a time.
+"""Scoring: time of a pass over that of its floor, the decoder alone over as many rows.
 
 A pass of `log_px_steps` or `elbo_steps` draws noise, decodes, takes log-probabilities and adds them
-up; the floor decodes alone, without gradients. They go pass by pass in turns, with the parts that
-make the difference, with the floor once more (what chance alone does to a ratio), and with a matrix
-product of as many multiply-accumulates (what the processor does at best). The model is the
-convolutional one of training/recipes/mnist.toml with random weights. Not measured: reading
-pictures, other models, a GPU.
+up. The floor decodes without gradients. Passes, their parts, the floor a second time (the spread of
+a ratio by chance) and a matrix product of as many multiply-accumulates (the best that the processor
+can do) take turns. The model is the convolutional one of training/recipes/mnist.toml with random
+weights. Not measured: reading pictures, other models, a GPU.
 """
 
 from collections.abc import Callable, Iterator
@@ -30,7 +29,7 @@ SAMPLES = 1000
 
 @dataclass(frozen=True)
 class Pass:
-    """What one pass takes in and gives out, so that its parts can be run alone."""
+    """Inputs and outputs of one pass, from which its parts can be run alone."""
 
     vae: VAE
     x: Tensor
@@ -40,12 +39,12 @@ class Pass:
 
     @property
     def rows(self) -> int:
-        """Decoder rows."""
+        """Rows that the decoder computes."""
         return self.samples * len(self.x)
 
 
 def run(*, seconds: float, threads: int) -> Iterator[Table]:
-    """Measure for about that long."""
+    """Measure for about `seconds`."""
     torch.set_num_threads(threads)
     one = one_pass(random_vae(), images=IMAGES)
     warm_up(one)
@@ -53,7 +52,7 @@ def run(*, seconds: float, threads: int) -> Iterator[Table]:
 
 
 def random_vae() -> VAE:
-    """28 x 28 binary pixels, 40 latents, torch's initial weights."""
+    """VAE of 28 x 28 binary pixels and 40 latents, with torch's initial weights."""
     config = VAEConfig(
         image_shape=(1, 28, 28),
         latent_shape=(40,),
@@ -68,7 +67,7 @@ def random_vae() -> VAE:
 
 @torch.no_grad()
 def one_pass(vae: VAE, *, images: int) -> Pass:
-    """The first full pass over some random binary images."""
+    """First full pass over random binary images."""
     generator = torch.Generator().manual_seed(0)
     x = torch.rand(images, *vae.image_shape, generator=generator).round()
     samples = chunks(SAMPLES, images, CHUNK_ROWS)[0]
@@ -79,14 +78,14 @@ def one_pass(vae: VAE, *, images: int) -> Pass:
 
 @torch.no_grad()
 def warm_up(one: Pass) -> None:
-    """Two passes: the first ones of a process allocate and choose kernels."""
+    """Run every call twice: first calls of a process allocate memory and choose kernels."""
     for call in (*sides(one).values(), *parts(one).values()):
         call()
         call()
 
 
 def sides(one: Pass) -> dict[str, Callable[[], object]]:
-    """The product's passes and the floor's."""
+    """Passes of the project and of the floor, by name."""
     evidence = _endless(lambda: log_px_steps(one.vae, one.x, num_samples=(SAMPLES,), seed=0))
     bound = _endless(lambda: elbo_steps(one.vae, one.x, num_samples=SAMPLES, seed=0))
     flat = one.z.flatten(0, 1)
@@ -100,7 +99,7 @@ def sides(one: Pass) -> dict[str, Callable[[], object]]:
 
 
 def _matmul(macs: int) -> Callable[[], object]:
-    """Square products of so many multiply-accumulates: what the processor can do at best."""
+    """Matrix products of `macs` multiply-accumulates: the best that the processor can do."""
     side = 512
     left, right = torch.ones(side, side), torch.ones(side, side)
     times = max(1, round(macs / side**3))
@@ -108,14 +107,14 @@ def _matmul(macs: int) -> Callable[[], object]:
 
 
 def _endless(start: Callable[[], Iterator[None]]) -> Iterator[None]:
-    """Pass after pass; where an estimate ends, its summary falls into the next one's first pass."""
+    """Pass after pass; the summary of an estimate counts as part of the next one's first pass."""
     while True:
         yield from start()
 
 
 @torch.no_grad()
 def parts(one: Pass) -> dict[str, Callable[[], object]]:
-    """What `log_px_steps` does besides decoding, each alone."""
+    """Parts of a pass of `log_px_steps` besides the decoder, each alone, by name."""
     noise = BatchNoise(0, len(one.x), "posterior")
     q, prior, likelihood = one.vae.posterior(one.x), one.vae.prior(), one.vae.likelihood(one.z)
     weights = RunningWeights(len(one.x), SAMPLES)

@@ -1,7 +1,6 @@
-"""Starts a server on a free port of 127.0.0.1, talks to it over plain sockets, and stops it.
+"""Start a server on a free port of 127.0.0.1, send it requests over plain sockets, and stop it.
 
-The client does as little as HTTP/1.1 allows, because what it costs is measured too. It knows no
-operation.
+The client does as little as HTTP/1.1 allows, because its own time is part of the measurement.
 """
 
 import math
@@ -22,7 +21,7 @@ START_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class Exchange:
-    """A request as its bytes; every request of a case is the same."""
+    """HTTP request; every request of a case is the same."""
 
     method: str
     target: str
@@ -30,7 +29,7 @@ class Exchange:
     content_type: str = "application/octet-stream"
 
     def wire(self) -> bytes:
-        """What goes over the socket."""
+        """Bytes of the request on the socket."""
         head = (
             f"{self.method} {self.target} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
             f"Content-Type: {self.content_type}\r\nContent-Length: {len(self.body)}\r\n\r\n"
@@ -39,15 +38,15 @@ class Exchange:
 
 
 class Connection:
-    """One kept-alive connection."""
+    """Kept-alive connection to a server on 127.0.0.1."""
 
     def __init__(self, port: int) -> None:
-        """Connect."""
+        """Connect to the port."""
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=60)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._socket.close()
 
     def ask(self, wire: bytes) -> tuple[int, bytes]:
@@ -57,7 +56,7 @@ class Connection:
             Status and body.
 
         Raises:
-            ConnectionError: The server hung up.
+            ConnectionError: The server closed the connection.
         """
         self._socket.sendall(wire)
         data = self._receive()
@@ -73,19 +72,19 @@ class Connection:
     def _receive(self) -> bytes:
         data = self._socket.recv(1 << 18)
         if not data:
-            raise ConnectionError("A server answers before it hangs up; this one did not.")
+            raise ConnectionError("The server closed the connection before it answered.")
         return data
 
 
 @dataclass(frozen=True)
 class Server:
-    """A process that listens."""
+    """Server process and the port that it listens on."""
 
     port: int
     pid: int
 
     def processor_seconds(self) -> float:
-        """What all its threads have used so far; NaN where the system does not tell (not Linux)."""
+        """Processor time of all threads so far; NaN where the system has no /proc."""
         files = Path(f"/proc/{self.pid}/task").glob("*/schedstat")
         used = [int(file.read_text().split()[0]) for file in files]
         return sum(used) / 1e9 if used else math.nan
@@ -93,9 +92,9 @@ class Server:
 
 @contextmanager
 def server(arguments: list[str], *, ready: str, port: int, threads: int) -> Iterator[Server]:
-    """`python -m <arguments>`, once `GET <ready>` says 200; stops it by its pid.
+    """Start `python -m <arguments>`, yield once `GET <ready>` answers 200, then stop it by its pid.
 
-    No VAE_* setting from outside reaches it.
+    The server gets no VAE_* setting from the environment.
     """
     environment = {name: v for name, v in os.environ.items() if not name.startswith("VAE_")}
     environment["OMP_NUM_THREADS"] = str(threads)
@@ -132,13 +131,13 @@ def _wait(process: subprocess.Popen[bytes], port: int, wire: bytes) -> None:
                 connection.close()
         time.sleep(0.1)
     raise RuntimeError(
-        f"A server is ready within {START_SECONDS:g} s; {process.args!r} was not (exit status "
+        f"{process.args!r} was not ready within {START_SECONDS:g} s (exit status "
         f"{process.poll()}). Run it by hand to see why."
     )
 
 
 def free_port() -> int:
-    """A port that nobody listened at a moment ago."""
+    """Port of 127.0.0.1 that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -1,10 +1,10 @@
-"""Requests to `vae serve` against a bare server's time plus the same work's time in process.
+"""Serving: time of a request to `vae serve` over that of a bare server plus the work in process.
 
 Closed loop: each client waits for its answer before it asks again, over a kept-alive connection.
 Service, bare server (same bytes in, as many out) and work in process take turns in short bursts.
 Seconds per request are those of a burst over its number of requests, so 8 clients share them.
-The ratio of processor time compares what the server's threads used with what the bare server's and
-the work used: it leaves out waiting, and what others take of a busy machine.
+The ratio of processor time is that of the service's threads over that of the bare server's threads
+and the work. It leaves out waiting, and the time that other processes take on a busy machine.
 Not measured: TLS, a network, slow clients, large bodies, several workers. Servers and clients run
 on the same cores, which is part of every number but the work's.
 """
@@ -25,16 +25,16 @@ from benchmarks.work import Case, cases, in_process, shipped_model
 
 CLIENTS = (1, 8)
 BURST = 24
-"""Requests of one side in one round."""
+"""Requests to each server in one round."""
 MAX_ROUNDS = 40
 MIN_ROUNDS = 2
 
 
 class Clients:
-    """So many connections to one server, each with a thread while a burst lasts."""
+    """`count` connections to one server, each with a thread during a burst."""
 
     def __init__(self, asked: Server, count: int, wire: bytes) -> None:
-        """Connect, and ask once over each connection."""
+        """Connect, and send one request over each connection."""
         self.server = asked
         self.wire = wire
         self.connections = [Connection(asked.port) for _ in range(count)]
@@ -45,12 +45,12 @@ class Clients:
             self._ask(connection, 1, [])
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connections."""
         for connection in self.connections:
             connection.close()
 
     def burst(self, requests: int) -> float:
-        """Ask so many times; seconds per request."""
+        """Send `requests` requests; return the seconds per request."""
         each = requests // len(self.connections)
         threads = [
             threading.Thread(target=self._ask, args=(connection, each, self.latencies))
@@ -72,13 +72,13 @@ class Clients:
             latencies.append(time.perf_counter() - started_at)
             if status != 200:
                 raise RuntimeError(
-                    f"A benchmark's requests succeed; received {status}: {self.answer[:300]!r}. "
-                    "Correct the request."
+                    f"A request of the benchmark was answered {status}: {self.answer[:300]!r}. "
+                    "Correct the request in benchmarks/work.py."
                 )
 
 
 def run(*, seconds: float, threads: int) -> Iterator[Table]:
-    """Start both servers, measure for about that long, and stop them."""
+    """Start both servers, measure for about `seconds`, and stop them."""
     torch.set_num_threads(threads)
     served, settings = shipped_model(), Settings()
     chosen = cases(served)
@@ -116,7 +116,7 @@ def _measure(
     count: int,
     seconds: float,
 ) -> list[str]:
-    """p50, p99, requests/s, bare, work and both ratios."""
+    """Cells of a row: p50, p99, requests/s, bare, work and both ratios."""
     rounds: list[tuple[float, float, float, float]] = []
     with ExitStack() as stack:
         service = Clients(servers[0], count, wire)

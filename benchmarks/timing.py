@@ -1,7 +1,4 @@
-"""Measures sides in turns, so that whatever else the machine does falls on all of them alike.
-
-It knows nothing of what is measured, and judges no result.
-"""
+"""Time calls in turns, so that other load on the machine falls on all of them alike."""
 
 import os
 import platform
@@ -23,15 +20,15 @@ def interleave(
     repeats: int = 1,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, np.ndarray]:
-    """Run every side once per round, every second round in reverse.
+    """Time every side once per round, in reverse order every second round.
 
     Args:
-        sides: What is measured, by name.
-        seconds: No round begins later than this.
-        min_rounds: Rounds even so.
-        max_rounds: Rounds at most.
-        repeats: Calls of one side in one round; for calls of microseconds.
-        clock: Seconds.
+        sides: Calls to measure, by name.
+        seconds: Time after which no round begins.
+        min_rounds: Least rounds, even after `seconds`.
+        max_rounds: Most rounds.
+        repeats: Calls of each side per round; more than 1 for calls of microseconds.
+        clock: Clock that gives seconds.
 
     Returns:
         Seconds of one call in each round, by name.
@@ -52,24 +49,24 @@ def interleave(
 
 
 def clock(threads: int) -> Callable[[], float]:
-    """Processor time for one thread, which leaves out what others take; else the wall's."""
+    """Processor time for one thread, which leaves out other processes; else wall time."""
     return time.process_time if threads == 1 else time.perf_counter
 
 
 def ratio(over: np.ndarray, under: np.ndarray) -> str:
-    """Median over rounds of the quotient, with its quartiles."""
+    """Median over rounds of `over / under`, with its quartiles."""
     low, middle, high = np.percentile(over / under, [25, 50, 75])
     return f"{middle:.2f} ({low:.2f}-{high:.2f})"
 
 
 def duration(seconds: float) -> str:
-    """Three digits with a unit."""
+    """Seconds as text: three digits with a unit."""
     scale, unit = (1e3, "ms") if seconds >= 1e-3 else (1e6, "us")
     return f"{seconds * scale:.3g} {unit}" if seconds < 1 else f"{seconds:.3g} s"
 
 
 def table(title: str, first: str, *columns: str, caption: str = "") -> Table:
-    """An empty table, numbers to the right."""
+    """Empty table whose numbers are aligned to the right."""
     made = Table(title=title, caption=caption, title_justify="left", caption_justify="left")
     made.add_column(first)
     for column in columns:
@@ -78,7 +75,7 @@ def table(title: str, first: str, *columns: str, caption: str = "") -> Table:
 
 
 def machine(threads: int) -> str:
-    """What the numbers were measured on, and how busy it was."""
+    """Date, processor, load and versions of the machine that measures."""
     load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
     return (
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {processor()}, {os.cpu_count()} cores, load "
@@ -88,7 +85,7 @@ def machine(threads: int) -> str:
 
 
 def processor() -> str:
-    """The processor's name where the system tells it."""
+    """Processor's name from /proc/cpuinfo, else its architecture."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
             names = [line.split(":", 1)[1].strip() for line in lines if "model name" in line]

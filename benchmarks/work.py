@@ -1,7 +1,7 @@
-"""What is asked of the service, and the same work in process, without a server around it.
+"""Requests of the serving benchmark, and the same work in process, without a server around it.
 
-The work is everything but HTTP: parameters and body parsed, items read, the operation computed in
-one go, the answer rendered. It is no second implementation: it calls the service's own functions.
+The work is everything but HTTP: parse parameters and body, read items, compute the operation in
+one go, render the answer. It calls the service's own functions.
 """
 
 import threading
@@ -32,7 +32,7 @@ SEED = 1
 
 @dataclass(frozen=True)
 class Case:
-    """One kind of request."""
+    """Kind of request."""
 
     name: str
     operation: str
@@ -42,19 +42,19 @@ class Case:
     content_type: str = "application/octet-stream"
 
     def exchange(self, served: ServedModel) -> Exchange:
-        """The request to the service."""
+        """HTTP request to the service."""
         pairs = "&".join(f"{name}={value}" for name, value in self.pairs())
         path = f"/v1/models/{served.name}/versions/{served.version}/{self.operation}?{pairs}"
         method = OPERATIONS[self.operation].method
         return Exchange(method, path, self.body, self.content_type)
 
     def pairs(self) -> list[tuple[str, str]]:
-        """The query."""
+        """Names and values of the query."""
         return [("seed", str(SEED)), ("format", self.form), *self.parameters]
 
 
 def cases(served: ServedModel) -> list[Case]:
-    """One image (or 16 samples) per request, as the usual client sends it."""
+    """Requests of one image (or for 16 samples), as a usual client sends them."""
     spec = served.bundle.config.image
     image = np.random.default_rng(0).integers(0, 256, (spec.height, spec.width)).astype(np.uint8)
     image = image if spec.channels == 1 else np.repeat(image[..., None], 3, axis=-1)
@@ -70,14 +70,14 @@ def cases(served: ServedModel) -> list[Case]:
 
 
 def shipped_model() -> ServedModel:
-    """The first shipped model in its newest version, loaded as the service loads it."""
+    """First shipped model by name, newest version, loaded as the service loads it."""
     repository = Repository(PRETRAINED)
     name = repository.names()[0]
     return serve_bundle(load_bundle(repository.path_of(name, None)), "cpu")
 
 
 def in_process(case: Case, served: ServedModel, settings: Settings) -> Callable[[], bytes]:
-    """The case's work, to be called again and again; gives the answer's bytes."""
+    """Function that does the case's work once and returns the answer's bytes."""
     operation = OPERATIONS[case.operation]
 
     def work() -> bytes:

@@ -1,4 +1,4 @@
-"""Commands of the documents, run as they are printed; CONTRIBUTING.md describes the marks."""
+"""Run commands of the documents as they are printed; CONTRIBUTING.md describes the marks."""
 
 import os
 import re
@@ -24,7 +24,7 @@ _MARKED = re.compile(
 
 
 class Block(NamedTuple):
-    """A marked block, and the lines that its output must hold ("..." stands for anything)."""
+    """Marked block, and the lines that its output must contain ("..." stands for any text)."""
 
     commands: str
     printed: list[str]
@@ -39,7 +39,10 @@ def blocks_of(document: str) -> list[Block]:
 
 
 def clean_environment(folder: Path) -> dict[str, str]:
-    """No VAE_* settings, this interpreter's commands first, a curl that fails on error statuses."""
+    """Environment without VAE_* settings, with this interpreter's commands and a failing curl.
+
+    curl exits with an error when the answer has an error status.
+    """
     (folder / ".curlrc").write_text('fail\nshow-error\nsilent\nnoproxy = "*"\n')
     kept = {name: value for name, value in os.environ.items() if not name.startswith("VAE_")}
     path = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', os.defpath)}"
@@ -49,7 +52,7 @@ def clean_environment(folder: Path) -> dict[str, str]:
 def run_block(
     block: Block, *, folder: Path, environment: dict[str, str], timeout_seconds: float
 ) -> None:
-    """Run a block's commands in a folder; fail unless they succeed and print its lines."""
+    """Run a block's commands in a folder; fail unless they succeed and print the block's lines."""
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", block.commands],
         cwd=folder,
@@ -68,7 +71,7 @@ def run_block(
 
 @contextmanager
 def served(*flags: str, cwd: Path, environment: dict[str, str], log: Path) -> Iterator[str]:
-    """host:port of a `vae serve` with these flags, once it is ready."""
+    """Start `vae serve` with these flags; yield its host:port once it is ready."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -89,7 +92,7 @@ def served(*flags: str, cwd: Path, environment: dict[str, str], log: Path) -> It
 
 
 def _wait_until_ready(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    """Return when the probe answers 200; fail with the server's own words otherwise."""
+    """Return when the probe answers 200; fail with the server's log otherwise."""
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and server.poll() is None:

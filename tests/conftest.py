@@ -1,4 +1,4 @@
-"""What every test gets: no ambient settings, no more threads than help, and the real data sets."""
+"""Fixtures of every test: no VAE_* settings, one thread of torch, and the real data sets."""
 
 import os
 from collections.abc import Callable
@@ -11,13 +11,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def pytest_configure() -> None:
-    """Small tensors gain nothing from threads, and lose much when cores are shared."""
+    """Use one thread: small tensors gain little from more, and lose much on shared cores."""
     torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A developer's own VAE_* settings change no test."""
+    """Remove a developer's own VAE_* settings, so that no test depends on them."""
     for name in list(os.environ):
         if name.startswith("VAE_") and name != "VAE_DATA_DIR":
             monkeypatch.delenv(name)
@@ -25,17 +25,18 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def data_dir() -> Callable[[str], Path]:
-    """A function from the name of a data set to its folder; skips the test where it is absent.
+    """Function from the name of a data set to its folder; skips the test without that folder.
 
-    The sets are looked for in VAE_DATA_DIR, or else in ./data: data_dir("mnist") is
-    <that folder>/mnist.
+    data_dir("mnist") is the folder mnist in VAE_DATA_DIR, or else in ./data.
     """
     root = Path(os.environ.get("VAE_DATA_DIR") or ROOT / "data")
 
     def folder_of(name: str) -> Path:
         folder = root / name
         if not folder.is_dir():
-            pytest.skip(f"needs the data set {name!r}: {folder} is no folder; set VAE_DATA_DIR")
+            pytest.skip(
+                f"There is no folder {folder}. Set VAE_DATA_DIR to the folder that has {name}/"
+            )
         return folder
 
     return folder_of
@@ -43,5 +44,5 @@ def data_dir() -> Callable[[str], Path]:
 
 @pytest.fixture
 def anyio_backend() -> str:
-    """The event loop of every async test, whatever others are installed."""
+    """Run async tests on asyncio, even where other event loops are installed."""
     return "asyncio"

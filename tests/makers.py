@@ -1,4 +1,4 @@
-"""The scripts of docs/ that write a page's tables, as modules."""
+"""Load the scripts of docs/ that write tables, as modules."""
 
 import importlib.util
 from pathlib import Path
@@ -8,7 +8,7 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 
 def load_maker(name: str) -> ModuleType:
-    """docs/<name>.py."""
+    """Module of docs/<name>.py."""
     spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None

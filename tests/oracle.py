@@ -1,4 +1,4 @@
-"""Linear-Gaussian VAEs, whose evidence, posterior and ELBO are known exactly (float64).
+"""Oracles: linear-Gaussian VAEs, whose evidence, posterior and ELBO are known exactly (float64).
 
     p(z) = N(0, I),  p(x|z) = N(W z + b, s^2 I)   =>   p(x) = N(b, W W' + s^2 I)
     p(z|x) = N(M^-1 W'(x - b), s^2 M^-1),  M = W'W + s^2 I
@@ -22,7 +22,7 @@ from models.vae.model import VAE
 
 @dataclass(frozen=True)
 class Oracle:
-    """A VAE and the exact values of everything that is estimated about it."""
+    """VAE with the exact values of its evidence, posterior, KL and ELBO."""
 
     vae: VAE
     loading: Tensor
@@ -147,7 +147,7 @@ def set_affine(network: nn.Module, weight: Tensor, bias: Tensor) -> None:
 
 
 def raw(scale: Tensor) -> Tensor:
-    """What a network says for that scale: the inverse of softplus."""
+    """Output of a network that gives this scale: the inverse of softplus."""
     return torch.log(torch.expm1(scale))
 
 
@@ -192,7 +192,7 @@ class TwoLayers:
 
 
 def two_layers(posterior: str, *, posterior_scale: float = 1.0) -> TwoLayers:
-    """With a "bottom_up" or a "ladder" posterior, its scales that multiple of the exact ones."""
+    """Two layers, a "bottom_up" or "ladder" posterior whose scales are a multiple of the exact."""
     shape, sizes, noise_scale, top_scale = (1, 3, 2), (3, 2), 0.5, 0.7
     generator = torch.Generator().manual_seed(7)
     basis, _ = torch.linalg.qr(torch.randn(6, 3, generator=generator, dtype=torch.float64))
@@ -283,7 +283,7 @@ class Labelled:
 
 
 def labelled(*, posterior_scale: float, classifier: bool = False) -> Labelled:
-    """Three labels over the easy oracle; q(z|x,y)'s scale is that multiple of the exact one."""
+    """Three labels over the easy oracle; q(z|x,y)'s scale is a multiple of the exact one."""
     plain = make(
         latents=2,
         shape=(1, 3, 3),

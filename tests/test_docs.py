@@ -1,4 +1,4 @@
-"""The documents name what exists: what the code no longer has, or has and they lack, fails here."""
+"""Documents and code agree: a document names what exists, and every public bound and field."""
 
 import importlib
 import inspect
@@ -32,7 +32,7 @@ def documents() -> list[Path]:
 
 
 def resolve(name: str) -> object:
-    """What a dotted name of math.md stands for: `bounds.rate`, `training.objectives.ELBO`, ...
+    """Definition behind a dotted name of math.md: `bounds.rate`, `training.objectives.ELBO`, ...
 
     A file's name is enough: it is unique within its package.
     """

@@ -1,4 +1,4 @@
-"""docs/own-images.md works as printed: on a folder of pictures, with less training and scoring.
+"""Commands of docs/own-images.md work as printed, with shorter training and scoring.
 
 Its marked blocks run in order in one folder; http://127.0.0.1:8000 becomes the address of a server
 that was started by the document's own command.
@@ -29,12 +29,12 @@ SHORTENED = {
     "vae-lab train photos": "--set training.epochs=2 --no-tensorboard --device cpu",
     "vae-lab export runs/photos": "--elbo-samples 2 --iwae-samples 2 --subset 0 --device cpu",
 }
-"""What is added to a command, so that it takes seconds."""
+"""Flags added to a command, so that it takes seconds."""
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty folder but for `photos`."""
+    """Folder with `photos` in it."""
     folder = tmp_path_factory.mktemp("own")
     draw_pictures(folder / "photos", 300)
     return folder

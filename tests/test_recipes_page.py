@@ -1,4 +1,4 @@
-"""docs/recipes.md holds: every entry with its own words, as the code has it, and an example."""
+"""docs/recipes.md lists every entry with the words of the code, and an example that loads."""
 
 import re
 from pathlib import Path

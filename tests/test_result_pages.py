@@ -1,4 +1,4 @@
-"""Pages of results hold: commands parse, recipes resolve, figures and tables are there."""
+"""Result pages: commands parse, recipes resolve, figures and tables are there."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-// The start page; it calls /v1 only.
+// The start page. All its requests go to /v1.
 "use strict";
 
 const $ = (id) => document.getElementById(id);
@@ -126,9 +126,9 @@ function scoreRows(result) {
   return [
     ["ELBO", nats(result.elbo_nats), `± ${nats(result.standard_error_nats)} (${result.num_samples} samples); a lower bound on log p(x), higher is better`],
     ["expected log-likelihood", nats(result.expected_log_likelihood_nats), "log p(x|z), averaged over latents z of the picture"],
-    ["− KL", nats(-result.kl_nats), "cost of these latents against the prior; both rows add up to the ELBO"],
-    ["bits per dim", number(result.bits_per_dim, 3), result.bits_per_dim_reason || "−ELBO per pixel in bits: an upper bound, lower is better"],
-    ["percentile", number(result.percentile, 1), result.percentile_reason || `% of ${result.reference_n} test images have a lower ELBO`],
+    ["− KL", nats(-result.kl_nats), "minus KL(q(z|x) || p(z)), the picture's latents against the prior; this row and the one above add up to the ELBO"],
+    ["bits per dim", number(result.bits_per_dim, 3), result.bits_per_dim_reason || "−ELBO per pixel and channel, in bits; an upper bound, lower is better"],
+    ["percentile", number(result.percentile, 1), result.percentile_reason || `% of ${result.reference_n} test images have a lower ELBO; a high one does not mean that a picture is normal`],
   ];
 }
 

@@ -10,24 +10,14 @@ from safetensors.torch import save as save_tensors
 
 from models.bundle.loading import load_bundle
 from models.bundle.saving import save_bundle
-from models.bundle.schema import Baseline, BundleConfig, Estimate, Evaluation, Provenance, Reference
+from models.bundle.schema import Baseline, BundleConfig, Estimate, Evaluation, Reference
 from models.config import MLPConfig, NormalConfig, VAEConfig
 from models.errors import BundleCorrupt
 from models.images.spec import ImageSpec
 from models.vae import VAE
+from tests.provenance import make_provenance
 
-PROVENANCE = Provenance(
-    recipe="seed = 1\n",
-    seed=1,
-    code_version="0.1.0",
-    dataset="squares",
-    dataset_sha256="ab" * 32,
-    created_at="2026-01-02T03:04:05Z",
-    training_seconds=1.5,
-    epochs=2.0,
-    hardware="none",
-    torch_version="2.13.0",
-)
+PROVENANCE = make_provenance()
 EVALUATION = Evaluation(
     dataset="squares",
     split="test",
@@ -96,7 +86,7 @@ def save(path, vae, **fields):
 
 
 def remake_manifest(path):
-    """What someone would do who changes a bundle on purpose."""
+    """Write a manifest that fits the changed files, as someone would who forges a bundle."""
     files = {
         p.name: {
             "sha256": hashlib.sha256(p.read_bytes()).hexdigest(),

@@ -106,13 +106,13 @@ KINDS: dict[str, Callable[[Path], Recipe]] = {
 
 
 class Kill(NamedTuple):
-    """A moment at which a process ends itself."""
+    """Moment at which a process kills itself."""
 
     module: Any
     function: str
-    """The function whose call is not finished."""
+    """Function during whose call the process is killed."""
     call: int = 0
-    """Calls of it that are, since the step."""
+    """Finished calls of the function since the step."""
 
 
 KILLS = (

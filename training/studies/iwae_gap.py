@@ -33,11 +33,7 @@ class GapRow:
 
 
 def iwae_gap(
-    models: Sequence[TrainedModel],
-    *,
-    elbo_samples: int = 100,
-    iwae_samples: int = 100,
-    seed: int = 0,
+    models: Sequence[TrainedModel], *, elbo_samples: int, iwae_samples: int, seed: int = 0
 ) -> list[GapRow]:
     """Bounds of models that were trained by the ELBO or by IWAE bounds, by rising K.
 

@@ -30,4 +30,4 @@ def test_the_gap_grows_where_training_had_a_tighter_bound_and_a_wider_posterior(
 def test_a_run_of_an_objective_without_k_is_refused() -> None:
     recipe = RECIPE.model_copy(update={"objective": M2Config()})
     with pytest.raises(ConfigError, match=r"standard was trained by m2, .* Leave it out\."):
-        iwae_gap([of_family("standard", recipe=recipe)])
+        iwae_gap([of_family("standard", recipe=recipe)], elbo_samples=1, iwae_samples=1)
