@@ -1,11 +1,12 @@
-"""The scores of images: every field of a score, once, with its JSON type and its words.
+"""Scores of images, ELBO and log p(x): every field once, with its type and its words.
 
 An estimator in `models.estimators` fills a score for a batch; JSON, npz, CSV, OpenAPI and the
 tables of docs/api.md derive their fields from it. torch-free, so that readers of answers need none.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, Generic, Literal, TypeVar, get_type_hints
 
 import numpy as np
@@ -172,7 +173,8 @@ class EvidenceScore(Generic[Array]):
     seed: int
 
 
-def columns_of(score: type) -> dict[str, Column]:
+@cache
+def columns_of(score: type) -> Mapping[str, Column]:
     """The columns of a score's class by their names, in the order of JSON."""
     hints = get_type_hints(score, include_extras=True)
     return {
@@ -191,7 +193,7 @@ def join_columns(scores: Sequence[Any]) -> dict[str, Any]:
     """
     first = scores[0]
     joined: dict[str, Any] = {}
-    for name in columns_of(type(first)):
+    for name in columns_of(first.__class__):
         values = [getattr(score, name) for score in scores]
         if isinstance(values[0], tuple | list):
             joined[name] = [entry for value in values for entry in value]

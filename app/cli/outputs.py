@@ -1,4 +1,4 @@
-"""Writes an operation's results to files of the form that their name says; it computes nothing."""
+"""Outputs of commands: files in the format of their suffix, folders of PNG files, CSV."""
 
 import csv
 import io
@@ -14,39 +14,42 @@ import numpy as np
 from app.operations.parameters import Rendering
 from app.operations.result import Answer
 from app.operations.table import Operation
-from app.wire.media_types import MEDIA_TYPES
 from app.wire.rendering import render
 from models.images import to_png, to_uint8
 from vae_client.errors import CallError
 
 TABLE_SUFFIXES = (".csv", ".parquet")
-SUFFIXES = (*(f".{form}" for form in MEDIA_TYPES), *TABLE_SUFFIXES)
 
 
 def check_output(output: Path | None, operation: Operation) -> None:
-    """Refuse a name that says no form, before anything is computed.
+    """Refuse an output in whose format the operation does not answer, before anything is computed.
 
     Raises:
-        CallError: Says which there are.
+        CallError: Says which formats there are.
     """
-    if output is None or is_folder(output):
-        if output is not None and "png" not in operation.formats:
-            raise CallError(f"A folder is for images; `{operation.name}` gives none. Name a file.")
+    if output is None:
         return
-    suffix = output.suffix.lower()
-    images = "png" in operation.formats
-    forms = [f".{form}" for form in operation.formats] + ([] if images else list(TABLE_SUFFIXES))
-    if suffix not in forms:
+    images, suffix = "png" in operation.formats, output.suffix.lower()
+    if is_folder(output):
+        if not images:
+            raise CallError(
+                f"--out {output} is a folder, which holds images; {operation.name} gives none. "
+                f"Name a file: --out {operation.name}.csv."
+            )
+        return
+    suffixes = [f".{form}" for form in operation.formats] + ([] if images else [*TABLE_SUFFIXES])
+    if suffix not in suffixes:
         raise CallError(
-            f"The output's suffix says its form; `{operation.name}` writes {', '.join(forms)}"
-            f"{', or PNG files into a folder/' if images else ''}; received {str(output)!r}."
+            f"--out {output} ends in {suffix}; {operation.name} writes {', '.join(suffixes)}"
+            f"{', or a folder of PNG files' if images else ''}. "
+            f"Use --out {output.with_suffix('.png' if images else '.csv')}."
         )
     if suffix == ".parquet":
         _pyarrow()
 
 
 def is_folder(output: Path) -> bool:
-    """Whether a name means a folder: it is one, or has no suffix."""
+    """Whether a path means a folder: it is one, or has no suffix."""
     return output.is_dir() or output.suffix == ""
 
 
@@ -57,7 +60,15 @@ def write(
     labels: Sequence[str],
     options: Mapping[str, Any],
 ) -> None:
-    """Write results: a table on standard output when no file is named."""
+    """Write results to a file or folder; without one, print CSV.
+
+    Args:
+        output: The file or folder.
+        operation: Declares the fields.
+        fields: Arrays by name, as npz holds them.
+        labels: Names of the items.
+        options: The command's options, for how images are written.
+    """
     facts = {
         name: _fact(value, is_list=name in operation.shared)
         for name, value in fields.items()
@@ -79,7 +90,7 @@ def write(
 
 
 def _fact(value: np.ndarray, *, is_list: bool) -> Any:
-    """What is said once: a number, a word, or a list, which is JSON where it holds objects."""
+    """The value of a field that items share: a number, a text, or a list, maybe of JSON objects."""
     plain = value.tolist()
     return json.loads(plain) if is_list and isinstance(plain, str) else plain
 
@@ -111,7 +122,10 @@ def _rendered(
 def table(
     columns: Mapping[str, np.ndarray], labels: Sequence[str], *, classes: Sequence[str] = ()
 ) -> dict[str, list[Any]]:
-    """One row per item; several numbers are several columns, probabilities named by their class."""
+    """Columns of a table with a row per item; several numbers of one field are several columns.
+
+    Probabilities are named by their class.
+    """
     rows: dict[str, list[Any]] = {"file": list(labels)}
     for name, values in columns.items():
         flat = values.reshape(len(values), -1).T
@@ -122,7 +136,7 @@ def table(
 
 
 def _cells(values: np.ndarray) -> list[Any]:
-    """Plain values; what is not a number is no value."""
+    """Plain values; NaN is None."""
     missing = np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
     return [None if gone else value for value, gone in zip(values.tolist(), missing, strict=True)]
 
@@ -136,7 +150,7 @@ def _csv(rows: Mapping[str, Sequence[Any]]) -> str:
 
 
 def _write_pictures(folder: Path, images: np.ndarray, labels: Sequence[str]) -> None:
-    """A PNG per item, named after its file; the item's number tells equal names apart."""
+    """Write a PNG per item, named after its file, and by its number where names are equal."""
     folder.mkdir(parents=True, exist_ok=True)
     stems = [Path(label.split("[")[0]).stem for label in labels]
     for i, (image, stem) in enumerate(zip(to_uint8(images), stems, strict=True)):
@@ -149,6 +163,7 @@ def _pyarrow() -> tuple[Any, Any]:
         pyarrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
     except ImportError as error:
         raise CallError(
-            "Parquet needs pyarrow, which is not installed. `pip install pyarrow`, or write .csv."
+            "A .parquet file needs pyarrow, which is not installed. Run pip install pyarrow, or "
+            "write .csv."
         ) from error
     return pyarrow, parquet

@@ -1,1 +1,1 @@
-"""The operations as they are declared: parameters, inputs, answers; pydantic only."""
+"""Declarations of the operations: parameters, inputs, answers; pydantic and scores only."""

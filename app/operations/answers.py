@@ -58,7 +58,7 @@ class PreprocessingStep(Schema):
 
 
 class Envelope(Schema):
-    """What every answer of an operation says."""
+    """Fields of every answer of an operation."""
 
     model: str
     version: int
@@ -78,13 +78,15 @@ class Envelope(Schema):
 
 
 class Drawn(Envelope):
-    """An answer that may rest on draws."""
+    """An answer that may depend on random draws."""
 
-    seed: Annotated[int | None, Field(description="Present where anything was drawn.")] = None
+    seed: Annotated[
+        int | None, Field(description="Seed of all draws; present where anything was drawn.")
+    ] = None
 
 
 class LatentGroup(Schema):
-    """Where one layer of a hierarchy lies in the latent."""
+    """Slice of the latent that one layer of a hierarchy takes."""
 
     name: str
     start: int
@@ -187,7 +189,7 @@ class Scored(Drawn):
 
 def score_answer(name: str, score: type) -> type[Scored]:
     """Derive the answer `{name}Answer`, with one `{name}Result` per image, from a score's class."""
-    columns = columns_of(score) | columns_of(Comparison)
+    columns = {**columns_of(score), **columns_of(Comparison)}
     words = (score.__doc__ or "").partition("\n")[0]
     fields: dict[str, Any] = {
         field: (column.kind, Field(description=column.words)) for field, column in columns.items()
@@ -204,8 +206,10 @@ LogLikelihoodAnswer = score_answer("LogLikelihood", EvidenceScore)
 class ClassifyResult(Schema):
     """q(y|x) of one image."""
 
-    label: Annotated[str, Field(description="The most probable one.")]
-    probabilities: Annotated[Vector, Field(description="In the order of `labels`.")]
+    label: Annotated[str, Field(description="Most probable label.")]
+    probabilities: Annotated[
+        Vector, Field(description="q(y|x) of each label, in the order of `labels`.")
+    ]
 
 
 class ClassifyAnswer(Drawn):
@@ -218,12 +222,12 @@ class ClassifyAnswer(Drawn):
     method: Annotated[
         Literal["classifier", "bayes", "components"],
         Field(
-            description="The model's classifier; Bayes' rule over importance-sampled p(x|y); or "
-            "the exact p(z|x) of a mixture."
+            description="How the probabilities were found: by the model's classifier; by Bayes' "
+            "rule over importance-sampled p(x|y); or as the exact p(z|x) of a mixture."
         ),
     ]
     num_samples: Annotated[
-        int | None, Field(description="For each label; only of the method `bayes`.")
+        int | None, Field(description="Importance samples for each label, of the method `bayes`.")
     ] = None
     results: list[ClassifyResult]
 

@@ -23,7 +23,7 @@ class RunningMoments:
     squares: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
 
     def add(self, values: Float[Tensor, "sample batch *group"]) -> None:
-        """Take in the next samples, one after the other so that chunk sizes do not matter."""
+        """Add the next samples, one after the other so that chunk sizes do not matter."""
         for row in values.double().cpu():
             self.count += 1
             delta = row - self.mean
@@ -31,24 +31,24 @@ class RunningMoments:
             self.squares = self.squares + delta * (row - self.mean)
 
     def standard_error(self) -> Tensor:
-        """Of the mean; NaN for fewer than two samples."""
+        """Standard error of the mean; NaN for fewer than two samples."""
         if self.count < 2:
             return torch.full_like(self.mean, math.nan)
         return (self.squares / (self.count - 1) / self.count).sqrt()
 
 
 _PLACES = 32
-"""At least what a processor takes at once."""
+"""Rows are padded to a multiple of it: at least the width of a processor's vector unit."""
 
 
 class RunningWeights:
     """Running sums of exp(log_w), exp(2 log_w) and log_w, and the largest weights; all (batch,).
 
-    Chunk sizes do not matter, bitwise: samples are taken in one after the other.
+    Samples are added one after the other, so that chunk sizes do not change a bit.
     """
 
     def __init__(self, num_items: int, num_samples: int) -> None:
-        """Start empty; `num_samples` is the K that will be reached and sets the tail's length."""
+        """Start empty; `num_samples` is the final K, which sets the length of the tail."""
         self.count = 0
         self.log_w = RunningMoments()
         self.log_sum = torch.full((num_items,), -math.inf, dtype=torch.float64)
@@ -57,7 +57,7 @@ class RunningWeights:
         self.largest = torch.empty((0, num_items), dtype=torch.float64)
 
     def add(self, log_w: Float[Tensor, "sample batch"]) -> None:
-        """Take in the next log-weights, nats."""
+        """Add the next log-weights, nats."""
         log_w = log_w.double().cpu()
         self.count += len(log_w)
         self.log_w.add(log_w)
@@ -75,7 +75,7 @@ class RunningWeights:
         return (2 * self.log_sum - self.log_sum_squares).exp().clamp(1, self.count)
 
     def standard_error(self) -> Tensor:
-        """Of the estimate, by the delta method; NaN for a single sample."""
+        """Standard error of the estimate by the delta method; NaN for a single sample."""
         if self.count < 2:
             return torch.full_like(self.log_sum, math.nan)
         ratio = self.count / self.effective_sample_size()

@@ -7,11 +7,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 CONSTANT_WEIGHTS = 1e-4
-"""Relative spread of the tail below which all its weights count as one."""
+"""Relative spread of the tail below which its weights count as constant."""
 
 
 def tail_length(num_samples: int) -> int:
-    """min(K/5, 3 sqrt(K)), rounded up: how many weights make the tail (Vehtari et al. 2024)."""
+    """min(K/5, 3 sqrt(K)), rounded up: the number of weights in the tail (Vehtari et al. 2024)."""
     return math.ceil(min(num_samples / 5, 3 * math.sqrt(num_samples)))
 
 
@@ -32,7 +32,7 @@ def pareto_shape(largest: Float[Tensor, "tail batch"]) -> Float[Tensor, " batch"
 
 
 def _pareto_shape(largest: Tensor) -> Tensor:
-    """Of one datum at a time, (tail, 1): sums over several would take another order."""
+    """The shape of one datum, (tail, 1): sums over several data would take another order."""
     weights = (largest - largest[:1]).exp()
     x = (weights[:-1] - weights[-1:]).flip(0)  # ascending
     n = len(x)

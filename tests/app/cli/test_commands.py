@@ -282,7 +282,10 @@ def test_failures_are_one_message_and_exit_code_one(
         (["elbo", "in", "bad.png"], "Corrupt image (400)"),
         (["elbo", "in", "bad.png"], "bad.png: The PNG picture is damaged"),
         (["elbo", "in", "-o", "scores.png"], "writes .json, .npy, .npz, .csv, .parquet"),
-        (["elbo", "in", "-o", "folder"], "A folder is for images"),
+        (
+            ["elbo", "in", "-o", "folder"],
+            "a folder, which holds images; elbo gives none. Name a file: --out elbo.csv",
+        ),
         (["sample", "-o", "x.csv"], "writes .png"),
         (["decode", "in/0.png"], "Encode it first: vae encode in/0.png -o latents.npy."),
         (["elbo", "in", "--model", "nothing"], "Unknown model (404): There is no model 'nothing'"),

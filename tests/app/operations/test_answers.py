@@ -33,7 +33,7 @@ def test_the_page_of_the_api_has_a_table_of_every_score(score: type) -> None:
 def test_results_have_the_fields_of_their_score(answer: type, score: type) -> None:
     schema = answer.model_json_schema()  # type: ignore[attr-defined]
     result = schema["$defs"][schema["properties"]["results"]["items"]["$ref"].split("/")[-1]]
-    columns = columns_of(score) | columns_of(Comparison)
+    columns = {**columns_of(score), **columns_of(Comparison)}
     assert list(result["properties"]) == list(columns) == result["required"]
     for name, column in columns.items():
         assert result["properties"][name]["description"] == column.words

@@ -105,6 +105,10 @@ def damaged(data: bytes) -> bytes:
         zipped({"images.npy": b"not numpy"}),
         zipped({"images.npy": npy(binary())}, compression=zipfile.ZIP_DEFLATED)[:60],
     ],
+    ids=[  # bytes would be named after the time that zip files carry
+        *("empty", "head alone", "cut", "damaged", "no member", "two members"),
+        *("huge shape", "no array", "cut while compressed"),
+    ],
 )
 def test_an_npz_that_is_broken_or_lies_is_corrupt(data: bytes) -> None:
     with pytest.raises(CorruptImage, match=r"npz|npy"):

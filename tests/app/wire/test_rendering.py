@@ -1,49 +1,15 @@
-"""Content negotiation by quality, and forms that lose nothing."""
+"""Formats of an answer: what is null, and what JSON and npz hold."""
 
 import json
 
 import numpy as np
 import pytest
 
-from app.errors import NotAcceptable
 from app.operations.parameters import Rendering
 from app.operations.result import Answer
 from app.operations.table import OPERATIONS
-from app.wire.negotiation import negotiate
 from app.wire.rendering import render, to_json
 from tests.app.pictures import read_npz
-
-FORMS = ("json", "png", "npy")
-
-
-@pytest.mark.parametrize(
-    ("accept", "form"),
-    [
-        (None, "json"),
-        ("", "json"),
-        ("*/*", "json"),
-        ("image/png", "png"),
-        ("image/*", "png"),
-        ("application/*", "json"),
-        ("IMAGE/PNG", "png"),
-        ("application/json;q=0.5, image/png;q=0.9", "png"),
-        ("application/json; charset=utf-8", "json"),
-        ("image/png, */*;q=0.1", "png"),
-        ("*/*, application/json;q=0", "png"),
-        ("application/x-npy;q=0.2, text/html", "npy"),
-        ("text/html,application/xhtml+xml,image/avif,*/*;q=0.8", "json"),
-        ("image/png;q=nonsense, application/x-npy", "npy"),
-        ("image/png;q=7, application/x-npy;q=0.1", "npy"),
-    ],
-)
-def test_the_form_is_the_one_that_the_caller_likes_best(accept: str | None, form: str) -> None:
-    assert negotiate(accept, FORMS) == form
-
-
-@pytest.mark.parametrize("accept", ["text/html", "*/*;q=0", ",", "image/png;q=0", "nonsense"])
-def test_no_acceptable_form_is_refused_with_those_there_are(accept: str) -> None:
-    with pytest.raises(NotAcceptable, match="application/x-npy"):
-        negotiate(accept, FORMS)
 
 
 def test_what_is_not_finite_is_null_in_json() -> None:
