@@ -271,12 +271,14 @@ def import_record() -> dict[str, list[str]]:
     return record
 
 
+@pytest.mark.slow
 def test_importing_writes_no_file_starts_nothing_and_asks_no_network(
     import_record: dict[str, list[str]],
 ) -> None:
     assert import_record["acts"] == []
 
 
+@pytest.mark.slow
 def test_importing_sets_no_seed_device_thread_count_or_signal_handler(
     import_record: dict[str, list[str]],
 ) -> None:

@@ -23,6 +23,8 @@ from tests.commands import (
     served,
 )
 
+pytestmark = pytest.mark.slow
+
 DOCUMENT = (ROOT / "docs" / "own-images.md").read_text(encoding="utf-8")
 BLOCKS = blocks_of(DOCUMENT)
 SHORTENED = {

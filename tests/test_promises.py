@@ -118,6 +118,7 @@ async def test_the_oracle_through_bundle_and_http_agrees_with_the_exact_values(
         assert misses <= 5  # of 30 at 95 %: more has a probability below 0.003
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("threads", [1, 2])
 async def test_an_items_answer_is_bitwise_the_same_among_up_to_200_neighbours(

@@ -21,6 +21,8 @@ from tests.commands import (
     served,
 )
 
+pytestmark = pytest.mark.slow
+
 BLOCKS = blocks_of((ROOT / "README.md").read_text(encoding="utf-8"))
 
 

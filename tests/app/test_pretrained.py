@@ -13,7 +13,7 @@ from models.bundle.repository import Repository
 from tests.app.conftest import ClientFactory
 from tests.app.pictures import NPY, NPZ, encoded, npy, npz
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 SHIPPED = Repository(PRETRAINED)
 BUNDLES = [(name, version) for name in SHIPPED.names() for version in SHIPPED.versions(name)]

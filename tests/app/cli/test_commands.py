@@ -26,6 +26,8 @@ from tests.models.family_cases import family
 from vae_client import client
 from vae_client.errors import CallError
 
+pytestmark = pytest.mark.slow
+
 Vae = Callable[..., Result]
 
 

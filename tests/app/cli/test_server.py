@@ -20,6 +20,8 @@ from app.settings import Settings
 from tests.app.pictures import JSON, NPY, PNG, binary, encoded, npy
 from tests.app.server_process import Served, serving
 
+pytestmark = pytest.mark.slow
+
 LONG = "/v1/log-likelihood?num_samples=10000"
 
 

@@ -41,10 +41,13 @@ FLAGS = (
     "--window-size=1200,1400",
 )
 
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None or CHROMEDRIVER is None,
-    reason="these tests need chromium and chromedriver in the PATH",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        CHROMIUM is None or CHROMEDRIVER is None,
+        reason="these tests need chromium and chromedriver in the PATH",
+    ),
+]
 
 
 class Browser:

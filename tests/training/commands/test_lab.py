@@ -8,6 +8,8 @@ import pytest
 
 from tests.training.vae_lab import exit_code
 
+pytestmark = pytest.mark.slow
+
 QUICK = ["--elbo-samples", "2", "--iwae-samples", "2", "--subset", "0", "--device", "cpu"]
 TINY = """
 name = "small"

@@ -11,6 +11,8 @@ from tests.conftest import ROOT
 from tests.training.vae_lab import exit_code
 from training.commands.plot import PLOTS, app
 
+pytestmark = pytest.mark.slow
+
 BUNDLE = str(ROOT / "models/pretrained/digits/1")
 FEW = ["--images", "20"]
 

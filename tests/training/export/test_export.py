@@ -27,6 +27,8 @@ from training.export import export
 from training.export.export import export_run
 from training.runs.folder import STATE
 
+pytestmark = pytest.mark.slow
+
 QUICK = EvaluationSettings(
     seed=2,
     elbo_num_samples=2,

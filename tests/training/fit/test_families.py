@@ -30,6 +30,8 @@ from training.recipes.objective import ClassicalKind
 from training.recipes.recipe import RULES, Recipe
 from training.runs.folder import read_run
 
+pytestmark = pytest.mark.slow
+
 MLP = {"kind": "mlp", "hidden": [7]}
 GATED = {"kind": "gated_mlp", "hidden": [6]}
 CONV = {"kind": "conv", "channels": [4], "blocks": [1]}

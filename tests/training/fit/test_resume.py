@@ -24,6 +24,8 @@ from training.recipes.recipe import Recipe
 from training.runs.checkpoint import CHECKPOINT, PREVIOUS
 from training.runs.folder import BEST, STATE, read_log
 
+pytestmark = pytest.mark.slow
+
 TIMED = {"seconds", "images_per_second", "peak_memory_bytes"}
 
 

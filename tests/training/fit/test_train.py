@@ -197,10 +197,21 @@ def test_a_run_starts_from_the_best_weights_of_a_finished_one(uninterrupted: Pat
     assert done.seconds > before["seconds"]
 
 
-@pytest.mark.parametrize("change", ["vae.latent_shape=[3]", "start=nowhere"])
-def test_a_run_starts_from_a_finished_run_of_the_same_model_only(change: str, uninterrupted: Path):
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (
+            "vae.latent_shape=[3]",
+            r"to start from has other values of vae\.latent_shape\. Make them",
+        ),
+        ("start=nowhere", r"There is no run .*nowhere to start from\. .* vae-lab train nowhere"),
+    ],
+)
+def test_a_run_starts_from_a_finished_run_of_the_same_model_only(
+    change: str, fault: str, uninterrupted: Path
+):
     chosen = recipe(f"start={uninterrupted.name}", change)
-    with pytest.raises(ConfigError, match="starts from"):
+    with pytest.raises(ConfigError, match=fault):
         loop.train(chosen, run_dir=uninterrupted.parent / change, device="cpu")
 
 

@@ -25,6 +25,8 @@ from training.studies.gradients import (
     trainable_copy,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def exact_variance(instance: oracle.Oracle, x: torch.Tensor) -> float:
     """Trace of the covariance of the reparameterised ELBO's encoder gradient at one draw.

@@ -24,6 +24,8 @@ from training.studies.latents import LatentRow
 from training.studies.rate_distortion import RateRow
 from training.studies.traversals import TraversalRow, Traversals
 
+pytestmark = pytest.mark.slow
+
 BOUNDS = [
     BoundsRow("a", 9, -85.0, 0.7, "IWAE, K = 100", -83.0, 0.6, *[0.0] * 6),
     BoundsRow("b", 9, -88.0, 0.8, "IWAE, K = 100", -84.0, 0.6, -3.0, -3.5, -2.5, -1.0, -1.2, -0.8),
