@@ -33,6 +33,8 @@ class Column:
     kind: Any
     """Type of one image's value, as JSON has it."""
     words: str
+    example: Any = None
+    """A value that fits the examples of the other columns."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,18 +46,33 @@ class ElboScore(Generic[Array]):
 
     elbo_nats: Annotated[
         Array,
-        Column(Number, "Evidence lower bound, nats: `expected_log_likelihood_nats` - `kl_nats`."),
+        Column(
+            Number,
+            "Evidence lower bound, nats: `expected_log_likelihood_nats` - `kl_nats`.",
+            example=-88.3,
+        ),
     ]
     expected_log_likelihood_nats: Annotated[
-        Array, Column(Number, "Mean of log p(x|z) over the samples of the posterior, nats.")
+        Array,
+        Column(
+            Number, "Mean of log p(x|z) over the samples of the posterior, nats.", example=-61.9
+        ),
     ]
     kl_nats: Annotated[
         Array,
-        Column(Number, "KL(q(z|x) || p(z)), nats: the divergence of the posterior from the prior."),
+        Column(
+            Number,
+            "KL(q(z|x) || p(z)), nats: the divergence of the posterior from the prior.",
+            example=26.4,
+        ),
     ]
     standard_error_nats: Annotated[
         Array,
-        Column(Number, "Monte Carlo standard error of `elbo_nats`, nats; null for one sample."),
+        Column(
+            Number,
+            "Monte Carlo standard error of `elbo_nats`, nats; null for one sample.",
+            example=0.31,
+        ),
     ]
     kl_per_dimension_nats: Annotated[
         Array | None,
@@ -63,6 +80,7 @@ class ElboScore(Generic[Array]):
             Vector,
             "KL of each latent dimension, flattened over the latent shape, nats; null where the KL "
             "is not analytic, or posterior and prior do not factorise.",
+            example=[13.1, 13.3],
         ),
     ]
     """(batch, *latent_shape)"""
@@ -85,9 +103,12 @@ class ElboScore(Generic[Array]):
             KLMethod,
             "How the KL was found: a closed form (`analytic`), or a mean over the samples "
             "(`monte_carlo`).",
+            example="analytic",
         ),
     ]
-    num_samples: Annotated[int, Column(int, "Samples of the posterior for each image.")]
+    num_samples: Annotated[
+        int, Column(int, "Samples of the posterior for each image.", example=100)
+    ]
     reason: Annotated[
         tuple[str | None, ...], Column(str | None, "Why a number is missing; null if none is.")
     ]
@@ -101,9 +122,14 @@ class EvidenceScore(Generic[Array]):
     Arrays are float64, (batch,) unless said.
     """
 
-    estimator: Annotated[Estimator, Column(Estimator, "Estimator of log p(x), as asked for.")]
+    estimator: Annotated[
+        Estimator, Column(Estimator, "Estimator of log p(x), as asked for.", example="iwae")
+    ]
     num_samples: Annotated[
-        int, Column(int, "Importance samples K for each image; 1 if `estimator` is `exact`.")
+        int,
+        Column(
+            int, "Importance samples K for each image; 1 if `estimator` is `exact`.", example=1000
+        ),
     ]
     estimate_nats: Annotated[
         Array,
@@ -111,6 +137,7 @@ class EvidenceScore(Generic[Array]):
             Number,
             "Log of the mean of K importance weights, nats: in expectation a lower bound on "
             "log p(x) that rises with K.",
+            example=-84.9,
         ),
     ]
     standard_error_nats: Annotated[
@@ -119,12 +146,15 @@ class EvidenceScore(Generic[Array]):
             Number,
             "Monte Carlo standard error of `estimate_nats`, nats, by the delta method: "
             "sd(w) / (mean(w) sqrt(K)). Null for one sample.",
+            example=0.09,
         ),
     ]
     confidence_interval_nats: Annotated[
         Array,
         Column(
-            Interval, "95 % confidence interval, nats: `estimate_nats` -+ 1.96 standard errors."
+            Interval,
+            "95 % confidence interval, nats: `estimate_nats` -+ 1.96 standard errors.",
+            example=[-85.1, -84.7],
         ),
     ]
     """(batch, 2)"""
@@ -134,10 +164,14 @@ class EvidenceScore(Generic[Array]):
             Covers,
             "Quantity that the interval covers: `log_px` where the estimate is reliable, else only "
             "`expected_bound`, the expectation of the bound.",
+            example="log_px",
         ),
     ]
     effective_sample_size: Annotated[
-        Array, Column(Number, "Effective number of weights, from 1 to K: (sum w)^2 / sum w^2.")
+        Array,
+        Column(
+            Number, "Effective number of weights, from 1 to K: (sum w)^2 / sum w^2.", example=118.2
+        ),
     ]
     pareto_k: Annotated[
         Array,
@@ -145,6 +179,7 @@ class EvidenceScore(Generic[Array]):
             Number,
             "Shape of the weights' upper tail; above 0.7 errors cannot be trusted. Null where "
             "there are too few samples to fit it.",
+            example=0.55,
         ),
     ]
     elbo_nats: Annotated[
@@ -153,6 +188,7 @@ class EvidenceScore(Generic[Array]):
             Number,
             "ELBO, nats: mean log-weight of the same samples. Null for the estimator `prior`, "
             "which has no posterior.",
+            example=-88.2,
         ),
     ]
     gap_lower_bound_nats: Annotated[
@@ -160,11 +196,14 @@ class EvidenceScore(Generic[Array]):
         Column(
             Number,
             "`estimate_nats` - `elbo_nats`: in expectation a lower bound on KL(q(z|x) || p(z|x)).",
+            example=3.3,
         ),
     ]
     reliable: Annotated[
         tuple[bool, ...],
-        Column(bool, "Whether the diagnostics allow to read the estimate as log p(x)."),
+        Column(
+            bool, "Whether the diagnostics allow to read the estimate as log p(x).", example=True
+        ),
     ]
     reason: Annotated[
         tuple[str | None, ...],

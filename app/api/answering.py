@@ -20,7 +20,7 @@ from app.api.middleware import record_of
 from app.api.receiving import read_body
 from app.api.requests import INLINE_BYTES, is_small, parse_parameters, read_items
 from app.api.service import Call, Service, T
-from app.compute.cost import Work, measure
+from app.compute.cost import Work
 from app.compute.labels import check_label, find_label
 from app.compute.request import ComputeRequest
 from app.compute.table import compute
@@ -100,13 +100,8 @@ async def _answer(
     headers = caching_headers(call, versioned=versioned)
     if etag_matches(request.headers.get("if-none-match"), headers.get("ETag")):
         return Response(status_code=304, headers=headers)
-    complete = await _read_inputs(service, call, body)
-    call = replace(call, request=complete)
-
-    def size_with(parameters: Any) -> Work:
-        return measure(replace(complete, parameters=parameters))
-
-    work = check_limits(service.settings, operation, complete.parameters, size_with)
+    call = replace(call, request=await _read_inputs(service, call, body))
+    work = check_limits(service.settings, call.request)
     computed = await _compute(service, call, work)
     content = await _render(service, call, computed)
     _count(service.metrics, call, computed, work)

@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from app.operations.answers import Comparison
 from app.operations.table import Operation
+from models.scores import ElboScore, EvidenceScore, columns_of
 
 PNG_8X8 = (
     "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAAI0lEQVR42mNggAJGBob/EIqB4T8Dw38GBiaYFCaD"
@@ -12,14 +14,14 @@ PNG_8X8 = (
 _ENVELOPE: dict[str, Any] = {"model": "mnist", "version": 1}
 _PREPROCESSING = [["binarize stochastic"]]
 _STEPS = [[{"op": "binarize", "from": "256", "to": "2", "how": "stochastic"}]]
-_RANK: dict[str, Any] = {
-    "bits_per_dim": 0.1625,
-    "bits_per_dim_reason": None,
-    "percentile": 41.3,
-    "percentile_reason": None,
-    "reference_n": 10000,
-    "reason": None,
-}
+
+
+def example_score(score: type) -> dict[str, Any]:
+    """A result of a score, from the examples of its columns."""
+    columns = {**columns_of(score), **columns_of(Comparison)}
+    return {name: column.example for name, column in columns.items()}
+
+
 ANSWERS: dict[str, dict[str, Any]] = {
     "encode": {
         **_ENVELOPE,
@@ -62,43 +64,14 @@ ANSWERS: dict[str, dict[str, Any]] = {
         "seed": 1,
         "preprocessing": _PREPROCESSING,
         "preprocessing_steps": _STEPS,
-        "results": [
-            {
-                "elbo_nats": -88.3,
-                "expected_log_likelihood_nats": -61.9,
-                "kl_nats": 26.4,
-                "kl_per_dimension_nats": [13.1, 13.3],
-                "kl_per_group_nats": None,
-                "label_kl_nats": None,
-                "kl_method": "analytic",
-                "standard_error_nats": 0.31,
-                "num_samples": 100,
-                **_RANK,
-            }
-        ],
+        "results": [example_score(ElboScore)],
     },
     "log-likelihood": {
         **_ENVELOPE,
         "seed": 1,
         "preprocessing": _PREPROCESSING,
         "preprocessing_steps": _STEPS,
-        "results": [
-            {
-                "estimator": "iwae",
-                "estimate_nats": -84.9,
-                "standard_error_nats": 0.09,
-                "confidence_interval_nats": [-85.1, -84.7],
-                "interval_covers": "log_px",
-                "effective_sample_size": 118.2,
-                "pareto_k": 0.55,
-                "num_samples": 1000,
-                "elbo_nats": -88.2,
-                "gap_lower_bound_nats": 3.3,
-                "reliable": True,
-                **_RANK,
-                "bits_per_dim": 0.1562,
-            }
-        ],
+        "results": [example_score(EvidenceScore) | {"bits_per_dim": 0.1562}],
     },
     "classify": {
         **_ENVELOPE,

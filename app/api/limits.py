@@ -1,16 +1,14 @@
 """Limits of one request, checked before anything is computed; a message says what would fit."""
 
-from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from app.compute.cost import Work
+from app.compute.cost import Work, measure
+from app.compute.request import ComputeRequest
 from app.operations.parameters import Parameters
 from app.operations.table import Operation
 from app.settings import Settings
 from models.errors import PayloadTooLarge
-
-Measure = Callable[[Any], Work]
-"""From a request's parameters to its work; the items stay the same."""
 
 
 def check_item_count(count: int, settings: Settings, *, noun: str = "images") -> None:
@@ -32,17 +30,15 @@ def check_item_count(count: int, settings: Settings, *, noun: str = "images") ->
         )
 
 
-def check_limits(
-    settings: Settings, operation: Operation, parameters: Parameters, measure: Measure
-) -> Work:
+def check_limits(settings: Settings, request: ComputeRequest[Any]) -> Work:
     """Refuse a request that is too large; else return its work.
 
     Raises:
         PayloadTooLarge: Names the limit's setting, and how much of the request fits in it.
     """
-    work = measure(parameters)
-    _check_items(settings, operation, parameters, work)
-    _check_samples(settings, parameters)
+    work = measure(request)
+    _check_items(settings, request, work)
+    _check_samples(settings, request.parameters)
     for attribute, limit, verb, setting in (
         ("numbers", settings.max_answer_numbers, "make", "VAE_MAX_ANSWER_NUMBERS"),
         ("cost", settings.max_request_cost, "cost", "VAE_MAX_REQUEST_COST"),
@@ -50,10 +46,11 @@ def check_limits(
         size = getattr(work, attribute)
         if size > limit:
             unit = "units" if attribute == "cost" else attribute
-            fits = _what_fits(operation, parameters, measure, attribute, limit)
+            fits = _what_fits(request, work, attribute, limit)
             raise PayloadTooLarge(
-                f"{_amount(operation, parameters, work, verb)} {short(size, limit)} {unit}; the "
-                f"limit is {short(limit, size)} ({setting}). {_fix(operation, fits, setting)}",
+                f"{_amount(request, work, verb)} {short(size, limit)} {unit}; the "
+                f"limit is {short(limit, size)} ({setting}). "
+                f"{_fix(request.operation, fits, setting)}",
                 parameter=next(iter(fits), None),
                 received=size,
                 limit=limit,
@@ -75,16 +72,14 @@ def _check_samples(settings: Settings, parameters: Parameters) -> None:
         )
 
 
-def _check_items(
-    settings: Settings, operation: Operation, parameters: Parameters, work: Work
-) -> None:
-    name = _counting_parameter(parameters)
+def _check_items(settings: Settings, request: ComputeRequest[Any], work: Work) -> None:
+    name = _counting_parameter(request.parameters)
     if name is None:
-        check_item_count(work.items, settings, noun=_noun(operation))
+        check_item_count(work.items, settings, noun=_noun(request.operation))
         return
     limit = settings.max_items
     if work.items > limit:
-        repeatable = "first_item" in type(parameters).model_fields
+        repeatable = "first_item" in type(request.parameters).model_fields
         fix = (
             f"Ask for {name}={limit} with the same seed and first_item=0, {limit}, ...; the result "
             "is identical."
@@ -109,38 +104,34 @@ def _noun(operation: Operation) -> str:
     return operation.takes[0] if operation.takes else "images"
 
 
-def _amount(operation: Operation, parameters: Parameters, work: Work, verb: str) -> str:
+def _amount(request: ComputeRequest[Any], work: Work, verb: str) -> str:
     """The request's size and what it does: "24 images x 5,000 samples cost"."""
-    samples = getattr(parameters, "num_samples", 0)
+    samples = getattr(request.parameters, "num_samples", 0)
     times = f" x {samples:,} samples" if samples else ""
-    if name := _counting_parameter(parameters):
+    if name := _counting_parameter(request.parameters):
         return f"{name}={work.items}{times} {verb}s"
-    noun = _noun(operation) if work.items > 1 else _noun(operation)[:-1]
+    noun = _noun(request.operation)
+    noun = noun if work.items > 1 else noun[:-1]
     return f"{work.items:,} {noun}{times} {verb}{'' if work.items > 1 or times else 's'}"
 
 
 def _what_fits(
-    operation: Operation,
-    parameters: Parameters,
-    measure: Measure,
-    attribute: str,
-    limit: float,
+    request: ComputeRequest[Any], work: Work, attribute: str, limit: float
 ) -> dict[str, int]:
     """Items, and samples for each, that would each by itself bring the request under a limit."""
-    work = measure(parameters)
-    counted = _counting_parameter(parameters)
-    fits = {counted or _noun(operation): int(work.items * limit / getattr(work, attribute))}
-    if getattr(parameters, "num_samples", 0) > 1:
-        fits["num_samples"] = _fitting_samples(parameters, measure, attribute, limit)
+    counted = _counting_parameter(request.parameters)
+    fits = {counted or _noun(request.operation): int(work.items * limit / getattr(work, attribute))}
+    if getattr(request.parameters, "num_samples", 0) > 1:
+        fits["num_samples"] = _fitting_samples(request, attribute, limit)
     return {name: value for name, value in fits.items() if value >= (2 if name == "steps" else 1)}
 
 
-def _fitting_samples(parameters: Parameters, measure: Measure, attribute: str, limit: float) -> int:
+def _fitting_samples(request: ComputeRequest[Any], attribute: str, limit: float) -> int:
     """The largest num_samples within a limit; a request's size grows along a line with it."""
 
     def size(samples: int) -> float:
-        asked = parameters.model_copy(update={"num_samples": samples})
-        return float(getattr(measure(asked), attribute))
+        parameters = request.parameters.model_copy(update={"num_samples": samples})
+        return float(getattr(measure(replace(request, parameters=parameters)), attribute))
 
     slope = size(2) - size(1)
     samples = int((limit - size(1)) / slope) + 1 if slope > 0 else 0

@@ -160,7 +160,11 @@ class Comparison:
 
     bits_per_dim: Annotated[
         np.ndarray | None,
-        Column(float | None, "Upper bound in bits per dim; null if the likelihood is a density."),
+        Column(
+            float | None,
+            "Upper bound in bits per dim; null if the likelihood is a density.",
+            example=0.1625,
+        ),
     ]
     bits_per_dim_reason: Annotated[
         str | None, Column(str | None, "Why `bits_per_dim` is null; null if it is not.")
@@ -171,13 +175,15 @@ class Comparison:
             float | None,
             "Rank among the scores that the bundle stores for held-out test images, 0..100: "
             "(rank + 0.5) / (n + 1) x 100.",
+            example=41.3,
         ),
     ]
     percentile_reason: Annotated[
         list[str | None], Column(str | None, "Why `percentile` is null; null if it is not.")
     ]
     reference_n: Annotated[
-        int | None, Column(int | None, "Number of stored scores behind the percentile, n.")
+        int | None,
+        Column(int | None, "Number of stored scores behind the percentile, n.", example=10000),
     ]
 
 
