@@ -8,8 +8,6 @@ resumed from its last checkpoint repeats the lost steps exactly, and ends with t
 
 import copy
 import math
-import resource
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -57,6 +55,7 @@ from training.runs.folder import (
     trim_log,
     write_state,
 )
+from training.runs.hardware import peak_memory
 from training.runs.provenance import record_start
 
 
@@ -400,12 +399,3 @@ def log_line(training: Training) -> dict[str, Any]:
         **training.window.means(),
         **peak_memory(training.device),
     }
-
-
-def peak_memory(device: torch.device) -> dict[str, int]:
-    """The most memory that this process has held, in bytes."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    peak = {"peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
-    if device.type == "cuda":
-        peak["peak_gpu_memory_bytes"] = torch.cuda.max_memory_allocated(device)
-    return peak

@@ -15,7 +15,6 @@ Files are replaced in one step: a run killed at any moment leaves the old file o
 import json
 import math
 import os
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,6 +31,7 @@ from models.vae.model import VAE
 from training.errors import RunError
 from training.recipes.file import load_recipe, to_toml
 from training.recipes.recipe import Recipe
+from training.runs.hardware import hardware
 
 RECIPE, BEST, STATE, LOG = "recipe.toml", "best.safetensors", "state.json", "log.jsonl"
 
@@ -209,14 +209,6 @@ def write_state(
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     replace(run_dir / STATE, json.dumps(state, indent=2).encode() + b"\n")
-
-
-def hardware(device: torch.device) -> str:
-    """The GPU's name, or the number of CPU threads and the architecture."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    threads = torch.get_num_threads()
-    return f"{threads} CPU thread{'s' if threads > 1 else ''}, {platform.machine()}"
 
 
 def append_line(path: Path, line: dict[str, Any]) -> None:

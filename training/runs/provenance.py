@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 
 from models import __version__
-from training.runs.folder import append_line, hardware
+from training.runs.folder import append_line
+from training.runs.hardware import hardware
 
 STARTS = "starts.jsonl"
 _ROOT = Path(__file__).resolve().parents[2]

@@ -17,13 +17,13 @@ from training.runs.folder import (
     LOG,
     append_line,
     create_or_verify,
-    hardware,
     read_log,
     read_run,
     replace,
     start_from,
     trim_log,
 )
+from training.runs.hardware import hardware
 
 
 def test_a_line_that_finds_no_room_leaves_the_file_as_it_was(
