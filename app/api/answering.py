@@ -16,8 +16,8 @@ from starlette.responses import Response
 from app.api.headers import caching_headers, etag_matches, identity_headers
 from app.api.limits import check_limits
 from app.api.metrics import Metrics
-from app.api.middleware import record_of
 from app.api.receiving import read_body
+from app.api.record import record_of
 from app.api.requests import INLINE_BYTES, is_small, parse_parameters, read_items
 from app.api.service import Call, Service, T
 from app.compute.cost import Work

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.api.middleware import PROBES, record_of
+from app.api.middleware import PROBES
 from app.api.problems import describe
+from app.api.record import record_of
 from app.errors import Unauthorized
 
 OPEN_PATHS = (*PROBES, "/", "/docs", "/openapi.json")

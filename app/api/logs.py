@@ -1,9 +1,31 @@
-"""Log records as JSON lines."""
+"""The access log, a line per request, and log records as JSON lines."""
 
 import json
 import logging
 import time
 from typing import Any
+
+from starlette.types import Scope
+
+from app.api.record import Record
+
+access_log = logging.getLogger("app.access")
+
+
+def log_request(record: Record, scope: Scope, status: int) -> None:
+    """Write the access line of an answered request."""
+    fields = {
+        "request_id": record.request_id,
+        "method": scope["method"],
+        "path": scope["path"],
+        "query": scope["query_string"].decode("latin-1"),
+        "status": status,
+        "operation": record.operation,
+        "model": record.model,
+        "milliseconds": round(record.seconds * 1e3, 3),
+        "client": (scope.get("client") or [None])[0],
+    }
+    access_log.info("request", extra={"fields": fields})
 
 
 class JSONFormatter(logging.Formatter):

@@ -5,19 +5,18 @@ Pure ASGI: starlette's BaseHTTPMiddleware hides disconnects.
 
 import logging
 import re
-import time
 import uuid
-from dataclasses import dataclass, field
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.metrics import UNKNOWN, Metrics
+from app.api.logs import log_request
+from app.api.metrics import Metrics
 from app.api.problems import describe, lookup
+from app.api.record import Record
 from app.errors import ClientDisconnected
 
 log = logging.getLogger("app")
-access_log = logging.getLogger("app.access")
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._~+/=:@-]{1,128}")
 PROBES = ("/livez", "/readyz", "/healthz")
@@ -29,31 +28,6 @@ SECURITY_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
-
-
-@dataclass
-class Record:
-    """Facts of one request; routes fill them in, the log and the metrics read them."""
-
-    request_id: str
-    started_at: float = field(default_factory=time.perf_counter)
-    operation: str = UNKNOWN
-    model: str = UNKNOWN
-    status: int = 0
-    body_type: str | None = None
-    timings: dict[str, float] = field(default_factory=dict)
-    """Seconds by name, for Server-Timing."""
-
-    @property
-    def seconds(self) -> float:
-        """Seconds since the request arrived."""
-        return time.perf_counter() - self.started_at
-
-
-def record_of(scope: Scope) -> Record:
-    """The record of the request of an ASGI scope."""
-    record: Record = scope["vae.record"]
-    return record
 
 
 class Observe:
@@ -117,18 +91,7 @@ class Observe:
             seconds=record.seconds,
         )
         if self.access_log:
-            fields = {
-                "request_id": record.request_id,
-                "method": scope["method"],
-                "path": scope["path"],
-                "query": scope["query_string"].decode("latin-1"),
-                "status": status,
-                "operation": record.operation,
-                "model": record.model,
-                "milliseconds": round(record.seconds * 1e3, 3),
-                "client": (scope.get("client") or [None])[0],
-            }
-            access_log.info("request", extra={"fields": fields})
+            log_request(record, scope, status)
 
 
 def _add_headers(headers: MutableHeaders, record: Record) -> None:

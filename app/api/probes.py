@@ -7,7 +7,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app.api.metrics import CONTENT_TYPE, Metrics
-from app.api.middleware import record_of
+from app.api.record import record_of
 from app.api.routing import json_response, make_route
 from app.serving.lifecycle import Lifecycle
 

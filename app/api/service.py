@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from fastapi import Request
 
 from app.api.metrics import Metrics
-from app.api.middleware import Record
+from app.api.record import Record
 from app.compute.request import ComputeRequest
 from app.serving.registry import Registry
 from app.serving.scheduler import Scheduler

@@ -3,7 +3,8 @@
     L_K  = E[log (1/K) sum_k w_k],    ELBO = L_1 <= L_K <= L_(K+1) <= log p(x)
     rate = E_data[KL],  distortion = -E_data[E_q[log p(x|z)]],  rate + distortion = -E_data[ELBO]
 
-Everything is in nats per datum.
+Everything is in nats per datum. Served scores and evaluation compute the same bound from a stream:
+`moments.RunningWeights.estimate`.
 """
 
 import math

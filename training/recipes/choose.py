@@ -19,8 +19,9 @@ import torch
 from training.data.datasets import Dataset
 from training.recipes.describe import Description, describe
 from training.recipes.draft import Draft, Reason
-from training.recipes.file import apply_overrides, check_recipe
+from training.recipes.file import check_recipe
 from training.recipes.loop import Precision
+from training.recipes.overrides import apply_overrides
 from training.recipes.recipe import Recipe
 
 SMALL_SIDE = {1: 28, 3: 32}

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from models.config import Config
 from models.errors import ConfigError, closest
-from training.recipes.faults import describe_fault, nearest_entry, unreadable_override
+from training.recipes.faults import describe_fault
+from training.recipes.overrides import apply_overrides
 from training.recipes.recipe import Recipe
 
 RECIPES = Path(__file__).resolve().parent
@@ -89,21 +90,6 @@ def _merge(below: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def apply_overrides(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """Set entries of a recipe's tables in place, and return them.
-
-    Args:
-        values: Tables, as read from TOML.
-        overrides: As for `load_recipe`.
-
-    Raises:
-        ConfigError: An override has no `=`, or sets an entry of what is not a table.
-    """
-    for override in overrides:
-        _set(values, override)
-    return values
-
-
 def check_recipe(values: dict[str, Any], where: str, *, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe that the tables hold.
 
@@ -119,24 +105,6 @@ def check_recipe(values: dict[str, Any], where: str, *, overrides: Sequence[str]
         return Recipe.model_validate(values)
     except ValidationError as error:
         raise describe_fault(error, where, overrides) from error
-
-
-def _set(values: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    *tables, last = key.strip().split(".")
-    if not equals or not all((*tables, last)):
-        reason = "has no entry before the =" if equals else "has no ="
-        raise unreadable_override(override, reason, nearest_entry(key))
-    for depth, table in enumerate(tables, 1):
-        below: Any = values.setdefault(table, {})
-        if not isinstance(below, dict):
-            parent = ".".join(tables[:depth])
-            raise unreadable_override(override, f"{parent} is a value, not a table", parent)
-        values = below
-    try:
-        values[last] = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        values[last] = text.strip()
 
 
 def to_toml(config: Config, *, comments: Mapping[str, Sequence[str]] | None = None) -> str:

@@ -175,3 +175,12 @@ def test_an_observation_that_is_not_a_number_is_refused_before_the_encoder_runs(
     x[1, 0, 0, 0] = math.nan
     with pytest.raises(OutOfSupport, match="item 1"):
         estimate_elbo(oracle.vae, x, num_samples=1, seed=0)
+
+
+def test_a_bound_that_overflows_says_why_it_is_missing():
+    oracle = instance("easy", dtype=torch.float32)
+    x = torch.full((1, *oracle.vae.image_shape), 1e30)
+    estimate = estimate_elbo(oracle.vae, x, num_samples=5, seed=0)
+    assert not math.isfinite(float(estimate.elbo_nats))
+    assert estimate.reason[0] is not None
+    assert estimate.reason[0].startswith("The estimate is not finite")
