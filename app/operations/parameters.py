@@ -30,10 +30,9 @@ class Labelled(Parameters):
     """Parameters of an operation that can be conditioned on a label."""
 
     label: Annotated[
-        str | None,
+        Annotated[str, Field(max_length=64)] | None,
         BeforeValidator(_text_if_number),
         Field(
-            max_length=64,
             description="Label that conditions the model: a name or an index. Only for models "
             "trained with labels.",
         ),

@@ -2,7 +2,15 @@
 
 import pytest
 
-from tests.app.api.calls import LATENT_ROWS, PICTURES, call, image_bodies, latent_bodies
+from app.operations.table import OPERATIONS
+from tests.app.api.calls import (
+    LATENT_ROWS,
+    PICTURES,
+    body_of,
+    call,
+    image_bodies,
+    latent_bodies,
+)
 from tests.app.conftest import ClientFactory
 from tests.app.pictures import JSON, NPY, PNG, binary, encoded, npy
 
@@ -120,3 +128,26 @@ async def test_steps_of_preprocessing_come_in_words_and_as_objects(
     assert answer["preprocessing"] == [["binarize threshold"]] * len(PICTURES)
     assert answer["preprocessing_steps"] == [[binarized]] * len(PICTURES)
     assert "preprocessing_steps" not in drawn
+
+
+@pytest.mark.parametrize("model", ["mnist", "mnist-labelled"])
+async def test_null_leaves_out_a_parameter_that_may_be_left_out_and_is_refused_elsewhere(
+    open_client: ClientFactory, model: str
+) -> None:
+    async with open_client() as client:
+        for operation in OPERATIONS.values():
+            if not operation.takes or (operation.name == "classify" and model == "mnist"):
+                continue
+            for name, field in operation.parameters.model_fields.items():
+                body = body_of(operation.name)["json"]
+                if operation.name == "decode" and model == "mnist-labelled" and name != "label":
+                    body = {**body, "label": "0"}
+                url = f"/v1/models/{model}/{operation.name}"
+                response = await client.post(url, json={**body, name: None})
+                where = (operation.name, name, response.text)
+                if field.default is not None:
+                    assert response.json()["parameter"] == name, where
+                elif (operation.name, name, model) == ("decode", "label", "mnist-labelled"):
+                    assert response.json()["parameter"] == "label", where
+                else:
+                    assert response.status_code == 200, where
