@@ -57,7 +57,7 @@ class VAEError(Exception):
 def closest(received: str, allowed: Iterable[str]) -> str | None:
     """The allowed name nearest to a misspelt one, or None."""
     by_folded = {name.casefold(): name for name in allowed}
-    found = get_close_matches(received.casefold(), by_folded, n=1, cutoff=0.7)
+    found = get_close_matches(received.casefold(), by_folded, n=1, cutoff=0.65)
     return by_folded[found[0]] if found else None
 
 
