@@ -29,7 +29,7 @@ from training.errors import Interrupted, RunError
 from training.fit.batches import Data, load_data
 from training.fit.classical import CLASSICAL, fit_classical
 from training.fit.interruption import Interruption
-from training.fit.marginal_start import num_start_images, start_from_marginal
+from training.fit.start import num_start_images, start_from_marginal
 from training.fit.objectives import OBJECTIVES, Annealing
 from training.fit.optimizer import (
     clamp_pseudo_inputs,

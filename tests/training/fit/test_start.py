@@ -15,7 +15,7 @@ from models.config import (
 )
 from models.estimators.bounds import bits_per_dim
 from models.vae.model import VAE
-from training.fit.marginal_start import num_start_images, start_from_marginal
+from training.fit.start import num_start_images, start_from_marginal
 
 CONV = ConvConfig(channels=(8, 8), blocks=(1, 1))
 MLP = MLPConfig(hidden=(8,))
