@@ -85,7 +85,7 @@ def in_process(case: Case, served: ServedModel, settings: Settings) -> Callable[
         if operation.takes:
             limits = {"max_bytes": settings.max_body_bytes, "max_items": settings.max_items}
             body = parse_body(case.body, case.content_type, **limits)
-        parameters = parse_parameters(operation, case.pairs(), body.members)
+        parameters = parse_parameters(operation, case.pairs(), body.members, served=served)
         inputs = Inputs()
         if operation.takes:
             stop = threading.Event()

@@ -128,7 +128,7 @@ def _call(
     service: Service, operation: Operation, request: Request, served: ServedModel, body: Body
 ) -> Call:
     pairs = request.query_params.multi_items()
-    parameters: Any = parse_parameters(operation, pairs, body.members)
+    parameters: Any = parse_parameters(operation, pairs, body.members, served=served)
     service.registry.check_needs(served, operation, parameters)
     given = getattr(parameters, "seed", None)
     return Call(

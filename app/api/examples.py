@@ -200,3 +200,18 @@ def example_body(operation: Operation, latents_body: dict[str, Any] | None) -> d
     if operation.takes == ("latents",):
         return latents_body or {"latents": [[0.5, -1.0], [0.0, 0.25]]}
     return {"images": [PNG_8X8] * (operation.exact_items or 1)}
+
+
+def curl_options(operation: Operation, kind: str | None = None) -> str:
+    """Options of curl that send the operation's items, such as `-F images=@image.png`.
+
+    Args:
+        operation: Takes images or latents.
+        kind: Which of them to send; by default the first.
+    """
+    kind = kind or operation.takes[0]
+    if kind == "latents":
+        return "--data-binary @latents.npy -H 'Content-Type: application/x-npy'"
+    if operation.exact_items == 2:
+        return "-F images=@first.png -F images=@second.png"
+    return "--data-binary @image.png -H 'Content-Type: image/png'"

@@ -26,7 +26,6 @@ def check_item_count(count: int, settings: Settings, *, noun: str = "images") ->
             parameter=noun,
             received=count,
             limit=limit,
-            suggestion=limit,
         )
 
 
@@ -47,14 +46,16 @@ def check_limits(settings: Settings, request: ComputeRequest[Any]) -> Work:
         if size > limit:
             unit = "units" if attribute == "cost" else attribute
             fits = _what_fits(request, work, attribute, limit)
+            names = [name for name in fits if name in type(request.parameters).model_fields]
+            parameter = names[0] if names else None
             raise PayloadTooLarge(
                 f"{_amount(request, work, verb)} {short(size, limit)} {unit}; the "
                 f"limit is {short(limit, size)} ({setting}). "
                 f"{_fix(request.operation, fits, setting)}",
-                parameter=next(iter(fits), None),
-                received=size,
+                parameter=parameter,
+                received=_rounded(size, limit),
                 limit=limit,
-                suggestion=fits or None,
+                suggestion=fits[parameter] if parameter else None,
             )
     return work
 
@@ -155,6 +156,14 @@ def short(value: float, other: float) -> str:
     """A large number in three digits ("1.19 M"), or in all where these would equal another's."""
     text = _short(value)
     return text if text != _short(other) else f"{value:,.10g}"
+
+
+def _rounded(value: float, limit: float) -> float:
+    """A size in six digits, or in all where these would not be over the limit."""
+    rounded = float(f"{value:.6g}")
+    if rounded <= limit:
+        return value
+    return int(rounded) if rounded.is_integer() else rounded
 
 
 def _short(value: float) -> str:

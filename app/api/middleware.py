@@ -37,13 +37,11 @@ class Observe:
     """
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics, access_log: bool) -> None:
-        """Wrap an app."""
         self.app = app
         self.metrics = metrics
         self.access_log = access_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -106,10 +104,8 @@ class AnswerHead:
     """Answers HEAD as GET; uvicorn leaves the body out (RFC 9110, section 9.3.2)."""
 
     def __init__(self, app: ASGIApp) -> None:
-        """Wrap an app."""
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request."""
         head = scope["type"] == "http" and scope["method"] == "HEAD"
         await self.app({**scope, "method": "GET"} if head else scope, receive, send)

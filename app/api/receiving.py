@@ -1,4 +1,4 @@
-"""The bytes of a request's body, as they come and never more than the limit of them."""
+"""Reading a request's body, up to the limit VAE_MAX_BODY_BYTES."""
 
 import asyncio
 from collections.abc import AsyncIterator

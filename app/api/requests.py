@@ -1,5 +1,6 @@
 """A request's parameters and items, checked and read, as `app.compute` takes them."""
 
+import re
 import struct
 import threading
 from collections.abc import Mapping
@@ -8,9 +9,11 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
+from app.api.examples import curl_options
 from app.api.faults import Fault, explain
 from app.api.limits import check_item_count
 from app.compute.inputs import Inputs
+from app.compute.labels import unknown_label
 from app.compute.latents import check_latents
 from app.errors import ClientDisconnected, InvalidParameter
 from app.operations.parameters import Parameters
@@ -25,13 +28,25 @@ INLINE_BYTES = 16 * 1024
 """Items up to this are read on the event loop: a thread costs more than they do."""
 INLINE_PIXELS = 10_000
 MAX_FAULTS_NAMED = 8
+ALIASES = {"count": "n", "num": "n", "num_images": "n", "samples": "num_samples"}
+"""Names that callers try, and what they are called here."""
 _READING = ("resize", "invert", "centre", "pixel_max", "binarize")
 
 
 def parse_parameters(
-    operation: Operation, pairs: list[tuple[str, str]], members: Mapping[str, Any]
+    operation: Operation,
+    pairs: list[tuple[str, str]],
+    members: Mapping[str, Any],
+    *,
+    served: ServedModel,
 ) -> Parameters:
     """The parameters, from the query and from the body's members.
+
+    Args:
+        operation: Declares them.
+        pairs: Names and values of the query.
+        members: Names and values of the body, without its items.
+        served: The model that the messages name.
 
     Raises:
         InvalidParameter: Unknown, twice, in conflict or out of bounds; says which.
@@ -43,9 +58,9 @@ def parse_parameters(
         raise InvalidParameter(
             f"{twice} is given twice in the query. Give it once.", parameter=twice
         )
-    parameters = _validated(operation, {**members, **query}, query=query)
+    parameters = _validated(operation, {**members, **query}, query=query, served=served)
     for name in query.keys() & members.keys():
-        in_body = _validated(operation, {name: members[name]}, query={})
+        in_body = _validated(operation, {name: members[name]}, query={}, served=served)
         if getattr(in_body, name) != getattr(parameters, name):
             raise InvalidParameter(
                 f"{name} is {query[name][:60]!r} in the query and {str(members[name])[:60]!r} in "
@@ -57,39 +72,77 @@ def parse_parameters(
 
 
 def _validated(
-    operation: Operation, values: Mapping[str, Any], *, query: Mapping[str, Any]
+    operation: Operation,
+    values: Mapping[str, Any],
+    *,
+    query: Mapping[str, Any],
+    served: ServedModel,
 ) -> Parameters:
     try:
         return operation.parameters.model_validate(dict(values))
     except ValidationError as error:
         found: list[dict[str, Any]] = [dict(f) for f in error.errors(include_url=False)]
         declared = operation.parameters.model_json_schema()["properties"]
-        faults = [
-            _unknown_parameter(operation, fault, in_query=fault["loc"][0] in query)
-            if fault["type"] == "extra_forbidden"
-            else explain(str(fault["loc"][0]), fault["input"], declared[fault["loc"][0]])
-            for fault in found
-        ]
-        first, others = faults[0], faults[1:MAX_FAULTS_NAMED]
-        also = f" Also wrong: {' '.join(fault.message for fault in others)}" if others else ""
+        name, received = str(found[0]["loc"][0]), found[0]["input"]
+        if name == "label" and served.labels and not isinstance(received, str):
+            raise unknown_label(served, received) from error
+        if found[0]["type"] == "extra_forbidden":
+            first = _unknown_parameter(
+                operation, name, received, in_query=name in query, served=served
+            )
+        else:
+            first = explain(name, received, declared[name])
+        others = dict.fromkeys(str(fault["loc"][0])[:60] for fault in found[1:])
+        listed = ", ".join(list(others)[:MAX_FAULTS_NAMED])
+        also = f" Also at fault: {listed}." if others else ""
         raise InvalidParameter(f"{first.message} {first.fix}{also}", **first.details) from error
 
 
-def _unknown_parameter(operation: Operation, fault: Mapping[str, Any], *, in_query: bool) -> Fault:
-    name, known = str(fault["loc"][0])[:60], list(operation.parameters.model_fields)
+def _unknown_parameter(
+    operation: Operation, name: str, received: Any, *, in_query: bool, served: ServedModel
+) -> Fault:
+    name, fields = name[:60], operation.parameters.model_fields
+    own = [field for field in operation.parameters.__annotations__ if field in fields]
+    known = [*own, *(field for field in fields if field not in own)]
     if name in ("images", "latents"):  # JSON's are items; these come from a query or a text field
-        where = "the query" if in_query else "a text field of the form"
-        return Fault(
-            f"{name} stands in {where}; items are sent in the body.",
-            f"Send files: curl -F {name}=@FILE.",
-            {"parameter": name, "suggestion": f"curl -F {name}=@FILE"},
-        )
-    meant = closest(name, known if in_query else [*known, *operation.takes])
+        return _misplaced_items(operation, name, in_query=in_query)
+    if name in ("model", "version"):
+        return _misplaced_model(operation, name, received, served)
+    meant = ALIASES.get(name) or closest(name, known if in_query else [*known, *operation.takes])
+    meant = meant if meant in (*known, *operation.takes) else None
     details = {"parameter": name, "allowed": known, "suggestion": meant}
     return Fault(
         f"{operation.name} has no parameter {name!r}.",
         f"Did you mean {meant!r}?" if meant else f"It has {', '.join(known)}.",
         details,
+    )
+
+
+def _misplaced_items(operation: Operation, name: str, *, in_query: bool) -> Fault:
+    if name not in operation.takes:
+        takes = f", but {operation.takes[0]} in the body" if operation.takes else ""
+        return Fault(
+            f"{operation.name} takes no {name}{takes}.", f"Leave {name} out.", {"parameter": name}
+        )
+    where = "the query" if in_query else "a text field of the form"
+    return Fault(
+        f"{name} stands in {where}; items are sent in the body.",
+        f"Send files: curl -F {name}=@FILE.",
+        {"parameter": name, "suggestion": f"curl -F {name}=@FILE"},
+    )
+
+
+def _misplaced_model(operation: Operation, name: str, received: Any, served: ServedModel) -> Fault:
+    """A model or version that stands among the parameters; plain values are put into the path."""
+    text = str(received)
+    text = text if re.fullmatch(r"[\w.-]{1,60}", text) else ""
+    model = (text if name == "model" else "") or served.name
+    version = f"/versions/{text or served.version}" if name == "version" else ""
+    path = f"/v1/models/{model}{version}/{operation.name}"
+    return Fault(
+        f"{operation.name} has no parameter {name!r}.",
+        f"The {name} is in the path: {path}.",
+        {"parameter": name, "suggestion": path},
     )
 
 
@@ -112,24 +165,34 @@ def kind_of_items(operation: Operation, served: ServedModel, body: Body) -> str:
 
 
 def _wrong_items(operation: Operation, served: ServedModel, received: list[str]) -> ShapeMismatch:
-    wanted = operation.takes[0]
-    shape = ", ".join(map(str, served.vae.latent_shape))
+    curl = f"curl {curl_options(operation)}"
     send = {
-        "images": 'Send {"images": ["<base64 of a PNG>"]}, or files: curl -F images=@digit.png.',
-        "latents": f'Send {{"latents": [...]}}, each of shape ({shape}), as encode answers them.',
-    }[wanted]
+        "images": f'Send {{"images": ["<base64 of a PNG>"]}}, or a file: {curl}.',
+        "latents": f'Send {{"latents": [...]}}, each of {_size_of_latent(served)}, as encode '
+        "answers them.",
+    }[operation.takes[0]]
     if len(received) == 2:
         message = (
             f"The body holds images and latents; {operation.name} takes one kind. Leave out "
             "images or latents."
         )
     elif received:
-        message = f"{operation.name} takes {wanted}, and the body holds {received[0]}. {send}"
+        takes = operation.takes[0]
+        message = f"The body holds {received[0]}; {operation.name} takes {takes}. {send}"
     else:
         message = f"The body holds no {' and no '.join(operation.takes)}. {send}"
     return ShapeMismatch(
-        message, parameter="body", received=received or None, allowed=operation.takes
+        message,
+        parameter="body",
+        received=received or None,
+        allowed=operation.takes,
+        suggestion=curl,
     )
+
+
+def _size_of_latent(served: ServedModel) -> str:
+    shape = served.vae.latent_shape
+    return f"{shape[0]} numbers" if len(shape) == 1 else f"shape {shape}"
 
 
 def is_small(body: Body) -> bool:
@@ -143,7 +206,7 @@ def is_small(body: Body) -> bool:
 
 
 def _is_tiny_png(data: bytes) -> bool:
-    """By the size in its header; other formats may hide many pixels in few bytes."""
+    """Whether it is a PNG of few pixels by its header; other formats may hide many in few bytes."""
     if not data.startswith(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR") or len(data) < 24:
         return False
     width, height = struct.unpack_from(">II", data, 16)
@@ -169,27 +232,69 @@ def read_items(
         stop: Set when the caller no longer waits.
     """
     if kind_of_items(operation, served, body) == "latents":
-        inputs = _latents(served, body)
+        inputs = _latents(operation, served, body)
     else:
         options = ReadOptions(
             max_pixels=settings.max_pixels,
             **{name: getattr(parameters, name) for name in _READING},
         )
-        inputs = _images(settings, served, body, options, stop)
+        try:
+            inputs = _images(settings, served, body, options, stop)
+        except ShapeMismatch as error:
+            array = _ambiguous(operation, body)
+            if array is None or not error.details.get("received") == array.shape:
+                raise
+            raise _neither_kind(served, array) from error
     if operation.exact_items not in (None, inputs.num_items):
-        kinds = " or ".join(operation.takes)
-        raise ShapeMismatch(
-            f"{operation.name} takes exactly {operation.exact_items} {kinds}; the body holds "
-            f"{inputs.num_items}. Send {operation.exact_items}.",
-            parameter="body",
-            received=inputs.num_items,
-            allowed=(operation.exact_items,),
-            suggestion=operation.exact_items,
-        )
+        raise _wrong_count(operation, served, body, inputs)
     return inputs
 
 
-def _latents(served: ServedModel, body: Body) -> Inputs:
+def _ambiguous(operation: Operation, body: Body) -> np.ndarray | None:
+    """The array that may be images or latents: an npy body, or an unnamed array of an npz."""
+    both = len(operation.takes) == 2 and body.images and body.latents
+    return body.latents[0] if both and body.images[0] is body.latents[0] else None
+
+
+def _neither_kind(served: ServedModel, array: np.ndarray) -> ShapeMismatch:
+    pictures, latents = (
+        f"(N, {', '.join(map(str, shape))})"
+        for shape in (served.bundle.config.image.shape, served.vae.latent_shape)
+    )
+    return ShapeMismatch(
+        f"The body's array of shape {array.shape} is neither pictures nor latents. {served.name} "
+        f"takes pictures {pictures} or latents {latents}. Send what encode or sample gives.",
+        parameter="body",
+        received=list(array.shape),
+        allowed=[pictures, latents],
+    )
+
+
+def _wrong_count(
+    operation: Operation, served: ServedModel, body: Body, inputs: Inputs
+) -> ShapeMismatch:
+    count, wanted = inputs.num_items, operation.exact_items
+    kind = "images" if inputs.latents is None else "latents"
+    noun = kind if count > 1 else kind[:-1]
+    array = _ambiguous(operation, body)
+    seen, curl = "", f"curl {curl_options(operation, kind)}"
+    if array is not None and inputs.latents is None:
+        sides = ", ".join(map(str, served.vae.latent_shape))
+        seen = (
+            f" An array of shape {array.shape} is read as pictures; {served.name}'s latents have "
+            f"the shape ({wanted}, {sides})."
+        )
+    return ShapeMismatch(
+        f"The body holds {count} {noun}; {operation.name} takes {wanted}.{seen} Send {wanted}: "
+        f"{curl}.",
+        parameter="body",
+        received=count,
+        allowed=(wanted,),
+        suggestion=curl,
+    )
+
+
+def _latents(operation: Operation, served: ServedModel, body: Body) -> Inputs:
     shapes = {part.shape[1:] for part in body.latents}
     if len(shapes) > 1:
         shape = served.vae.latent_shape
@@ -200,6 +305,7 @@ def _latents(served: ServedModel, body: Body) -> Inputs:
             parameter="latents",
             received=[list(found) for found in sorted(shapes)[:MAX_FAULTS_NAMED]],
             allowed=[list(shape)],
+            suggestion=f"curl {curl_options(operation, 'latents')}",
         )
     parts = [np.atleast_1d(part) for part in body.latents]
     return Inputs(latents=check_latents(np.concatenate(parts), served.vae))

@@ -1,5 +1,6 @@
-"""Labels of a request: from a name to an index, and what stands in where none was given."""
+"""Labels of a request: the index that a name means, and the label used where none was given."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from models.estimators.labels import guess_steps
 from models.estimators.steps import Steps
 
 MAX_LABELS_NAMED = 20
+MAX_SHOWN = 80
 
 
 def find_label(served: ServedModel, text: str | None) -> int | None:
@@ -29,12 +31,22 @@ def find_label(served: ServedModel, text: str | None) -> int | None:
         return served.labels.index(text)
     if text.isascii() and text.isdecimal() and int(text) < len(served.labels):
         return int(text)
-    meant = closest(text, served.labels)
+    raise unknown_label(served, text)
+
+
+def unknown_label(served: ServedModel, received: Any) -> InvalidParameter:
+    """The refusal of a label that a model with labels does not have.
+
+    A number gets no near miss: 10 is not a misspelt 1.
+    """
+    is_name = isinstance(received, str) and not received.isdecimal()
+    meant = closest(received, served.labels) if is_name else None
     did_you_mean = f"Did you mean {meant!r}? " if meant else ""
-    raise InvalidParameter(
-        f"{served.name} has no label {text!r}. {did_you_mean}It has {_listed(served)}.",
+    shown = repr(received) if isinstance(received, str) else json.dumps(received, default=str)
+    return InvalidParameter(
+        f"{served.name} has no label {shown[:MAX_SHOWN]}. {did_you_mean}It has {_listed(served)}.",
         parameter="label",
-        received=text,
+        received=received,
         allowed=served.labels,
         suggestion=meant,
     )

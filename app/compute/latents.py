@@ -18,15 +18,17 @@ def check_latents(latents: np.ndarray, vae: VAE) -> np.ndarray:
     """
     shape = vae.latent_shape
     if latents.ndim != 1 + len(shape) or latents.shape[1:] != shape:
-        fix = "Send what encode or sample gives."
-        if latents.shape == shape:
-            fix = f"Send one latent as a list of one, {(1, *shape)}."
+        sides = ", ".join(map(str, shape))
+        fix, suggestion = "Send what encode or sample gives.", None
+        if latents.shape == shape or prod(latents.shape[1:]) == prod(shape):
+            suggestion = f"latents.reshape(-1, {sides})"
+            fix = f"Send {suggestion}."
         raise ShapeMismatch(
-            f"latents have the shape {latents.shape}; this model takes "
-            f"(N, {', '.join(map(str, shape))}). {fix}",
+            f"latents have the shape {latents.shape}; this model takes (N, {sides}). {fix}",
             parameter="latents",
             received=list(latents.shape),
             allowed=["N", *shape],
+            suggestion=suggestion,
         )
     with np.errstate(over="ignore"):
         numbers = latents.astype(np.float32)

@@ -1,6 +1,6 @@
 """Parameters of the operations: types, bounds, defaults and descriptions.
 
-Pydantic only: nothing here computes, reads a request or knows torch.
+Pydantic models only: `app.api.requests` reads them from a request.
 """
 
 from typing import Annotated, Any, Literal

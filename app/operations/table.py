@@ -1,6 +1,6 @@
 """Operations, each declared once: routes, commands, metric labels and documents derive from here.
 
-Declarations only: nothing here computes, reads a request or knows torch.
+Declarations only, over pydantic: `app.compute` computes, `app.api.requests` reads requests.
 """
 
 from collections.abc import Callable, Mapping

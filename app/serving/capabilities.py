@@ -1,5 +1,4 @@
-"""What a model can do, and why it cannot do the rest: each `Need` of an operation is met, or has
-its reason."""
+"""Capabilities of a model: the needs of operations that it meets, and why it lacks the others."""
 
 from typing import get_args
 

@@ -6,9 +6,10 @@ A broken bundle is logged and listed; the other bundles are served.
 import asyncio
 import logging
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import torch
 
@@ -180,18 +181,23 @@ class Registry:
         of_options = "" not in missing.values()
         reasons = "; ".join(dict.fromkeys(served.lacks[need] for need in missing))
         able = self._able(served, operation, parameters)
-        names = " and ".join(option.partition("=")[0] for option in options)
-        can = f"{' and '.join(able)} can" if able else "No other served model can"
+        names = [option.partition("=")[0] for option in options]
+        fixes = []
+        if able:
+            fixes = [f"{listed(able, 'and')} can: /v1/models/{able[0]}/{operation.name}."]
+        elif not of_options:
+            fixes = ["No other served model can."]
         if of_options:
-            can = f"{can}, or leave {names} out" if able else f"Leave {names} out"
+            fixes.append(f"{'Or leave' if able else 'Leave'} {listed(names, 'and')} out.")
         verb = "estimate " if operation.primary[0].endswith("_nats") else ""
         asked = f"{verb}{operation.name}" + (f" with {' and '.join(options)}" if options else "")
-        parameter, _, received = options[0].partition("=") if of_options else ("model", "", "")
+        details: dict[str, Any] = {"parameter": "model", "received": served.name}
+        if able:
+            details |= {"allowed": able, "suggestion": able[0]}
+        elif of_options:
+            details = _without(served, operation, options[0])
         raise UnsupportedOperation(
-            f"{served.name} cannot {asked}: {reasons}. {can}.",
-            parameter=parameter,
-            received=received or served.name,
-            suggestion=able[0] if able else None,
+            f"{served.name} cannot {asked}: {reasons}. {' '.join(fixes)}", **details
         )
 
     def _able(self, served: ServedModel, operation: Operation, parameters: Parameters) -> list[str]:
@@ -215,3 +221,23 @@ class Registry:
     def offered_operations(self, served: ServedModel) -> list[Operation]:
         """The operations whose needs the model meets."""
         return [operation for operation in OPERATIONS.values() if served.offers(operation)]
+
+
+def _without(served: ServedModel, operation: Operation, option: str) -> dict[str, Any]:
+    """Members of the problem of a `name=value` that no served model can serve."""
+    name, _, received = option.partition("=")
+    declared = operation.parameters.model_fields[name]
+    unavailable = served.unavailable_options(operation)
+    choices = [str(value) for value in get_args(declared.annotation)]
+    allowed = [value for value in choices if f"{name}={value}" not in unavailable]
+    return {
+        "parameter": name,
+        "received": received,
+        "allowed": allowed if get_origin(declared.annotation) is Literal else None,
+        "suggestion": declared.default,
+    }
+
+
+def listed(names: Sequence[str], conjunction: str) -> str:
+    """Names with commas: "a, b and c"."""
+    return f" {conjunction} ".join(filter(None, (", ".join(names[:-1]), names[-1])))

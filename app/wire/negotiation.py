@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from app.errors import NotAcceptable
 from app.wire.media_types import MEDIA_TYPES
-from models.errors import closest
 
 
 def negotiate(accept: str | None, formats: Sequence[str], *, wanted: str | None = None) -> str:
@@ -28,7 +27,7 @@ def negotiate(accept: str | None, formats: Sequence[str], *, wanted: str | None 
     if best <= 0:
         have = [MEDIA_TYPES[name] for name in formats]
         unnamed = [media_type for media_type in have if media_type not in accept] or have
-        meant = closest(accept.split(";")[0].strip()[:80], unnamed) or unnamed[0]
+        meant = unnamed[0]
         fix = f"format={formats[have.index(meant)]}"
         raise NotAcceptable(
             f"Accept: {accept[:200]} matches no form of this answer; it has {', '.join(have)}. "

@@ -486,7 +486,7 @@ async def test_without_a_classifier_classes_follow_from_bayes_rule(
 async def test_classes_take_no_label(client: httpx.AsyncClient) -> None:
     response = await ask(client, "m2", "classify", label="ant")
     assert (
-        "classify has no parameter 'label'. It has seed,"
+        "classify has no parameter 'label'. It has num_samples,"
         in refused(response, 422, "invalid-parameter")["detail"]
     )
 

@@ -1,5 +1,6 @@
 """A request over a limit is told what fits, and exactly that fits."""
 
+import re
 from typing import Any
 
 import pytest
@@ -69,8 +70,14 @@ async def test_what_is_said_to_fit_fits_and_one_more_does_not(
         response = await client.post(path, content=npy(pictures), headers=NPY)
         problem = refused(response, 413, "payload-too-large")
         assert problem["detail"].startswith(f"12 images x {path.partition('=')[2]} samples ")
-        fits, asked = problem["suggestion"], int(path.partition("=")[2])
+        asked = int(path.partition("=")[2])
+        said = re.search(r"Send (\d+) images? per request", problem["detail"])
+        fits = {"images": int(said[1])} if said else {}
+        if "parameter" in problem:
+            fits[problem["parameter"]] = problem["suggestion"]
         assert fits
+        assert problem["received"] > problem["limit"]
+        assert len(f"{problem['received']:.12g}") <= 7
         assert problem["limit"] == next(iter(settings.values()))
         if "images" in fits:
             assert await status(client, fits["images"], asked) == 200

@@ -19,6 +19,8 @@ from tests.app.repository import LATENTS
 pytestmark = pytest.mark.anyio
 
 PICTURE = encoded(binary()[0])
+EMPTY: dict[str, Any] = {"json": {}}
+INVALID = ("invalid-parameter",)
 
 
 # Parameters ------------------------------------------------------------------------------------
@@ -39,12 +41,19 @@ PICTURE = encoded(binary()[0])
         ("output=logits", "output=logits is not one of mean, sample. Use output=mean."),
         ("format=webp", "format=webp is not one of json, png, npy, npz."),
         ("format=pgn", "Did you mean 'png'?"),
-        ("nonsense=red", "sample has no parameter 'nonsense'. It has label, seed,"),
+        ("nonsense=red", "sample has no parameter 'nonsense'. It has n, temperature,"),
         ("temprature=1", "sample has no parameter 'temprature'. Did you mean 'temperature'?"),
-        ("images=a.png", "images stands in the query; items are sent in the body."),
+        ("count=3", "sample has no parameter 'count'. Did you mean 'n'?"),
+        ("images=a.png", "sample takes no images. Leave images out."),
+        ("model=colour", "The model is in the path: /v1/models/colour/sample."),
+        ("version=2", "The version is in the path: /v1/models/mnist/versions/2/sample."),
         ("label=" + "x" * 65, "text of at most 64 characters"),
         ("columns=0", "columns=0 is not a whole number from 1 to 1024. Use columns=1."),
-        ("n=0&columns=0", "Also wrong: n=0 is not"),
+        (
+            "seed=x&columns=0&n=0",
+            "seed=x is not a whole number from 0 to 9223372036854775807. Leave it out. "
+            "Also at fault: columns, n.",
+        ),
     ],
 )
 async def test_a_parameter_out_of_its_bounds_is_named(
@@ -53,7 +62,7 @@ async def test_a_parameter_out_of_its_bounds_is_named(
     async with open_client() as client:
         problem = refused(await client.get(f"/v1/sample?{query}"), 422, "invalid-parameter")
     assert named in problem["detail"]
-    assert problem["parameter"] == query.partition("=")[0] or "Also wrong" in problem["detail"]
+    assert problem["parameter"] == query.partition("=")[0]
 
 
 async def test_a_refused_parameter_is_said_to_programs_too(open_client: ClientFactory) -> None:
@@ -120,11 +129,58 @@ async def test_what_a_model_cannot_do_is_a_conflict(open_client: ClientFactory) 
     )
     problem = refused(classify, 409, "unsupported-operation")
     assert problem["detail"] == (
-        "mnist cannot classify: it was trained without labels. mnist-labelled can."
+        "mnist cannot classify: it was trained without labels. mnist-labelled can: "
+        "/v1/models/mnist-labelled/classify."
     )
+    assert (problem["parameter"], problem["received"]) == ("model", "mnist")
     assert problem["suggestion"] == "mnist-labelled"
-    detail = refused(known, 409, "unsupported-operation")["detail"]
-    assert detail.endswith("mnist-labelled can, or leave label out.")
+    problem = refused(known, 409, "unsupported-operation")
+    assert problem["detail"] == (
+        "mnist cannot sample with label=1: it was trained without labels. mnist-labelled can: "
+        "/v1/models/mnist-labelled/sample. Or leave label out."
+    )
+    assert (problem["parameter"], problem["received"]) == ("model", "mnist")
+    assert (problem["allowed"], problem["suggestion"]) == (["mnist-labelled"], "mnist-labelled")
+
+
+async def test_an_estimator_that_no_model_has_is_refused_with_the_others(
+    open_client: ClientFactory,
+) -> None:
+    async with open_client() as client:
+        response = await client.post(
+            "/v1/models/mnist/log-likelihood?estimator=exact", json={"images": binary().tolist()}
+        )
+    problem = refused(response, 409, "unsupported-operation")
+    assert problem["detail"].startswith("mnist cannot estimate log-likelihood with estimator=exact")
+    assert problem["detail"].endswith("Leave estimator out.")
+    assert (problem["parameter"], problem["received"]) == ("estimator", "exact")
+    assert (problem["allowed"], problem["suggestion"]) == (["iwae", "prior"], "iwae")
+
+
+@pytest.mark.parametrize(("label", "shown"), [(3.5, "3.5"), (True, "true"), ([1, 2], "[1, 2]")])
+async def test_a_label_that_is_no_text_is_refused_with_the_labels(
+    open_client: ClientFactory, label: Any, shown: str
+) -> None:
+    body = {"images": binary().tolist(), "label": label}
+    async with open_client() as client:
+        labelled = await client.post("/v1/models/mnist-labelled/encode", json=body)
+        unlabelled = await client.post("/v1/encode", json=body)
+    problem = refused(labelled, 422, "invalid-parameter")
+    assert problem["detail"] == f"mnist-labelled has no label {shown}. It has 0, 1, 2."
+    assert (problem["parameter"], problem["received"]) == ("label", label)
+    assert problem["allowed"] == ["0", "1", "2"]
+    assert refused(unlabelled, 422, "invalid-parameter")["parameter"] == "label"
+
+
+async def test_items_among_the_parameters_are_sent_to_the_body(open_client: ClientFactory) -> None:
+    async with open_client() as client:
+        same = refused(await client.post("/v1/encode?images=a.png", **EMPTY), 422, *INVALID)
+        other = refused(await client.post("/v1/encode?latents=1", **EMPTY), 422, *INVALID)
+    assert same["detail"] == (
+        "images stands in the query; items are sent in the body. Send files: curl -F images=@FILE."
+    )
+    assert same["suggestion"] == "curl -F images=@FILE"
+    assert other["detail"] == "encode takes no latents, but images in the body. Leave latents out."
 
 
 async def test_no_form_that_the_caller_accepts_is_406(open_client: ClientFactory) -> None:
@@ -319,6 +375,28 @@ async def test_an_interpolation_takes_exactly_two_items_of_one_kind(
         ):
             response = await client.post("/v1/interpolate", json=body)
             refused(response, 422, "shape-mismatch")
+        one = await client.post("/v1/interpolate", json={"images": images[:1]})
+        three = await client.post("/v1/interpolate", json={"latents": [latents[0]] * 3})
+        narrow = await client.post("/v1/interpolate", content=npy(np.zeros((2, 5))), headers=NPY)
+        odd = await client.post("/v1/interpolate", content=npy(np.zeros((2, 5, 7, 9))), headers=NPY)
+    curl = "curl -F images=@first.png -F images=@second.png"
+    problem = refused(one, 422, "shape-mismatch")
+    assert problem["detail"] == (f"The body holds 1 image; interpolate takes 2. Send 2: {curl}.")
+    assert (problem["parameter"], problem["received"], problem["allowed"]) == ("body", 1, [2])
+    assert problem["suggestion"] == curl
+    problem = refused(three, 422, "shape-mismatch")
+    assert problem["detail"].startswith("The body holds 3 latents; interpolate takes 2. Send 2: ")
+    assert "@latents.npy" in problem["suggestion"]
+    assert refused(narrow, 422, "shape-mismatch")["detail"] == (
+        "The body holds 1 image; interpolate takes 2. An array of shape (2, 5) is read as "
+        f"pictures; mnist's latents have the shape (2, {LATENTS}). Send 2: {curl}."
+    )
+    problem = refused(odd, 422, "shape-mismatch")
+    assert problem["detail"] == (
+        "The body's array of shape (2, 5, 7, 9) is neither pictures nor latents. mnist takes "
+        f"pictures (N, 1, 8, 8) or latents (N, {LATENTS}). Send what encode or sample gives."
+    )
+    assert (problem["parameter"], problem["received"]) == ("body", [2, 5, 7, 9])
 
 
 async def test_an_operation_refuses_the_other_kind_of_items(open_client: ClientFactory) -> None:
@@ -329,11 +407,15 @@ async def test_an_operation_refuses_the_other_kind_of_items(open_client: ClientF
         npy_ = await client.post("/v1/decode", content=npy(binary(2)), headers=NPY)
     for response in (latents, images, picture, npy_):
         refused(response, 422, "shape-mismatch")
-    assert "encode takes images, and the body holds latents." in latents.json()["detail"]
+    assert latents.json()["detail"].startswith("The body holds latents; encode takes images. Send ")
+    assert (latents.json()["parameter"], latents.json()["received"]) == ("body", ["latents"])
+    assert latents.json()["suggestion"] == (
+        "curl --data-binary @image.png -H 'Content-Type: image/png'"
+    )
     for response in (images, picture):
         detail = response.json()["detail"]
-        assert detail.startswith("decode takes latents, and the body holds images.")
-        assert f"each of shape ({LATENTS})" in detail
+        assert detail.startswith("The body holds images; decode takes latents.")
+        assert f"each of {LATENTS} numbers" in detail
 
 
 # Limits ----------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """Labels of a request: by name or index, and refusals that name the labels there are."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -32,7 +34,9 @@ def test_a_label_is_a_name_or_an_index(
     assert find_label(served, text) == index
 
 
-@pytest.mark.parametrize(("text", "meant"), [("bea", "bee"), ("Cat", "cat"), ("3", None)])
+@pytest.mark.parametrize(
+    ("text", "meant"), [("bea", "bee"), ("Cat", "cat"), ("3", None), ("20", None)]
+)
 def test_an_unknown_label_is_refused_with_the_labels_there_are(
     served: ServedModel, text: str, meant: str | None
 ) -> None:
@@ -51,3 +55,14 @@ def test_latents_without_a_label_are_refused_with_one_to_add(served: ServedModel
     request = ComputeRequest(operation, served, operation.parameters(), seed=0, inputs=latents)
     with pytest.raises(InvalidParameter, match=r"label is missing.*Add label=ant.*ant, bee, cat"):
         check_label(request)
+
+
+def test_a_number_is_no_misspelt_label(tmp_path: Path) -> None:
+    image = ImageSpec(channels=1, height=SIDE, width=SIDE, levels=2, binarization="threshold")
+    vae = random_vae(family("labelled"))
+    write_bundle(tmp_path, "digits", 1, vae, image, labels=("0", "1", "2"))
+    digits = serve_bundle(load_bundle(tmp_path / "digits" / "1"), "cpu")
+    with pytest.raises(InvalidParameter) as refused:
+        find_label(digits, "10")
+    assert str(refused.value) == "digits has no label '10'. It has 0, 1, 2."
+    assert "suggestion" not in refused.value.details

@@ -11,16 +11,24 @@ from tests.models.family_cases import family
 
 
 @pytest.mark.parametrize(
-    ("shape", "fix"),
-    [((2, 5), "encode or sample"), ((2,), r"\(1, 2\)"), ((2, 2, 1), "encode or sample")],
+    ("shape", "fix", "suggestion"),
+    [
+        ((2, 5), "Send what encode or sample gives.", None),
+        ((4,), "Send what encode or sample gives.", None),
+        ((2,), "Send latents.reshape(-1, 2).", "latents.reshape(-1, 2)"),
+        ((2, 2, 1), "Send latents.reshape(-1, 2).", "latents.reshape(-1, 2)"),
+    ],
 )
 def test_latents_of_another_shape_are_refused_with_the_shape_that_is_taken(
-    shape: tuple[int, ...], fix: str
+    shape: tuple[int, ...], fix: str, suggestion: str | None
 ) -> None:
-    with pytest.raises(ShapeMismatch, match=rf"takes \(N, 2\)\. .*{fix}") as refused:
+    with pytest.raises(ShapeMismatch) as refused:
         check_latents(np.zeros(shape), random_vae(family("standard")))
+    assert str(refused.value) == (f"latents have the shape {shape}; this model takes (N, 2). {fix}")
     assert refused.value.details["parameter"] == "latents"
     assert refused.value.details["received"] == list(shape)
+    assert refused.value.details["allowed"] == ["N", 2]
+    assert refused.value.details.get("suggestion") == suggestion
 
 
 def test_latents_that_are_not_finite_as_float32_are_refused_by_their_index() -> None:

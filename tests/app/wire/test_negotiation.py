@@ -36,3 +36,13 @@ def test_the_form_is_the_one_that_the_caller_likes_best(accept: str | None, form
 def test_no_acceptable_form_is_refused_with_those_there_are(accept: str) -> None:
     with pytest.raises(NotAcceptable, match="application/x-npy"):
         negotiate(accept, FORMS)
+
+
+@pytest.mark.parametrize(
+    ("accept", "meant"),
+    [("application/x-np", "application/json"), ("application/json;q=0", "image/png")],
+)
+def test_the_default_form_is_suggested_unless_it_is_excluded(accept: str, meant: str) -> None:
+    with pytest.raises(NotAcceptable, match=f"Send Accept: {meant}, or add format=") as refused:
+        negotiate(accept, FORMS)
+    assert refused.value.details["suggestion"] == meant
