@@ -132,7 +132,7 @@ def _kind(data: bytes, media_type: str | None) -> str:
     if not data:
         raise CorruptImage(
             "The picture is empty: it has 0 bytes. Send the file's content: curl --data-binary "
-            "@picture.png.",
+            "@picture.png, or in a form curl -F images=@picture.png.",
             parameter="images",
             suggestion="curl --data-binary @picture.png",
         )

@@ -89,16 +89,22 @@ def check_range(values: Batch, white: int, *, larger_whites: tuple[int, ...] = (
     else:
         advice = f"Scale them to 0..{white}"
     raise OutOfSupport(
-        f"{who} pixels {fault}: {first} has {items[0][1]}. {advice}.", items=items, **fix
+        f"{who} pixels {fault}: {first} has {_shown(values[items[0][0]])}. {advice}.",
+        items=items,
+        **fix,
     )
+
+
+def _shown(picture: Shaped[np.ndarray, "channel height width"]) -> str:
+    """A value that is at fault."""
+    low, high = picture.min(), picture.max()
+    return "NaN" if np.isnan(low) else str(low if low < 0 and not np.isposinf(high) else high)
 
 
 def _fault(picture: Shaped[np.ndarray, "channel height width"], white: int) -> str | None:
     low, high = picture.min(), picture.max()
-    if np.isnan(low):
-        return "the value NaN"
-    if np.isinf(low) or np.isinf(high):
-        return f"the value {low if np.isinf(low) else high}, infinite"
+    if not np.isfinite(low) or not np.isfinite(high):
+        return "NaN or infinite"
     if low < 0:
-        return f"the negative value {low}"
-    return f"the value {high}, above pixel_max {white}" if high > white else None
+        return f"value {low} is negative"
+    return f"value {high} is above pixel_max {white}" if high > white else None

@@ -87,7 +87,9 @@ def test_the_right_media_type_or_none_is_accepted(media_type):
 
 
 def test_no_bytes_are_no_picture():
-    with pytest.raises(CorruptImage, match=r"0 bytes.*curl") as caught:
+    with pytest.raises(
+        CorruptImage, match=r"0 bytes.*data-binary.*curl -F images=@picture\.png\.$"
+    ) as caught:
         read(b"")
     assert caught.value.details["suggestion"] == "curl --data-binary @picture.png"
 

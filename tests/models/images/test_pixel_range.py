@@ -45,8 +45,8 @@ def test_an_all_black_integer_picture_is_black():
     ("value", "reason", "fix"),
     [
         (np.nan, "NaN", FINITE),
-        (np.inf, "inf, infinite", FINITE),
-        (-np.inf, "-inf, infinite", FINITE),
+        (np.inf, "infinite", FINITE),
+        (-np.inf, "infinite", FINITE),
         (-0.5, "negative", "(array + 1) / 2"),
         (-7, "negative", "Scale them to 0..1"),
         (1.5, "1.5", "pixel_max=255"),
@@ -57,7 +57,7 @@ def test_an_all_black_integer_picture_is_black():
 def test_values_outside_the_scale_are_refused_by_item_with_a_fix(value, reason, fix):
     array = np.zeros((4, 28, 28), np.float32)
     array[2, 5, 5] = value
-    with pytest.raises(OutOfSupport, match=r"1 of 4 pictures .*: picture 2 has the") as caught:
+    with pytest.raises(OutOfSupport, match=r"1 of 4 pictures .*: picture 2 has ") as caught:
         read_array(array, GREY)
     assert ("outside 0..1:" in str(caught.value)) == bool(np.isfinite(value))
     assert fix in str(caught.value)
@@ -71,7 +71,8 @@ def test_values_outside_the_scale_are_refused_by_item_with_a_fix(value, reason, 
     ((item, why),) = caught.value.items
     assert item == 2
     assert reason in why
-    assert why in str(caught.value)
+    shown = "NaN" if np.isnan(value) else str(np.float32(value))
+    assert f"picture 2 has {shown}. " in str(caught.value)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -92,13 +93,11 @@ def test_integers_above_white_are_refused():
         OutOfSupport, match=r"outside 0\.\.255: it has .* Add pixel_max=65535"
     ) as caught:
         one(np.full((28, 28), 256, np.uint16), GREY)
-    assert caught.value.items == ((0, "the value 256, above pixel_max 255"),)
+    assert caught.value.items == ((0, "value 256 is above pixel_max 255"),)
 
 
 def test_a_float_tiff_outside_the_unit_interval_is_refused():
-    with pytest.raises(
-        OutOfSupport, match=r"outside 0\.\.1: it has the value 2\.0.*Scale them to 0\.\.1"
-    ):
+    with pytest.raises(OutOfSupport, match=r"outside 0\.\.1: it has 2\.0\. Scale them to 0\.\.1"):
         read_picture(file_of(np.full((28, 28), 2, np.float32), "TIFF"), GREY)
 
 
