@@ -83,8 +83,13 @@ def in_process(case: Case, served: ServedModel, settings: Settings) -> Callable[
     def work() -> bytes:
         body = Body()
         if operation.takes:
-            limits = {"max_bytes": settings.max_body_bytes, "max_items": settings.max_items}
-            body = parse_body(case.body, case.content_type, **limits)
+            body = parse_body(
+                case.body,
+                case.content_type,
+                max_bytes=settings.max_body_bytes,
+                max_items=settings.max_items,
+                takes=operation.takes,
+            )
         parameters = parse_parameters(operation, case.pairs(), body.members, served=served)
         inputs = Inputs()
         if operation.takes:

@@ -120,6 +120,7 @@ async def _body(service: Service, operation: Operation, request: Request) -> Bod
         request.headers.get("content-type"),
         max_bytes=settings.max_body_bytes,
         max_items=settings.max_items,
+        takes=operation.takes,
     )
     return parse() if len(data) <= INLINE_BYTES else await service.off_loop(parse)
 

@@ -1,12 +1,12 @@
 """A request's body as items: pictures, arrays, numbers, and the parameters beside them.
 
-It decodes no picture (`models.images` does) and no array (`npy.py` does), and knows no operation.
+Pictures are decoded in `models.images`, arrays in `npy.py`, forms in `multipart.py`.
 """
 
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,15 +14,17 @@ import numpy as np
 import orjson
 
 from app.errors import InvalidParameter, MalformedRequest
+from app.wire.lookalikes import find_likeness, refuse_no_picture
 from app.wire.media_types import (
     ANY_TYPE,
-    BODY_TYPES,
     JSON_TYPE,
     MULTIPART_TYPE,
     NPY_TYPES,
     NPZ_TYPES,
     PICTURE_TYPES,
     bare_media_type,
+    nearest_type,
+    types_of_bodies,
 )
 from app.wire.multipart import Part, parse_multipart
 from app.wire.npy import MAX_ARRAY_AXES, NPY_MAGIC, parse_npy, parse_npz
@@ -56,14 +58,22 @@ class Body:
     """Parameters that JSON or form fields carry."""
 
 
-def parse_body(data: bytes, content_type: str | None, *, max_bytes: int, max_items: int) -> Body:
+def parse_body(
+    data: bytes,
+    content_type: str | None,
+    *,
+    max_bytes: int,
+    max_items: int,
+    takes: Sequence[str] = ("images", "latents"),
+) -> Body:
     """Parse a body of any accepted type.
 
     Args:
         data: The body.
         content_type: The header that names its type.
-        max_bytes: Limit of what a zip file may unpack to.
-        max_items: Limit of files in a form.
+        max_bytes: Largest size that a zip file may unpack to.
+        max_items: Largest number of files in a form.
+        takes: The kinds of items that the operation takes, for advice.
 
     Raises:
         UnsupportedMedia: No such type is read here.
@@ -71,11 +81,12 @@ def parse_body(data: bytes, content_type: str | None, *, max_bytes: int, max_ite
     """
     media_type = bare_media_type(content_type)
     if media_type == JSON_TYPE:
-        return parse_json(data)
+        return parse_json(data, takes)
     if media_type == MULTIPART_TYPE:
-        return _form_body(parse_multipart(data, content_type or "", max_items=max_items))
+        parts = parse_multipart(data, content_type or "", max_items=max_items, takes=takes)
+        return _form_body(parts, takes)
     if media_type in NPZ_TYPES:
-        arrays = parse_npz(data, max_bytes=max_bytes)
+        arrays = parse_npz(data, max_bytes=max_bytes, takes=takes)
         return Body(
             images=[array for name, array in arrays.items() if name != "latents"],
             latents=[array for name, array in arrays.items() if name != "images"],
@@ -83,58 +94,48 @@ def parse_body(data: bytes, content_type: str | None, *, max_bytes: int, max_ite
     if media_type in NPY_TYPES:
         array = parse_npy(data)
         return Body(images=[array], latents=[array])
-    if media_type in PICTURE_TYPES:
-        return Body(images=[Picture(data, media_type)])
-    if media_type == ANY_TYPE:
-        return Body(images=[Picture(data)])
-    raise _unsupported_body(media_type)
+    if media_type in PICTURE_TYPES or media_type == ANY_TYPE:
+        refuse_no_picture(data, parameter="body")
+        return Body(images=[Picture(data, None if media_type == ANY_TYPE else media_type)])
+    raise _unsupported_body(media_type, takes)
 
 
-def _unsupported_body(media_type: str) -> UnsupportedMedia:
-    allowed = ", ".join(BODY_TYPES)
+def _unsupported_body(media_type: str, takes: Sequence[str]) -> UnsupportedMedia:
+    allowed = types_of_bodies(takes)
+    usual = allowed[0]
+    meant = nearest_type(media_type, allowed)
+    suggestion: str | None = meant
     if not media_type:
-        return UnsupportedMedia(
-            f"The request has no Content-Type, one of {allowed}. Say what the body is, such as "
-            "Content-Type: image/png.",
-            parameter="Content-Type",
-            allowed=BODY_TYPES,
-            suggestion="image/png",
-        )
-    if media_type == _FORM_TYPE:
-        header = "-H 'Content-Type: image/png'"
-        return UnsupportedMedia(
-            f"Content-Type {_FORM_TYPE!r}, which curl sends by default, is not read here. Add "
-            f"{header}, or application/json for JSON.",
-            parameter="Content-Type",
-            received=_FORM_TYPE,
-            allowed=BODY_TYPES,
-            suggestion=header,
-        )
-    meant = closest(media_type, BODY_TYPES)
+        fault = f"The request has no Content-Type, one of {', '.join(allowed)}."
+        fix, suggestion = f"Say what the body is: Content-Type: {usual}.", usual
+    elif media_type == _FORM_TYPE:
+        suggestion = f"-H 'Content-Type: {usual}'"
+        fault = f"Content-Type {_FORM_TYPE!r}, which curl sends by default, is not read here."
+        json = "" if usual == JSON_TYPE else f", or {JSON_TYPE} for JSON"
+        fix = f"Add {suggestion}{json}."
+    elif meant:
+        fault = f"Content-Type {media_type[:80]!r} is not read here."
+        fix = f"Send Content-Type: {meant}."
+    else:
+        fault = f"Content-Type {media_type[:80]!r} is not read here."
+        fix = f"Send one of {', '.join(allowed)}."
     return UnsupportedMedia(
-        f"Content-Type {media_type[:80]!r} is not read here.{_did_you_mean(meant)} Send one of "
-        f"{allowed}.",
+        f"{fault} {fix}",
         parameter="Content-Type",
-        received=media_type[:80],
-        allowed=BODY_TYPES,
-        suggestion=meant,
+        received=media_type[:80] or None,
+        allowed=allowed,
+        suggestion=suggestion,
     )
 
 
-def _did_you_mean(name: str | None) -> str:
-    return f" Did you mean {name!r}?" if name else ""
-
-
-def parse_json(data: bytes) -> Body:
+def parse_json(data: bytes, takes: Sequence[str] = ("images", "latents")) -> Body:
     """Parse `{"images": [...]}` or `{"latents": [...]}`, with parameters beside them."""
-    document = _load_json(data)
+    document = _load_json(data, takes)
     if not isinstance(document, dict):
-        wrapped = _SNIPPETS["images"]
         raise MalformedRequest(
-            f"The JSON body is {_json_kind(document)}, not an object. Send {wrapped} or "
-            f"{_SNIPPETS['latents']}.",
+            f"The JSON body is {_json_kind(document)}, not an object. Send {_snippets(takes)}.",
             parameter="body",
-            suggestion=wrapped,
+            suggestion=_SNIPPETS[takes[0]],
         )
     body = Body()
     if "images" in document:
@@ -149,12 +150,16 @@ def parse_json(data: bytes) -> Body:
     return body
 
 
-def _load_json(data: bytes) -> Any:
+def _snippets(takes: Sequence[str]) -> str:
+    return " or ".join(_SNIPPETS[kind] for kind in takes)
+
+
+def _load_json(data: bytes, takes: Sequence[str]) -> Any:
     if not data.strip():
         raise MalformedRequest(
-            f"The body is empty. Send {_SNIPPETS['images']} or {_SNIPPETS['latents']}.",
+            f"The body is empty. Send {_snippets(takes)}.",
             parameter="body",
-            suggestion=_SNIPPETS["images"],
+            suggestion=_SNIPPETS[takes[0]],
         )
     try:
         return orjson.loads(data)
@@ -167,11 +172,15 @@ def _load_json(data: bytes) -> Any:
                 parameter="body",
                 received=received,
             ) from error
-        raise MalformedRequest(
-            f"The body is not JSON: {error}. Send JSON in UTF-8, or another Content-Type, such as "
-            "image/png.",
-            parameter="body",
-        ) from error
+        likeness = find_likeness(data)
+        if likeness is not None and likeness[1] != JSON_TYPE:
+            words, media_type = likeness
+            fault, fix = f"The body is {words}, not JSON.", f"Send Content-Type: {media_type}."
+        else:
+            media_type = "image/png" if "images" in takes else NPY_TYPES[0]
+            fault = f"The body is not JSON: {error}."
+            fix = f"Send JSON in UTF-8, or another Content-Type, such as {media_type}."
+        raise MalformedRequest(f"{fault} {fix}", parameter="body") from error
 
 
 def _entries(document: Mapping[str, Any], name: str) -> list[tuple[int, Any]]:
@@ -192,6 +201,8 @@ def _json_image(index: int, entry: Any) -> Item:
     if isinstance(entry, str):
         return _json_picture(index, entry)
     numbers = _json_numbers(index, entry, "images")
+    if numbers.ndim not in (2, 3) or 0 in numbers.shape:
+        raise _not_numbers(index, "images", f"an array of shape {numbers.shape}")
     return numbers[None] if numbers.ndim > 2 else numbers  # one item, whatever its axes
 
 
@@ -208,8 +219,15 @@ def _json_picture(index: int, text: str) -> Picture:
                 received=media_type[:80],
                 allowed=PICTURE_TYPES,
             )
+    if not text:
+        raise CorruptImage(
+            f"{where} is empty. Send the picture's bytes in base64: {_SNIPPETS['images']}.",
+            parameter=where,
+            suggestion=_SNIPPETS["images"],
+            items=((index, "empty"),),
+        )
     try:
-        return Picture(base64.b64decode(text, validate=True), media_type)
+        data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
         advice = "Send the picture's bytes in base64, or as a file: curl -F images=@digit.png."
         if re.match(r"https?://", text):
@@ -221,6 +239,8 @@ def _json_picture(index: int, text: str) -> Picture:
             suggestion="curl -F images=@digit.png",
             items=((index, f"not base64: {error}"),),
         ) from error
+    refuse_no_picture(data, parameter=where)
+    return Picture(data, media_type)
 
 
 def _shown(text: str) -> str:
@@ -261,12 +281,12 @@ def _json_kind(value: Any) -> str:
     return names.get(type(value), "a number")
 
 
-def _form_body(parts: list[Part]) -> Body:
+def _form_body(parts: list[Part], takes: Sequence[str]) -> Body:
     """Files in the field `images` or `latents`, and parameters in text fields."""
     body = Body()
     for part in parts:
         if part.is_file:
-            _add_file(body, part)
+            _add_file(body, part, takes)
         elif part.name in body.members:
             raise InvalidParameter(
                 f"{part.name[:60]} is given twice in the form. Give it once.",
@@ -277,34 +297,41 @@ def _form_body(parts: list[Part]) -> Body:
     return body
 
 
-def _add_file(body: Body, part: Part) -> None:
+def _add_file(body: Body, part: Part, takes: Sequence[str]) -> None:
     data = bytes(part.data)
     if part.name not in ("images", "latents"):
-        field_name = closest(part.name, ("images", "latents")) or "images"
+        fix = f"curl -F {closest(part.name, takes) or takes[0]}=@FILE"
+        fields = {"images": "images (pictures, npy)", "latents": "latents (npy)"}
         raise InvalidParameter(
-            f"The form has a file in the field {part.name[:60]!r}. Files go into images (pictures, "
-            f"npy) or latents (npy): curl -F {field_name}=@FILE.",
+            f"The form has a file in the field {part.name[:60]!r}. Files go into "
+            f"{' or '.join(fields[kind] for kind in takes)}: {fix}.",
             parameter=part.name[:60],
-            allowed=("images", "latents"),
-            suggestion=field_name,
+            allowed=takes,
+            suggestion=fix,
         )
     media_type = bare_media_type(part.content_type)
     if part.name == "latents":
-        body.latents.append(parse_npy(data))
+        body.latents.append(parse_npy(data, parameter=part.name))
     elif media_type in NPY_TYPES or data.startswith(NPY_MAGIC):
-        body.images.append(parse_npy(data))
-    elif media_type in PICTURE_TYPES:
-        body.images.append(Picture(data, media_type))
-    elif media_type in ("", ANY_TYPE):
-        body.images.append(Picture(data))
+        body.images.append(parse_npy(data, parameter=part.name))
     else:
-        allowed = (*PICTURE_TYPES, NPY_TYPES[0])
-        meant = closest(media_type, allowed)
-        raise UnsupportedMedia(
-            f"The form's file in images is of type {media_type[:80]!r}, which is not read here."
-            f"{_did_you_mean(meant)} Convert it to one of {', '.join(allowed)}.",
-            parameter="images",
-            received=media_type[:80],
-            allowed=allowed,
-            suggestion=meant,
-        )
+        body.images.append(_form_picture(data, media_type))
+
+
+def _form_picture(data: bytes, media_type: str) -> Picture:
+    refuse_no_picture(data, parameter="images")
+    if media_type in ("", ANY_TYPE):
+        return Picture(data)
+    if media_type in PICTURE_TYPES:
+        return Picture(data, media_type)
+    allowed = (*PICTURE_TYPES, NPY_TYPES[0])
+    meant = nearest_type(media_type, allowed)
+    suggestion = f"curl -F 'images=@FILE;type={meant or allowed[0]}'"
+    raise UnsupportedMedia(
+        f"The file in images is of type {media_type[:80]!r}; {', '.join(allowed)} are read. "
+        f"{'Send' if meant else 'Convert it and send'} it as {meant or allowed[0]}: {suggestion}.",
+        parameter="images",
+        received=media_type[:80],
+        allowed=allowed,
+        suggestion=suggestion,
+    )

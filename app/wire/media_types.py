@@ -1,7 +1,9 @@
 """The media types of bodies, answers and problems: one table, from which every list follows."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
+from models.errors import closest
 from models.images.decoding import PICTURE_MEDIA_TYPES
 
 
@@ -9,7 +11,7 @@ class MediaType(NamedTuple):
     """One media type and its names."""
 
     name: str
-    """As `?format=` has it."""
+    """Name in `?format=`."""
     media_type: str
     aliases: tuple[str, ...] = ()
     """Other media types that mean the same."""
@@ -53,3 +55,19 @@ MEDIA_TYPES = {
 def bare_media_type(header: str | None) -> str:
     """The media type of a Content-Type header: lower case, without parameters."""
     return (header or "").split(";")[0].strip().lower()
+
+
+def nearest_type(media_type: str, allowed: Iterable[str]) -> str | None:
+    """The allowed media type that another one most likely means: text/json is application/json."""
+    by_subtype = {_subtype(one): one for one in allowed}
+    meant = closest(_subtype(media_type), by_subtype)
+    return by_subtype[meant] if meant else None
+
+
+def _subtype(media_type: str) -> str:
+    return media_type.rpartition("/")[2].removeprefix("x-")
+
+
+def types_of_bodies(takes: Iterable[str]) -> tuple[str, ...]:
+    """The media types of bodies of these kinds of items: a picture is never a latent."""
+    return BODY_TYPES if "images" in takes else BODY_TYPES[len(PICTURE_TYPES) :]

@@ -1,6 +1,7 @@
 """Parts of a multipart/form-data body (RFC 7578): its files and its text fields, kept in memory."""
 
 import codecs
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import python_multipart
@@ -13,7 +14,7 @@ from models.errors import PayloadTooLarge
 
 MAX_FORM_FIELDS = 64
 MAX_FORM_FIELD_BYTES = 64 * 1024
-_SNIPPET = "curl -F images=@digit.png"
+_FILES = {"images": "digit.png", "latents": "latents.npy"}
 
 
 @dataclass
@@ -31,9 +32,9 @@ class Part:
 class _Collector:
     """Collects parts from the callbacks of python_multipart's parser."""
 
-    def __init__(self, charset: str, max_files: int) -> None:
+    def __init__(self, charset: str, snippet: str) -> None:
         self.charset = charset
-        self.max_files = max_files
+        self.snippet = snippet
         self.parts: list[Part] = []
         self._headers: dict[bytes, bytes] = {}
         self._header, self._value = b"", b""
@@ -59,19 +60,28 @@ class _Collector:
         part = self.parts[-1]
         _, options = parse_options_header(self._headers.get(b"content-disposition"))
         if b"name" not in options:
-            raise FormParserError("a part has no name in its Content-Disposition")
+            raise MalformedRequest(
+                "A part of the form has no name in its Content-Disposition. Let a library write "
+                f"the form: {self.snippet}.",
+                parameter="body",
+                suggestion=self.snippet,
+            )
         part.name = self._decode(options[b"name"])
         part.is_file = b"filename" in options
         if b"content-type" in self._headers:
             part.content_type = self._headers[b"content-type"].decode("latin-1")
-        same = sum(other.is_file == part.is_file for other in self.parts)
-        if same > (self.max_files if part.is_file else MAX_FORM_FIELDS):
-            raise FormParserError(f"more than {MAX_FORM_FIELDS} text fields")
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
         part = self.parts[-1]
         if not part.is_file and len(part.data) + end - start > MAX_FORM_FIELD_BYTES:
-            raise FormParserError(f"a text field of more than {MAX_FORM_FIELD_BYTES // 1024} KiB")
+            raise MalformedRequest(
+                f"The form's text field {part.name[:60]!r} has more than "
+                f"{MAX_FORM_FIELD_BYTES // 1024} KiB, the limit. Send a file with its filename: "
+                f"{self.snippet}.",
+                parameter=part.name[:60],
+                limit=MAX_FORM_FIELD_BYTES,
+                suggestion=self.snippet,
+            )
         part.data += data[start:end]
 
     def on_part_end(self) -> None:
@@ -86,13 +96,16 @@ class _Collector:
             return data.decode("latin-1")
 
 
-def parse_multipart(data: bytes, content_type: str, *, max_items: int) -> list[Part]:
+def parse_multipart(
+    data: bytes, content_type: str, *, max_items: int, takes: Sequence[str]
+) -> list[Part]:
     """Parse a whole body.
 
     Args:
         data: The body.
         content_type: The header, which names the boundary.
-        max_items: Limit of files; there may be 64 parts more.
+        max_items: Largest number of files; 64 text fields may come beside them.
+        takes: The kinds of items that the operation takes: names of the form's files.
 
     Raises:
         MalformedRequest: The boundary is missing, or the parts do not follow RFC 7578.
@@ -100,12 +113,13 @@ def parse_multipart(data: bytes, content_type: str, *, max_items: int) -> list[P
     """
     _, options = parse_options_header(content_type)
     boundary = options.get(b"boundary", b"")
-    _check_parts(data, boundary, max_items)
+    snippet = f"curl -F {takes[0]}=@{_FILES[takes[0]]}"
+    _check_parts(data, boundary, max_items, snippet)
     try:
         charset = codecs.lookup(options.get(b"charset", b"utf-8").decode("latin-1")).name
     except LookupError:
         charset = "latin-1"
-    collector = _Collector(charset, max_items + MAX_FORM_FIELDS)
+    collector = _Collector(charset, snippet)
     names = [name for name in dir(collector) if name.startswith("on_")]
     try:
         parser = python_multipart.MultipartParser(
@@ -115,29 +129,47 @@ def parse_multipart(data: bytes, content_type: str, *, max_items: int) -> list[P
         parser.write(data)
         parser.finalize()
     except (FormParserError, ValueError) as error:
+        offset = getattr(error, "offset", -1)
+        where = f" at byte {offset}" if offset >= 0 else f"; its boundary has {len(boundary)} bytes"
         raise MalformedRequest(
-            f"The {MULTIPART_TYPE} body cannot be parsed: {str(error)[:200]}. Let a library write "
-            f"it: {_SNIPPET}.",
-            suggestion=_SNIPPET,
+            f"The body cannot be parsed as {MULTIPART_TYPE}{where}. Let a library write it: "
+            f"{snippet}.",
+            parameter="body",
+            suggestion=snippet,
         ) from error
+    _check_text_fields(collector.parts, snippet)
     return collector.parts
 
 
-def _check_parts(data: bytes, boundary: bytes, max_items: int) -> None:
+def _check_text_fields(parts: list[Part], snippet: str) -> None:
+    found = sum(not part.is_file for part in parts)
+    if found > MAX_FORM_FIELDS:
+        raise MalformedRequest(
+            f"{found} text fields are over the limit of {MAX_FORM_FIELDS} in a form. Send the "
+            f"files and the parameters alone: {snippet} -F seed=1.",
+            parameter="body",
+            received=found,
+            limit=MAX_FORM_FIELDS,
+            suggestion=f"{snippet} -F seed=1",
+        )
+
+
+def _check_parts(data: bytes, boundary: bytes, max_items: int, snippet: str) -> None:
     """Count the parts, and refuse a body cut short: the parser would drop its last part."""
     if not boundary:
         raise MalformedRequest(
             f"The Content-Type {MULTIPART_TYPE} names no boundary. Let a library write header and "
-            f"body: {_SNIPPET}, without a Content-Type of your own.",
+            f"body: {snippet}, without a Content-Type of your own.",
             parameter="Content-Type",
-            suggestion=_SNIPPET,
+            suggestion=snippet,
         )
     if b"--" + boundary + b"--" not in data:
         shown = boundary[:80].decode("latin-1")
         raise MalformedRequest(
             f"The {MULTIPART_TYPE} body is cut short: its closing boundary --{shown}-- is "
-            f"missing. Send the whole body: {_SNIPPET}.",
-            suggestion=_SNIPPET,
+            f"missing. Send the whole body: {snippet}.",
+            parameter="body",
+            suggestion=snippet,
         )
     parts = data.count(b"--" + boundary) - 1
     if parts > max_items + MAX_FORM_FIELDS:
@@ -145,7 +177,7 @@ def _check_parts(data: bytes, boundary: bytes, max_items: int) -> None:
             f"{parts} parts are over this server's limit of {max_items} files (VAE_MAX_ITEMS) and "
             f"{MAX_FORM_FIELDS} text fields. Send {max_items} files per request, with the same "
             f"seed and first_item=0, {max_items}, ...; the result is identical.",
-            parameter="images",
+            parameter="body",
             received=parts,
             limit=max_items,
         )

@@ -1,17 +1,20 @@
 """Arrays as numpy writes them, .npy and .npz, read without trust.
 
-Sizes are read from headers and held against the bytes at hand before anything is allocated, and
-nothing is unpickled.
+Sizes are read from headers and held against the bytes at hand before anything is allocated. Arrays
+of Python objects are not read.
 """
 
 import io
 import zipfile
 import zlib
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
 import numpy as np
 
+from app.wire.lookalikes import describe_place, find_likeness
+from app.wire.media_types import NPY, NPZ, MediaType
 from models.errors import CorruptImage, InputError, PayloadTooLarge, UnsupportedMedia
 
 NPY_MAGIC = b"\x93NUMPY"
@@ -22,36 +25,53 @@ MAX_NUMBERS = 2**40
 MAX_NPY_HEADER_BYTES = 10_000
 
 
-def parse_npy(data: bytes) -> np.ndarray:
+def parse_npy(data: bytes, *, parameter: str = "body") -> np.ndarray:
     """Parse a .npy file: a view on its bytes, whose number the header must agree with.
+
+    Args:
+        data: The file.
+        parameter: Where it stands: body, images, latents.
 
     Raises:
         CorruptImage: The header is broken, or promises another number of bytes.
         UnsupportedMedia: It holds objects, text or complex numbers.
     """
-    shape, fortran_order, dtype, offset = _npy_header(data)
+    shape, fortran_order, dtype, offset = _npy_header(data, parameter)
     if dtype.hasobject or dtype.kind not in "biuf" or dtype.itemsize > 8:
-        raise UnsupportedMedia(
-            f"The npy array has dtype {str(dtype)[:60]!r}; nothing is unpickled here. Send "
-            "numbers: numpy.save(file, array.astype('float32')).",
-            parameter="dtype",
-            received=str(dtype)[:60],
-            allowed=("bool", "integers and floats of at most 64 bits"),
-            suggestion="float32",
-        )
+        raise _no_numbers(dtype, parameter)
     expected, held = prod(shape) * dtype.itemsize, len(data) - offset
     impossible = any(n < 0 for n in shape) or prod(max(n, 1) for n in shape) > MAX_NUMBERS
     if len(shape) > MAX_ARRAY_AXES or impossible or expected != held:
         raise CorruptImage(
             f"The npy header says shape {shape[:8]} of {dtype}, {expected} bytes; {held} bytes "
-            "follow. The file is cut short or damaged: write it again with numpy.save."
+            "follow. The file is cut short or damaged: write it again with numpy.save.",
+            parameter=parameter,
         )
     flat = np.frombuffer(data, dtype=dtype, offset=offset, count=prod(shape))
     array = flat.reshape(shape, order="F" if fortran_order else "C")
     return array.astype(dtype.newbyteorder("="), copy=False)
 
 
-def _npy_header(data: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+def _no_numbers(dtype: np.dtype[Any], parameter: str) -> UnsupportedMedia:
+    numbers = "array"
+    if dtype.names:
+        numbers = f"array[{dtype.names[0][:60]!r}]"
+    elif dtype.kind == "c":
+        numbers = "array.real"
+    kinds = {"O": "Python objects", "U": "text", "S": "text", "c": "complex numbers"}
+    found = "records" if dtype.names else kinds.get(dtype.kind, str(dtype)[:60])
+    fix = f"numpy.save(file, {numbers}.astype('float32'), allow_pickle=False)"
+    return UnsupportedMedia(
+        f"The npy array holds {found}; bool, integers and floats of at most 64 bits are read. "
+        f"Save numbers: {fix}.",
+        parameter=parameter,
+        received=str(dtype)[:60],
+        allowed=("bool", "integers and floats of at most 64 bits"),
+        suggestion=fix,
+    )
+
+
+def _npy_header(data: bytes, parameter: str) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
     """(shape, Fortran order, dtype, where the numbers begin)."""
     stream = io.BytesIO(data)
     try:
@@ -63,46 +83,68 @@ def _npy_header(data: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]
         reader = readers[version]
         shape, fortran_order, dtype = reader(stream, max_header_size=MAX_NPY_HEADER_BYTES)
     except (ValueError, KeyError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
-        raise CorruptImage(
-            "The npy array does not begin with numpy's header of format 1.0 or 2.0 "
-            f"({type(error).__name__}). Write it with numpy.save(file, array)."
-        ) from error
+        raise _no_array(data, NPY, parameter, "numpy.save(file, array)") from error
     return tuple(int(n) for n in shape), bool(fortran_order), dtype, stream.tell()
 
 
-def parse_npz(data: bytes, *, max_bytes: int) -> dict[str, np.ndarray]:
+def _no_array(data: bytes, sent_as: MediaType, parameter: str, fix: str) -> CorruptImage:
+    """What is wrong with bytes that do not begin, or go on, as npy or npz."""
+    likeness = find_likeness(data)
+    if likeness is not None and likeness[1] != sent_as.media_type:
+        words, media_type = likeness
+        return CorruptImage(
+            f"{describe_place(parameter)} is {words}, not {sent_as.name}. Send it as the body with "
+            f"Content-Type: {media_type}.",
+            parameter=parameter,
+            suggestion=f"-H 'Content-Type: {media_type}'",
+        )
+    fault = "is cut short or damaged" if likeness else f"does not begin as {sent_as.name} does"
+    return CorruptImage(
+        f"{describe_place(parameter)}, sent as {sent_as.name}, {fault}. Write it with {fix}.",
+        parameter=parameter,
+        suggestion=fix,
+    )
+
+
+def parse_npz(
+    data: bytes, *, max_bytes: int, takes: Sequence[str] = ("images", "latents")
+) -> dict[str, np.ndarray]:
     """Parse a .npz file: its arrays `images` and `latents`, or its only one, whatever its name.
 
     Arrays beside `images` or `latents` are ignored, so that an answer can be sent back.
 
     Args:
         data: The file.
-        max_bytes: Limit of what it may unpack to.
+        max_bytes: Largest size that it may unpack to.
+        takes: The kinds of items that the operation takes.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = _members(archive, max_bytes)
+            members = _members(archive, max_bytes, takes)
             return {info.filename.removesuffix(".npy"): _member(archive, info) for info in members}
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise CorruptImage(
-            f"The npz body is not a readable zip file of npy files ({type(error).__name__}). Write "
-            "it with numpy.savez(file, images=array)."
-        ) from error
+        fix = f"numpy.savez(file, {takes[0]}=array)"
+        raise _no_array(data, NPZ, "body", fix) from error
 
 
-def _members(archive: zipfile.ZipFile, max_bytes: int) -> list[zipfile.ZipInfo]:
+def _members(
+    archive: zipfile.ZipFile, max_bytes: int, takes: Sequence[str]
+) -> list[zipfile.ZipInfo]:
     """The members to read, their sizes checked."""
     infos = archive.infolist()
     chosen = [info for info in infos if info.filename in NPZ_MEMBERS] or infos
     if len(chosen) != 1 and (not chosen or chosen[0].filename not in NPZ_MEMBERS):
         names = [info.filename.removesuffix(".npy")[:60] for info in infos[:8]]
+        fix = f"numpy.savez(file, {takes[0]}=array)"
         raise CorruptImage(
-            f"The npz body holds {', '.join(names) or 'no array'}; which are the images? Name one "
-            "array images or latents: numpy.savez(file, images=array).",
+            f"The npz body holds {', '.join(names) or 'no array'}; one is to be named "
+            f"{' or '.join(takes)}. Write it with {fix}.",
+            parameter="body",
             received=names,
-            allowed=("images", "latents"),
+            allowed=takes,
+            suggestion=fix,
         )
     unpacked = sum(info.file_size for info in chosen)
     if unpacked > max_bytes:
@@ -118,12 +160,14 @@ def _members(archive: zipfile.ZipFile, max_bytes: int) -> list[zipfile.ZipInfo]:
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
     """One array; never more than the size that its header says is unpacked."""
+    name = info.filename.removesuffix(".npy")[:60]
     with archive.open(info) as stream:
         head = stream.read(min(info.file_size, MAX_NPY_HEADER_BYTES + 64))
-        shape, _, dtype, offset = _npy_header(head)
+        shape, _, dtype, offset = _npy_header(head, name)
         if not dtype.hasobject and offset + prod(shape) * dtype.itemsize != info.file_size:
             raise CorruptImage(
                 f"The npz member {info.filename[:60]!r} is not as long as its npy header says. "
-                "Write the file again with numpy.savez."
+                "Write the file again with numpy.savez.",
+                parameter=name,
             )
-        return parse_npy(head + stream.read(info.file_size - len(head)))
+        return parse_npy(head + stream.read(info.file_size - len(head)), parameter=name)

@@ -71,26 +71,34 @@ def _from_four(
 
 def _mismatch(array: np.ndarray, spec: ImageSpec) -> ShapeMismatch:
     shape, one = array.shape, spec.shape
-    if 0 in shape:
-        fault, fix = f"The array of pictures is empty: its shape is {shape}", None
-    else:
-        fault, fix = f"An array of shape {shape} is not pictures", _find_expression(array, spec)
-    send = f" Send {fix}." if fix else ""
+    fault, fix = _fault_and_fix(array, spec)
+    several = f"(N, {', '.join(map(str, one))})"
     return ShapeMismatch(
-        f"{fault}. Pictures are (height, width), (height, width, channels) or (channels, height, "
-        f"width) with 1 or 3 channels, here {one}, or a batch of these.{send}",
+        f"The array of images has the shape {shape}: {fault}. Pictures are {one} or {several}, "
+        f"of any height and width. Send {fix or 'an array of such a shape'}.",
+        parameter="images",
         received=shape,
         allowed=(one, ("batch", *one)),
         suggestion=fix,
     )
 
 
-def _find_expression(array: np.ndarray, spec: ImageSpec) -> str | None:
-    """An expression that makes pictures of the array: without its transparency, or reshaped."""
-    if array.ndim == 4 and array.shape[1] in (2, 4):
-        return f"array[:, :{array.shape[1] - 1}]"
-    if array.ndim == 4 and array.shape[-1] in (2, 4):
-        return f"array[..., :{array.shape[-1] - 1}]"
-    if array.size % prod(spec.shape) == 0:
-        return f"array.reshape(-1, {', '.join(map(str, spec.shape))})"
-    return None
+def _fault_and_fix(array: np.ndarray, spec: ImageSpec) -> tuple[str, str | None]:
+    """What is wrong with the shape, and an expression that keeps every pixel where it is."""
+    shape, size = array.shape, (spec.height, spec.width)
+    if 0 in shape:
+        return "it is empty", None
+    if array.ndim == 4:
+        first = shape[2:] == size or (shape[1:3] != size and shape[1] <= shape[3])
+        axis = 1 if first else 3
+        found = shape[axis]
+        cut = f"array[:, :{found - 1}]" if first else f"array[..., :{found - 1}]"
+        fault = f"axis {axis} has {found} channels; 1 or 3 are taken"
+        return fault, cut if found in (2, 4) else None  # the last one is transparency
+    fault = f"it has {array.ndim} {'axis' if array.ndim == 1 else 'axes'}; 2, 3 or 4 are taken"
+    one = shape[-3:]
+    if array.ndim == 1 and spec.channels == 1 and array.size % prod(size) == 0:
+        one = spec.shape
+    elif one not in {(n, *size) for n in _CHANNELS} | {(*size, n) for n in _CHANNELS}:
+        return fault, None
+    return fault, f"array.reshape(-1, {', '.join(map(str, one))})"

@@ -1,4 +1,4 @@
-"""The bytes of a picture file to its pixels: upright, opaque, grey or RGB; knows no model.
+"""The bytes of a picture file to its pixels: upright, opaque, grey or RGB.
 
 PNG, JPEG, WebP, GIF (first frame), BMP and TIFF are read, nothing else. Sizes are read from the
 header before pixels are allocated; `reading.py` resizes and binarises. What a file's form becomes:
@@ -96,8 +96,9 @@ def decode(data: bytes, *, background: int, max_pixels: int, media_type: str | N
             raise
         except Exception as error:  # hostile bytes raise anything at all inside a decoder
             raise CorruptImage(
-                f"The {kind} picture is damaged: its {len(data):,} bytes cannot be decoded "
-                f"({type(error).__name__}: {error}). Save it again."
+                f"The {kind} picture is damaged or cut short: its {len(data):,} bytes cannot be "
+                "decoded. Save it again as PNG.",
+                parameter="images",
             ) from error
 
 
@@ -131,15 +132,18 @@ def _kind(data: bytes, media_type: str | None) -> str:
     if not data:
         raise CorruptImage(
             "The picture is empty: it has 0 bytes. Send the file's content: curl --data-binary "
-            "@picture.png."
+            "@picture.png, or in a form curl -F images=@picture.png.",
+            parameter="images",
+            suggestion="curl --data-binary @picture.png",
         )
     kind = next((name for name, magic in _MAGIC.items() if re.match(magic, data, re.DOTALL)), None)
     claimed = (media_type or "").split(";")[0].strip().lower()
     if kind is None:
         raise UnsupportedMedia(
-            f"The file is of no format that is read here: it starts with {data[:12]!r}"
-            f"{f', sent as {claimed}' if claimed else ''}. Allowed: {', '.join(_MAGIC)}. Convert "
-            "it to PNG.",
+            f"The file is no picture that is read here: it starts with the bytes "
+            f"{data[:8].hex(' ')}{f', sent as {claimed}' if claimed else ''}. Allowed: "
+            f"{', '.join(_MAGIC)}. Convert it to PNG.",
+            parameter="images",
             received=claimed or None,
             allowed=_MAGIC,
         )
@@ -172,7 +176,8 @@ def check_size(size: tuple[int, int], max_pixels: int) -> None:
     if width < 1 or height < 1:
         raise CorruptImage(
             f"The picture's header says {width}x{height} pixels; at least one is needed. Save it "
-            "again."
+            "again.",
+            parameter="images",
         )
     if width * height <= max_pixels and max(size) <= MAX_SIDE:
         return
@@ -186,7 +191,11 @@ def check_size(size: tuple[int, int], max_pixels: int) -> None:
         fault = f"The picture is {width}x{height}; the limit of a side is {MAX_SIDE:,} pixels."
         received, limit = max(size), MAX_SIDE
     raise PayloadTooLarge(
-        f"{fault} Resize it to {fitting}.", received=received, limit=limit, suggestion=fitting
+        f"{fault} Resize it to {fitting}.",
+        parameter="images",
+        received=received,
+        limit=limit,
+        suggestion=fitting,
     )
 
 
@@ -196,6 +205,7 @@ def _check_gif_blocks(data: bytes) -> None:
         raise CorruptImage(
             f"The GIF has about {comments:,} comments; the limit is {_MAX_BLOCKS:,}. Save it again "
             "without comments.",
+            parameter="images",
             received=comments,
             limit=_MAX_BLOCKS,
         )
@@ -213,7 +223,8 @@ def _check_jpeg_blocks(data: bytes) -> None:
         if blocks > _MAX_BLOCKS or scans > _MAX_SCANS:
             raise CorruptImage(
                 f"The JPEG has more than {_MAX_BLOCKS:,} blocks or {_MAX_SCANS} scans, the limits. "
-                "Save it again as a baseline JPEG, or as PNG."
+                "Save it again as a baseline JPEG, or as PNG.",
+                parameter="images",
             )
         length = int.from_bytes(data[marker.end() : marker.end() + 2], "big")
         marker = _JPEG_MARKER.search(data, marker.end() + length)
@@ -239,6 +250,7 @@ def _check_tiff(image: TiffImagePlugin.TiffImageFile) -> None:
         raise UnsupportedMedia(
             f"The TIFF is compressed with {compression}, which is not read here. Save it with "
             "deflate or LZW, or as PNG.",
+            parameter="images",
             received=compression,
             allowed=("raw", "deflate", "LZW", "JPEG", "PackBits", "CCITT"),
         )
@@ -247,7 +259,8 @@ def _check_tiff(image: TiffImagePlugin.TiffImageFile) -> None:
     if tile_width * tile_height > max((width + 15) * (height + 15), _SMALL_TILE):
         raise CorruptImage(
             f"The TIFF has tiles of {tile_width}x{tile_height} for a picture of {width}x{height}. "
-            "Save it again without tiles, or as PNG."
+            "Save it again without tiles, or as PNG.",
+            parameter="images",
         )
 
 
@@ -332,7 +345,8 @@ def _deep_strip(strip: PillowImage.Image, background: int) -> Shaped[np.ndarray,
     if wide.dtype.itemsize > 2 and (wide.min() < 0 or wide.max() > 65535):
         raise UnsupportedMedia(
             f"The picture's grey values lie in {wide.min()}..{wide.max()}; at most 16 bits are "
-            "read. Scale them to 0..65535."
+            "read. Scale them to 0..65535.",
+            parameter="images",
         )
     values = wide.astype(np.uint16)
     if "transparency" in strip.info:

@@ -1,5 +1,7 @@
 """The range of pixels: white in an array of numbers, and pixels outside 0..white refused."""
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Shaped
 
@@ -26,6 +28,7 @@ def check_numbers(values: Batch, pixel_max: int | None) -> tuple[Batch, int]:
         raise InputError(
             f"The array holds {values.dtype}; pixels are integers, floats or booleans. Convert it: "
             'array.astype("float32").',
+            parameter="images",
             received=str(values.dtype),
             allowed=("uint8", "uint16", "float32", "bool"),
             suggestion='array.astype("float32")',
@@ -41,7 +44,7 @@ def check_numbers(values: Batch, pixel_max: int | None) -> tuple[Batch, int]:
             "nearly black. Add pixel_max=1 if 1 is white, or pixel_max=255 if they are that dark.",
             parameter="pixel_max",
             allowed=(1, 255, 65535),
-            suggestion="pixel_max=1",
+            suggestion=1,
         )
     if values.dtype.kind != "f":
         return values.astype(np.uint8 if white <= 255 else np.uint16, copy=False), white
@@ -67,26 +70,35 @@ def check_range(values: Batch, white: int, *, larger_whites: tuple[int, ...] = (
         for index, one in enumerate(values)
         if (reason := _fault(one, white)) is not None
     )
+    finite = bool(np.isfinite(low) and np.isfinite(high))
+    fault = f"outside 0..{white}" if finite else "that are NaN or infinite"
+    several = len(values) > 1
+    who = f"{len(items)} of {len(values)} pictures have" if several else "The picture has"
+    first = f"picture {items[0][0]}" if several else "it"
     larger = next((one for one in larger_whites if low >= 0 and high <= one), None)
-    if not np.isfinite(low) or not np.isfinite(high):
-        suggestion = "numpy.nan_to_num(array)"
-        fix = f"Replace NaN and infinity: {suggestion}"
+    fix: dict[str, Any] = {"parameter": "images", "allowed": (0, white)}
+    if not finite:
+        fix["suggestion"] = f"numpy.nan_to_num(array, nan=0, posinf={white}, neginf=0)"
+        advice = f"Replace them: {fix['suggestion']}"
     elif larger is not None:
-        suggestion = f"pixel_max={larger}"
-        fix = f"Add {suggestion} if {larger} is white"
-    elif low >= -1 and high <= 1:
-        suggestion = "(array + 1) / 2"
-        fix = f"Scale them: {suggestion}"
+        fix = {"parameter": "pixel_max", "allowed": (white, *larger_whites), "suggestion": larger}
+        advice = f"Add pixel_max={larger} if {larger} is white"
+    elif low >= -1 and high <= 1 == white:
+        fix["suggestion"] = "(array + 1) / 2"
+        advice = f"Scale them: {fix['suggestion']}"
     else:
-        suggestion, fix = None, f"Scale them to 0..{white}"
-    several = f"{len(items)} of {len(values)} pictures have"
+        advice = f"Scale them to 0..{white}"
     raise OutOfSupport(
-        f"{several if len(values) > 1 else 'The picture has'} pixels outside 0..{white}. {fix}.",
+        f"{who} pixels {fault}: {first} has {_shown(values[items[0][0]])}. {advice}.",
         items=items,
-        parameter="pixel_max" if larger else None,
-        allowed=(0, white),
-        suggestion=suggestion,
+        **fix,
     )
+
+
+def _shown(picture: Shaped[np.ndarray, "channel height width"]) -> str:
+    """A value that is at fault."""
+    low, high = picture.min(), picture.max()
+    return "NaN" if np.isnan(low) else str(low if low < 0 and not np.isposinf(high) else high)
 
 
 def _fault(picture: Shaped[np.ndarray, "channel height width"], white: int) -> str | None:

@@ -1,4 +1,4 @@
-"""What was done to a picture on its way to an observation, step by step; it does nothing itself.
+"""The steps from a picture to its observation: their names, words and JSON.
 
 op            from      to          how
 orient        6         1                               EXIF orientation, turned upright

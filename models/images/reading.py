@@ -1,4 +1,4 @@
-"""Picture files and arrays to observations; it runs no model.
+"""Picture files and arrays to observations.
 
 Training and serving both come through here, so the same file gives the same tensor. In order:
 
@@ -199,7 +199,7 @@ def _resized(pictures: _Pictures, spec: ImageSpec, options: ReadOptions) -> _Pic
             parameter="resize",
             received=received,
             allowed=(allowed,),
-            suggestion="resize=auto",
+            suggestion="auto",
         )
     values, steps = fit(pictures.values, spec, pictures.white)
     return pictures.then(values, *steps)

@@ -1,12 +1,15 @@
 """Bodies that lie, are broken, or are of no type that is read."""
 
+import base64
 from collections.abc import AsyncIterator
+from typing import Any
 
 import numpy as np
 import pytest
 
+from app.errors import MalformedRequest
 from app.wire.bodies import parse_body, parse_json
-from models.errors import ShapeMismatch, UnsupportedMedia
+from models.errors import CorruptImage, ShapeMismatch, UnsupportedMedia
 from tests.app.conftest import ClientFactory
 from tests.app.pictures import JSON, NPY, NPZ, PNG, binary, encoded, npy, npz
 from tests.app.refusals import refused
@@ -188,3 +191,125 @@ async def test_the_type_that_curl_sends_by_default_gets_the_header_to_add() -> N
 async def test_an_item_nested_too_deep_is_refused() -> None:
     with pytest.raises(ShapeMismatch, match=r"images\[0\] is nested more than 5 deep"):
         parse_json(b'{"images": [[[[[[[1]]]]]]]}')
+
+
+LIMITS: Any = {"max_bytes": 10**6, "max_items": 4}
+FORM = "multipart/form-data; boundary=x"
+
+
+def form_of(name: str, data: bytes, media_type: str = "") -> bytes:
+    """A form with one file."""
+    kind = f"Content-Type: {media_type}\r\n" if media_type else ""
+    head = f'--x\r\nContent-Disposition: form-data; name="{name}"; filename="a"\r\n{kind}\r\n'
+    return head.encode() + data + b"\r\n--x--\r\n"
+
+
+@pytest.mark.parametrize("data", [b"", b"[1]"])
+@pytest.mark.parametrize("kind", ["images", "latents"])
+async def test_the_json_to_send_is_what_the_operation_takes(data: bytes, kind: str) -> None:
+    with pytest.raises(MalformedRequest, match=f'Send {{"{kind}": .*\\.$') as refusal:
+        parse_body(data, "application/json", **LIMITS, takes=(kind,))
+    assert refusal.value.details["parameter"] == "body"
+    assert refusal.value.details["suggestion"].startswith(f'{{"{kind}"')
+
+
+async def test_a_decoder_of_latents_suggests_no_picture(open_client: ClientFactory) -> None:
+    async with open_client() as client:
+        empty = await client.post("/v1/decode", content=b"", headers=JSON)
+        untyped = await client.post("/v1/decode", content=b"{}")
+        file = await client.post("/v1/decode", files=[("file", ("a.png", b"x", "image/png"))])
+    assert "images" not in refused(empty, 400, "malformed-request")["detail"]
+    problem = refused(untyped, 415, "unsupported-media")
+    assert problem["suggestion"] == "application/json"
+    assert "image/png" not in problem["allowed"]
+    problem = refused(file, 422, "invalid-parameter")
+    assert (problem["parameter"], problem["allowed"]) == ("file", ["latents"])
+    assert problem["suggestion"] == "curl -F latents=@FILE"
+    assert problem["detail"].endswith("Files go into latents (npy): curl -F latents=@FILE.")
+
+
+@pytest.mark.parametrize(
+    ("data", "words", "media_type"),
+    [
+        (npy(binary()), "an npy array", "application/x-npy"),
+        (npz(images=binary()), "a zip file, as npz is", "application/x-npz"),
+        (b' {"images": []}', "JSON", "application/json"),
+        (base64.b64encode(encoded(binary()[0])), "base64 text", "application/json"),
+    ],
+    ids=["npy", "npz", "json", "base64"],
+)
+@pytest.mark.parametrize("sent_as", ["image/png", "application/octet-stream"])
+async def test_what_is_no_picture_gets_the_content_type_to_send(
+    data: bytes, words: str, media_type: str, sent_as: str
+) -> None:
+    with pytest.raises(UnsupportedMedia) as refusal:
+        parse_body(data, sent_as, **LIMITS)
+    assert str(refusal.value).startswith(f"The body is {words}, not a picture.")
+    assert str(refusal.value).endswith(f"Content-Type: {media_type}.")
+    assert refusal.value.details["parameter"] == "body"
+    assert refusal.value.details["suggestion"] == f"-H 'Content-Type: {media_type}'"
+
+
+async def test_an_array_in_the_place_of_a_picture_names_the_place() -> None:
+    text = base64.b64encode(npz(images=binary())).decode()
+    with pytest.raises(UnsupportedMedia, match=r"^images\[0\] is a zip file") as refusal:
+        parse_json(f'{{"images": ["{text}"]}}'.encode())
+    assert refusal.value.details["parameter"] == "images[0]"
+    with pytest.raises(
+        UnsupportedMedia, match=r"The file in images is a zip file.*x-npz"
+    ) as refusal:
+        parse_body(form_of("images", npz(images=binary()), "application/x-npz"), FORM, **LIMITS)
+    assert refusal.value.details["parameter"] == "images"
+
+
+async def test_an_array_sent_as_json_gets_the_content_type_to_send() -> None:
+    with pytest.raises(MalformedRequest, match=r"an npy array, not JSON.*: application/x-npy"):
+        parse_body(npy(binary()), "application/json", **LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("sent", "meant"),
+    [
+        ("text/json", "application/json"),
+        ("image/x-png", "image/png"),
+        ("application/jsn", "application/json"),
+    ],
+)
+async def test_a_type_near_an_allowed_one_gets_that_one(sent: str, meant: str) -> None:
+    with pytest.raises(UnsupportedMedia, match=f"Send Content-Type: {meant}") as refusal:
+        parse_body(b"", sent, **LIMITS)
+    details = refusal.value.details
+    assert (details["parameter"], details["suggestion"]) == ("Content-Type", meant)
+
+
+@pytest.mark.parametrize(
+    ("sent", "fix"),
+    [
+        ("image/jpg", "Send it as image/jpeg: curl -F 'images=@FILE;type=image/jpeg'."),
+        ("text/plain", "Convert it and send it as image/png: "),
+    ],
+)
+async def test_a_files_type_in_a_form_has_one_fix(sent: str, fix: str) -> None:
+    with pytest.raises(UnsupportedMedia) as refusal:
+        parse_body(form_of("images", b"hello", sent), FORM, **LIMITS)
+    assert fix in str(refusal.value)
+    assert refusal.value.details["parameter"] == "images"
+    assert refusal.value.details["suggestion"].startswith("curl -F 'images=@FILE;type=image/")
+
+
+@pytest.mark.parametrize(
+    ("entry", "error", "fault"),
+    [
+        ('""', CorruptImage, "images[1] is empty."),
+        ("[0, 1]", ShapeMismatch, "images[1] is an array of shape (2,)."),
+        ("[[]]", ShapeMismatch, "images[1] is an array of shape (1, 0)."),
+    ],
+)
+async def test_a_json_image_at_fault_is_named(
+    entry: str, error: type[Exception], fault: str
+) -> None:
+    with pytest.raises(error) as refusal:
+        parse_json(f'{{"images": [[[0]], {entry}]}}'.encode())
+    assert str(refusal.value).startswith(fault)
+    assert "base64" in str(refusal.value)
+    assert refusal.value.details["parameter"] == "images[1]"  # type: ignore[attr-defined]

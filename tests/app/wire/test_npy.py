@@ -3,6 +3,8 @@
 import io
 import struct
 import zipfile
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -49,24 +51,58 @@ def pickled_npy() -> bytes:
     ],
 )
 def test_an_npy_whose_header_is_broken_or_lies_is_corrupt(data: bytes) -> None:
-    with pytest.raises(CorruptImage, match="npy"):
-        parse_npy(data)
+    with pytest.raises(CorruptImage, match="npy") as refusal:
+        parse_npy(data, parameter="latents")
+    assert "numpy.save" in str(refusal.value)
+    assert "Error" not in str(refusal.value)
+    assert refusal.value.details["parameter"] == "latents"
 
 
 @pytest.mark.parametrize(
-    "data",
+    ("data", "found", "numbers"),
     [
-        pickled_npy(),
-        npy(np.zeros(2, dtype=np.complex64)),
-        npy(np.array(["a"])),
-        npy(np.zeros(2, dtype=[("a", "u1")])),
-        npy(np.zeros(2, dtype="datetime64[s]")),
-        npy(np.zeros(2, dtype=np.longdouble)),
+        (pickled_npy(), "Python objects", "array"),
+        (npy(np.zeros(2, dtype=np.complex64)), "complex numbers", "array.real"),
+        (npy(np.array(["a"])), "text", "array"),
+        (npy(np.zeros(2, dtype=[("a", "u1")])), "records", "array['a']"),
+        (npy(np.zeros(2, dtype="datetime64[s]")), "datetime64", "array"),
+        (npy(np.zeros(2, dtype=np.longdouble)), "float128", "array"),
     ],
 )
-def test_an_npy_of_no_plain_numbers_is_unsupported(data: bytes) -> None:
-    with pytest.raises(UnsupportedMedia, match="nothing is unpickled"):
+def test_an_npy_of_no_plain_numbers_is_unsupported(data: bytes, found: str, numbers: str) -> None:
+    with pytest.raises(UnsupportedMedia, match=f"The npy array holds {found}") as refusal:
         parse_npy(data)
+    fix = f"numpy.save(file, {numbers}.astype('float32'), allow_pickle=False)"
+    assert f"Save numbers: {fix}." in str(refusal.value)
+    assert refusal.value.details["parameter"] == "body"
+    assert refusal.value.details["suggestion"] == fix
+
+
+@pytest.mark.parametrize(
+    ("parse", "data", "media_type"),
+    [
+        (parse_npy, npz(images=binary()), "application/x-npz"),
+        (parse_npy, b'{"images": []}', "application/json"),
+        (partial(parse_npz, max_bytes=10**9), npy(binary()), "application/x-npy"),
+    ],
+)
+def test_bytes_of_another_type_get_the_content_type_to_send(
+    parse: Callable[[bytes], object], data: bytes, media_type: str
+) -> None:
+    with pytest.raises(CorruptImage, match=f"Content-Type: {media_type}\\.$") as refusal:
+        parse(data)
+    assert refusal.value.details == {
+        "parameter": "body",
+        "suggestion": f"-H 'Content-Type: {media_type}'",
+    }
+
+
+def test_several_arrays_get_the_name_that_the_operation_takes() -> None:
+    with pytest.raises(CorruptImage, match="holds a, b; one is to be named latents") as refusal:
+        parse_npz(npz(a=binary(), b=binary()), max_bytes=10**9, takes=("latents",))
+    details = refusal.value.details
+    assert (details["parameter"], details["allowed"]) == ("body", ["latents"])
+    assert details["suggestion"] == "numpy.savez(file, latents=array)"
 
 
 def test_an_npy_is_read_without_a_copy_and_in_native_order() -> None:
@@ -111,8 +147,11 @@ def damaged(data: bytes) -> bytes:
     ],
 )
 def test_an_npz_that_is_broken_or_lies_is_corrupt(data: bytes) -> None:
-    with pytest.raises(CorruptImage, match=r"npz|npy"):
+    with pytest.raises(CorruptImage, match=r"npz|npy") as refusal:
         parse_npz(data, max_bytes=10**9)
+    assert "numpy.save" in str(refusal.value)
+    assert "Bad" not in str(refusal.value)
+    assert refusal.value.details["parameter"] in ("body", "images")
 
 
 def test_an_npz_with_a_pickle_in_it_is_unsupported() -> None:

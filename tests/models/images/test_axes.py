@@ -59,6 +59,10 @@ def test_other_shapes_are_refused_with_both_shapes_named(shape):
         ((5, 1, 1, 28, 28), "array.reshape(-1, 1, 28, 28)"),
         ((2, 4, 9, 7), "array[:, :3]"),
         ((2, 9, 7, 4), "array[..., :3]"),
+        ((28, 28, 28, 2), "array[..., :1]"),
+        ((2, 2, 28, 28, 3), "array.reshape(-1, 28, 28, 3)"),
+        ((1, 28, 28, 7), None),
+        ((28, 28, 1, 1, 1), None),
         ((7,), None),
         ((0, 28, 28), None),
     ],
@@ -70,4 +74,36 @@ def test_a_refusal_says_how_to_make_pictures_of_the_array(shape, fix):
     assert caught.value.details["received"] == shape
     suggestion = caught.value.details.get("suggestion")
     assert suggestion == fix
-    assert fix is None or f"Send {fix}." in str(caught.value)
+    assert f"Send {fix or 'an array of such a shape'}." in str(caught.value)
+    assert caught.value.details["parameter"] == "images"
+
+
+@pytest.mark.parametrize(
+    ("shape", "fault"),
+    [
+        ((1, 28, 20, 7), "axis 3 has 7 channels; 1 or 3 are taken"),
+        ((1, 7, 28, 20), "axis 1 has 7 channels; 1 or 3 are taken"),
+        ((28,), "it has 1 axis; 2, 3 or 4 are taken"),
+        ((1,) * 5, "it has 5 axes; 2, 3 or 4 are taken"),
+        ((0, 28, 20), "it is empty"),
+    ],
+)
+def test_a_refusal_says_what_is_wrong_with_the_shape(shape, fault):
+    with pytest.raises(ShapeMismatch) as caught:
+        as_batch(np.zeros(shape), GREY)
+    assert f"The array of images has the shape {shape}: {fault}." in str(caught.value)
+
+
+def test_a_flat_colour_picture_has_no_order_of_channels_to_suggest():
+    with pytest.raises(ShapeMismatch) as caught:
+        as_batch(np.zeros(28 * 20 * 3), COLOUR)
+    assert "suggestion" not in caught.value.details
+
+
+def test_the_suggested_reshape_keeps_every_pixel_in_its_place():
+    array = np.arange(2 * 2 * 28 * 20 * 3).reshape(2, 2, 28, 20, 3)
+    with pytest.raises(ShapeMismatch) as caught:
+        as_batch(array, COLOUR)
+    assert caught.value.details["suggestion"] == "array.reshape(-1, 28, 20, 3)"
+    batch = as_batch(array.reshape(-1, 28, 20, 3), COLOUR)
+    np.testing.assert_array_equal(batch[3, 2], array[1, 1, :, :, 2])

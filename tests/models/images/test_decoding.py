@@ -66,8 +66,10 @@ def test_other_formats_are_refused(kind):
 
 
 def test_an_unknown_format_is_refused_with_the_type_it_was_sent_as():
-    with pytest.raises(UnsupportedMedia, match="sent as text/plain"):
+    with pytest.raises(UnsupportedMedia, match=r"68 65 6c 6c 6f, sent as text/plain\.") as caught:
         read(b"hello", media_type="text/plain; charset=utf-8")
+    assert caught.value.details["parameter"] == "images"
+    assert "Convert it to PNG." in str(caught.value)
 
 
 def test_a_wrong_media_type_is_refused_with_both_names():
@@ -85,8 +87,11 @@ def test_the_right_media_type_or_none_is_accepted(media_type):
 
 
 def test_no_bytes_are_no_picture():
-    with pytest.raises(CorruptImage, match=r"0 bytes.*curl"):
+    with pytest.raises(
+        CorruptImage, match=r"0 bytes.*data-binary.*curl -F images=@picture\.png\.$"
+    ) as caught:
         read(b"")
+    assert caught.value.details["suggestion"] == "curl --data-binary @picture.png"
 
 
 # Modes
@@ -204,7 +209,12 @@ def test_too_many_pixels_are_refused_by_the_header_alone(kind, monkeypatch):
         PayloadTooLarge, match=r"20x10 = 200 pixels.*199 .*VAE_MAX_PIXELS"
     ) as caught:
         read(data, max_pixels=199)
-    assert caught.value.details == {"received": 200, "limit": 199, "suggestion": "19x9"}
+    assert caught.value.details == {
+        "parameter": "images",
+        "received": 200,
+        "limit": 199,
+        "suggestion": "19x9",
+    }
 
 
 @pytest.mark.parametrize("options", [{"lossless": True}, {"lossless": False}, {"xmp": b"x"}])
@@ -229,6 +239,10 @@ def test_truncated_files_are_corrupt_and_keep_their_cause(kind, part):
     with pytest.raises(CorruptImage) as caught:
         read(data[: int(len(data) * part)])
     assert caught.value.__cause__ is not None
+    assert str(caught.value).endswith(
+        f"{int(len(data) * part):,} bytes cannot be decoded. Save it again as PNG."
+    )
+    assert caught.value.details == {"parameter": "images"}
 
 
 def test_bytes_that_only_begin_like_a_picture_are_corrupt():

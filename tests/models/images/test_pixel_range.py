@@ -9,6 +9,7 @@ from tests.models.images.picture_files import file_of
 from tests.models.images.readings import GREY, PICTURE, one
 
 RANDOM = np.random.default_rng(0)
+FINITE = "numpy.nan_to_num(array, nan=0, posinf=1, neginf=0)"
 
 
 @pytest.mark.parametrize(
@@ -33,7 +34,7 @@ def test_white_depends_on_the_kind_of_number_unless_pixel_max_says_it(array, pix
 def test_integers_of_maximum_one_are_refused_and_pixel_max_is_named():
     with pytest.raises(InputError, match="Add pixel_max=1 ") as caught:
         one(PICTURE // 128, GREY)
-    assert caught.value.details["suggestion"] == "pixel_max=1"
+    assert caught.value.details["suggestion"] == 1
 
 
 def test_an_all_black_integer_picture_is_black():
@@ -43,9 +44,9 @@ def test_an_all_black_integer_picture_is_black():
 @pytest.mark.parametrize(
     ("value", "reason", "fix"),
     [
-        (np.nan, "NaN", "numpy.nan_to_num(array)"),
-        (np.inf, "infinite", "numpy.nan_to_num(array)"),
-        (-np.inf, "infinite", "numpy.nan_to_num(array)"),
+        (np.nan, "NaN", FINITE),
+        (np.inf, "infinite", FINITE),
+        (-np.inf, "infinite", FINITE),
         (-0.5, "negative", "(array + 1) / 2"),
         (-7, "negative", "Scale them to 0..1"),
         (1.5, "1.5", "pixel_max=255"),
@@ -56,23 +57,47 @@ def test_an_all_black_integer_picture_is_black():
 def test_values_outside_the_scale_are_refused_by_item_with_a_fix(value, reason, fix):
     array = np.zeros((4, 28, 28), np.float32)
     array[2, 5, 5] = value
-    with pytest.raises(OutOfSupport, match=r"1 of 4 pictures .* outside 0\.\.1\.") as caught:
+    with pytest.raises(OutOfSupport, match=r"1 of 4 pictures .*: picture 2 has ") as caught:
         read_array(array, GREY)
+    assert ("outside 0..1:" in str(caught.value)) == bool(np.isfinite(value))
     assert fix in str(caught.value)
-    assert caught.value.details.get("suggestion") == (None if "Scale" in fix else fix)
+    details = caught.value.details
+    if fix.startswith("pixel_max="):
+        assert (details["parameter"], details["allowed"]) == ("pixel_max", [1, 255, 65535])
+        assert details["suggestion"] == int(fix.removeprefix("pixel_max="))
+    else:
+        assert (details["parameter"], details["allowed"]) == ("images", [0, 1])
+        assert details.get("suggestion") == (None if "Scale" in fix else fix)
     ((item, why),) = caught.value.items
     assert item == 2
     assert reason in why
+    shown = "NaN" if np.isnan(value) else str(np.float32(value))
+    assert f"picture 2 has {shown}. " in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_the_replacement_of_values_that_are_not_finite_is_read(value):
+    array = np.zeros((28, 28), np.float32)
+    array[5, 5] = value
+    replaced = np.nan_to_num(array, nan=0, posinf=1, neginf=0)
+    assert one(replaced, GREY)[0, 5, 5] == (255 if value == np.inf else 0)
+
+
+def test_one_half_is_added_only_where_white_is_one():
+    with pytest.raises(OutOfSupport, match=r"Scale them to 0\.\.255\.$"):
+        one(np.full((28, 28), -0.5), GREY, pixel_max=255)
 
 
 def test_integers_above_white_are_refused():
-    with pytest.raises(OutOfSupport, match=r"outside 0\.\.255\. Add pixel_max=65535") as caught:
+    with pytest.raises(
+        OutOfSupport, match=r"outside 0\.\.255: it has .* Add pixel_max=65535"
+    ) as caught:
         one(np.full((28, 28), 256, np.uint16), GREY)
     assert caught.value.items == ((0, "value 256 is above pixel_max 255"),)
 
 
 def test_a_float_tiff_outside_the_unit_interval_is_refused():
-    with pytest.raises(OutOfSupport, match=r"outside 0\.\.1\. Scale them to 0\.\.1"):
+    with pytest.raises(OutOfSupport, match=r"outside 0\.\.1: it has 2\.0\. Scale them to 0\.\.1"):
         read_picture(file_of(np.full((28, 28), 2, np.float32), "TIFF"), GREY)
 
 
