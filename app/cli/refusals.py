@@ -16,7 +16,7 @@ from vae_client.errors import CallError
 FAILURES = (
     CallError,
     VAEError,
-    FileNotFoundError,
+    OSError,
     ValidationError,
     SettingsError,
     TOMLDecodeError,
@@ -33,6 +33,8 @@ def message_of(error: Exception) -> str:
         return f"{file} ({SETTINGS_FILE_VARIABLE}) is not TOML: {error}."
     if isinstance(error, SettingsError):
         return _not_json(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}. Check the path and its permissions."
     return str(error)
 
 

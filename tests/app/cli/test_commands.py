@@ -3,7 +3,9 @@
 import csv
 import io
 import json
+import os
 import runpy
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +17,7 @@ from typer.testing import CliRunner, Result
 
 from app.api.keys import hash_key
 from app.cli import commands as cli
+from app.cli import local, outputs, startup
 from app.cli.commands import app, main
 from app.operations.table import OPERATIONS
 from app.settings import Settings
@@ -271,6 +274,7 @@ def test_failures_are_one_message_and_exit_code_one(
     (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
     (tmp_path / "bad.npy").write_bytes(b"broken")
     (tmp_path / "notes.txt").write_bytes(b"")
+    (tmp_path / "plain").write_bytes(b"")
     (tmp_path / "empty").mkdir()
     (tmp_path / "two.npz").write_bytes(npz(a=binary(), b=binary()))
     for arguments, words in (
@@ -297,10 +301,117 @@ def test_failures_are_one_message_and_exit_code_one(
         (["sample", "--label", "seven"], "Unsupported operation (409)"),
         (["models", "--url", "http://127.0.0.1:9"], "Cannot reach http://127.0.0.1:9: "),
         (["models", "--url", "localhost:8000"], "Use --url http://localhost:8000."),
+        (["models", "--url", "ftp://x"], "ftp://x is another form. Use --url http://x."),
+        (["models", "--url", "https://x:9/v1"], "without a path, and https://x:9/v1 is another"),
+        (["models", "--url", "https://x:9/v1"], "Use --url https://x:9."),
+        (["models", "--url", "http://x:no"], "Use --url http://x."),
+        (["models", "--url", ""], "Use --url http://localhost."),
+        (["elbo", "in", "-o", "no/s.csv"], "there is no folder no. Make it first: mkdir -p no."),
+        (["elbo", "in", "-o", "notes.txt/s.csv"], "notes.txt is a file, not a folder. Use --out s"),
+        (["sample", "-o", "notes.txt/x"], "notes.txt is a file, not a folder. Use --out x."),
+        (["sample", "-o", "plain"], "plain is a file, not a folder. Use --out plain-images."),
     ):
         code, message = failure(capsys, monkeypatch, *arguments)
         assert code == 1, arguments
         assert words in message, (arguments, message)
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_computing(
+    vae: Vae,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(outputs.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(cli, "open_client", None)
+    code, message = failure(capsys, monkeypatch, "sample", "-o", f"{tmp_path}/x.png")
+    assert code == 1
+    assert f"--out {tmp_path}/x.png: {tmp_path} is not writable. Write elsewhere: --out " in message
+
+
+def test_any_failure_of_a_file_is_one_message(
+    vae: Vae, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device", "x.png")
+
+    monkeypatch.setattr(cli, "check_output", full)
+    code, message = failure(capsys, monkeypatch, "sample", "-o", "x.png")
+    assert code == 1
+    assert "x.png: No space left on device. Check the path" in message
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        (
+            "VAE_DEFAULT_MODEL",
+            "mnits",
+            "VAE_DEFAULT_MODEL=mnits names no model here. Did you mean 'mnist'? Available: ",
+        ),
+        (
+            "VAE_MODEL_REPOSITORY",
+            "/nowhere",
+            "VAE_MODEL_REPOSITORY=/nowhere does not exist. Set it to a folder of bundles",
+        ),
+        ("VAE_MODEL_REPOSITORY", __file__, f"VAE_MODEL_REPOSITORY={__file__} is not a folder."),
+        ("VAE_DEVICE", "gpu", "VAE_DEVICE=gpu is not a torch device, such as cpu or cuda:0."),
+        ("VAE_DEVICE", "cuda:99", "VAE_DEVICE=cuda:99 is not available on this machine."),
+        ("VAE_DEVICE", "gpu", "Use VAE_DEVICE=cpu."),
+    ],
+)
+@pytest.mark.parametrize("command", ["models", "sample", "serve"])
+def test_a_setting_that_names_nothing_is_refused_before_any_model_is_loaded(
+    vae: Vae,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    variable: str,
+    value: str,
+    words: str,
+) -> None:
+    monkeypatch.setenv(variable, value)
+    monkeypatch.setattr(cli, "run_server", None)
+    monkeypatch.setattr(local, "create_app", None)
+    code, message = failure(capsys, monkeypatch, command)
+    assert code == 1
+    assert words in message
+
+
+def test_a_port_in_use_is_refused_with_another_one(
+    vae: Vae, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "run_server", None)
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        code, message = failure(capsys, monkeypatch, "serve", "--port", str(port))
+    assert code == 1
+    other = port + 1 if port < 65535 else 65534
+    assert f"Port {port} on 127.0.0.1 is in use." in message
+    assert f"Take another one: vae serve --port {other}." in message
+
+
+def test_a_host_of_another_machine_is_refused(
+    vae: Vae, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "run_server", None)
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    code, message = failure(capsys, monkeypatch, "serve", "--host", "192.0.2.1")
+    assert code == 1
+    assert "Cannot listen on 192.0.2.1 (" in message
+    assert "vae serve --host 127.0.0.1." in message
+
+
+def test_rights_to_a_port_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(startup.socket, "getaddrinfo", refused)
+    with pytest.raises(CallError, match=r"Port 80 needs rights .* vae serve --port 8000\."):
+        startup.check_port("127.0.0.1", 80)
 
 
 @pytest.mark.parametrize(
@@ -409,14 +520,12 @@ def test_every_setting_is_a_flag_of_serve(vae: Vae) -> None:
 
 
 def test_serve_passes_its_flags_on(vae: Vae, monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-
     monkeypatch.setattr(os, "environ", dict(os.environ))
     served: list[Settings] = []
     monkeypatch.setattr(cli, "run_server", served.append)
-    done(vae("serve", "--port", "9", "--no-docs", "--cors-origins", "http://a"))
+    done(vae("serve", "--port", "0", "--no-docs", "--cors-origins", "http://a"))
     (settings,) = served
-    assert (settings.port, settings.docs, settings.cors_origins) == (9, False, ("http://a",))
+    assert (settings.port, settings.docs, settings.cors_origins) == (0, False, ("http://a",))
 
 
 def test_models_are_listed(vae: Vae, served: Served) -> None:
