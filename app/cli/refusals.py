@@ -9,9 +9,10 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from app.api.faults import explain
+from app.cli.flags import as_flags
 from app.settings import SETTINGS_FILE_VARIABLE, Settings
 from models.errors import VAEError, closest
-from vae_client.errors import CallError
+from vae_client.errors import CallError, Refused
 
 FAILURES = (
     CallError,
@@ -35,7 +36,7 @@ def message_of(error: Exception) -> str:
         return _not_json(error)
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}. Check the path and its permissions."
-    return str(error)
+    return as_flags(str(error)) if isinstance(error, Refused) else str(error)
 
 
 def _setting_fault(fault: Mapping[str, Any]) -> str:

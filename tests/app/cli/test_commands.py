@@ -19,6 +19,7 @@ from app.api.keys import hash_key
 from app.cli import commands as cli
 from app.cli import local, outputs, startup
 from app.cli.commands import app, main
+from app.cli.refusals import message_of
 from app.operations.table import OPERATIONS
 from app.settings import Settings
 from models.images.spec import ImageSpec
@@ -27,7 +28,7 @@ from tests.app.repository import LABELS, LATENTS, SIDE, random_vae, write_bundle
 from tests.app.server_process import Served, serving
 from tests.models.family_cases import family
 from vae_client import client
-from vae_client.errors import CallError
+from vae_client.errors import CallError, Refused
 
 pytestmark = pytest.mark.slow
 
@@ -274,19 +275,30 @@ def test_failures_are_one_message_and_exit_code_one(
     (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
     (tmp_path / "bad.npy").write_bytes(b"broken")
     (tmp_path / "notes.txt").write_bytes(b"")
+    (tmp_path / "cut.npy").write_bytes(npy(binary())[:100])
+    (tmp_path / "cut.npz").write_bytes(npz(images=binary())[:100])
+    np.save(tmp_path / "text.npy", np.array(["a"]))
+    np.save(tmp_path / "objects.npy", np.array([{}], dtype=object))
+    np.save(tmp_path / "flat.npy", np.zeros(3))
+    np.save(tmp_path / "z3.npy", np.zeros((2, 3)))
     (tmp_path / "plain").write_bytes(b"")
     (tmp_path / "empty").mkdir()
     (tmp_path / "two.npz").write_bytes(npz(a=binary(), b=binary()))
     for arguments, words in (
         (["elbo", "nowhere"], "There is no file 'nowhere'. Check the path."),
         (["elbo", "in/0.pgn"], "There is no file 'in/0.pgn'. Did you mean 'in/0.png'?"),
-        (["elbo", "*.nothing"], "No file that is read here matches '*.nothing'"),
-        (["elbo", "notes.txt"], "'notes.txt' is not of a type that is read here: .png,"),
-        (["elbo", "empty"], "The folder 'empty' holds no file that is read here"),
-        (["elbo", "bad.npy"], "bad.npy is not an array"),
+        (["elbo", "*.nothing"], "No picture or array matches '*.nothing'. Read are: .png, "),
+        (["elbo", "notes.txt"], "'notes.txt' is not a picture or array. Read are: .png, "),
+        (["elbo", "empty"], "The folder 'empty' holds no picture or array. Read are: "),
+        (["elbo", "bad.npy"], "bad.npy is not an array that numpy.save"),
+        (["elbo", "cut.npy"], "cut.npy is truncated (100 bytes). Copy or save it again."),
+        (["elbo", "cut.npz"], "cut.npz is truncated (100 bytes). Copy or save it again."),
+        (["elbo", "text.npy"], "text.npy holds an array of <U1, not of numbers. Save numbers: "),
+        (["elbo", "objects.npy"], "objects.npy holds Python objects, not numbers. Save numbers: "),
+        (["elbo", "flat.npy"], "flat.npy: An array of shape (3,) is not pictures."),
+        (["decode", "z3.npy"], "z3.npy: latents have the shape (2, 3); this model takes (N, "),
         (["elbo", "two.npz"], "two.npz holds a, b; elbo takes images. Save one array of that"),
-        (["elbo", "in", "bad.png"], "Corrupt image (400)"),
-        (["elbo", "in", "bad.png"], "bad.png: The PNG picture is damaged"),
+        (["elbo", "in", "bad.png"], "Error: bad.png: The PNG picture is damaged"),
         (["elbo", "in", "-o", "scores.png"], "writes .json, .npy, .npz, .csv, .parquet"),
         (
             ["elbo", "in", "-o", "folder"],
@@ -294,11 +306,17 @@ def test_failures_are_one_message_and_exit_code_one(
         ),
         (["sample", "-o", "x.csv"], "writes .png"),
         (["decode", "in/0.png"], "Encode it first: vae encode in/0.png -o latents.npy."),
-        (["elbo", "in", "--model", "nothing"], "Unknown model (404): There is no model 'nothing'"),
+        (["elbo", "in", "--model", "nothing"], "Error: There is no model 'nothing'"),
         (["elbo", "in", "--model", "mnits"], "Did you mean 'mnist'?"),
         (["elbo", "in", "--model", "a/b"], "There is no path"),
-        (["elbo", "in", "--num-samples", "100000"], "VAE_MAX_NUM_SAMPLES"),
-        (["sample", "--label", "seven"], "Unsupported operation (409)"),
+        (
+            ["elbo", "in", "--num-samples", "100000"],
+            "VAE_MAX_NUM_SAMPLES). Send --num-samples 10000.",
+        ),
+        (
+            ["sample", "--label", "seven"],
+            "with --label seven: it was trained without labels. Leave --label out.",
+        ),
         (["models", "--url", "http://127.0.0.1:9"], "Cannot reach http://127.0.0.1:9: "),
         (["models", "--url", "localhost:8000"], "Use --url http://localhost:8000."),
         (["models", "--url", "ftp://x"], "ftp://x is another form. Use --url http://x."),
@@ -493,6 +511,45 @@ async def test_another_service_at_the_url_is_said_to_be_one(content: bytes) -> N
     async with httpx.AsyncClient(transport=transport, base_url="http://other") as http:
         with pytest.raises(CallError, match="http://other/v1/models does not answer as vae-serve"):
             await client.Client(http, None, None).models()
+
+
+@pytest.mark.parametrize(
+    ("refusal", "expected"),
+    [
+        (
+            "mnist cannot sample with label=7: it was trained without labels. mnist-labelled can, "
+            "or leave label out.",
+            "mnist cannot sample with --label 7: it was trained without labels. --model "
+            "mnist-labelled can, or leave --label out.",
+        ),
+        ("It has no labels. a and b-2 can.", "It has no labels. --model a and b-2 can."),
+        (
+            "Version 9 of mnist does not exist. Leave the version out for the highest: "
+            "/v1/models/mnist.",
+            "Version 9 of mnist does not exist. Leave --version out for the highest: --model "
+            "mnist.",
+        ),
+        (
+            "n=5000 is over this server's limit of 1024 (VAE_MAX_ITEMS). Ask for n=1024 with the "
+            "same seed and first_item=0, 1024, ...; the result is identical.",
+            "--n 5000 is over this server's limit of 1024 (VAE_MAX_ITEMS). Use --batch-size 1024; "
+            "the result is identical.",
+        ),
+        (
+            "The limit is 1 M. Send 20 images per request, or num_samples=4217.",
+            "The limit is 1 M. Use --batch-size 20, or --num-samples 4217.",
+        ),
+        (
+            "Send the header Authorization: Bearer KEY, with a key of the operator.",
+            "Use --api-key KEY, with a key of the operator.",
+        ),
+        ("It is broken; GET /v1/models says why.", "It is broken; `vae models` says why."),
+        ("label is missing. Add label=0.", "--label is missing. Add --label 0."),
+        ("There is no path /v1/models/a/b.", "There is no path /v1/models/a/b."),
+    ],
+)
+def test_a_refusal_names_the_options_of_the_command(refusal: str, expected: str) -> None:
+    assert message_of(Refused(refusal)) == expected
 
 
 def test_an_answer_that_is_no_problem_is_still_explained() -> None:
