@@ -32,6 +32,7 @@ from app.cli.outputs import check_output, write
 from app.cli.refusals import FAILURES, message_of
 from app.cli.server import export_flags
 from app.cli.server import serve as run_server
+from app.cli.startup import check_port, check_settings
 from app.operations.table import OPERATIONS, Operation
 from app.settings import Settings, load_settings
 from models.images.axes import as_batch
@@ -270,7 +271,10 @@ def serve(**flags: Any) -> None:
         vae serve --model-repository /models --port 9000
     """
     export_flags(flags)
-    run_server(load_settings())
+    settings = load_settings()
+    check_settings(settings)
+    check_port(settings.host, settings.port)
+    run_server(settings)
 
 
 _flags = [option(name, field) for name, field in Settings.model_fields.items()]

@@ -5,9 +5,11 @@ Both send the same requests, so they give the same numbers.
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
 import httpx
 
+from app.cli.startup import check_settings
 from app.main import create_app
 from app.settings import Settings
 from vae_client.client import Client
@@ -23,18 +25,42 @@ async def open_client(
     """A client of a running service, or of the app in this process when there is no URL."""
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
     if url is not None:
-        if not url.startswith(("http://", "https://")):
-            raise CallError(f"--url {url} is not a URL of HTTP. Use --url http://{url}.")
+        check_url(url)
         timeout = httpx.Timeout(None, connect=CONNECT_SECONDS)
         async with httpx.AsyncClient(base_url=url, timeout=timeout, headers=headers) as http:
             yield Client(http, model, version)
         return
-    app = create_app(local_settings())
+    settings = local_settings()
+    check_settings(settings)
+    app = create_app(settings)
     async with app.router.lifespan_context(app):
         await app.state.service.registry.wait()
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://vae") as http:
             yield Client(http, model, version)
+
+
+def check_url(url: str) -> None:
+    """Check that a URL is of the form http://HOST:PORT, without a path.
+
+    Raises:
+        CallError: It is not; says the URL that is most likely meant.
+    """
+    scheme, _, rest = url.rpartition("://")
+    place, _, path = rest.partition("/")
+    try:
+        known = urlsplit(f"//{place}")
+        host, port = known.hostname, known.port
+    except ValueError:
+        host, port = urlsplit(f"//{place.rpartition(':')[0]}").hostname, None
+        path = place
+    if scheme in ("http", "https") and host and not path and not set("?#") & set(place):
+        return
+    meant = f"{host or 'localhost'}{'' if port is None else f':{port}'}"
+    raise CallError(
+        f"--url takes http://HOST:PORT without a path, and {url} is another form. Use --url "
+        f"{'https' if scheme == 'https' else 'http'}://{meant}."
+    )
 
 
 def local_settings() -> Settings:

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import os
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -22,10 +24,11 @@ TABLE_SUFFIXES = (".csv", ".parquet")
 
 
 def check_output(output: Path | None, operation: Operation) -> None:
-    """Refuse an output in whose format the operation does not answer, before anything is computed.
+    """Check an output's format and folder, before anything is computed.
 
     Raises:
-        CallError: Says which formats there are.
+        CallError: The operation does not write that format, or its folder is missing, is a file or
+            is not writable; says what to write instead.
     """
     if output is None:
         return
@@ -36,6 +39,7 @@ def check_output(output: Path | None, operation: Operation) -> None:
                 f"--out {output} is a folder, which holds images; {operation.name} gives none. "
                 f"Name a file: --out {operation.name}.csv."
             )
+        _check_place(output, makes_folders=True)
         return
     suffixes = [f".{form}" for form in operation.formats] + ([] if images else [*TABLE_SUFFIXES])
     if suffix not in suffixes:
@@ -46,6 +50,27 @@ def check_output(output: Path | None, operation: Operation) -> None:
         )
     if suffix == ".parquet":
         _pyarrow()
+    _check_place(output, makes_folders=False)
+
+
+def _check_place(output: Path, *, makes_folders: bool) -> None:
+    """Refuse an output that cannot be written where it is."""
+    folders = [output, *output.parents] if makes_folders else list(output.parents)
+    found = next(place for place in (*folders, Path()) if place.exists())
+    if not found.is_dir():
+        other = Path(f"{found}-images") if found == output else found.parent / output.name
+        raise CallError(f"--out {output}: {found} is a file, not a folder. Use --out {other}.")
+    if not makes_folders and found != output.parent:
+        raise CallError(
+            f"--out {output}: there is no folder {output.parent}. Make it first: mkdir -p "
+            f"{shlex.quote(str(output.parent))}."
+        )
+    locked = next((p for p in (found, output) if p.exists() and not os.access(p, os.W_OK)), None)
+    if locked is not None:
+        raise CallError(
+            f"--out {output}: {locked} is not writable. Write elsewhere: --out "
+            f"{Path.home() / output.name}."
+        )
 
 
 def is_folder(output: Path) -> bool:

@@ -9,14 +9,15 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from app.api.faults import explain
+from app.cli.flags import as_flags
 from app.settings import SETTINGS_FILE_VARIABLE, Settings
 from models.errors import VAEError, closest
-from vae_client.errors import CallError
+from vae_client.errors import CallError, Refused
 
 FAILURES = (
     CallError,
     VAEError,
-    FileNotFoundError,
+    OSError,
     ValidationError,
     SettingsError,
     TOMLDecodeError,
@@ -33,7 +34,9 @@ def message_of(error: Exception) -> str:
         return f"{file} ({SETTINGS_FILE_VARIABLE}) is not TOML: {error}."
     if isinstance(error, SettingsError):
         return _not_json(error)
-    return str(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}. Check the path and its permissions."
+    return as_flags(str(error)) if isinstance(error, Refused) else str(error)
 
 
 def _setting_fault(fault: Mapping[str, Any]) -> str:

@@ -9,8 +9,11 @@ from urllib.parse import quote
 import httpx
 import numpy as np
 
-from vae_client.errors import CallError
+from vae_client.errors import CallError, Refused
 from vae_client.sources import Source
+
+ABOUT_THE_FILE = ("body", "images", "latents", "dtype")
+"""Parameters of a problem that are the request's file."""
 
 
 @dataclass
@@ -73,7 +76,7 @@ class Client:
                 "leave --url out to compute in this process."
             ) from error
         if response.status_code != 200:
-            raise CallError(_explain(response, labels))
+            raise Refused(_explain(response, labels))
         return response
 
     async def _read(self, path: str) -> dict[str, Any]:
@@ -122,10 +125,13 @@ def _explain(response: httpx.Response, labels: Sequence[str]) -> str:
     """A problem as text, with files instead of item numbers."""
     try:
         problem = response.json()
-        lines = [f"{problem['title']} ({problem['status']}): {problem['detail']}"]
+        detail = str(problem["detail"])
     except (ValueError, KeyError, TypeError):
         return f"The service answered {response.status_code} {response.reason_phrase}."
-    for item in problem.get("items", []):
-        if item["index"] < len(labels):
-            lines.append(f"  {labels[item['index']]}: {item['reason']}")
-    return "\n".join(lines)
+    items = [item for item in problem.get("items", []) if item["index"] < len(labels)]
+    if [item["reason"] for item in items] == [detail]:
+        return f"{labels[items[0]['index']]}: {detail}"
+    files = list(dict.fromkeys(label.partition("[")[0] for label in labels))
+    if not items and len(files) == 1 and problem.get("parameter") in ABOUT_THE_FILE:
+        return f"{files[0]}: {detail}"
+    return "\n".join([detail, *(f"  {labels[i['index']]}: {i['reason']}" for i in items)])

@@ -88,13 +88,13 @@ def find_files(paths: Sequence[str]) -> list[Path]:
 
 def _nothing_found(text: str, path: Path) -> str:
     """Why a path, folder or glob gives no file that is read."""
-    suffixes = ", ".join((*MEDIA_TYPE_OF_SUFFIX, *ARRAY_SUFFIXES))
+    read = f"Read are: {', '.join((*MEDIA_TYPE_OF_SUFFIX, *ARRAY_SUFFIXES))}."
     if path.is_dir():
-        return f"The folder {text!r} holds no file that is read here: {suffixes}."
+        return f"The folder {text!r} holds no picture or array. {read} Name another folder."
     if any(letter in text for letter in "*?["):
-        return f"No file that is read here matches {text!r}: {suffixes}."
+        return f"No picture or array matches {text!r}. {read} Check the path."
     if path.is_file():
-        return f"{text!r} is not of a type that is read here: {suffixes}. Convert it to PNG."
+        return f"{text!r} is not a picture or array. {read} Convert it to PNG."
     beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     meant = get_close_matches(path.name, beside, n=1)
     hint = f"Did you mean {str(path.with_name(meant[0]))!r}?" if meant else "Check the path."
@@ -141,14 +141,7 @@ def open_sources(
 
 
 def _array_source(path: Path, operation: str, takes: Sequence[str], as_batch: AsBatch) -> Source:
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        named = dict(loaded) if isinstance(loaded, np.lib.npyio.NpzFile) else {"": loaded}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise CallError(
-            f"{path} is not an array that numpy reads without pickle ({error}). Write it with "
-            "numpy.save."
-        ) from error
+    named = _read_arrays(path)
     wanted = [kind for kind in takes if kind in named] or list(named)[:1]
     if not wanted or (len(named) > 1 and wanted[0] not in takes):
         raise CallError(
@@ -158,9 +151,43 @@ def _array_source(path: Path, operation: str, takes: Sequence[str], as_batch: As
         )
     array = named[wanted[0]]
     kind = wanted[0] if wanted[0] in takes else takes[0]
+    if array.dtype.kind not in "biuf":
+        raise CallError(
+            f"{path} holds an array of {array.dtype}, not of numbers. Save numbers: "
+            "numpy.save(file, array.astype('float32'))."
+        )
     if kind == "images":
-        array = as_batch(array)
+        try:
+            array = as_batch(array)
+        except ValueError as error:
+            raise CallError(f"{path}: {error}") from error
     return Source(tuple(f"{path}[{i}]" for i in range(len(array))), array=array, kind=kind)
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a file by their names; the one of an .npy has none."""
+    try:
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            return dict(loaded) if isinstance(loaded, np.lib.npyio.NpzFile) else {"": loaded}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise CallError(f"{path} {_array_fault(path, error)}") from error
+
+
+def _array_fault(path: Path, error: Exception) -> str:
+    """Why numpy does not read a file, and a fix."""
+    if isinstance(error, OSError):
+        return f"cannot be opened: {error.strerror or error}. Check the path and its permissions."
+    with path.open("rb") as file:
+        head = file.read(6)
+    if "Object arrays" in str(error):
+        return (
+            "holds Python objects, not numbers. Save numbers: numpy.save(file, "
+            "array.astype('float32'))."
+        )
+    if not head or head == b"\x93NUMPY" or head[:4] == b"PK\x03\x04":
+        return f"is truncated ({path.stat().st_size:,} bytes). Copy or save it again."
+    return "is not an array that numpy.save or numpy.savez wrote. Write it with numpy.save."
 
 
 def parts(num_items: int, size: int) -> Iterator[slice]:

@@ -3,7 +3,9 @@
 import csv
 import io
 import json
+import os
 import runpy
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +17,9 @@ from typer.testing import CliRunner, Result
 
 from app.api.keys import hash_key
 from app.cli import commands as cli
+from app.cli import local, outputs, startup
 from app.cli.commands import app, main
+from app.cli.refusals import message_of
 from app.operations.table import OPERATIONS
 from app.settings import Settings
 from models.images.spec import ImageSpec
@@ -24,7 +28,7 @@ from tests.app.repository import LABELS, LATENTS, SIDE, random_vae, write_bundle
 from tests.app.server_process import Served, serving
 from tests.models.family_cases import family
 from vae_client import client
-from vae_client.errors import CallError
+from vae_client.errors import CallError, Refused
 
 pytestmark = pytest.mark.slow
 
@@ -271,18 +275,30 @@ def test_failures_are_one_message_and_exit_code_one(
     (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
     (tmp_path / "bad.npy").write_bytes(b"broken")
     (tmp_path / "notes.txt").write_bytes(b"")
+    (tmp_path / "cut.npy").write_bytes(npy(binary())[:100])
+    (tmp_path / "cut.npz").write_bytes(npz(images=binary())[:100])
+    np.save(tmp_path / "text.npy", np.array(["a"]))
+    np.save(tmp_path / "objects.npy", np.array([{}], dtype=object))
+    np.save(tmp_path / "flat.npy", np.zeros(3))
+    np.save(tmp_path / "z3.npy", np.zeros((2, 3)))
+    (tmp_path / "plain").write_bytes(b"")
     (tmp_path / "empty").mkdir()
     (tmp_path / "two.npz").write_bytes(npz(a=binary(), b=binary()))
     for arguments, words in (
         (["elbo", "nowhere"], "There is no file 'nowhere'. Check the path."),
         (["elbo", "in/0.pgn"], "There is no file 'in/0.pgn'. Did you mean 'in/0.png'?"),
-        (["elbo", "*.nothing"], "No file that is read here matches '*.nothing'"),
-        (["elbo", "notes.txt"], "'notes.txt' is not of a type that is read here: .png,"),
-        (["elbo", "empty"], "The folder 'empty' holds no file that is read here"),
-        (["elbo", "bad.npy"], "bad.npy is not an array"),
+        (["elbo", "*.nothing"], "No picture or array matches '*.nothing'. Read are: .png, "),
+        (["elbo", "notes.txt"], "'notes.txt' is not a picture or array. Read are: .png, "),
+        (["elbo", "empty"], "The folder 'empty' holds no picture or array. Read are: "),
+        (["elbo", "bad.npy"], "bad.npy is not an array that numpy.save"),
+        (["elbo", "cut.npy"], "cut.npy is truncated (100 bytes). Copy or save it again."),
+        (["elbo", "cut.npz"], "cut.npz is truncated (100 bytes). Copy or save it again."),
+        (["elbo", "text.npy"], "text.npy holds an array of <U1, not of numbers. Save numbers: "),
+        (["elbo", "objects.npy"], "objects.npy holds Python objects, not numbers. Save numbers: "),
+        (["elbo", "flat.npy"], "flat.npy: An array of shape (3,) is not pictures."),
+        (["decode", "z3.npy"], "z3.npy: latents have the shape (2, 3); this model takes (N, "),
         (["elbo", "two.npz"], "two.npz holds a, b; elbo takes images. Save one array of that"),
-        (["elbo", "in", "bad.png"], "Corrupt image (400)"),
-        (["elbo", "in", "bad.png"], "bad.png: The PNG picture is damaged"),
+        (["elbo", "in", "bad.png"], "Error: bad.png: The PNG picture is damaged"),
         (["elbo", "in", "-o", "scores.png"], "writes .json, .npy, .npz, .csv, .parquet"),
         (
             ["elbo", "in", "-o", "folder"],
@@ -290,17 +306,130 @@ def test_failures_are_one_message_and_exit_code_one(
         ),
         (["sample", "-o", "x.csv"], "writes .png"),
         (["decode", "in/0.png"], "Encode it first: vae encode in/0.png -o latents.npy."),
-        (["elbo", "in", "--model", "nothing"], "Unknown model (404): There is no model 'nothing'"),
+        (["elbo", "in", "--model", "nothing"], "Error: There is no model 'nothing'"),
         (["elbo", "in", "--model", "mnits"], "Did you mean 'mnist'?"),
         (["elbo", "in", "--model", "a/b"], "There is no path"),
-        (["elbo", "in", "--num-samples", "100000"], "VAE_MAX_NUM_SAMPLES"),
-        (["sample", "--label", "seven"], "Unsupported operation (409)"),
+        (
+            ["elbo", "in", "--num-samples", "100000"],
+            "VAE_MAX_NUM_SAMPLES). Send --num-samples 10000.",
+        ),
+        (
+            ["sample", "--label", "seven"],
+            "with --label seven: it was trained without labels. Leave --label out.",
+        ),
         (["models", "--url", "http://127.0.0.1:9"], "Cannot reach http://127.0.0.1:9: "),
         (["models", "--url", "localhost:8000"], "Use --url http://localhost:8000."),
+        (["models", "--url", "ftp://x"], "ftp://x is another form. Use --url http://x."),
+        (["models", "--url", "https://x:9/v1"], "without a path, and https://x:9/v1 is another"),
+        (["models", "--url", "https://x:9/v1"], "Use --url https://x:9."),
+        (["models", "--url", "http://x:no"], "Use --url http://x."),
+        (["models", "--url", ""], "Use --url http://localhost."),
+        (["elbo", "in", "-o", "no/s.csv"], "there is no folder no. Make it first: mkdir -p no."),
+        (["elbo", "in", "-o", "notes.txt/s.csv"], "notes.txt is a file, not a folder. Use --out s"),
+        (["sample", "-o", "notes.txt/x"], "notes.txt is a file, not a folder. Use --out x."),
+        (["sample", "-o", "plain"], "plain is a file, not a folder. Use --out plain-images."),
     ):
         code, message = failure(capsys, monkeypatch, *arguments)
         assert code == 1, arguments
         assert words in message, (arguments, message)
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_computing(
+    vae: Vae,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(outputs.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(cli, "open_client", None)
+    code, message = failure(capsys, monkeypatch, "sample", "-o", f"{tmp_path}/x.png")
+    assert code == 1
+    assert f"--out {tmp_path}/x.png: {tmp_path} is not writable. Write elsewhere: --out " in message
+
+
+def test_any_failure_of_a_file_is_one_message(
+    vae: Vae, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device", "x.png")
+
+    monkeypatch.setattr(cli, "check_output", full)
+    code, message = failure(capsys, monkeypatch, "sample", "-o", "x.png")
+    assert code == 1
+    assert "x.png: No space left on device. Check the path" in message
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        (
+            "VAE_DEFAULT_MODEL",
+            "mnits",
+            "VAE_DEFAULT_MODEL=mnits names no model here. Did you mean 'mnist'? Available: ",
+        ),
+        (
+            "VAE_MODEL_REPOSITORY",
+            "/nowhere",
+            "VAE_MODEL_REPOSITORY=/nowhere does not exist. Set it to a folder of bundles",
+        ),
+        ("VAE_MODEL_REPOSITORY", __file__, f"VAE_MODEL_REPOSITORY={__file__} is not a folder."),
+        ("VAE_DEVICE", "gpu", "VAE_DEVICE=gpu is not a torch device, such as cpu or cuda:0."),
+        ("VAE_DEVICE", "cuda:99", "VAE_DEVICE=cuda:99 is not available on this machine."),
+        ("VAE_DEVICE", "gpu", "Use VAE_DEVICE=cpu."),
+    ],
+)
+@pytest.mark.parametrize("command", ["models", "sample", "serve"])
+def test_a_setting_that_names_nothing_is_refused_before_any_model_is_loaded(
+    vae: Vae,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    variable: str,
+    value: str,
+    words: str,
+) -> None:
+    monkeypatch.setenv(variable, value)
+    monkeypatch.setattr(cli, "run_server", None)
+    monkeypatch.setattr(local, "create_app", None)
+    code, message = failure(capsys, monkeypatch, command)
+    assert code == 1
+    assert words in message
+
+
+def test_a_port_in_use_is_refused_with_another_one(
+    vae: Vae, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "run_server", None)
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        code, message = failure(capsys, monkeypatch, "serve", "--port", str(port))
+    assert code == 1
+    other = port + 1 if port < 65535 else 65534
+    assert f"Port {port} on 127.0.0.1 is in use." in message
+    assert f"Take another one: vae serve --port {other}." in message
+
+
+def test_a_host_of_another_machine_is_refused(
+    vae: Vae, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "run_server", None)
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    code, message = failure(capsys, monkeypatch, "serve", "--host", "192.0.2.1")
+    assert code == 1
+    assert "Cannot listen on 192.0.2.1 (" in message
+    assert "vae serve --host 127.0.0.1." in message
+
+
+def test_rights_to_a_port_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(startup.socket, "getaddrinfo", refused)
+    with pytest.raises(CallError, match=r"Port 80 needs rights .* vae serve --port 8000\."):
+        startup.check_port("127.0.0.1", 80)
 
 
 @pytest.mark.parametrize(
@@ -384,6 +513,45 @@ async def test_another_service_at_the_url_is_said_to_be_one(content: bytes) -> N
             await client.Client(http, None, None).models()
 
 
+@pytest.mark.parametrize(
+    ("refusal", "expected"),
+    [
+        (
+            "mnist cannot sample with label=7: it was trained without labels. mnist-labelled can, "
+            "or leave label out.",
+            "mnist cannot sample with --label 7: it was trained without labels. --model "
+            "mnist-labelled can, or leave --label out.",
+        ),
+        ("It has no labels. a and b-2 can.", "It has no labels. --model a and b-2 can."),
+        (
+            "Version 9 of mnist does not exist. Leave the version out for the highest: "
+            "/v1/models/mnist.",
+            "Version 9 of mnist does not exist. Leave --version out for the highest: --model "
+            "mnist.",
+        ),
+        (
+            "n=5000 is over this server's limit of 1024 (VAE_MAX_ITEMS). Ask for n=1024 with the "
+            "same seed and first_item=0, 1024, ...; the result is identical.",
+            "--n 5000 is over this server's limit of 1024 (VAE_MAX_ITEMS). Use --batch-size 1024; "
+            "the result is identical.",
+        ),
+        (
+            "The limit is 1 M. Send 20 images per request, or num_samples=4217.",
+            "The limit is 1 M. Use --batch-size 20, or --num-samples 4217.",
+        ),
+        (
+            "Send the header Authorization: Bearer KEY, with a key of the operator.",
+            "Use --api-key KEY, with a key of the operator.",
+        ),
+        ("It is broken; GET /v1/models says why.", "It is broken; `vae models` says why."),
+        ("label is missing. Add label=0.", "--label is missing. Add --label 0."),
+        ("There is no path /v1/models/a/b.", "There is no path /v1/models/a/b."),
+    ],
+)
+def test_a_refusal_names_the_options_of_the_command(refusal: str, expected: str) -> None:
+    assert message_of(Refused(refusal)) == expected
+
+
 def test_an_answer_that_is_no_problem_is_still_explained() -> None:
     response = httpx.Response(502, text="<html>")
     assert client._explain(response, ()) == "The service answered 502 Bad Gateway."
@@ -409,14 +577,12 @@ def test_every_setting_is_a_flag_of_serve(vae: Vae) -> None:
 
 
 def test_serve_passes_its_flags_on(vae: Vae, monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-
     monkeypatch.setattr(os, "environ", dict(os.environ))
     served: list[Settings] = []
     monkeypatch.setattr(cli, "run_server", served.append)
-    done(vae("serve", "--port", "9", "--no-docs", "--cors-origins", "http://a"))
+    done(vae("serve", "--port", "0", "--no-docs", "--cors-origins", "http://a"))
     (settings,) = served
-    assert (settings.port, settings.docs, settings.cors_origins) == (9, False, ("http://a",))
+    assert (settings.port, settings.docs, settings.cors_origins) == (0, False, ("http://a",))
 
 
 def test_models_are_listed(vae: Vae, served: Served) -> None:
