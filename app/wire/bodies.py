@@ -175,12 +175,15 @@ def _load_json(data: bytes, takes: Sequence[str]) -> Any:
         likeness = find_likeness(data)
         if likeness is not None and likeness[1] != JSON_TYPE:
             words, media_type = likeness
-            fault, fix = f"The body is {words}, not JSON.", f"Send Content-Type: {media_type}."
+            fault, fix = f"is {words}, not JSON", "Send"
         else:
             media_type = "image/png" if "images" in takes else NPY_TYPES[0]
-            fault = f"The body is not JSON: {error}."
-            fix = f"Send JSON in UTF-8, or another Content-Type, such as {media_type}."
-        raise MalformedRequest(f"{fault} {fix}", parameter="body") from error
+            fault, fix = f"is not JSON: {error}", "Send JSON in UTF-8, or another type, such as"
+        raise MalformedRequest(
+            f"The body {fault}. {fix} Content-Type: {media_type}.",
+            parameter="body",
+            suggestion=f"-H 'Content-Type: {media_type}'",
+        ) from error
 
 
 def _entries(document: Mapping[str, Any], name: str) -> list[tuple[int, Any]]:

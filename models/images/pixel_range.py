@@ -73,7 +73,8 @@ def check_range(values: Batch, white: int, *, larger_whites: tuple[int, ...] = (
     finite = bool(np.isfinite(low) and np.isfinite(high))
     fault = f"outside 0..{white}" if finite else "that are NaN or infinite"
     several = len(values) > 1
-    who = f"{len(items)} of {len(values)} pictures have" if several else "The picture has"
+    who = f"{len(items)} of {len(values)} pictures" if several else "The picture"
+    has = "has" if len(items) == 1 else "have"
     first = f"picture {items[0][0]}" if several else "it"
     larger = next((one for one in larger_whites if low >= 0 and high <= one), None)
     fix: dict[str, Any] = {"parameter": "images", "allowed": (0, white)}
@@ -89,7 +90,7 @@ def check_range(values: Batch, white: int, *, larger_whites: tuple[int, ...] = (
     else:
         advice = f"Scale them to 0..{white}"
     raise OutOfSupport(
-        f"{who} pixels {fault}: {first} has {_shown(values[items[0][0]])}. {advice}.",
+        f"{who} {has} pixels {fault}: {first} has {_shown(values[items[0][0]])}. {advice}.",
         items=items,
         **fix,
     )

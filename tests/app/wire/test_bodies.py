@@ -263,8 +263,9 @@ async def test_an_array_in_the_place_of_a_picture_names_the_place() -> None:
 
 
 async def test_an_array_sent_as_json_gets_the_content_type_to_send() -> None:
-    with pytest.raises(MalformedRequest, match=r"an npy array, not JSON.*: application/x-npy"):
+    with pytest.raises(MalformedRequest, match=r"an npy array, not JSON\. Send") as refusal:
         parse_body(npy(binary()), "application/json", **LIMITS)
+    assert refusal.value.details["suggestion"] == "-H 'Content-Type: application/x-npy'"
 
 
 @pytest.mark.parametrize(

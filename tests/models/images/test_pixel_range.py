@@ -57,7 +57,9 @@ def test_an_all_black_integer_picture_is_black():
 def test_values_outside_the_scale_are_refused_by_item_with_a_fix(value, reason, fix):
     array = np.zeros((4, 28, 28), np.float32)
     array[2, 5, 5] = value
-    with pytest.raises(OutOfSupport, match=r"1 of 4 pictures .*: picture 2 has ") as caught:
+    with pytest.raises(
+        OutOfSupport, match=r"1 of 4 pictures has pixels .*: picture 2 has "
+    ) as caught:
         read_array(array, GREY)
     assert ("outside 0..1:" in str(caught.value)) == bool(np.isfinite(value))
     assert fix in str(caught.value)

@@ -202,7 +202,7 @@ def test_what_is_no_readable_picture_is_listed_with_the_reason(
     (tmp_path / "huge.bmp").write_bytes(b"BM" + bytes(100_000))
     found = reasons(tmp_path)
     assert len(found) == 10
-    assert "starts with b'hello'" in found["notes.txt"]
+    assert "starts with the bytes 68 65 6c 6c 6f" in found["notes.txt"]
     assert found["empty.png"] == "an empty file"
     assert "cannot be decoded" in found["cut.jpg"]
     assert "50000x50000" in found["bomb.png"]
