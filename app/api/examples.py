@@ -11,6 +11,8 @@ PNG_8X8 = (
     "BaIICQAArjIECQCbkREAAAAASUVORK5CYII="
 )
 
+EXAMPLE_ID = "0d1f3a52c9e84f6f8f6f5d0c8c1e7b11"
+
 _ENVELOPE: dict[str, Any] = {"model": "mnist", "version": 1}
 _PREPROCESSING = [["binarize stochastic"]]
 _STEPS = [[{"op": "binarize", "from": "256", "to": "2", "how": "stochastic"}]]
@@ -83,48 +85,65 @@ ANSWERS: dict[str, dict[str, Any]] = {
     },
 }
 
+_BODY_TYPES = [
+    *("image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp", "image/tiff"),
+    *("application/json", "multipart/form-data", "application/x-npy", "application/x-npz"),
+]
+_DAMAGED = (
+    "The PNG picture is damaged: its 60 bytes cannot be decoded (OSError: image file is "
+    "truncated). Save it again."
+)
+
 PROBLEMS: dict[str, dict[str, Any]] = {
     "malformed-request": {
-        "detail": "The body is not JSON: unexpected end of data at character 12. "
-        'Send {"images": [...]}.',
+        "detail": "The body is not JSON: unexpected end of data: line 1 column 13 (char 12). Send "
+        "JSON in UTF-8, or another Content-Type, such as image/png.",
         "instance": "/v1/encode",
+        "parameter": "body",
     },
     "corrupt-image": {
-        "detail": "images[1] cannot be read: the PNG file is truncated. Send the whole file.",
+        "detail": _DAMAGED,
         "instance": "/v1/encode",
-        "items": [{"index": 1, "reason": "the PNG file is truncated"}],
+        "items": [{"index": 1, "reason": _DAMAGED}],
     },
     "unauthorized": {
-        "detail": "The request has no API key. Send the header Authorization: Bearer KEY.",
+        "detail": "The request carries no API key. Send the header Authorization: Bearer KEY, with "
+        "a key from the server's operator.",
         "instance": "/v1/encode",
         "parameter": "Authorization",
+        "suggestion": "Authorization: Bearer KEY",
     },
     "unknown-model": {
-        "detail": "There is no model 'mnits'. Did you mean 'mnist'? Available: digits, mnist.",
+        "detail": "There is no model 'mnits'. Did you mean 'mnist'? Available: bccd, digits, "
+        "fashion-mnist, mnist, mnist-labelled.",
         "instance": "/v1/models/mnits/encode",
         "parameter": "model",
         "received": "mnits",
-        "allowed": ["digits", "mnist"],
+        "allowed": ["bccd", "digits", "fashion-mnist", "mnist", "mnist-labelled"],
         "suggestion": "mnist",
     },
     "not-acceptable": {
-        "detail": "encode has no answer of the type image/png. It has json, npy, npz: "
-        "/v1/encode?format=json.",
+        "detail": "Accept: image/png matches no form of this answer; it has application/json, "
+        "application/x-npy, application/x-npz. Send Accept: application/json, or add format=json "
+        "to the query.",
         "instance": "/v1/encode",
-        "parameter": "format",
+        "parameter": "Accept",
         "received": "image/png",
-        "allowed": ["json", "npy", "npz"],
+        "allowed": ["application/json", "application/x-npy", "application/x-npz"],
+        "suggestion": "application/json",
     },
     "unsupported-operation": {
-        "detail": "mnist cannot classify: it was trained without labels. mnist-labelled can.",
+        "detail": "mnist cannot classify: it was trained without labels. mnist-labelled can: "
+        "/v1/models/mnist-labelled/classify.",
         "instance": "/v1/models/mnist/classify",
         "parameter": "model",
         "received": "mnist",
+        "allowed": ["mnist-labelled"],
         "suggestion": "mnist-labelled",
     },
     "payload-too-large": {
         "detail": "n=5000 is over this server's limit of 1024 (VAE_MAX_ITEMS). Ask for n=1024 with "
-        "first_item=0, 1024, ...; the result is identical.",
+        "the same seed and first_item=0, 1024, ...; the result is identical.",
         "instance": "/v1/sample",
         "parameter": "n",
         "received": 5000,
@@ -132,15 +151,16 @@ PROBLEMS: dict[str, dict[str, Any]] = {
         "suggestion": 1024,
     },
     "unsupported-media": {
-        "detail": "Content-Type application/pdf cannot be read. Send image/png or "
-        "application/json.",
+        "detail": "Content-Type 'application/x-www-form-urlencoded', which curl sends by default, "
+        "is not read here. Add -H 'Content-Type: image/png', or application/json for JSON.",
         "instance": "/v1/encode",
         "parameter": "Content-Type",
-        "received": "application/pdf",
-        "allowed": ["image/png", "application/json"],
+        "received": "application/x-www-form-urlencoded",
+        "allowed": _BODY_TYPES,
+        "suggestion": "-H 'Content-Type: image/png'",
     },
     "invalid-parameter": {
-        "detail": "estimator='iwea' is unknown. Did you mean 'iwae'? Allowed: iwae, prior, exact.",
+        "detail": "estimator=iwea is not one of iwae, prior, exact. Did you mean 'iwae'?",
         "instance": "/v1/log-likelihood",
         "parameter": "estimator",
         "received": "iwea",
@@ -148,26 +168,32 @@ PROBLEMS: dict[str, dict[str, Any]] = {
         "suggestion": "iwae",
     },
     "shape-mismatch": {
-        "detail": "latents have the shape (2, 16); mnist takes (N, 32).",
+        "detail": "latents have the shape (2, 16); this model takes (N, 40). Send what encode or "
+        "sample gives.",
         "instance": "/v1/decode",
         "parameter": "latents",
         "received": [2, 16],
+        "allowed": ["N", 40],
     },
     "out-of-support": {
-        "detail": "images[0] holds NaN. Pixels are finite numbers from 0 to 1.",
-        "instance": "/v1/encode",
-        "parameter": "images",
-        "items": [{"index": 0, "reason": "holds NaN"}],
-    },
-    "invalid-input": {
-        "detail": "images are integers from 0 to 1, which may mean 0..1 or 0..255. "
-        "Add pixel_max=1 or pixel_max=255.",
+        "detail": "The picture has pixels outside 0..255. Add pixel_max=65535 if 65535 is white.",
         "instance": "/v1/encode",
         "parameter": "pixel_max",
-        "allowed": [1, 255],
+        "allowed": [0, 255],
+        "suggestion": "pixel_max=65535",
+        "items": [{"index": 0, "reason": "value 300 is above pixel_max 255"}],
+    },
+    "invalid-input": {
+        "detail": "The largest integer is 1, and integers are read as 0..255: these pictures would "
+        "be nearly black. Add pixel_max=1 if 1 is white, or pixel_max=255 if they are that dark.",
+        "instance": "/v1/encode",
+        "parameter": "pixel_max",
+        "allowed": [1, 255, 65535],
+        "suggestion": "pixel_max=1",
     },
     "internal-error": {
-        "detail": "The server failed. Its log has the error under the request_id.",
+        "detail": "The server failed; its log has the error under request_id "
+        f"{EXAMPLE_ID}. Retry, or send that id to the server's operator.",
         "instance": "/v1/encode",
     },
     "model-not-ready": {
@@ -175,14 +201,14 @@ PROBLEMS: dict[str, dict[str, Any]] = {
         "instance": "/v1/encode",
     },
     "queue-full": {
-        "detail": "The queue is full: 512 requests wait (VAE_MAX_QUEUE_REQUESTS). "
-        "Retry in a second.",
+        "detail": "The server is answering 512 requests, its limit (VAE_MAX_QUEUE_REQUESTS). Retry "
+        "in a second.",
         "instance": "/v1/encode",
         "limit": 512,
     },
     "deadline-exceeded": {
-        "detail": "The answer was not ready within 120 s (VAE_REQUEST_TIMEOUT_SECONDS). "
-        "Ask for fewer items or samples.",
+        "detail": "The request took longer than 120 s (VAE_REQUEST_TIMEOUT_SECONDS). Send fewer "
+        "items or samples per request, or retry when the server is less busy.",
         "instance": "/v1/log-likelihood",
         "limit": 120,
     },

@@ -54,7 +54,7 @@ def check_limits(settings: Settings, request: ComputeRequest[Any]) -> Work:
                 f"{_fix(request.operation, fits, setting)}",
                 parameter=parameter,
                 received=_rounded(size, limit),
-                limit=limit,
+                limit=int(limit) if float(limit).is_integer() else limit,
                 suggestion=fits[parameter] if parameter else None,
             )
     return work

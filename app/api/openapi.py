@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from app.api.examples import ANSWERS, PROBLEMS, example_body
+from app.api.examples import ANSWERS, EXAMPLE_ID, PROBLEMS, example_body
 from app.api.problems import TABLE, title
 from app.api.routing import MODEL_PATHS, VERSION
 from app.api.schemas import ModelDescription, ModelList, Problem, Status, request_model
@@ -124,7 +124,7 @@ def problem_example(slug: str) -> Described:
         "type": f"/problems/{slug}",
         "title": title(slug),
         "status": status,
-        "request_id": "0d1f3a52c9e84f6f8f6f5d0c8c1e7b11",
+        "request_id": EXAMPLE_ID,
         **PROBLEMS[slug],
     }
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
+from urllib.parse import quote
 
 import torch
 
@@ -184,7 +185,9 @@ class Registry:
         names = [option.partition("=")[0] for option in options]
         fixes = []
         if able:
-            fixes = [f"{listed(able, 'and')} can: /v1/models/{able[0]}/{operation.name}."]
+            query = f"?{'&'.join(quote(option, safe='=') for option in options)}" if options else ""
+            path = f"/v1/models/{able[0]}/{operation.name}{query}"
+            fixes = [f"{listed(able, 'and')} can: {path}."]
         elif not of_options:
             fixes = ["No other served model can."]
         if of_options:

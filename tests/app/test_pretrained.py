@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from app.api.examples import EXAMPLE_ID, PNG_8X8
+from app.api.openapi import problem_example
 from app.operations.table import OPERATIONS
 from app.settings import PRETRAINED
 from app.wire.media_types import MEDIA_TYPES
@@ -95,3 +97,25 @@ async def test_every_input_gets_every_output(
 
 def test_there_are_shipped_bundles() -> None:
     assert BUNDLES
+
+
+PICTURE = {"json": {"images": [PNG_8X8]}}
+WRONG: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "unknown-model": ("POST", "/v1/models/mnits/encode", PICTURE),
+    "not-acceptable": ("POST", "/v1/encode", PICTURE | {"headers": {"Accept": "image/png"}}),
+    "unsupported-operation": ("POST", "/v1/models/mnist/classify", PICTURE),
+    "payload-too-large": ("GET", "/v1/sample?n=5000", {}),
+    "invalid-parameter": ("POST", "/v1/log-likelihood?estimator=iwea", PICTURE),
+    "shape-mismatch": ("POST", "/v1/decode", {"json": {"latents": [[0.5] * 16] * 2}}),
+}
+"""Requests whose answers stand as examples in the OpenAPI document, by the type of problem."""
+
+
+@pytest.mark.parametrize("slug", WRONG)
+async def test_the_example_of_a_problem_is_what_the_server_says(
+    open_client: ClientFactory, slug: str
+) -> None:
+    method, path, sent = WRONG[slug]
+    async with open_client(model_repository=PRETRAINED) as client:
+        problem = (await client.request(method, path, **sent)).json()
+    assert problem | {"request_id": EXAMPLE_ID} == problem_example(slug)

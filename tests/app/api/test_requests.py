@@ -137,7 +137,7 @@ async def test_what_a_model_cannot_do_is_a_conflict(open_client: ClientFactory) 
     problem = refused(known, 409, "unsupported-operation")
     assert problem["detail"] == (
         "mnist cannot sample with label=1: it was trained without labels. mnist-labelled can: "
-        "/v1/models/mnist-labelled/sample. Or leave label out."
+        "/v1/models/mnist-labelled/sample?label=1. Or leave label out."
     )
     assert (problem["parameter"], problem["received"]) == ("model", "mnist")
     assert (problem["allowed"], problem["suggestion"]) == (["mnist-labelled"], "mnist-labelled")
