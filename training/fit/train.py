@@ -29,7 +29,6 @@ from training.errors import Interrupted, RunError
 from training.fit.batches import Data, load_data
 from training.fit.classical import CLASSICAL, fit_classical
 from training.fit.interruption import Interruption
-from training.fit.start import num_start_images, start_from_marginal
 from training.fit.objectives import OBJECTIVES, Annealing
 from training.fit.optimizer import (
     clamp_pseudo_inputs,
@@ -40,6 +39,7 @@ from training.fit.optimizer import (
 )
 from training.fit.order import Plan, derive_seed
 from training.fit.progress import Bar, Window
+from training.fit.start import num_start_images, start_from_marginal
 from training.fit.tensorboard import Curves
 from training.fit.validation import validate
 from training.recipes.recipe import Recipe
