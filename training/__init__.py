@@ -1,4 +1,4 @@
 """How a VAE is made: data sets, recipes, the training loop, evaluation and export.
 
-It serves nothing; it imports `models` and never `app`.
+It imports `models` and never `app`.
 """

@@ -1,4 +1,4 @@
-"""`python -m training`: the same as `vae-lab`; nothing else."""
+"""Run `vae-lab` as `python -m training`."""
 
 from training.commands.lab import main
 

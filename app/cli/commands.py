@@ -84,11 +84,13 @@ class RequestOptions(BaseModel):
     version: Annotated[
         int | None, Field(ge=1, description="Version of the model; absent: the highest.")
     ] = None
-    batch_size: Annotated[int, Field(ge=1, description="Largest number of items a request.")] = 32
+    batch_size: Annotated[
+        int, Field(ge=1, description="Largest number of items in one request.")
+    ] = 32
 
 
 def command(operation: Operation) -> Callable[..., None]:
-    """The command of an operation."""
+    """Build the command line function of an operation from its declared parameters."""
     fixed = {
         "model": Annotated[
             str | None, typer.Option("--model", "-m", help="Model by name; absent: the default.")

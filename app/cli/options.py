@@ -14,7 +14,7 @@ _METAVARS = {int: "INTEGER", float: "FLOAT"}
 
 
 def option(name: str, field: FieldInfo) -> inspect.Parameter:
-    """The option of a declared parameter or setting; None stands for "not given"."""
+    """Build the option of a declared parameter or setting; its default None means not given."""
     kind = _kind(field)
     flag = f"--{name.replace('_', '-')}"
     text = field.description or ""

@@ -34,13 +34,13 @@ class Provenance(Config):
     """UTC, ISO 8601."""
     training_seconds: Annotated[float, Field(ge=0)]
     epochs: Annotated[float, Field(ge=0)]
-    """Passes over the training set behind the exported weights."""
+    """Passes over the training set that the exported weights have seen."""
     hardware: str
     torch_version: str
 
 
 class BundleConfig(Config):
-    """config.json."""
+    """A bundle's model and the pictures that it takes, as config.json holds them."""
 
     format_version: Literal[1] = 1
     name: Name

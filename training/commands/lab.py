@@ -24,6 +24,8 @@ from training.commands.options import (
     Subset,
     SubsetSamples,
     find_device,
+    known_precision,
+    within,
 )
 from training.commands.tables import wide_console
 from training.errors import Interrupted
@@ -70,16 +72,24 @@ def train(
     device: Device = "auto",
     precision: Annotated[
         str | None,
-        typer.Option(help="Number format: 32-true, bf16-mixed or 64-true; else the recipe's."),
+        typer.Option(
+            callback=known_precision,
+            help="Number format: 32-true, bf16-mixed or 64-true; else the recipe's.",
+        ),
     ] = None,
     labels_per_class: Annotated[
         int | None,
         typer.Option(
-            min=0, help="Training labels kept of each class, for the objective m2; 0 for all."
+            callback=within("--labels-per-class", 0),
+            help="Training labels kept of each class, for the objective m2; 0 for all.",
         ),
     ] = None,
     limit_minutes: Annotated[
-        float | None, typer.Option(min=0, help="Write a checkpoint and stop after so many minutes.")
+        float | None,
+        typer.Option(
+            callback=within("--limit-minutes", 0),
+            help="Write a checkpoint and stop after so many minutes.",
+        ),
     ] = None,
     tensorboard: Annotated[
         bool, typer.Option(help="Write TensorBoard curves and pictures into the run's folder.")
@@ -112,6 +122,8 @@ def train(
         if download:
             dataset = load(resolved.dataset.name, data_dir=data_dir, download=True, console=console)
     folder = run_dir or Path("runs") / resolved.name
+    if resume and not (folder / RECIPE).is_file():
+        typer.echo(f"There is no run to resume in {folder}; training starts at step 0.")
     done = run_training(
         resolved,
         run_dir=folder,

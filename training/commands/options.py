@@ -1,11 +1,14 @@
 """Options that several commands of `vae-lab` share, and the device that one of them names."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_args
 
 import typer
 
 from models.errors import ConfigError
+from models.noise import MAX_SEED
+from training.recipes.loop import Precision
 
 
 def _in_a_folder(path: Path | None) -> Path | None:
@@ -15,6 +18,33 @@ def _in_a_folder(path: Path | None) -> Path | None:
             f"there is no folder {path.parent}. Make it first: mkdir -p '{path.parent}'"
         )
     return path
+
+
+def within(flag: str, low: int, high: int | None = None) -> Callable[[Any], Any]:
+    """A callback that refuses numbers of the option `flag` below `low` or above `high`."""
+
+    def check(value: Any) -> Any:
+        for number in value if isinstance(value, list) else [value]:
+            if number is None:
+                continue
+            bound = low if number < low else high if high is not None and number > high else None
+            if bound is not None:
+                side = "below" if number < low else "above"
+                raise typer.BadParameter(f"{number} is {side} {bound}. Use {flag} {bound}.")
+        return value
+
+    return check
+
+
+def known_precision(value: str | None) -> str | None:
+    """Refuse a number format that recipes do not have."""
+    allowed = get_args(Precision)
+    if value is not None and value not in allowed:
+        meant = next((name for name in allowed if name.startswith(value)), allowed[0])
+        raise typer.BadParameter(
+            f"{value} is not one of {', '.join(allowed)}. Use --precision {meant}."
+        )
+    return value
 
 
 DataDir = Annotated[
@@ -27,18 +57,38 @@ Device = Annotated[str, typer.Option(help="cpu, cuda, mps, or auto: a GPU if the
 Download = Annotated[
     bool, typer.Option("--download", help="Download missing data files from their publisher.")
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of the random numbers.")]
-ElboSamples = Annotated[int, typer.Option(min=1, help="Draws per image for the ELBO.")]
-IwaeSamples = Annotated[int, typer.Option(min=1, help="Draws per image (K) for the IWAE bound.")]
+Seed = Annotated[
+    int, typer.Option(callback=within("--seed", 0, MAX_SEED), help="Seed of the random numbers.")
+]
+ElboSamples = Annotated[
+    int, typer.Option(callback=within("--elbo-samples", 1), help="Draws per image for the ELBO.")
+]
+IwaeSamples = Annotated[
+    int,
+    typer.Option(
+        callback=within("--iwae-samples", 1), help="Draws per image (K) for the IWAE bound."
+    ),
+]
 Subset = Annotated[
-    int, typer.Option(min=0, help="Random images that also get bounds of large K; 0 for none.")
+    int,
+    typer.Option(
+        callback=within("--subset", 0),
+        help="Random images that also get bounds of large K; 0 for none.",
+    ),
 ]
 SubsetSamples = Annotated[
     list[int] | None,
-    typer.Option(min=1, help="K of a bound of the subset; may be repeated. [default: 1000, 5000]"),
+    typer.Option(
+        callback=within("--subset-samples", 1),
+        help="K of a bound of the subset; may be repeated. [default: 1000, 5000]",
+    ),
 ]
 Images = Annotated[
-    int, typer.Option(min=0, help="Number of random test images, the same every time; 0 for all.")
+    int,
+    typer.Option(
+        callback=within("--images", 0),
+        help="Number of random test images, the same every time; 0 for all.",
+    ),
 ]
 Csv = Annotated[
     Path | None,

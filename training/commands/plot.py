@@ -27,10 +27,10 @@ app = typer.Typer(
 
 
 class Drawn(NamedTuple):
-    """What a plot found."""
+    """The figure of a plot, and its numbers."""
 
     rows: Sequence[Any]
-    """Dataclasses, one a row of the printed table."""
+    """Rows of the printed table, each a dataclass."""
     figure: "Figure"
     csv_rows: Sequence[Any] | None = None
     """Rows of the CSV file, where these are not those of the table."""

@@ -102,7 +102,7 @@ def find_path(name: str, data_dir: Path) -> Path:
     other = next((path for path in paths if path.exists()), None)
     guess = closest(name, DATASETS)
     fault = (
-        f"There is no data set {name!r} here or in {data_dir}."
+        f"There is no data set {name!r} here or in the folder {data_dir}."
         if other is None
         else f"{other} is no data set: it is neither a folder of pictures nor an .npz or .npy."
     )

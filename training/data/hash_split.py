@@ -60,8 +60,9 @@ def split_by_hash(
     distinct = sorted(set(digests))
     most = len(distinct) // 4
     if most < 2:
+        noun = "picture" if len(distinct) == 1 else "pictures"
         raise DatasetError(
-            f"The data set has {len(distinct)} distinct pictures ({len(digests)} with copies); a "
+            f"The data set has {len(distinct)} distinct {noun} ({len(digests)} with copies); a "
             "split by content hash needs at least 8. Add pictures, or make folders or arrays "
             "train, val and test.",
             received=len(distinct),

@@ -36,7 +36,7 @@ class Scorer:
     """A model and the images that it scores; every result has a row per image, in their order."""
 
     vae: VAE
-    """In eval mode."""
+    """The model that scores, in eval mode."""
     x: Images
     """Observations; each batch is moved to the model's device and precision."""
     y: Labels | None = None

@@ -30,21 +30,21 @@ class TrainedModel:
     """A model with its best weights, and test images of the data set that it was trained on."""
 
     name: str
-    """Of a run its folder's; of a bundle <model>/<version>."""
+    """Name of the run's folder, or <model>/<version> of a bundle."""
     path: Path
     vae: VAE
-    """Float32, in eval mode, without gradients."""
+    """The model with its best weights, in float32 and eval mode, without gradients."""
     weights_sha256: str
-    """Of the weights' file."""
+    """Hex digest of the weights' file."""
     spec: ImageSpec
     provenance: Provenance
     recipe: Recipe | None
-    """Of a run; a bundle's recipe is text that another version of the code may have written."""
+    """Recipe of a run; None for a bundle, whose recipe another version may have written."""
     dataset: Dataset
     x: Images
     """Test images: all, or a random subset."""
     labels: Labels | None
-    """Of these images, where the data set has labels."""
+    """Labels of `x`, where the data set has labels."""
 
     def describe(self) -> str:
         """The model's name and images, for a title."""

@@ -48,7 +48,7 @@ class Batch(NamedTuple):
     y: Int64[Tensor, " batch"] | None = None
     """Labels, `UNLABELLED` where unknown; None for a model without labels."""
     labelled: "Batch | None" = None
-    """Where labels are few: more images, all of them with labels, for the classifier."""
+    """More images, all with labels, for the classifier; None unless labels are few."""
 
 
 class Position(NamedTuple):

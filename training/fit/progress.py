@@ -21,10 +21,10 @@ class Window:
     seconds: float = 0.0
     gradient_norm: float = 0.0
     scalars: dict[str, float] = field(default_factory=dict)
-    """Sums of the numbers that the objective reports, by name."""
+    """Sums of the objective's scalars (`Terms.scalars`), by name."""
 
     def add(self, terms: Terms, norm: Tensor, *, images: int, seconds: float) -> None:
-        """Add a step."""
+        """Add a step's terms, gradient norm, images and seconds to the sums."""
         self.steps += 1
         self.images += images
         self.seconds += seconds
@@ -61,7 +61,7 @@ class Bar(ProgressBar):
         self._task = self.add_task(name, total=num_steps, validation="-", **fields)
 
     def show(self, *, step: int, window: Window, bound_nats: float) -> None:
-        """Move to a step."""
+        """Show a step, the window's means and the last validation bound."""
         means = window.means()
         fields: dict[str, Any] = {
             name: format(means[key], form) for name, (key, form) in _SHOWN.items() if key in means

@@ -3,10 +3,12 @@
 The checks themselves are pydantic's and `recipe.RULES`; this turns the first fault into words.
 """
 
+import json
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from models.config import Config
@@ -68,9 +70,36 @@ def _fault(error: Mapping[str, Any]) -> tuple[str, VAEError]:
     received = error["input"]
     if error["type"] == "missing":  # a list is too short
         key, received = key.partition("[")[0], list(received)
+    fix = None if field is None or "[" in key else _example(field)
+    suggestion = None if fix is None else f"--set {key}={fix}"
     return key, ConfigError(
-        f"{key} = {received!r} is not allowed. Allowed: {words}.", parameter=key, received=received
+        f"{key} = {received!r} is not allowed. Allowed: {_ranges(words)}."
+        f"{f' Use {suggestion}.' if suggestion else ''}",
+        parameter=key,
+        received=received,
+        suggestion=suggestion,
     )
+
+
+def _ranges(words: str) -> str:
+    """Two limits of a number as a range: "whole number from 0 to 255"."""
+    return re.sub(r"≥ (\S+) ≤ ([\d.,]*\d|2\^63 - 1)", r"from \1 to \2", words)
+
+
+def _example(field: FieldInfo) -> str | None:
+    """A value that an entry may have, as TOML: its default, or a plain number or list."""
+    annotation: Any = field.annotation
+    for limit in field.metadata:
+        annotation = Annotated[annotation, limit]
+    adapter: TypeAdapter[Any] = TypeAdapter(annotation)
+    for value in ([] if field.is_required() else [field.default]) + [32, 0.5, [32]]:
+        try:
+            adapter.validate_python(value)
+        except ValidationError:
+            continue
+        if isinstance(value, int | float | str | tuple | list):
+            return json.dumps(value)
+    return None
 
 
 def _locate(loc: tuple[int | str, ...]) -> tuple[str, list[type[Config]], FieldInfo | None]:
@@ -145,5 +174,12 @@ def unreadable_override(override: str, reason: str, suggestion: str) -> ConfigEr
 
 
 def nearest_entry(key: str) -> str:
-    """The entry whose dotted name is nearest to a key; training.epochs, as an example, else."""
-    return closest(key, dotted_entries()) or "training.epochs"
+    """The entry that a key most likely means: itself, the nearest, the first of its table."""
+    known = dotted_entries()
+    values = [entry for entry in known if not any(one.startswith(f"{entry}.") for one in known)]
+    if key in values:
+        return key
+    table = key if key in known else key.rpartition(".")[0]
+    of_table = [entry for entry in values if table and entry.startswith(f"{table}.")]
+    near = None if table == key else closest(key, values)
+    return near or next(iter(of_table), "training.epochs")

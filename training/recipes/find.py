@@ -8,6 +8,8 @@ from training.data.datasets import find_path, resolve_data_dir
 from training.errors import DatasetError
 from training.recipes.file import RECIPES, shipped_recipes
 
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+
 
 def find_recipe(source: str, *, data_dir: Path | None = None) -> Path | None:
     """The recipe file at that path, or the shipped recipe of that name; None for a data set.
@@ -19,6 +21,13 @@ def find_recipe(source: str, *, data_dir: Path | None = None) -> Path | None:
     Raises:
         ConfigError: It is none of these.
     """
+    if Path(source).suffix.lower() in _PICTURES and not Path(source).is_dir():
+        raise ConfigError(
+            f"{source} is a picture. Train on its folder: vae-lab train {Path(source).parent}",
+            parameter="source",
+            received=source,
+            suggestion=str(Path(source).parent),
+        )
     path, shipped = Path(source), RECIPES / f"{source}.toml"
     if path.is_file() and path.suffix.lower() not in (".npz", ".npy"):
         return path

@@ -89,7 +89,7 @@ class ClassicalConfig(Config):
 
     kind: ClassicalKind
     num_samples: Literal[1] = 1
-    """One: nothing is drawn."""
+    """Always 1: the fit draws no samples."""
 
 
 ObjectiveConfig = Annotated[

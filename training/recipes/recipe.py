@@ -44,11 +44,11 @@ class Recipe(Config):
     start: Name | None = None
     """Name of a finished run in the same folder, whose best weights training starts from."""
     dataset: DatasetConfig
-    """The data set."""
+    """Data set that the model is trained on."""
     image: ImageSpec
     """How a picture becomes an observation x."""
     vae: VAEConfig
-    """The model."""
+    """Architecture and distributions of the model."""
     objective: ObjectiveConfig = ELBOConfig()
     """What training maximises."""
     optimizer: OptimizerConfig = OptimizerConfig()

@@ -86,6 +86,40 @@ def test_own_errors_are_one_line_and_exit_code_2(
     assert error.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ["train", "a/digit.png"],
+            "a/digit.png is a picture. Train on its folder: vae-lab train a",
+        ),
+        (["train", "digits", "--precision", "16"], "Use --precision 32-true."),
+        (["train", "digits", "--precision", "bf16"], "Use --precision bf16-mixed."),
+        (["evaluate", "x", "--subset-samples", "0"], "0 is below 1. Use --subset-samples 1."),
+        (["evaluate", "x", "--seed", "-1"], "-1 is below 0. Use --seed 0."),
+        (["evaluate", "x", "--seed", str(2**63)], f"is above {2**63 - 1}. Use --seed {2**63 - 1}."),
+    ],
+)
+def test_a_wrong_command_line_is_told_what_to_write(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(*arguments) == 2
+    error = " ".join(capsys.readouterr().err.split())
+    assert words in error
+    assert "Input should" not in error
+
+
+def test_resuming_without_a_run_says_that_training_starts(
+    recipe: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--device", "cpu", "--set", "training.epochs=1", "--no-tensorboard"]
+    assert exit_code("train", str(recipe), "--resume", *options) == 0
+    said = "There is no run to resume in runs/small; training starts at step 0."
+    assert said in capsys.readouterr().out
+    assert exit_code("train", str(recipe), "--resume", *options) == 0
+    assert said not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("version", ["0", "-1", "latest", "01x"])
 def test_versions_are_positive_numbers_or_next(
     run_dir: Path, version: str, capsys: pytest.CaptureFixture[str]

@@ -52,8 +52,20 @@ def test_a_misspelt_entry_is_reported_before_the_one_that_it_leaves_missing(tmp_
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("training.epochs=0", "training.epochs = 0 is not allowed. Allowed: whole number > 0."),
-        ("training.epochs=x", "training.epochs = 'x' is not allowed. Allowed: whole number > 0."),
+        (
+            "training.epochs=0",
+            "training.epochs = 0 is not allowed. Allowed: whole number > 0. "
+            "Use --set training.epochs=32.",
+        ),
+        (
+            "training.epochs=x",
+            "training.epochs = 'x' is not allowed. Allowed: whole number > 0. "
+            "Use --set training.epochs=32.",
+        ),
+        (
+            "seed=-1",
+            "seed = -1 is not allowed. Allowed: whole number from 0 to 2^63 - 1. Use --set seed=0.",
+        ),
         ("vae.encoder=3", "vae.encoder = 3 is not allowed. Allowed: a table."),
         (
             "vae.encoder.hidden=[3,0]",
@@ -62,7 +74,9 @@ def test_a_misspelt_entry_is_reported_before_the_one_that_it_leaves_missing(tmp_
         ),
         (
             "optimizer.betas=[0.9]",
-            "optimizer.betas = [0.9] is not allowed. Allowed: [number ≥ 0 ≤ 1; number ≥ 0 ≤ 1].",
+            "optimizer.betas = [0.9] is not allowed. Allowed: "
+            "[number from 0 to 1; number from 0 to 1]. "
+            "Use --set optimizer.betas=[0.9, 0.999].",
         ),
         (
             "image.fit=streched",

@@ -50,6 +50,9 @@ def test_the_shape_of_the_model_is_that_of_the_image_spec():
     [
         ("no-equals-sign", "--set no-equals-sign: has no =. Write --set training.epochs=VALUE."),
         ("epochs", "--set epochs: has no =. Write --set training.epochs=VALUE."),
+        ("dataset.foo", "--set dataset.foo: has no =. Write --set dataset.name=VALUE."),
+        ("dataset", "--set dataset: has no =. Write --set dataset.name=VALUE."),
+        ("seed", "--set seed: has no =. Write --set seed=VALUE."),
         ("=3", "--set =3: has no entry before the =. Write --set training.epochs=VALUE."),
         (
             "name.first=1",
