@@ -603,7 +603,11 @@ def test_a_service_with_keys_is_called_with_one(
 ) -> None:
     with serving(repository, tmp_path / "log", "--api-keys-sha256", hash_key("k")) as server:
         refused = vae("models", "--url", server.url)
-        assert "Unauthorized (401)" in str(refused.exception)
+        assert isinstance(refused.exception, Refused)
+        assert message_of(refused.exception) == (
+            "The request carries no API key. Use --api-key KEY, with a key from the server's "
+            "operator."
+        )
         monkeypatch.setenv("VAE_API_KEY", "k")
         done(vae("models", "--url", server.url))
         assert server.client.get("/v1/models").status_code == 401
