@@ -295,7 +295,7 @@ def test_failures_are_one_message_and_exit_code_one(
         (["elbo", "cut.npz"], "cut.npz is truncated (100 bytes). Copy or save it again."),
         (["elbo", "text.npy"], "text.npy holds an array of <U1, not of numbers. Save numbers: "),
         (["elbo", "objects.npy"], "objects.npy holds Python objects, not numbers. Save numbers: "),
-        (["elbo", "flat.npy"], "flat.npy: An array of shape (3,) is not pictures."),
+        (["elbo", "flat.npy"], "flat.npy: The array of images has the shape (3,): it has 1 axis;"),
         (["decode", "z3.npy"], "z3.npy: latents have the shape (2, 3); this model takes (N, "),
         (["elbo", "two.npz"], "two.npz holds a, b; elbo takes images. Save one array of that"),
         (["elbo", "in", "bad.png"], "Error: bad.png: The PNG picture is damaged"),

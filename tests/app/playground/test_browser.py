@@ -197,7 +197,12 @@ def test_a_picture_that_cannot_be_read_is_refused_in_words(
     (tmp_path / "broken.png").write_bytes(b"no picture")
     browser.find("#file").send_keys(str(tmp_path / "broken.png"))
     message = browser.until(lambda: browser.find("#error").text)
-    for part in ("b'no picture'", "sent as image/png", "Allowed: PNG, JPEG", "Convert it to PNG."):
+    for part in (
+        "the bytes 6e 6f 20",
+        "sent as image/png",
+        "Allowed: PNG, JPEG",
+        "Convert it to PNG.",
+    ):
         assert part in message
     assert browser.find("#steps").text == ""
 
