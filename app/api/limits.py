@@ -53,7 +53,7 @@ def check_limits(settings: Settings, request: ComputeRequest[Any]) -> Work:
                 f"limit is {short(limit, size)} ({setting}). "
                 f"{_fix(request.operation, fits, setting)}",
                 parameter=parameter,
-                received=_rounded(size, limit),
+                received=rounded(size, limit),
                 limit=int(limit) if float(limit).is_integer() else limit,
                 suggestion=fits[parameter] if parameter else None,
             )
@@ -158,12 +158,12 @@ def short(value: float, other: float) -> str:
     return text if text != _short(other) else f"{value:,.10g}"
 
 
-def _rounded(value: float, limit: float) -> float:
+def rounded(value: float, limit: float) -> float:
     """A size in six digits, or in all where these would not be over the limit."""
-    rounded = float(f"{value:.6g}")
-    if rounded <= limit:
+    short_value = float(f"{value:.6g}")
+    if short_value <= limit:
         return value
-    return int(rounded) if rounded.is_integer() else rounded
+    return int(short_value) if short_value.is_integer() else short_value
 
 
 def _short(value: float) -> str:

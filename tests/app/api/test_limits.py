@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.api.limits import short
+from app.api.limits import rounded, short
 from tests.app.conftest import ClientFactory
 from tests.app.pictures import NPY, binary, npy
 from tests.app.refusals import refused
@@ -105,3 +105,9 @@ def test_large_numbers_are_short_unless_they_would_look_alike() -> None:
     assert short(1e6, 1_190_476) == "1 M"
     assert short(1_000_001, 1e6) == "1,000,001"
     assert short(204, 100) == "204"
+
+
+def test_a_size_for_programs_has_six_digits_unless_it_would_not_be_over_the_limit() -> None:
+    assert rounded(3951359.9999999995, 1e6) == 3_951_360
+    assert rounded(1234.5678, 1e3) == 1234.57
+    assert rounded(1_000_000.4, 1e6) == 1_000_000.4
