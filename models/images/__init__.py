@@ -24,7 +24,16 @@ from models.images.reading import (
     read_picture,
 )
 from models.images.spec import ImageSpec, check_fit
-from models.images.writing import grid, to_animation, to_png, to_uint8, to_unit
+from models.images.writing import (
+    drawn,
+    grid,
+    is_drawn,
+    to_animation,
+    to_png,
+    to_sheet,
+    to_uint8,
+    to_unit,
+)
 
 __all__ = [
     "MAX_PIXELS",
@@ -34,12 +43,15 @@ __all__ = [
     "Step",
     "as_batch",
     "check_fit",
+    "drawn",
     "grid",
+    "is_drawn",
     "read_array",
     "read_levels",
     "read_picture",
     "to_animation",
     "to_png",
+    "to_sheet",
     "to_uint8",
     "to_unit",
 ]

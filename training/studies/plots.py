@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from models.images.spec import ImageSpec
-from models.images.writing import to_uint8, to_unit
+from models.images.writing import drawn, to_uint8, to_unit
 from training.fit.objectives import UNLABELLED
 from training.studies.accuracy import AccuracyRow
 from training.studies.bounds import BoundsRow
@@ -68,7 +68,7 @@ def save(figure: "Figure", path: Path) -> None:
     picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     if not any(axes.images for axes in figure.axes):
         picture = picture.quantize(256, dither=Image.Dither.NONE)
-    picture.save(path, "PNG", optimize=True)
+    picture.save(path, "PNG", optimize=True, pnginfo=drawn())
 
 
 def _draw(
