@@ -1,4 +1,4 @@
-"""Observations back to pictures: numbers in 0..1, bytes, PNG, grids and animations."""
+"""Observations back to pictures: numbers in 0..1, bytes, PNG and animations."""
 
 import io
 from typing import Any, Literal
@@ -10,8 +10,6 @@ from PIL.PngImagePlugin import PngInfo
 
 from models.errors import OutOfSupport, ShapeMismatch
 from models.images.spec import ImageSpec
-
-_MARK = ("Software", "vae-serve")
 
 
 def to_unit(x: Any, spec: ImageSpec) -> Float32[np.ndarray, "batch channel height width"]:
@@ -54,8 +52,12 @@ def to_uint8(unit: np.ndarray) -> UInt8[np.ndarray, "batch channel height width"
     return np.floor(np.asarray(unit, np.float64) * 255 + 0.5).astype(np.uint8)
 
 
-def to_png(picture: np.ndarray) -> bytes:
+def to_png(picture: np.ndarray, *, info: PngInfo | None = None) -> bytes:
     """One uint8 picture (1 or 3 channels, height, width) as a grey or RGB PNG, without loss.
+
+    Args:
+        picture: The picture.
+        info: Text to write into the file; none by default.
 
     Raises:
         ShapeMismatch: Another shape or type.
@@ -65,72 +67,9 @@ def to_png(picture: np.ndarray) -> bytes:
             f"An array of shape {picture.shape} is not one picture (channels, height, width). Take "
             "one item, or lay out several: to_png(grid(pictures, columns=8))."
         )
-    return _save(_frames(picture[None])[0])
-
-
-def to_sheet(pictures: np.ndarray, columns: int) -> bytes:
-    """A grid of pictures as a PNG that says that it was drawn: `is_drawn` knows it again.
-
-    Args:
-        pictures: As for `grid`.
-        columns: As for `grid`.
-
-    Raises:
-        ShapeMismatch: As `grid` does.
-    """
-    return _save(_frames(grid(pictures, columns)[None])[0], pnginfo=drawn())
-
-
-def drawn() -> PngInfo:
-    """The mark of a drawn PNG, a sheet or a plot, which is no datum."""
-    mark = PngInfo()
-    mark.add_text(*_MARK)
-    return mark
-
-
-def is_drawn(data: bytes) -> bool:
-    """Whether a file is a PNG with the mark of `drawn`."""
-    return data.startswith(b"\x89PNG") and "\0".join(_MARK).encode() in data[:4096]
-
-
-def _save(picture: Image.Image, **options: Any) -> bytes:
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", **options)
+    _frames(picture[None])[0].save(buffer, "PNG", pnginfo=info)
     return buffer.getvalue()
-
-
-def grid(
-    pictures: np.ndarray, columns: int, padding: int = 2, *, background: int = 0
-) -> UInt8[np.ndarray, "channel grid_height grid_width"]:
-    """Lay pictures out in rows, `padding` pixels of `background` between and around them.
-
-    Args:
-        pictures: uint8 (batch, 1 or 3 channels, height, width).
-        columns: Pictures in a row; the last row may be short.
-        padding: Pixels.
-        background: 0 black to 255 white.
-
-    Raises:
-        ShapeMismatch: Another shape or type, or no column.
-    """
-    _check_bytes(pictures)
-    if columns < 1:
-        raise ShapeMismatch(
-            f"columns={columns} is below 1. Leave out columns, or ask for columns=8.",
-            parameter="columns",
-            received=columns,
-            suggestion="columns=8",
-        )
-    n, channels, height, width = pictures.shape
-    columns = min(columns, n)
-    rows = -(-n // columns)
-    tall, wide = height + padding, width + padding
-    sheet = np.full((channels, padding + rows * tall, padding + columns * wide), background, "u1")
-    for index, picture in enumerate(pictures):
-        row, column = divmod(index, columns)
-        top, left = padding + row * tall, padding + column * wide
-        sheet[:, top : top + height, left : left + width] = picture
-    return sheet
 
 
 def to_animation(
@@ -159,7 +98,7 @@ def to_animation(
 
 
 def _frames(pictures: np.ndarray) -> list[Image.Image]:
-    _check_bytes(pictures)
+    check_bytes(pictures)
     return [
         Image.fromarray(p[0] if p.shape[0] == 1 else np.ascontiguousarray(p.transpose(1, 2, 0)))
         for p in pictures
@@ -174,7 +113,7 @@ def _check_pictures(pictures: np.ndarray) -> None:
         )
 
 
-def _check_bytes(pictures: np.ndarray) -> None:
+def check_bytes(pictures: np.ndarray) -> None:
     _check_pictures(pictures)
     if pictures.dtype != np.uint8:
         raise ShapeMismatch(

@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image
 
 from models.images.spec import ImageSpec
-from models.images.writing import drawn, to_uint8, to_unit
+from models.images.grid import drawn
+from models.images.writing import to_uint8, to_unit
 from training.fit.objectives import UNLABELLED
 from training.studies.accuracy import AccuracyRow
 from training.studies.bounds import BoundsRow
