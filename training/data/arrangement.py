@@ -305,4 +305,3 @@ def _printable(name: str) -> str:
 
 def _count(pictures: Sequence[object]) -> str:
     return "1 picture is" if len(pictures) == 1 else f"{len(pictures):,} pictures are"
-

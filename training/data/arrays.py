@@ -10,7 +10,9 @@
     any one array of three or four axes       the same
     class_names                               optional: the names of the labels 0, 1, ...
 
-Capital letters in names count for nothing (X_train). A `.npy` holds all pictures. Arrays of Python objects are skipped, never unpickled. Axes are (batch,
+Capital letters in names count for nothing (X_train).
+
+A `.npy` holds all pictures. Arrays of Python objects are skipped, never unpickled. Axes are (batch,
 height, width), or four by the rules of `models.images.axes`. Numbers are bytes, other integers in
 0..255, bools, or floats in 0..1; integers that are all 0 or 1 are black and white.
 """
@@ -227,9 +229,10 @@ def _fix_of_labels(name: str, array: np.ndarray, count: int) -> str:
         return f'Save {name}.astype("int64") instead'
     if is_number and array.dtype.kind != "f":
         return f"Save the pictures and the labels where {name} >= 0"
-    return (
-        f"Number them by the sorted values of train: numpy.searchsorted(numpy.unique(train), {name})"
-    )
+    if name.lower() in _LABELS:
+        return f"Save numpy.unique({name}, return_inverse=True)[1] instead"
+    train = "y_train" if name.lower().startswith("y_") else "train_labels"
+    return f"Save numpy.searchsorted(numpy.unique({train}), {name}) instead"
 
 
 def _class_names(

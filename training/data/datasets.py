@@ -14,8 +14,8 @@ from rich.console import Console
 from models.errors import closest
 from training.data.arrays import Arrays, read_arrays
 from training.data.catalogue import DATASETS, Entry, Source
-from training.data.file_split import SkippedFile
 from training.data.doubts import doubts
+from training.data.file_split import SkippedFile
 from training.data.folders import Folder, printable, read_folder
 from training.data.hash_split import hold_out
 from training.data.image_statistics import ImageStatistics
@@ -173,7 +173,9 @@ def _load_path(path: Path, console: Console | None) -> Dataset:
         class_names=found.class_names,
         skipped=skipped,
     )
-    dataset = replace(dataset, warnings=(*found.warnings, *doubts(dataset.splits, found.class_names)))
+    dataset = replace(
+        dataset, warnings=(*found.warnings, *doubts(dataset.splits, found.class_names))
+    )
     if console is not None:
         for warning in dataset.warnings:
             console.print(f"Warning: {warning}", soft_wrap=True, markup=False, highlight=False)

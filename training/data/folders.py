@@ -88,13 +88,13 @@ def read_folder(root: Path, *, console: Console | None = None) -> Folder:
             received=str(root),
         )
     files.sort(key=lambda file: (file.digest, file.path))
-    found = arrange(files, root=root, folders=folders)
-    skipped += [_skipped(path, root, reason) for path, reason in found.outside.items()]
+    arranged = arrange(files, root=root, folders=folders)
+    skipped += [_skipped(path, root, reason) for path, reason in arranged.outside.items()]
     return Folder(
-        found.parts,
-        tuple(map(printable, found.class_names)),
+        arranged.parts,
+        tuple(map(printable, arranged.class_names)),
         tuple(sorted(skipped, key=lambda one: one.path)),
-        tuple(found.warnings),
+        tuple(arranged.warnings),
     )
 
 

@@ -12,17 +12,18 @@ from training.data.file_split import SkippedFile
 
 LEFT_OUT = "left-out.csv"
 """Name of the list in a run's folder."""
-_SHOWN = 20
+SHOWN = 20
+"""Files that the table has at most."""
 
 
 def left_out_table(skipped: Sequence[SkippedFile]) -> Table:
     """The first twenty files left out, and the reason of each."""
-    more = f", the first {_SHOWN}" if len(skipped) > _SHOWN else ""
+    more = f", the first {SHOWN}" if len(skipped) > SHOWN else ""
     title = f"Left out: {len(skipped):,} of the folder's files{more}"
     table = Table(
         Column("file", overflow="fold"), "reason", box=box.SIMPLE, title=title, title_justify="left"
     )
-    for one in skipped[:_SHOWN]:
+    for one in skipped[:SHOWN]:
         table.add_row(escape(one.path), escape(one.reason))
     return table
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from models.images.spec import ImageSpec
 from models.images.grid import drawn
+from models.images.spec import ImageSpec
 from models.images.writing import to_uint8, to_unit
 from training.fit.objectives import UNLABELLED
 from training.studies.accuracy import AccuracyRow
