@@ -11,24 +11,13 @@ from PIL import Image
 from rich.console import Console
 
 from models.images import ImageSpec
+from tests.training.data.pictures import fill, save
 from training.data import folders
 from training.data.datasets import Dataset, load
-from training.data.file_split import FileSplit, SkippedFile
-from training.data.folders import read_folder, skipped_table
+from training.data.file_split import FileSplit
+from training.data.folders import read_folder
+from training.data.left_out import left_out_table
 from training.errors import DatasetError
-
-
-def save(path: Path, *, seed: int, form: str = "PNG", side: int = 6) -> Path:
-    """One picture of noise, the same for the same seed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(path, form)
-    return path
-
-
-def fill(folder: Path, count: int, *, start: int = 0) -> None:
-    for seed in range(start, start + count):
-        save(folder / f"{seed}.png", seed=seed)
 
 
 def named(dataset: Dataset) -> dict[str, str]:
@@ -112,13 +101,6 @@ def test_a_folder_around_all_of_it_counts_for_nothing(tmp_path: Path) -> None:
     assert load(str(tmp_path)).class_names == ()
     fill(tmp_path / "unzipped" / "more", 10, start=10)
     assert load(str(tmp_path)).class_names == ("images", "more")
-
-
-def test_pictures_beside_class_folders_leave_no_labels(tmp_path: Path) -> None:
-    fill(tmp_path / "cats", 10)
-    fill(tmp_path / "dogs", 10, start=10)
-    save(tmp_path / "contact-sheet.png", seed=99)
-    assert load(str(tmp_path)).train.labels is None
 
 
 @pytest.mark.parametrize(
@@ -208,7 +190,8 @@ def test_what_is_no_readable_picture_is_listed_with_the_reason(
     assert "50000x50000" in found["bomb.png"]
     assert "0..1" in found["bright.tif"]
     assert found[".hidden.png"] == "hidden file"
-    assert found[".cache"] == found["__MACOSX"] == "hidden folder"
+    assert found[".cache"] == "hidden folder"
+    assert found["__MACOSX"] == "a folder of the system, not of pictures"
     assert found["pipe.png"] == "not a regular file"
     assert found["huge.bmp"] == "larger than 100,000 bytes"
     dataset = load(str(tmp_path))
@@ -266,7 +249,7 @@ def test_names_that_are_not_unicode_can_be_written(tmp_path: Path) -> None:
     folder = read_folder(tmp_path)
     assert folder.class_names == ("cats", "dogs\ufffd")
     shown = io.StringIO()
-    Console(file=shown, width=120).print(skipped_table(folder.skipped))
+    Console(file=shown, width=120).print(left_out_table(folder.skipped))
     assert "\ufffd[bold].txt" in shown.getvalue()
 
 
@@ -277,13 +260,6 @@ def test_a_folder_without_pictures_says_what_is_there(tmp_path: Path) -> None:
         match=r"no picture that can be read, but 1 other files \(notes\.txt: .*Put PNG",
     ):
         load(str(tmp_path))
-
-
-def test_the_table_of_what_was_left_out_is_short() -> None:
-    skipped = tuple(SkippedFile(f"{number}.txt", "hidden file") for number in range(300))
-    table = skipped_table(skipped)
-    assert table.row_count == 20
-    assert table.title == "Left out: 300 of the folder's files, the first 20"
 
 
 def test_loading_shows_what_was_left_out(tmp_path: Path) -> None:
