@@ -43,6 +43,7 @@ from training.errors import DatasetError
 _MAX_BYTES = 2**29
 _MAX_COUNTED = 2**14
 _ANY = ImageSpec(channels=1, height=1, width=1)
+_OWN = "the folder of a"
 _SYSTEM_FOLDERS = (
     *("__MACOSX", "__pycache__", "@eaDir", "#recycle"),
     *("$RECYCLE.BIN", "System Volume Information", "lost+found"),
@@ -109,27 +110,29 @@ def _fix(paths: list[Path]) -> str:
 
 
 def _walk(root: Path) -> tuple[list[Path], list[Path], list[SkippedFile]]:
-    """Every file that may be a picture, every folder below the root, and what was skipped."""
+    """Every file that may be a picture, every folder that is not about our own, what was skipped."""
     paths, looked_into, skipped = [], [], []
+    own: set[Path] = set()
 
     def unreadable(error: OSError) -> None:
         skipped.append(_skipped(Path(error.filename), root, f"{error.strerror}"))
 
     for place, folders, files in os.walk(root, onerror=unreadable):
-        here, before = Path(place), len(skipped)
+        here = Path(place)
         for name in sorted(folders):
             if reason := _why_skipped(here / name):
                 folders.remove(name)
                 skipped.append(_skipped(here / name, root, reason))
+                if reason.startswith(_OWN):
+                    own.update((here / name).parents)
         folders.sort()
-        if here != root and (folders or files or len(skipped) == before):
-            looked_into.append(here)
+        looked_into.append(here)
         for name in sorted(files):
             if name.startswith("."):
                 skipped.append(_skipped(here / name, root, "hidden file"))
             else:
                 paths.append(here / name)
-    return paths, looked_into, skipped
+    return paths, [folder for folder in looked_into if folder not in own], skipped
 
 
 def _why_skipped(folder: Path) -> str:
@@ -144,9 +147,9 @@ def _own_folder(folder: Path) -> str:
     """What a folder that this project wrote is; empty for every other folder."""
     of_run = (folder / "starts.jsonl").is_file() or (folder / "state.json").is_file()
     if of_run and (folder / "recipe.toml").is_file():
-        return "the folder of a run"
+        return f"{_OWN} run"
     if (folder / "manifest.json").is_file() and (folder / "model.safetensors").is_file():
-        return "the folder of a model"
+        return f"{_OWN} model"
     return ""
 
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from models.images import ImageSpec
+from models.images import ImageSpec, to_sheet
 from tests.training.data.pictures import fill, save
 from training.data import folders
 from training.data.datasets import Dataset, load
@@ -197,6 +197,61 @@ def test_what_is_no_readable_picture_is_listed_with_the_reason(
     dataset = load(str(tmp_path))
     assert {one.path: one.reason for one in dataset.skipped} == found
     assert sum(map(len, dataset.splits.values())) == 8
+
+
+def test_pictures_and_folders_that_this_project_wrote_are_no_data(tmp_path: Path) -> None:
+    fill(tmp_path, 8)
+    sheet = to_sheet(np.zeros((4, 1, 8, 8), np.uint8), 2)
+    (tmp_path / "dataset.png").write_bytes(sheet)
+    for folder, names in {
+        "runs/photos": ("recipe.toml", "starts.jsonl"),
+        "runs/pca": ("recipe.toml", "state.json"),
+        "models/photos/1": ("manifest.json", "model.safetensors"),
+        "mine": ("recipe.toml",),
+    }.items():
+        fill(tmp_path / folder, 1, start=100)
+        for name in names:
+            (tmp_path / folder / name).touch()
+    found = read_folder(tmp_path)
+    assert {one.path: one.reason for one in found.skipped if "." not in one.path} == {
+        "runs/photos": "the folder of a run",
+        "runs/pca": "the folder of a run",
+        "models/photos/1": "the folder of a model",
+    }
+    assert reasons(tmp_path)["dataset.png"] == "drawn by vae or vae-lab"
+    assert len(found.parts["train"]) == 9
+    assert found.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("names", "kind"),
+    [
+        (("recipe.toml", "state.json"), "the folder of a run"),
+        (("manifest.json", "model.safetensors"), "the folder of a model"),
+    ],
+)
+def test_the_folder_of_a_run_or_a_model_is_no_data_set(
+    names: tuple[str, ...], kind: str, tmp_path: Path
+) -> None:
+    fill(tmp_path, 8)
+    for name in names:
+        (tmp_path / name).touch()
+    with pytest.raises(DatasetError, match=rf"is {kind}, and no folder of pictures\. Name the"):
+        read_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "fix"),
+    [
+        ("faces.npz", r"Name the file of arrays instead: .*/faces\.npz"),
+        ("faces.tar.gz", r"Unpack faces\.tar\.gz first\."),
+        ("faces.txt", r"Put PNG, JPEG"),
+    ],
+)
+def test_a_folder_of_other_data_says_which_to_name(name: str, fix: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"hello")
+    with pytest.raises(DatasetError, match=rf"holds no picture that can be read, .*{fix}"):
+        read_folder(tmp_path)
 
 
 def test_links_to_files_are_read_and_links_to_folders_are_not(tmp_path: Path) -> None:
