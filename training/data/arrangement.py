@@ -111,6 +111,12 @@ def _split(files: Sequence[PictureFile], found: Arrangement) -> dict[str, _Part]
         )
     if not splits:
         _warn_of_names(tops, found)
+        if len(tops) > 1 and (below := _exact_splits(inner)):
+            found.warnings.append(
+                f"The folders {_listed(sorted(below))} lie below the classes and are no splits: "
+                "pictures are split by content hash. Put the classes into train, val and test "
+                "instead: train/<class>."
+            )
         return {"train": _Part("train", base, tuple(files), tuple(places))}
     part_of = [splits.get(place[0], "") if place else "" for place in places]
     outside = [file for file, part in zip(files, part_of, strict=True) if not part]

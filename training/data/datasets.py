@@ -99,6 +99,14 @@ def find_path(name: str, data_dir: Path) -> Path:
     Raises:
         DatasetError: There is none.
     """
+    if not name.strip():
+        raise DatasetError(
+            f"The name of the data set is empty. Data are {DATA_FORMS}, or one of "
+            f"{', '.join(DATASETS)}. Write . for this folder.",
+            parameter="dataset.name",
+            received=name,
+            allowed=DATASETS,
+        )
     given = Path(name).expanduser()
     paths = (given, data_dir / given, data_dir / given.name)
     for path in paths:

@@ -83,7 +83,8 @@ def read_folder(root: Path, *, console: Console | None = None) -> Folder:
             skipped.append(_skipped(path, root, result))
     if not files:
         reasons = "; ".join(f"{one.path}: {one.reason.split('. ')[0]}" for one in skipped[:3])
-        others = f", but {len(skipped):,} other files ({reasons})" if skipped else ""
+        noun = "file or folder" if len(skipped) == 1 else "files and folders"
+        others = f", but {len(skipped):,} other {noun} ({reasons})" if skipped else ""
         raise DatasetError(
             f"{root} holds no picture that can be read{others}. {_fix(paths)}",
             received=str(root),
@@ -110,7 +111,7 @@ def _fix(paths: list[Path]) -> str:
 
 
 def _walk(root: Path) -> tuple[list[Path], list[Path], list[SkippedFile]]:
-    """Every file that may be a picture, every folder that is not about our own, what was skipped."""
+    """Every file that may be a picture, every folder but those about our own, what was skipped."""
     paths, looked_into, skipped = [], [], []
     own: set[Path] = set()
 

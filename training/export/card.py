@@ -158,7 +158,7 @@ def _numbers(evaluation: Evaluation, vae: VAE) -> dict[str, Any]:
 
 
 def _training(provenance: Provenance) -> dict[str, Any]:
-    recipe = tomllib.loads(provenance.recipe.removeprefix("\ufeff"))
+    recipe = tomllib.loads(provenance.recipe)
     objective = recipe.get("objective", {}).get("kind", "elbo")
     seconds = provenance.training_seconds
     return {

@@ -35,7 +35,7 @@ def find_recipe(source: str, *, data_dir: Path | None = None) -> Path | None:
     try:
         find_path(source, resolve_data_dir(data_dir))
     except DatasetError as error:
-        raise _unknown(source) from error
+        raise _unknown(source) if source.strip() else error from error
     return None
 
 

@@ -175,6 +175,12 @@ def test_a_class_called_like_a_split_is_said(names: tuple[str, str], tmp_path: P
     assert "Folders counted as classes, not as splits: " in said(dataset)
 
 
+def test_splits_below_the_classes_are_said_not_to_be_splits(tmp_path: Path) -> None:
+    dataset = dataset_of(tmp_path, cats__train=20, cats__test=5, dogs__train=20, dogs__test=5)
+    assert dataset.class_names == ("cats", "dogs")
+    assert "The folders 'test', 'train' lie below the classes and are no splits" in said(dataset)
+
+
 def test_a_picture_beside_the_folder_of_the_splits_hides_them_not(tmp_path: Path) -> None:
     save(tmp_path / "preview.png", seed=999)
     dataset = dataset_of(

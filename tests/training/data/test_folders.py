@@ -312,7 +312,7 @@ def test_a_folder_without_pictures_says_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello")
     with pytest.raises(
         DatasetError,
-        match=r"no picture that can be read, but 1 other files \(notes\.txt: .*Put PNG",
+        match=r"no picture that can be read, but 1 other file or folder \(notes\.txt: .*Put PNG",
     ):
         load(str(tmp_path))
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import ConfigError
+from training.errors import DatasetError
 from training.recipes.find import find_recipe
 
 
@@ -93,3 +94,9 @@ def test_a_missing_file_is_said_to_be_missing(source: str) -> None:
 def test_a_text_is_a_recipe_by_any_name(name: str, encoding: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes('name = "é"'.encode(encoding))
     assert find_recipe(name) == Path(name)
+
+
+@pytest.mark.parametrize("source", ["", " "])
+def test_an_empty_name_is_not_this_folder(source: str) -> None:
+    with pytest.raises(DatasetError, match=r"name of the data set is empty\. .* Write \. for this"):
+        find_recipe(source)
