@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 import numpy as np
@@ -71,10 +72,14 @@ class Client:
         except httpx.HTTPError as error:
             reason = str(error) or type(error).__name__
             url = str(self.http.base_url).rstrip("/")
-            raise CallError(
-                f"Cannot reach {url}: {reason.rstrip('.')}. Start a service with vae serve, or "
-                "leave --url out to compute in this process."
-            ) from error
+            proxy = _proxy(self.http.base_url)
+            fix = (
+                f"{proxy} is set: where the service is not behind that proxy, set "
+                f"NO_PROXY={self.http.base_url.host}"
+                if proxy
+                else "Start a service with vae serve, or leave --url out to compute in this process"
+            )
+            raise CallError(f"Cannot reach {url}: {reason.rstrip('.')}. {fix}.") from error
         if response.status_code != 200:
             raise Refused(_explain(response, labels))
         return response
@@ -92,6 +97,12 @@ class Client:
                 "that `vae serve` listens on, without a path."
             )
         return document
+
+
+def _proxy(url: httpx.URL) -> str | None:
+    """The variable of the environment that sends a URL's requests to a proxy."""
+    schemes = [scheme for scheme in (url.scheme, "all") if scheme in getproxies()]
+    return f"{schemes[0].upper()}_PROXY" if schemes and not proxy_bypass(url.host) else None
 
 
 def default_model(models: Sequence[Mapping[str, Any]]) -> str:
