@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from app.api.redaction import redact_path
 from app.errors import InvalidParameter
 from app.serving.registry import Registry
 from app.serving.served_model import ServedModel
@@ -50,7 +51,9 @@ def find_model(registry: Registry, request: Request) -> ServedModel:
     if version is not None:
         version = parse_version(version)
     operation = request.url.path.rpartition("/")[2]
-    return registry.find(request.path_params.get("model"), version, operation=operation)
+    name = request.path_params.get("model")
+    name = None if name is None else redact_path(name)
+    return registry.find(name, version, operation=operation)
 
 
 def parse_version(text: str) -> int:
