@@ -155,7 +155,10 @@ def _lifespan(
 async def _load(service: Service) -> None:
     """Load the models on a thread, so that probes answer meanwhile."""
     registry = service.registry
-    await asyncio.to_thread(registry.load)
+    try:
+        await asyncio.to_thread(registry.load)
+    except Exception as error:  # nobody awaits this task while the service runs
+        log.error("loading failed", exc_info=error)
     ready = sum(len(versions) for versions in registry.models.values())
     service.metrics.bundles.labels("ready").set(ready)
     service.metrics.bundles.labels("broken").set(len(registry.broken))

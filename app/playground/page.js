@@ -85,6 +85,7 @@ async function draw() {
 async function score(given) {
   picture = given;
   show($("given"), picture);
+  modelPath(); // without a model it says so
   $("reconstruction").removeAttribute("src");
   $("steps").textContent = "Scoring…";
   $("scores").replaceChildren();

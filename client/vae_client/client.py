@@ -74,7 +74,7 @@ class Client:
             url = str(self.http.base_url).rstrip("/")
             proxy = _proxy(self.http.base_url)
             fix = (
-                f"{proxy} is set: where the service is not behind that proxy, set "
+                f"{proxy} is set: where the service is not behind it, set "
                 f"NO_PROXY={self.http.base_url.host}"
                 if proxy
                 else "Start a service with vae serve, or leave --url out to compute in this process"

@@ -147,6 +147,15 @@ def test_loading_ends_even_where_nothing_can_be_reported(
     assert found.loaded
 
 
+async def test_a_failure_of_the_loading_itself_is_logged_while_the_service_runs(
+    open_client: ClientFactory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(registry.Registry, "_report", lambda self: 1 / 0)
+    async with open_client() as client:
+        assert (await client.get("/readyz")).status_code == 200
+    assert [record.message for record in caplog.records if record.exc_info] == ["loading failed"]
+
+
 async def test_folders_that_are_no_bundles_are_listed_with_the_reason(
     open_client: ClientFactory, tmp_path: Path
 ) -> None:
