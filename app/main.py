@@ -24,7 +24,7 @@ from app.api.problems import answer_vae_error
 from app.api.redaction import REDACT_SECRETS
 from app.api.routes import operation_routes
 from app.api.service import Service
-from app.api.setting_faults import explain_settings
+from app.api.setting_faults import explain_failure
 from app.api.unknown_paths import answer_http_error
 from app.serving.lifecycle import Lifecycle, drain_on_signals
 from app.serving.registry import Registry
@@ -122,10 +122,8 @@ def _settings_of_environment() -> Settings:
     try:
         settings = load_settings()
         check_settings(settings)
-    except ValidationError as error:
-        raise SystemExit(f"Error: {explain_settings(error)}") from None
-    except (VAEError, OSError) as error:
-        raise SystemExit(f"Error: {error}") from None
+    except (ValidationError, VAEError, OSError) as error:
+        raise SystemExit(f"Error: {explain_failure(error)}") from None
     for name, meant in misspelt_variables().items():
         fields = {"variable": name, "suggestion": meant}
         log.warning("a variable of the environment is no setting", extra={"fields": fields})

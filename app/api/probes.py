@@ -20,7 +20,7 @@ def probe_routes(lifecycle: Lifecycle, metrics: Metrics) -> list[Route]:
 
     async def ready(request: Request) -> Response:
         status = lifecycle.status()
-        reason = lifecycle.registry.nothing_served if status == "no model" else None
+        reason = lifecycle.registry.why_not_served if status == "no model" else None
         answer = {"status": status} | ({"reason": reason} if reason else {})
         return json_response(answer, 200 if status == "ok" else 503)
 

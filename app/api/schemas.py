@@ -63,7 +63,8 @@ class ModelList(Schema):
 
     models: list[ModelSummary]
     reason: Annotated[
-        str | None, Field(description="Why no model is served; null where one is.")
+        str | None,
+        Field(description="Why no model is served, or that they are loading; else null."),
     ] = None
 
 

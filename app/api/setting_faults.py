@@ -14,8 +14,12 @@ from models.errors import closest
 SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://.*")
 
 
-def explain_settings(error: ValidationError) -> str:
-    """Every setting at fault: its value, what is allowed, one fix."""
+def explain_failure(error: Exception) -> str:
+    """Why a service or a command cannot start, with every setting at fault."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}. Check the path and its permissions."
+    if not isinstance(error, ValidationError):
+        return str(error)
     found = dict.fromkeys(_explain(dict(fault)) for fault in error.errors(include_url=False))
     return " ".join(found)
 

@@ -2,7 +2,7 @@
 
 from pydantic import ValidationError
 
-from app.api.setting_faults import explain_settings
+from app.api.setting_faults import explain_failure
 from app.cli.flags import as_flags
 from models.errors import VAEError
 from vae_client.errors import CallError, Refused
@@ -13,8 +13,4 @@ FAILURES = (CallError, VAEError, OSError, ValidationError)
 
 def message_of(error: Exception) -> str:
     """The message of a failure: the fault, what is allowed, one fix."""
-    if isinstance(error, ValidationError):
-        return explain_settings(error)
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}. Check the path and its permissions."
-    return as_flags(str(error)) if isinstance(error, Refused) else str(error)
+    return as_flags(str(error)) if isinstance(error, Refused) else explain_failure(error)

@@ -47,7 +47,7 @@ async function listModels() {
   $("model").value = chosen ? chosen.name : "";
   const broken = models.filter((model) => model.status === "broken");
   const faults = broken.map((m) => `${[m.name, m.version].filter((part) => part !== null).join(" ")}: ${m.reason}`);
-  if (!names.length) faults.unshift(`No model is served. ${reason ?? "Reload the page in a second."}`);
+  if (!names.length) faults.unshift(`No model is served. ${reason}`);
   $("error").textContent = faults.join("\n");
   if (chosen) await choose();
   else if (names.length) $("about").textContent = "There is no default model. Choose one.";

@@ -23,9 +23,10 @@ from models.bundle.loading import load_bundle
 from models.bundle.repository import Entry, Repository
 from models.errors import BundleCorrupt, UnsupportedOperation, VAEError, closest, printable
 
-log = logging.getLogger("app")
+log = logging.getLogger("app.registry")
 
 PREFERRED_DEFAULT = "mnist"
+LOADING = "The models are still loading. Retry in a second."
 MAX_NAMED = 3
 """How many other models a refusal names."""
 
@@ -75,10 +76,8 @@ class Registry:
         except Exception as error:  # whatever it is, the models loaded so far are served
             self.fault = self._refuse("loading stopped", error)
         finally:
-            try:
-                self._report()
-            finally:
-                self._done.set()
+            self._done.set()
+        self._report()
 
     def _load_one(self, entry: Entry) -> None:
         try:
@@ -113,9 +112,11 @@ class Registry:
             log.error("the default model is not served", extra={"fields": default})
 
     @property
-    def nothing_served(self) -> str | None:
-        """Why no model is served; None while they are loading, and where one is."""
-        return None if self.models or not self.loaded else self._why_nothing()
+    def why_not_served(self) -> str | None:
+        """Why models are missing: they are loading, or there is none; else None."""
+        if not self.loaded:
+            return LOADING
+        return None if self.models else self._why_nothing()
 
     def _why_nothing(self) -> str:
         if self.fault is not None:
@@ -138,7 +139,8 @@ class Registry:
         if PREFERRED_DEFAULT in self.models:
             return PREFERRED_DEFAULT
         replaced = any(bundle.name == PREFERRED_DEFAULT for bundle in self.broken)
-        return next(iter(self.models)) if len(self.models) == 1 and not replaced else None
+        only = len(self.models) == 1 and self.loaded and not replaced
+        return next(iter(self.models)) if only else None
 
     @property
     def default_latents(self) -> dict[str, Any] | None:
@@ -166,9 +168,7 @@ class Registry:
             UnknownModel: There is no such model or version; says the closest, and all.
         """
         if not self.loaded:
-            raise ModelNotReady(
-                "The models are still loading. Retry in a second.", headers={"Retry-After": "1"}
-            )
+            raise ModelNotReady(LOADING, headers={"Retry-After": "1"})
         chosen = name if name is not None else self.default_name
         if chosen is None and self.models:
             raise self._no_default(operation)

@@ -41,7 +41,8 @@ class Client:
     async def describe(self) -> dict[str, Any]:
         """The model that answers; from then on requests name its version."""
         if self.model is None:
-            self.model = default_model(await self.models())
+            listed = await self._read("/v1/models")
+            self.model = default_model(listed["models"], listed.get("reason"))
         described = await self._read(self.base)
         self.version = described["version"]
         return described
@@ -105,8 +106,12 @@ def _proxy(url: httpx.URL) -> str | None:
     return f"{schemes[0].upper()}_PROXY" if schemes and not proxy_bypass(url.host) else None
 
 
-def default_model(models: Sequence[Mapping[str, Any]]) -> str:
+def default_model(models: Sequence[Mapping[str, Any]], reason: str | None = None) -> str:
     """Name of the default model of a list of models.
+
+    Args:
+        models: Entries of the list.
+        reason: What the service says of missing models, such as that they are loading.
 
     Raises:
         CallError: There is none; says which to name.
@@ -118,7 +123,8 @@ def default_model(models: Sequence[Mapping[str, Any]]) -> str:
             return str(entry["name"])
     if ready:
         raise CallError(
-            f"There is no default model. Name one with --model {ready[0]}; available: "
+            reason
+            or f"There is no default model. Name one with --model {ready[0]}; available: "
             f"{', '.join(ready)}."
         )
     if broken:
@@ -128,7 +134,9 @@ def default_model(models: Sequence[Mapping[str, Any]]) -> str:
             "lists all of them."
         )
     raise CallError(
-        "There are no models. Set VAE_MODEL_REPOSITORY to a folder of bundles, <model>/<version>/."
+        reason
+        or "There are no models. Set VAE_MODEL_REPOSITORY to a folder of bundles, "
+        "<model>/<version>/."
     )
 
 

@@ -51,6 +51,8 @@ async def test_until_models_are_loaded_probes_answer_and_operations_say_when(
         assert (await client.get("/livez")).json() == {"status": "ok"}
         ready = await client.get("/readyz")
         early = await client.get("/v1/sample")
+        listed = await client.get("/v1/models")
+    assert listed.json() == {"models": [], "reason": early.json()["detail"]}
     assert (ready.status_code, ready.json()) == (503, {"status": "loading"})
     assert (early.status_code, early.json()["type"]) == (503, "/problems/model-not-ready")
     assert early.headers["retry-after"] == "1"

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import runpy
+import shutil
 import socket
 import sys
 from collections.abc import Callable
@@ -24,7 +25,14 @@ from app.operations.table import OPERATIONS
 from app.settings import Settings
 from models.images.spec import ImageSpec
 from tests.app.pictures import binary, encoded, npy, npz, read_npy, read_npz, read_picture
-from tests.app.repository import LABELS, LATENTS, SIDE, random_vae, write_bundle
+from tests.app.repository import (
+    LABELS,
+    LATENTS,
+    SIDE,
+    make_repository,
+    random_vae,
+    write_bundle,
+)
 from tests.app.server_process import Served, serving
 from tests.models.family_cases import family
 from vae_client import client
@@ -641,7 +649,9 @@ def test_without_any_model_the_commands_say_so(
 ) -> None:
     monkeypatch.setenv("VAE_MODEL_REPOSITORY", str(tmp_path))
     result = vae("sample")
-    assert "There are no models. Set VAE_MODEL_REPOSITORY" in str(result.exception)
+    assert str(result.exception) == (
+        "VAE_MODEL_REPOSITORY holds no bundles. Put one into it, <model>/<version>/."
+    )
 
 
 def test_without_a_default_model_one_is_to_be_named() -> None:
@@ -651,6 +661,28 @@ def test_without_a_default_model_one_is_to_be_named() -> None:
         client.default_model([ready, broken])
     with pytest.raises(CallError, match=r"b is broken \(damaged\)"):
         client.default_model([broken])
+    for some in ([], [ready]):
+        with pytest.raises(CallError, match="still loading"):
+            client.default_model(some, "The models are still loading.")
+    with pytest.raises(CallError, match=r"There are no models\. Set VAE_MODEL_REPOSITORY"):
+        client.default_model([])
+
+
+def test_of_several_models_a_command_asks_for_one(
+    vae: Vae, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    make_repository(tmp_path / "models")
+    shutil.rmtree(tmp_path / "models" / "mnist")
+    (tmp_path / "models" / "[b]" / "1").mkdir(parents=True)
+    monkeypatch.setenv("VAE_MODEL_REPOSITORY", str(tmp_path / "models"))
+    assert str(vae("sample").exception) == (
+        "There is no default model. Name one with --model colour; available: colour, "
+        "mnist-labelled, oracle."
+    )
+    listed = done(vae("models")).stdout
+    assert "[b]" in listed
+    assert "None" not in listed
+    assert "refused" not in capfd.readouterr().err
 
 
 @pytest.mark.anyio

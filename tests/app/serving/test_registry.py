@@ -124,8 +124,8 @@ def test_what_cannot_be_read_at_all_ends_the_loading_and_is_said(
     found = registry.Registry(tmp_path / "nowhere")
     found.load()
     assert found.loaded
-    assert found.nothing_served is not None
-    assert found.nothing_served.startswith("The model repository <repository> cannot be read: No")
+    assert found.why_not_served is not None
+    assert found.why_not_served.startswith("The model repository <repository> cannot be read: No")
     monkeypatch.setattr(torch, "set_num_threads", _overflow)
     failed = registry.Registry(tmp_path, compute_threads=1)
     failed.load()
@@ -135,6 +135,23 @@ def test_what_cannot_be_read_at_all_ends_the_loading_and_is_said(
 
 def _overflow(number: int) -> None:
     raise OverflowError("too many")
+
+
+def test_while_models_are_loading_the_first_one_is_no_default(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = registry.Registry(repository)
+    seen: list[tuple[int, str | None]] = []
+    serve_bundle = registry.serve_bundle
+
+    def watched(*arguments: object) -> object:
+        seen.append((len(found.models), found.default_name))
+        return serve_bundle(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(registry, "serve_bundle", watched)
+    found.load()
+    assert (1, None) in seen
+    assert found.default_name == "mnist"
 
 
 def test_loading_ends_even_where_nothing_can_be_reported(
