@@ -46,5 +46,9 @@ def _explain(fault: Mapping[str, Any]) -> str:
             "http://b."
         )
     explained = explain(variable, received, declared[name])
-    from_file = f"{settings_file()}: " if settings_file() and variable not in os.environ else ""
+    from_file = (
+        f"{settings_file()}: "
+        if settings_file() and not os.environ.get(variable, "").strip()
+        else ""
+    )
     return f"{from_file}{explained.message} {explained.fix}"
