@@ -15,8 +15,8 @@ from app.wire.media_types import (
     JSON_TYPE,
     MEDIA_TYPES,
     MULTIPART_TYPE,
-    NPY_TYPES,
-    NPZ_TYPES,
+    NPY_TYPE,
+    NPZ_TYPE,
     PICTURE_TYPES,
     PROBLEM_TYPE,
 )
@@ -266,8 +266,8 @@ def request_content(
             "schema": schema_of(request_model(operation)),
             "example": example_body(operation, latents_body),
         },
-        NPY_TYPES[0]: _binary("Array written by numpy.save.", npy_url, "npy"),
-        NPZ_TYPES[0]: _binary("Arrays written by numpy.savez.", npz_url, "npz"),
+        NPY_TYPE: _binary("Array written by numpy.save.", npy_url, "npy"),
+        NPZ_TYPE: _binary("Arrays written by numpy.savez.", npz_url, "npz"),
     }
     if "images" in takes:
         content[MULTIPART_TYPE] = form_content(operation)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from app.wire.lookalikes import describe_place, find_likeness
+from app.wire.lookalikes import describe_place, find_likeness, refuse_never_read
 from app.wire.media_types import NPY, NPZ, MediaType
 from models.errors import CorruptImage, InputError, PayloadTooLarge, UnsupportedMedia
 
@@ -89,6 +89,7 @@ def _npy_header(data: bytes, parameter: str) -> tuple[tuple[int, ...], bool, np.
 
 def _no_array(data: bytes, sent_as: MediaType, parameter: str, fix: str) -> CorruptImage:
     """What is wrong with bytes that do not begin, or go on, as npy or npz."""
+    refuse_never_read(data, parameter=parameter)
     likeness = find_likeness(data)
     if likeness is not None and likeness[1] != sent_as.media_type:
         words, media_type = likeness

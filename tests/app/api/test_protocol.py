@@ -262,21 +262,16 @@ async def test_a_connection_that_closes_is_not_timed_out() -> None:
 
 
 async def test_a_timer_that_fires_while_the_connection_closes_does_nothing() -> None:
-    async with listening(answer_first) as port:
-        _reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        config = uvicorn.Config(answer_first, log_config=None)
-        here, there = socket.socketpair()
-        with here, there:
-            protocol = serving_protocol(9.0)(
-                config=config, server_state=ServerState(), app_state={}
-            )
-            loop = asyncio.get_running_loop()
-            transport, _ = await loop.create_connection(lambda: protocol, sock=here)
-            transport.close()
-            protocol._timed_out()
-            there.setblocking(False)
-            assert await loop.sock_recv(there, 99) == b""
-        writer.close()
+    config = uvicorn.Config(answer_first, log_config=None)
+    protocol = serving_protocol(9.0)(config=config, server_state=ServerState(), app_state={})
+    loop = asyncio.get_running_loop()
+    here, there = socket.socketpair()
+    with here, there:
+        transport, _ = await loop.create_connection(lambda: protocol, sock=here)
+        transport.close()
+        protocol._timed_out()
+        there.setblocking(False)
+        assert await loop.sock_recv(there, 99) == b""
 
 
 async def test_a_url_as_target_reaches_an_operation(open_client: ClientFactory) -> None:
