@@ -63,11 +63,11 @@ class Settings(BaseSettings):
     request_timeout_seconds: Annotated[
         PositiveFloat, Field(description="Deadline of one request, in seconds; a 504 after it.")
     ] = 120.0
-    receive_timeout_seconds: Annotated[
+    client_timeout_seconds: Annotated[
         PositiveFloat,
         Field(
-            description="Seconds in which a request's head must arrive, and each next piece of its "
-            "body; a 408 after it."
+            description="Seconds to wait for a client: for a request's whole head, for the next "
+            "piece of its body (a 408 after it), for the client to read on."
         ),
     ] = 20.0
     max_body_bytes: Annotated[PositiveInt, Field(description="Largest request body, in bytes.")] = (

@@ -102,7 +102,7 @@ PROBLEMS: dict[str, dict[str, Any]] = {
         "parameter": "body",
     },
     "request-timeout": {
-        "detail": "The request's head was not whole after 20 s (VAE_RECEIVE_TIMEOUT_SECONDS). Send "
+        "detail": "The request's head was not whole after 20 s (VAE_CLIENT_TIMEOUT_SECONDS). Send "
         "the request again.",
         "instance": "/v1/encode",
         "limit": 20,

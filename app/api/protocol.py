@@ -15,10 +15,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from app.api.problems import describe
 from app.errors import MalformedRequest, ReceiveTimeout, ServiceError
-from app.wire.request_head import check_head, path_of, split_absolute
+from app.wire.request_head import check_chunk_line, check_head, path_of, split_absolute
 
-MAX_CHUNK_LINE_BYTES = 4 * 1024
-"""Largest line between two chunks, or trailers after the last, beside the data."""
 LINGER_SECONDS = 2.0
 """How long a refused connection is read on: closed at once, the client might not see the answer."""
 
@@ -45,13 +43,14 @@ class StrictConnection(h11.Connection):
             if self.their_state is h11.IDLE and (data := self.trailing_data[0]):
                 self.path = path_of(data)
                 check_head(data)
-            held = self._held() if self.chunked else 0
+            before = self.trailing_data[0] if self.chunked else b""
             event = super().next_event()
             if isinstance(event, h11.Request):
                 self.chunked = any(name == b"transfer-encoding" for name, _ in event.headers)
                 event = _in_origin_form(event)
             elif self.chunked and isinstance(event, h11.Data | h11.EndOfMessage):
-                _check_chunk_line(held - self._held() - len(getattr(event, "data", b"")))
+                read = len(before) - len(self.trailing_data[0])
+                check_chunk_line(before[: read - len(getattr(event, "data", b""))])
         except ServiceError as error:
             self.fault = error
             raise h11.RemoteProtocolError(str(error)) from error
@@ -61,20 +60,6 @@ class StrictConnection(h11.Connection):
             )
             raise
         return event
-
-    def _held(self) -> int:
-        """Bytes that are received and not yet parsed."""
-        return len(self.trailing_data[0])
-
-
-def _check_chunk_line(length: int) -> None:
-    if length > MAX_CHUNK_LINE_BYTES:
-        raise MalformedRequest(
-            f"A chunk's extension, or the trailers, have more than {MAX_CHUNK_LINE_BYTES // 1024} "
-            "KiB, the limit. Leave them out.",
-            parameter="Transfer-Encoding",
-            limit=MAX_CHUNK_LINE_BYTES,
-        )
 
 
 def _in_origin_form(request: h11.Request) -> h11.Request:
@@ -95,20 +80,22 @@ def _in_origin_form(request: h11.Request) -> h11.Request:
 class StrictProtocol(H11Protocol):
     """uvicorn's protocol, which refuses with problems and waits for a client with bounds."""
 
-    def __init__(self, *arguments: Any, receive_timeout: float, **options: Any) -> None:
+    def __init__(self, *arguments: Any, client_timeout: float, **options: Any) -> None:
         """Serve one connection.
 
         Args:
             arguments: uvicorn's.
-            receive_timeout: Seconds for a head as a whole, and for each next piece of a body.
+            client_timeout: Seconds for a head as a whole, for each next piece of a body, and for
+                the client to read any of its answer.
             options: uvicorn's.
         """
         super().__init__(*arguments, **options)
         self.conn: StrictConnection = StrictConnection(h11.SERVER)
-        self.receive_timeout = receive_timeout
+        self.client_timeout = client_timeout
         self.refused = False
         self._awaited: str | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._writing: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -122,10 +109,31 @@ class StrictProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._stop_watching()
+        self._cancel_writing()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._watch()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._check_reading(None)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._cancel_writing()
+
+    def _check_reading(self, unread: int | None) -> None:
+        """Drop a client that has read nothing since there were so many unread bytes."""
+        now = self.transport.get_write_buffer_size()
+        if now == unread:
+            self.transport.abort()
+        else:
+            self._writing = self.loop.call_later(self.client_timeout, self._check_reading, now)
+
+    def _cancel_writing(self) -> None:
+        if self._writing is not None:
+            self._writing.cancel()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what broke HTTP/1.1."""
@@ -138,7 +146,7 @@ class StrictProtocol(H11Protocol):
             self._stop_watching()
             self._awaited = awaited
             if awaited is not None:
-                self._timer = self.loop.call_later(self.receive_timeout, self._timed_out)
+                self._timer = self.loop.call_later(self.client_timeout, self._timed_out)
 
     def _stop_watching(self) -> None:
         if self._timer is not None:
@@ -171,9 +179,9 @@ class StrictProtocol(H11Protocol):
             missing = "head was not whole" if awaited == "head" else "body did not go on"
             self._refuse(
                 ReceiveTimeout(
-                    f"The request's {missing} after {self.receive_timeout:g} s "
-                    "(VAE_RECEIVE_TIMEOUT_SECONDS). Send the request again.",
-                    limit=self.receive_timeout,
+                    f"The request's {missing} after {self.client_timeout:g} s "
+                    "(VAE_CLIENT_TIMEOUT_SECONDS). Send the request again.",
+                    limit=self.client_timeout,
                 )
             )
 
@@ -210,6 +218,6 @@ class StrictProtocol(H11Protocol):
         return "\r\n".join([*lines, "", ""]).encode() + bytes(answer.body)
 
 
-def serving_protocol(receive_timeout: float) -> Any:
+def serving_protocol(client_timeout: float) -> Any:
     """uvicorn's `http`: the protocol with a time-out, for every worker."""
-    return partial(StrictProtocol, receive_timeout=receive_timeout)
+    return partial(StrictProtocol, client_timeout=client_timeout)

@@ -35,7 +35,12 @@ JSON = MediaType(
 )
 MULTIPART = MediaType("multipart", "multipart/form-data")
 NPY = MediaType("npy", "application/x-npy", ("application/npy",), (".npy",))
-NPZ = MediaType("npz", "application/x-npz", ("application/npz",), (".npz",))
+NPZ = MediaType(
+    "npz",
+    "application/x-npz",
+    ("application/npz", "application/zip", "application/x-zip-compressed"),
+    (".npz",),
+)
 BODIES = (*PICTURES, JSON, MULTIPART, NPY, NPZ)
 
 PICTURE_TYPES = tuple(entry.media_type for entry in PICTURES)

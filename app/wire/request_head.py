@@ -1,4 +1,4 @@
-"""The head of an HTTP request, checked strictly on its bytes: request line, lines, framing.
+"""The head of an HTTP request, and its chunk lines, checked strictly on their bytes.
 
 A parser that mends a faulty head may end the request elsewhere than the proxy before it did
 (RFC 9112, sections 6.1 and 11.2). What is checked here has one end and one meaning.
@@ -12,6 +12,8 @@ from app.errors import HeadersTooLarge, MalformedRequest, TargetTooLong, Unsuppo
 MAX_HEAD_BYTES = 16 * 1024
 MAX_TARGET_BYTES = 8 * 1024
 MAX_HEADERS = 100
+MAX_CHUNK_LINE_BYTES = 4 * 1024
+"""Largest line between two chunks, or trailers after the last."""
 SINGLE = ("host", "content-length", "transfer-encoding", "content-type", "authorization")
 """Headers that are given once: of two, a proxy and a server may each read another."""
 
@@ -57,6 +59,29 @@ def check_head(data: bytes) -> None:
         raise _too_large(f"more than {MAX_HEAD_BYTES // 1024} KiB", MAX_HEAD_BYTES)
     if end:
         _check_headers(head.split(b"\r\n")[1:-2], version)
+
+
+def check_chunk_line(line: bytes) -> None:
+    """Refuse what stands between the data of two chunks, or after the last, and is no plain line.
+
+    Raises:
+        MalformedRequest: It is over 4 KiB, or has a line end that a proxy may not see.
+    """
+    if len(line) > MAX_CHUNK_LINE_BYTES:
+        fault = f"has more than {MAX_CHUNK_LINE_BYTES // 1024} KiB, the limit"
+    elif line == b"\n" or _LOOSE_LINE_END.search(line.removeprefix(b"\n")):  # of a CR LF apart
+        fault = "has a CR or LF alone"
+    else:
+        return
+    raise MalformedRequest(
+        f"A chunk's size, extension or trailer {fault}. {_LIBRARY}", parameter="body"
+    )
+
+
+def two_lengths() -> MalformedRequest:
+    """The fault of a body that ends in two places."""
+    fault = "Content-Length and Transfer-Encoding are both given (RFC 9112, section 6.1)."
+    return _ambiguous(fault, "transfer-encoding", "Send one.")
 
 
 def path_of(data: bytes) -> str:
@@ -163,8 +188,7 @@ def _check_framing(headers: dict[str, str], version: bytes) -> None:
     length, coding = headers.get("content-length"), headers.get("transfer-encoding")
     if coding is not None:
         if length is not None:
-            fault = "Content-Length and Transfer-Encoding are both given"
-            raise _ambiguous(f"{fault} (RFC 9112, section 6.1).", "transfer-encoding", "Send one.")
+            raise two_lengths()
         if coding.lower() != "chunked":
             fault = f"Transfer-Encoding is {coding[:60]!r}, not chunked."
             raise _ambiguous(fault, "transfer-encoding", "Send Content-Length instead.")

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 import uvicorn
+from uvicorn.config import HTTP_PROTOCOLS
+from uvicorn.importer import import_from_string
 from uvicorn.server import ServerState
 
-from app.api.protocol import StrictProtocol, serving_protocol
+from app.api.protocol import serving_protocol
 from tests.app.conftest import ClientFactory
 from tests.app.pictures import binary, encoded
 from tests.app.server_process import Served
@@ -41,6 +43,8 @@ SMUGGLED = [
     CHUNKED + b"2;" + b"a" * 1_000_000 + b"\r\n{}\r\n0\r\n\r\n",
     CHUNKED + b"2\r\n{}\r\n0\r\nGET /livez HTTP/1.1\r\n\r\n",
     CHUNKED + b"2\r\n{}\r\n0\r\nX: " + b"a" * 8000 + b"\r\n\r\n",
+    CHUNKED + b"2\r\n{}\r\n0\r\n\n",
+    CHUNKED + b"2;a\rb\r\n{}\r\n0\r\n\r\n",
     b"GET /livez HTTP/1.1\r\n\r\n",
     b"GET /v1%2Fmodels HTTP/1.1\r\nHost: x\r\n\r\n",
     b"GET /v1/sample HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -88,22 +92,18 @@ async def exchange(port: int, *pieces: bytes, pause: float = 0.0) -> Received:
 @asynccontextmanager
 async def listening(app: Any, **options: Any) -> AsyncIterator[int]:
     """The port of an app behind the protocol, in this process."""
-    protocol = serving_protocol(options.pop("receive_timeout", 10.0))
+    protocol = options.pop("protocol", serving_protocol(options.pop("client_timeout", 10.0)))
     config = uvicorn.Config(app, ws="none", log_config=None, **options)
     state = ServerState()
     loop = asyncio.get_running_loop()
-    made: list[StrictProtocol] = []
-
-    def make() -> StrictProtocol:
-        made.append(protocol(config=config, server_state=state, app_state={}))
-        return made[-1]
-
-    server = await loop.create_server(make, "127.0.0.1", 0)
+    server = await loop.create_server(
+        lambda: protocol(config=config, server_state=state, app_state={}), "127.0.0.1", 0
+    )
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
-        for one in made:
+        for one in state.connections:
             one.transport.abort()
         await asyncio.sleep(0)
 
@@ -177,6 +177,9 @@ async def test_what_is_unambiguous_is_read() -> None:
     chunks = CHUNKED + b"2;a=b\r\n{}\r\n0\r\nX: y\r\n\r\n"
     async with listening(read_all) as port:
         assert (await exchange(port, chunks + LAST)).statuses == [200, 200]
+        for cut in range(1, len(chunks) - len(POST)):  # wherever a packet ends
+            pieces = chunks[:-cut], chunks[-cut:] + LAST
+            assert (await exchange(port, *pieces, pause=0.002)).statuses == [200, 200]
         old = await exchange(port, b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
         then = await exchange(
             port, b"POST / HTTP/1.0\r\nContent-Length: 2\r\n\r\n{}", b"\r\n" + LAST
@@ -204,7 +207,7 @@ async def test_a_url_as_target_names_path_and_host() -> None:
 
 SLOW = {
     "half a head": [b"GET /livez HTTP/1.1\r\nHo"],
-    "a head byte by byte": [b"GET /livez HTTP/1.1\r\nX: ", *[b"a"] * 40],
+    "a head byte by byte": [b"GET /livez HTTP/1.1\r\nX: ", *[b"a"] * 12],
     "a second head": [POST + b"Content-Length: 2\r\n\r\n{}GET /"],
     "half a body": [POST + b"Content-Length: 100\r\n\r\nabc"],
     "half a chunk": [CHUNKED + b"64\r\nabc"],
@@ -214,27 +217,27 @@ SLOW = {
 
 @pytest.mark.parametrize("case", SLOW)
 async def test_what_does_not_arrive_in_time_is_a_408(case: str) -> None:
-    async with listening(read_all, receive_timeout=0.3) as port:
+    async with listening(read_all, client_timeout=0.3) as port:
         received = await exchange(port, *SLOW[case], pause=0.05)
     assert received.statuses[-1] == 408
     assert received.problem["type"] == "/problems/request-timeout"
     assert received.problem["limit"] == 0.3
-    assert "VAE_RECEIVE_TIMEOUT_SECONDS" in received.problem["detail"]
+    assert "VAE_CLIENT_TIMEOUT_SECONDS" in received.problem["detail"]
 
 
 async def test_a_body_that_goes_on_has_all_the_time_that_it_needs() -> None:
     head = POST + b"Connection: close\r\nContent-Length: 10\r\n\r\n"
-    async with listening(read_all, receive_timeout=0.3) as port:
+    async with listening(read_all, client_timeout=0.3) as port:
         assert (await exchange(port, head, *[b"a"] * 10, pause=0.1)).data.endswith(b"10")
 
 
 async def test_a_silent_connection_is_closed_without_an_answer() -> None:
-    async with listening(read_all, receive_timeout=0.1) as port:
+    async with listening(read_all, client_timeout=0.1) as port:
         assert (await exchange(port)).data == b""
 
 
 async def test_the_rest_of_a_body_that_is_answered_has_one_time_out() -> None:
-    async with listening(answer_first, receive_timeout=0.3) as port:
+    async with listening(answer_first, client_timeout=0.3) as port:
         head = POST + b"Content-Length: 1000\r\n\r\n"
         assert (await exchange(port, head, b"a" * 1000 + LAST)).statuses == [200, 200]
         with pytest.raises(ConnectionError):  # closed while the client goes on
@@ -248,7 +251,7 @@ async def test_a_client_that_waits_for_the_server_is_not_timed_out() -> None:
 
     body = b"a" * 4_000_000
     head = POST + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
-    async with listening(slow, receive_timeout=0.1) as port:
+    async with listening(slow, client_timeout=0.1) as port:
         assert (await exchange(port, head + body)).data.endswith(b"4000000")
 
 
@@ -280,6 +283,45 @@ async def test_a_url_as_target_reaches_an_operation(open_client: ClientFactory) 
     head += b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(picture)
     async with open_client() as client, listening(client.app) as port:  # type: ignore[attr-defined]
         assert (await exchange(port, head + picture)).statuses == [200]
+
+
+@pytest.mark.parametrize("parser", ["h11", "httptools"])
+async def test_two_lengths_get_one_answer_whichever_parser_is_used(
+    open_client: ClientFactory, parser: str
+) -> None:
+    pytest.importorskip(parser, reason="uvicorn's other parser is not installed")
+    plain = import_from_string(HTTP_PROTOCOLS[parser])  # type: ignore[index]
+    async with open_client() as client, listening(client.app, protocol=plain) as port:  # type: ignore[attr-defined]
+        assert (await exchange(port, BOTH + LAST)).statuses == [400]
+
+
+async def test_a_client_that_does_not_read_its_answer_is_dropped_and_a_slow_one_is_not() -> None:
+    answered = asyncio.Event()
+
+    async def large(scope: Any, receive: Any, send: Any) -> None:
+        await answer(send, bytes(20_000_000))
+        answered.set()
+
+    async def go_on(writer: asyncio.StreamWriter) -> None:
+        await answered.wait()
+        for _ in range(100):
+            writer.write(b"x")
+            await writer.drain()
+            await asyncio.sleep(0.05)
+
+    async with listening(large, client_timeout=0.2) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
+        writer.write(LAST)
+        with pytest.raises(ConnectionError):
+            await go_on(writer)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
+        writer.write(LAST)
+        size = 0
+        while piece := await reader.read(400_000):
+            size += len(piece)
+            await asyncio.sleep(0.01)
+        writer.close()
+    assert size > 20_000_000
 
 
 @pytest.mark.slow

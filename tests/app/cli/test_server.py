@@ -186,12 +186,12 @@ async def test_the_first_signal_drains_and_the_second_stops(
 def test_serve_runs_uvicorn_as_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, object] = {}
     monkeypatch.setattr(uvicorn, "run", lambda app, **options: seen.update(options, app=app))
-    serve(Settings(port=9, workers=2, request_timeout_seconds=10, receive_timeout_seconds=3))
+    serve(Settings(port=9, workers=2, request_timeout_seconds=10, client_timeout_seconds=3))
     assert (seen["app"], seen["factory"]) == ("app.main:create_app", True)
     assert (seen["port"], seen["workers"]) == (9, 2)
     assert seen["timeout_graceful_shutdown"] == 15
     protocol = pickle.loads(pickle.dumps(seen["http"]))  # it goes to every worker
-    assert (protocol.func, protocol.keywords) == (StrictProtocol, {"receive_timeout": 3})
+    assert (protocol.func, protocol.keywords) == (StrictProtocol, {"client_timeout": 3})
     assert seen["ws"] == "none"
 
 

@@ -449,11 +449,12 @@ async def test_text_that_is_no_picture_says_why(text: str, words: str) -> None:
         (gzip.compress(npy(binary())), "compressed with gzip"),
         (pickle.dumps(binary()), "a pickle of Python objects"),
         (PICTURE.replace(b"\r", b"").replace(b"\n", b""), "without its line ends"),
+        (b"\x89PNG\x1a", "without its line ends"),
         (PICTURE.decode("utf-8", "replace").encode(), "read as text"),
         (PICTURE.decode("latin-1").encode(), "read as text"),
         (encoded(binary()[0], "JPEG").decode("utf-8", "replace").encode(), "read as text"),
     ],
-    ids=["gzip", "pickle", "curl -d", "utf-8", "latin-1", "jpeg"],
+    ids=["gzip", "pickle", "curl -d", "to NUL", "utf-8", "latin-1", "jpeg"],
 )
 @pytest.mark.parametrize(
     "media_type",
