@@ -177,14 +177,14 @@ def model_paths() -> Described:
         MODEL_PATHS["model"]: _get(
             "by_name_v1_models__model__get",
             "Describe a model's highest version.",
-            {"200": described, **problems(401, 404, 503)},
+            {"200": described, **problems(400, 401, 404, 503)},
             parameters=path_parameters(MODEL_PATHS["model"]),
             tag="models",
         ),
         MODEL_PATHS["version"]: _get(
             "by_version_v1_models__model__versions__version__get",
             "Describe one version of a model.",
-            {"200": described, **problems(401, 404, 422, 503)},
+            {"200": described, **problems(400, 401, 404, 422, 503)},
             parameters=path_parameters(MODEL_PATHS["version"]),
             tag="models",
         ),

@@ -136,6 +136,9 @@ def _unsupported_body(data: bytes, media_type: str, takes: Sequence[str]) -> Uns
         fault = f"Content-Type {_FORM_TYPE!r}, which curl sends by default, is not read here."
         json = "" if usual == JSON_TYPE else f" and --data-binary, or {JSON_TYPE} for JSON"
         fix = f"Add {suggestion}{json}."
+    elif likeness and usual == likeness[1]:
+        fault = f"Content-Type {media_type[:80]!r} is not read here, and the body is {likeness[0]}."
+        fix, suggestion = f"Send Content-Type: {usual}.", usual
     elif meant:
         fault = f"Content-Type {media_type[:80]!r} is not read here."
         fix = f"Send Content-Type: {meant}."

@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from uvicorn.server import ServerState
 from app.api.protocol import serving_protocol
 from tests.app.conftest import ClientFactory
 from tests.app.pictures import binary, encoded
-from tests.app.server_process import Served
+from tests.app.server_process import Served, serving
 
 pytestmark = pytest.mark.anyio
 
@@ -333,3 +334,16 @@ async def test_a_server_gives_one_answer_to_what_is_read_in_two_ways(served: Ser
         assert received.problem["detail"]
     assert served.client.get("/livez").status_code == 200
     assert "Traceback" not in served.log.read_text()
+
+
+@pytest.mark.slow
+async def test_a_server_waits_for_a_client_as_long_as_its_setting_says(
+    repository: Path, tmp_path: Path
+) -> None:
+    flags = ("--client-timeout-seconds", "0.5", "--workers", "2")
+    with serving(repository, tmp_path / "log", *flags) as server:
+        port = int(server.url.rpartition(":")[2])
+        half_a_head = await exchange(port, b"GET /livez HTTP/1.1\r\nHo")
+        half_a_body = await exchange(port, POST + b"Content-Length: 9\r\n\r\n{")
+    assert half_a_head.statuses == half_a_body.statuses == [408]
+    assert half_a_body.problem["limit"] == 0.5

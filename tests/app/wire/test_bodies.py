@@ -521,3 +521,21 @@ async def test_too_many_pixels_name_the_setting(open_client: ClientFactory) -> N
         ):
             detail = refused(response, 413, "payload-too-large")["detail"]
             assert "the limit is 63 (VAE_MAX_PIXELS)." in detail
+
+
+@pytest.mark.parametrize(
+    ("data", "words", "meant"),
+    [
+        (b'{"images": []}', "JSON", "application/json"),
+        (PICTURE, "a picture in PNG", "image/png"),
+        (npz(images=binary()), "a zip file, as npz is", "application/x-npz"),
+    ],
+)
+async def test_bytes_of_a_type_that_is_not_read_say_what_to_send(
+    data: bytes, words: str, meant: str
+) -> None:
+    with pytest.raises(UnsupportedMedia) as refusal:
+        parse_body(data, "text/plain;charset=UTF-8", **LIMITS)
+    fault = f"Content-Type 'text/plain' is not read here, and the body is {words}."
+    assert str(refusal.value) == f"{fault} Send Content-Type: {meant}."
+    assert refusal.value.details["suggestion"] == meant
