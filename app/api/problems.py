@@ -8,6 +8,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.api.redaction import is_secret, redact_path
 from app.errors import (
     ClientDisconnected,
     DeadlineExceeded,
@@ -15,6 +16,7 @@ from app.errors import (
     InvalidParameter,
     MalformedRequest,
     ModelNotReady,
+    NoDefaultModel,
     NotAcceptable,
     QueueFull,
     ReceiveTimeout,
@@ -49,6 +51,7 @@ TABLE: dict[type[Exception], tuple[int, str]] = {
     BundleNotFound: (404, "unknown-model"),
     NotAcceptable: (406, "not-acceptable"),
     ReceiveTimeout: (408, "request-timeout"),
+    NoDefaultModel: (409, "no-default-model"),
     UnsupportedOperation: (409, "unsupported-operation"),
     PayloadTooLarge: (413, "payload-too-large"),
     TargetTooLong: (414, "target-too-long"),
@@ -109,9 +112,11 @@ def problem(
         "title": title(slug),
         "status": status,
         "detail": detail,
-        "instance": instance,
+        "instance": redact_path(instance),
         "request_id": request_id,
     }
+    if details and is_secret(str(details.get("parameter"))):
+        details = {name: value for name, value in details.items() if name != "received"}
     if items:
         body["items"] = [{"index": index, "reason": reason} for index, reason in items]
     body |= {name: bounded(value) for name, value in (details or {}).items() if value is not None}
