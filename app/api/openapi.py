@@ -15,8 +15,8 @@ from app.wire.media_types import (
     JSON_TYPE,
     MEDIA_TYPES,
     MULTIPART_TYPE,
-    NPY_TYPES,
-    NPZ_TYPES,
+    NPY_TYPE,
+    NPZ_TYPE,
     PICTURE_TYPES,
     PROBLEM_TYPE,
 )
@@ -184,14 +184,14 @@ def model_paths() -> Described:
         MODEL_PATHS["model"]: _get(
             "by_name_v1_models__model__get",
             "Describe a model's highest version.",
-            {"200": described, **problems(401, 404, 503)},
+            {"200": described, **problems(400, 401, 404, 503)},
             parameters=path_parameters(MODEL_PATHS["model"]),
             tag="models",
         ),
         MODEL_PATHS["version"]: _get(
             "by_version_v1_models__model__versions__version__get",
             "Describe one version of a model.",
-            {"200": described, **problems(401, 404, 422, 503)},
+            {"200": described, **problems(400, 401, 404, 422, 503)},
             parameters=path_parameters(MODEL_PATHS["version"]),
             tag="models",
         ),
@@ -273,8 +273,8 @@ def request_content(
             "schema": schema_of(request_model(operation)),
             "example": example_body(operation, latents_body),
         },
-        NPY_TYPES[0]: _binary("Array written by numpy.save.", npy_url, "npy"),
-        NPZ_TYPES[0]: _binary("Arrays written by numpy.savez.", npz_url, "npz"),
+        NPY_TYPE: _binary("Array written by numpy.save.", npy_url, "npy"),
+        NPZ_TYPE: _binary("Arrays written by numpy.savez.", npz_url, "npz"),
     }
     if "images" in takes:
         content[MULTIPART_TYPE] = form_content(operation)

@@ -7,6 +7,7 @@ from typing import Any
 
 import uvicorn
 
+from app.api.protocol import serving_protocol
 from app.settings import Settings
 
 GRACE_SECONDS = 5.0
@@ -22,6 +23,8 @@ def serve(settings: Settings) -> None:
         factory=True,
         host=settings.host,
         port=settings.port,
+        http=serving_protocol(settings.client_timeout_seconds),
+        ws="none",
         workers=settings.workers,
         log_config=log_config(settings.log_level),
         access_log=False,
