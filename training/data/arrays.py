@@ -5,7 +5,7 @@
                                               mean val. What is missing of val and test is split
                                               from train. Labels: train_labels or y_train, ...
     images, x, data or arr_0                  all pictures, split by content hash
-                                              (`hash_split.py`), or train beside a test_images or
+                                              (`make_splits.py`), or train beside a test_images or
                                               x_test. Labels: labels or y
     any one array of three or four axes       the same
     class_names                               optional: the names of the labels 0, 1, ...
@@ -28,7 +28,7 @@ from models.errors import ShapeMismatch
 from models.images import ImageSpec, as_batch
 from training.data.array_split import ArraySplit, Images
 from training.data.formats import read_npy, read_whole_npz
-from training.data.hash_split import PARTS
+from training.data.make_splits import PARTS
 from training.data.split import Labels
 from training.errors import DatasetError
 
