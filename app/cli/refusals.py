@@ -12,6 +12,7 @@ from app.api.faults import explain
 from app.cli.flags import as_flags
 from app.settings import SETTINGS_FILE_VARIABLE, Settings
 from models.errors import VAEError, closest
+from models.files import explain_os_error
 from vae_client.errors import CallError, Refused
 
 FAILURES = (
@@ -34,8 +35,8 @@ def message_of(error: Exception) -> str:
         return f"{file} ({SETTINGS_FILE_VARIABLE}) is not TOML: {error}."
     if isinstance(error, SettingsError):
         return _not_json(error)
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}. Check the path and its permissions."
+    if isinstance(error, OSError) and error.errno is not None:
+        return explain_os_error(error)
     return as_flags(str(error)) if isinstance(error, Refused) else str(error)
 
 

@@ -127,6 +127,11 @@ def _decode(data: bytes, kind: str, background: int, max_pixels: int) -> Pixels:
 # Which format
 
 
+def format_of(data: bytes) -> str | None:
+    """The format of a picture file by its first bytes; None for what is no picture."""
+    return next((name for name, magic in _MAGIC.items() if re.match(magic, data, re.DOTALL)), None)
+
+
 def _kind(data: bytes, media_type: str | None) -> str:
     """The format's name, from its first bytes; `media_type` must agree."""
     if not data:
@@ -136,7 +141,7 @@ def _kind(data: bytes, media_type: str | None) -> str:
             parameter="images",
             suggestion="curl --data-binary @picture.png",
         )
-    kind = next((name for name, magic in _MAGIC.items() if re.match(magic, data, re.DOTALL)), None)
+    kind = format_of(data)
     claimed = (media_type or "").split(";")[0].strip().lower()
     if kind is None:
         raise UnsupportedMedia(

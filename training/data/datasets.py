@@ -12,10 +12,11 @@ from pathlib import Path
 from rich.console import Console
 
 from models.errors import closest
+from models.files import printable
 from training.data.arrays import read_arrays
 from training.data.catalogue import DATASETS, Entry, Source
 from training.data.file_split import SkippedFile
-from training.data.folders import Folder, printable, read_folder, skipped_table
+from training.data.folders import Folder, read_folder, skipped_table
 from training.data.hash_split import hold_out
 from training.data.image_statistics import ImageStatistics
 from training.data.split import Split

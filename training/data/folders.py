@@ -29,6 +29,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from models.errors import InputError
+from models.files import printable, search
 from models.images import MAX_PIXELS, ImageSpec, read_levels
 from models.images.decoding import Pixels, decode
 from training.data.file_split import (
@@ -98,39 +99,13 @@ def skipped_table(skipped: tuple[SkippedFile, ...]) -> Table:
 
 def _walk(root: Path) -> tuple[list[Path], list[SkippedFile]]:
     """Every file that may be a picture, sorted, and what was skipped."""
-    paths, skipped = [], []
-
-    def unreadable(error: OSError) -> None:
-        skipped.append(_skipped(Path(error.filename), root, f"{error.strerror}"))
-
-    for place, folders, files in os.walk(root, onerror=unreadable):
-        here = Path(place)
-        for name in sorted(folders):
-            if reason := _why_skipped(here / name):
-                folders.remove(name)
-                skipped.append(_skipped(here / name, root, f"{reason} folder"))
-        folders.sort()
-        for name in sorted(files):
-            if name.startswith("."):
-                skipped.append(_skipped(here / name, root, "hidden file"))
-            else:
-                paths.append(here / name)
-    return paths, skipped
-
-
-def _why_skipped(folder: Path) -> str:
-    if folder.name.startswith(".") or folder.name == "__MACOSX":
-        return "hidden"
-    return "linked" if folder.is_symlink() else ""
+    found = search(root)
+    skipped = [*found.left_out, *found.unreadable]
+    return found.files, [_skipped(path, root, reason) for path, reason in skipped]
 
 
 def _skipped(path: Path, root: Path, reason: str) -> SkippedFile:
     return SkippedFile(printable(os.path.relpath(path, root)), reason)
-
-
-def printable(name: str) -> str:
-    """A file's name with a mark for bytes that are not text."""
-    return os.fsencode(name).decode("utf-8", "replace")
 
 
 # One file

@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 from app.api.keys import hash_key
 from app.cli import commands as cli
-from app.cli import local, outputs, startup
+from app.cli import local, startup
 from app.cli.commands import app, main
 from app.cli.refusals import message_of
 from app.operations.table import OPERATIONS
@@ -274,7 +274,7 @@ def test_failures_are_one_message_and_exit_code_one(
     write_pictures(tmp_path / "in")
     (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
     (tmp_path / "bad.npy").write_bytes(b"broken")
-    (tmp_path / "notes.txt").write_bytes(b"")
+    (tmp_path / "notes.txt").write_bytes(b"words")
     (tmp_path / "cut.npy").write_bytes(npy(binary())[:100])
     (tmp_path / "cut.npz").write_bytes(npz(images=binary())[:100])
     np.save(tmp_path / "text.npy", np.array(["a"]))
@@ -288,7 +288,7 @@ def test_failures_are_one_message_and_exit_code_one(
         (["elbo", "nowhere"], "There is no file 'nowhere'. Check the path."),
         (["elbo", "in/0.pgn"], "There is no file 'in/0.pgn'. Did you mean 'in/0.png'?"),
         (["elbo", "*.nothing"], "No picture or array matches '*.nothing'. Read are: .png, "),
-        (["elbo", "notes.txt"], "'notes.txt' is not a picture or array. Read are: .png, "),
+        (["elbo", "notes.txt"], "Error: notes.txt: not a picture or array. Read are: .png, "),
         (["elbo", "empty"], "The folder 'empty' holds no picture or array. Read are: "),
         (["elbo", "bad.npy"], "bad.npy is not an array that numpy.save"),
         (["elbo", "cut.npy"], "cut.npy is truncated (100 bytes). Copy or save it again."),
@@ -298,8 +298,9 @@ def test_failures_are_one_message_and_exit_code_one(
         (["elbo", "flat.npy"], "flat.npy: The array of images has the shape (3,): it has 1 axis;"),
         (["decode", "z3.npy"], "z3.npy: latents have the shape (2, 3); this model takes (N, "),
         (["elbo", "two.npz"], "two.npz holds a, b; elbo takes images. Save one array of that"),
-        (["elbo", "in", "bad.png"], "Error: bad.png: The PNG picture is damaged"),
-        (["elbo", "in", "-o", "scores.png"], "writes .json, .npy, .npz, .csv, .parquet"),
+        (["elbo", "in", "bad.png", "--strict"], "Error: bad.png: The PNG picture is damaged"),
+        (["elbo", "bad.png"], "Error: bad.png: The PNG picture is damaged"),
+        (["elbo", "in", "-o", "scores.png"], "writes .json, .npy, .npz, .csv, .jsonl, .parquet"),
         (
             ["elbo", "in", "-o", "folder"],
             "a folder, which holds images; elbo gives none. Name a file: --out elbo.csv",
@@ -340,11 +341,15 @@ def test_an_output_that_cannot_be_written_is_refused_before_computing(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(outputs.os, "access", lambda path, mode: False)
+    def locked(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
     monkeypatch.setattr(cli, "open_client", None)
+    monkeypatch.setattr(Path, "touch", locked)
     code, message = failure(capsys, monkeypatch, "sample", "-o", f"{tmp_path}/x.png")
     assert code == 1
-    assert f"--out {tmp_path}/x.png: {tmp_path} is not writable. Write elsewhere: --out " in message
+    assert f"{tmp_path}/x.png: {tmp_path} cannot be written (Permission denied)." in message
+    assert f"Write elsewhere: --out {Path.home()}/x.png" in message
 
 
 def test_any_failure_of_a_file_is_one_message(
@@ -356,7 +361,7 @@ def test_any_failure_of_a_file_is_one_message(
     monkeypatch.setattr(cli, "check_output", full)
     code, message = failure(capsys, monkeypatch, "sample", "-o", "x.png")
     assert code == 1
-    assert "x.png: No space left on device. Check the path" in message
+    assert "x.png: No space left on device; no file is half written. Free space" in message
 
 
 @pytest.mark.parametrize(
@@ -554,7 +559,9 @@ def test_a_refusal_names_the_options_of_the_command(refusal: str, expected: str)
 
 def test_an_answer_that_is_no_problem_is_still_explained() -> None:
     response = httpx.Response(502, text="<html>")
-    assert client._explain(response, ()) == "The service answered 502 Bad Gateway."
+    refused = client._refusal(response, ())
+    assert str(refused) == "The service answered 502 Bad Gateway."
+    assert refused.status == 502
 
 
 # Other commands --------------------------------------------------------------------------------
