@@ -150,7 +150,7 @@ def check_place(path: Path, *, flag: str, is_folder: bool = False) -> None:
         )
     if not is_folder and path.exists() and not os.access(path, os.W_OK):
         raise _fault(
-            flag, path, "the file is write-protected. Use", path.with_stem(f"{path.stem}-2")
+            flag, path, "the file is write-protected. Use another one", path.with_stem(f"{path.stem}-2")
         )
     if not is_folder and path.exists() and not path.is_file():
         return  # a device or a pipe

@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from app.wire.media_types import NPY, NPZ, PICTURES
-from models.files import Found, printable, search
+from models.files import printable, search
 from models.images.decoding import format_of
 from vae_client.errors import CallError
 from vae_client.sources import AsBatch, Source, array_source
@@ -68,11 +68,12 @@ def find_inputs(
         if text == STDIN:
             inputs.files.append(path)
         elif path.is_dir():
-            _add_folder(inputs, search(path), takes, output)
+            _add_folder(inputs, path, takes, output)
         elif path.is_symlink() or path.exists() or not set(text) & set("*?["):
             _add_named(inputs, text, path, takes, operation)
         else:
-            _add_all(inputs, _matches(text), takes, output)
+            found = [p for p in _matches(text) if output is None or _real(p) != _real(output)]
+            _add_all(inputs, found, takes, None)
         if len(inputs.files) + len(inputs.failed) == before:
             raise CallError(_nothing_found(text, path, inputs.left_out))
     _check_not_replaced(inputs.files, output)
@@ -90,18 +91,21 @@ def _matches(pattern: str) -> list[Path]:
         return []
 
 
-def _add_folder(inputs: Inputs, found: Found, takes: Sequence[str], output: Path | None) -> None:
+def _add_folder(inputs: Inputs, root: Path, takes: Sequence[str], output: Path | None) -> None:
+    found, target = search(root), None if output is None else _real(output)
+    if target in (_real(root), *_real(root).parents):
+        target = None  # the output lies around the inputs, not among them
     inputs.left_out += [(printable(str(path)), reason) for path, reason in found.left_out]
     inputs.failed += [(printable(str(path)), f"{reason}.") for path, reason in found.unreadable]
-    _add_all(inputs, found.files, takes, output)
+    _add_all(inputs, found.files, takes, target)
 
 
 def _add_all(
     inputs: Inputs, paths: Sequence[Path], takes: Sequence[str], output: Path | None
 ) -> None:
-    """Add files that nobody named: those that are inputs."""
+    """Add files that nobody named: those that are inputs, and not the output."""
     for path in paths:
-        if output is not None and _lies_in(path, output):
+        if output is not None and output in (_real(path), *_real(path).parents):
             inputs.left_out.append((printable(str(path)), "the output"))
             continue
         suffix = path.suffix.lower()
@@ -121,10 +125,9 @@ def _add_all(
             inputs.left_out.append((printable(str(path)), "not a picture or array"))
 
 
-def _lies_in(path: Path, output: Path) -> bool:
-    """Whether a path is the output, or in the folder that is the output."""
-    place, target = (Path(os.path.realpath(one)) for one in (path, output))
-    return target in (place, *place.parents)
+def _real(path: Path) -> Path:
+    """A path without links; a circle of links is left as it is."""
+    return Path(os.path.realpath(path))
 
 
 def _add_named(inputs: Inputs, text: str, path: Path, takes: Sequence[str], operation: str) -> None:
@@ -211,15 +214,15 @@ def _nothing_found(text: str, path: Path, left_out: Sequence[tuple[str, str]]) -
         seen = "; ".join(f"{file}: {reason}" for file, reason in left_out[:3])
         others = f" ({seen})" if seen else ""
         return (
-            f"The folder {name!r} holds no picture or array{others}. Read are: {_read()}. Name "
+            f"The folder '{name}' holds no picture or array{others}. Read are: {_read()}. Name "
             "another folder."
         )
     if set(text) & set("*?["):
-        return f"No picture or array matches {name!r}. Read are: {_read()}. Check the path."
+        return f"No picture or array matches '{name}'. Read are: {_read()}. Check the path."
     beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     meant = get_close_matches(path.name, beside, n=1)
-    hint = f"Did you mean {printable(str(path.with_name(meant[0])))!r}?" if meant else ""
-    return f"There is no file {name!r}. {hint or 'Check the path.'}"
+    hint = f"Did you mean '{printable(str(path.with_name(meant[0])))}'?" if meant else ""
+    return f"There is no file '{name}'. {hint or 'Check the path.'}"
 
 
 # As sources
