@@ -6,6 +6,7 @@ VAEError                  (models/errors.py draws the rest of the tree)
     InvalidParameter      a parameter unknown, out of bounds, given twice or in conflict
     Unauthorized          no API key, or an unknown one
     UnknownModel          no such model or version is served
+    NoDefaultModel        several models are served, and the path names none
     NotAcceptable         the answer has none of the forms asked for
     ModelNotReady         the models are still loading, or the server is shutting down
     QueueFull             the queue has no room for the request
@@ -47,6 +48,10 @@ class Unauthorized(ServiceError):
 
 class UnknownModel(ServiceError):
     """No such model or version is served."""
+
+
+class NoDefaultModel(ServiceError):
+    """Several models are served, none of them is the default, and the path names none."""
 
 
 class NotAcceptable(ServiceError):

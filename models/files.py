@@ -5,7 +5,6 @@ Training and the commands share them, so both find the same pictures in a folder
 
 import errno
 import os
-import re
 import secrets
 import shlex
 import shutil
@@ -13,14 +12,11 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from models.errors import ConfigError
+from models.errors import ConfigError, printable
 
 _SYSTEM_FOLDERS = (
     *("__MACOSX", "__pycache__", "@eaDir", "#recycle"),
     *("$RECYCLE.BIN", "System Volume Information", "lost+found"),
-)
-_UNPRINTABLE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -86,12 +82,6 @@ def own_folder(folder: Path) -> str:
     return ""
 
 
-def printable(name: str) -> str:
-    """A name in which bytes that are not UTF-8 and control characters are escaped."""
-    text = os.fsencode(name).decode("utf-8", "surrogateescape")
-    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
-
-
 def prepare_streams() -> None:
     """Let standard output and error escape the characters that the terminal's encoding lacks."""
     for stream in (sys.stdout, sys.stderr):
@@ -150,7 +140,10 @@ def check_place(path: Path, *, flag: str, is_folder: bool = False) -> None:
         )
     if not is_folder and path.exists() and not os.access(path, os.W_OK):
         raise _fault(
-            flag, path, "the file is write-protected. Use another one", path.with_stem(f"{path.stem}-2")
+            flag,
+            path,
+            "the file is write-protected. Use another one",
+            path.with_stem(f"{path.stem}-2"),
         )
     if not is_folder and path.exists() and not path.is_file():
         return  # a device or a pipe

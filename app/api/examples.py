@@ -122,6 +122,14 @@ PROBLEMS: dict[str, dict[str, Any]] = {
         "allowed": ["bccd", "digits", "fashion-mnist", "mnist", "mnist-labelled"],
         "suggestion": "mnist",
     },
+    "no-default-model": {
+        "detail": "This server has no default model. Name one in the path: /v1/models/bccd/encode. "
+        "Available: bccd, digits.",
+        "instance": "/v1/encode",
+        "parameter": "model",
+        "allowed": ["bccd", "digits"],
+        "suggestion": "/v1/models/bccd/encode",
+    },
     "not-acceptable": {
         "detail": "Accept: image/png matches no form of this answer; it has application/json, "
         "application/x-npy, application/x-npz. Send Accept: application/json, or add format=json "

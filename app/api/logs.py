@@ -8,6 +8,7 @@ from typing import Any
 from starlette.types import Scope
 
 from app.api.record import Record
+from app.api.redaction import redact_path, redact_query
 
 access_log = logging.getLogger("app.access")
 
@@ -17,8 +18,8 @@ def log_request(record: Record, scope: Scope, status: int) -> None:
     fields = {
         "request_id": record.request_id,
         "method": scope["method"],
-        "path": scope["path"],
-        "query": scope["query_string"].decode("latin-1"),
+        "path": redact_path(scope["path"]),
+        "query": redact_query(scope["query_string"].decode("latin-1")),
         "status": status,
         "operation": record.operation,
         "model": record.model,

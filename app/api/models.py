@@ -58,7 +58,7 @@ def list_models(registry: Registry) -> ModelList:
         )
         for bundle in registry.broken
     ]
-    return ModelList(models=[*ready, *broken])
+    return ModelList(models=[*ready, *broken], reason=registry.why_not_served)
 
 
 def describe_model(registry: Registry, served: ServedModel) -> ModelDescription:

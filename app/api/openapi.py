@@ -8,7 +8,7 @@ from pydantic.json_schema import models_json_schema
 
 from app.api.examples import ANSWERS, EXAMPLE_ID, PROBLEMS, example_body
 from app.api.problems import TABLE, title
-from app.api.routing import MODEL_PATHS, VERSION
+from app.api.routing import MODEL_PATHS
 from app.api.schemas import ModelDescription, ModelList, Problem, Status, request_model
 from app.operations.table import OPERATIONS, Operation
 from app.wire.media_types import (
@@ -21,6 +21,7 @@ from app.wire.media_types import (
     PROBLEM_TYPE,
 )
 from models import __version__
+from models.config import MAX_VERSION
 
 DESCRIPTION = (
     "Trained variational autoencoders: encode, decode, reconstruct, sample, interpolate, classify, "
@@ -37,7 +38,13 @@ PATH_PARAMETERS: dict[str, Described] = {
     },
     "version": {
         "description": "Version of the model.",
-        "schema": {**VERSION.json_schema(), "title": "Version", "examples": [1]},
+        "schema": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": MAX_VERSION,
+            "title": "Version",
+            "examples": [1],
+        },
     },
 }
 HEADERS = {

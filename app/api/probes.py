@@ -20,7 +20,9 @@ def probe_routes(lifecycle: Lifecycle, metrics: Metrics) -> list[Route]:
 
     async def ready(request: Request) -> Response:
         status = lifecycle.status()
-        return json_response({"status": status}, 200 if status == "ok" else 503)
+        reason = lifecycle.registry.why_not_served if status == "no model" else None
+        answer = {"status": status} | ({"reason": reason} if reason else {})
+        return json_response(answer, 200 if status == "ok" else 503)
 
     async def prometheus(request: Request) -> Response:
         record_of(request.scope).operation = "metrics"

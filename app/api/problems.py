@@ -8,12 +8,14 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.api.redaction import is_secret, redact_path
 from app.errors import (
     ClientDisconnected,
     DeadlineExceeded,
     InvalidParameter,
     MalformedRequest,
     ModelNotReady,
+    NoDefaultModel,
     NotAcceptable,
     QueueFull,
     Unauthorized,
@@ -44,6 +46,7 @@ TABLE: dict[type[Exception], tuple[int, str]] = {
     UnknownModel: (404, "unknown-model"),
     BundleNotFound: (404, "unknown-model"),
     NotAcceptable: (406, "not-acceptable"),
+    NoDefaultModel: (409, "no-default-model"),
     UnsupportedOperation: (409, "unsupported-operation"),
     PayloadTooLarge: (413, "payload-too-large"),
     UnsupportedMedia: (415, "unsupported-media"),
@@ -101,9 +104,11 @@ def problem(
         "title": title(slug),
         "status": status,
         "detail": detail,
-        "instance": instance,
+        "instance": redact_path(instance),
         "request_id": request_id,
     }
+    if details and is_secret(str(details.get("parameter"))):
+        details = {name: value for name, value in details.items() if name != "received"}
     if items:
         body["items"] = [{"index": index, "reason": reason} for index, reason in items]
     body |= {name: bounded(value) for name, value in (details or {}).items() if value is not None}

@@ -3,7 +3,7 @@
 The answers of operations are in app/operations/answers.py.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Optional
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
@@ -62,6 +62,10 @@ class ModelList(Schema):
     """All models of the repository."""
 
     models: list[ModelSummary]
+    reason: Annotated[
+        str | None,
+        Field(description="Why no model is served, or that they are loading; else null."),
+    ] = None
 
 
 class OperationDescription(Schema):
@@ -127,6 +131,9 @@ class Status(Schema):
     """Status of the service."""
 
     status: Literal["ok", "loading", "draining", "no model"]
+    reason: Annotated[str | None, Field(description="Why no model is served, where none is.")] = (
+        None
+    )
 
 
 class ImagesBody(BaseModel):
@@ -163,9 +170,10 @@ BODIES: dict[tuple[str, ...], type[BaseModel]] = {
 
 
 def request_model(operation: Operation) -> type[BaseModel]:
-    """The JSON body of an operation: its items, and its parameters."""
+    """The JSON body of an operation: its items, and its parameters, which null leaves out."""
     fields: dict[str, Any] = {
-        name: (field.annotation, field) for name, field in operation.parameters.model_fields.items()
+        name: (Optional[field.annotation], field)  # noqa: UP045
+        for name, field in operation.parameters.model_fields.items()
     }
     name = f"{operation.answer.__name__.removesuffix('Answer')}Request"
     return create_model(name, __base__=BODIES[operation.takes], **fields)

@@ -39,7 +39,8 @@ from app.cli.startup import check_port, check_settings
 from app.cli.terminal import messages, say
 from app.operations.table import OPERATIONS, Operation
 from app.settings import Settings, load_settings
-from models.files import prepare_streams, printable
+from models.errors import printable
+from models.files import prepare_streams
 from models.images.axes import as_batch
 from models.images.spec import ImageSpec
 from vae_client.errors import CallError
@@ -332,7 +333,8 @@ def models(
         status = entry["status"] if entry["reason"] is None else f"broken: {entry['reason']}"
         default = "yes" if entry["default"] else ""
         digest = (entry["digest"] or "")[:12]
-        cells = (entry["name"], str(entry["version"]), default, status, digest)
+        version = str(entry["version"] or "")  # a folder that is no version has none
+        cells = (entry["name"], version, default, status, digest)
         table.add_row(*(Text(printable(cell)) for cell in cells))
     Console().print(table)
 

@@ -15,7 +15,8 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from app.wire.media_types import NPY, NPZ, PICTURES
-from models.files import printable, search
+from models.errors import printable
+from models.files import search
 from models.images.decoding import format_of
 from vae_client.errors import CallError
 from vae_client.sources import AsBatch, Source, array_source

@@ -6,7 +6,7 @@ import sys
 from rich.console import Console
 from rich.text import Text
 
-from models.files import printable
+from models.errors import printable
 
 messages = Console(stderr=True)
 

@@ -14,7 +14,6 @@ from models.files import (
     explain_os_error,
     own_folder,
     prepare_streams,
-    printable,
     search,
     write_whole,
 )
@@ -84,24 +83,6 @@ def test_a_folder_that_cannot_be_opened_is_named(
 
     monkeypatch.setattr(os, "scandir", refused)
     assert names(search(tmp_path).unreadable) == {"locked": "Permission denied"}
-
-
-@pytest.mark.parametrize(
-    ("name", "printed"),
-    [
-        ("plain é 漢字 [1].png", "plain é 漢字 [1].png"),
-        ("a\nb\t\x1b[31m.png", r"a\nb\t\x1b[31m.png"),
-        (os.fsdecode(b"bad\xff.png"), r"bad\udcff.png"),
-        ("\u202egnp.exe", r"\u202egnp.exe"),
-        ("\u2028", r"\u2028"),
-    ],
-)
-def test_names_are_printed_with_escapes_for_what_is_no_text(name: str, printed: str) -> None:
-    assert printable(name) == printed
-
-
-def test_names_of_bytes_that_are_no_text_stay_distinct() -> None:
-    assert printable(os.fsdecode(b"\xff")) != printable(os.fsdecode(b"\xfe"))
 
 
 def test_a_file_is_replaced_with_its_rights_and_leaves_nothing_beside(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from models.errors import ConfigError, VAEError
-from models.files import explain_os_error, prepare_streams, printable
+from models.errors import ConfigError, VAEError, printable
+from models.files import explain_os_error, prepare_streams
 from training.commands import datasets, plot
 from training.commands.options import (
     DataDir,

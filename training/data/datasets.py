@@ -11,8 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from models.errors import closest
-from models.files import printable
+from models.errors import closest, printable
 from training.data.arrays import read_arrays
 from training.data.catalogue import DATASETS, Entry, Source
 from training.data.file_split import SkippedFile

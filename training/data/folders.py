@@ -28,8 +28,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from models.errors import InputError
-from models.files import printable, search
+from models.errors import InputError, printable
+from models.files import search
 from models.images import MAX_PIXELS, ImageSpec, read_levels
 from models.images.decoding import Pixels, decode
 from training.data.file_split import (
