@@ -15,7 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 from app.api.headers import IDENTITY_HEADERS
 from app.api.keys import RequireKey
 from app.api.metrics import Metrics
-from app.api.middleware import AnswerHead, Observe
+from app.api.middleware import AnswerHead, Observe, RefuseTwoLengths
 from app.api.models import model_routes
 from app.api.openapi import openapi_document
 from app.api.pages import page_routes
@@ -104,6 +104,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
             expose_headers=IDENTITY_HEADERS,
         )
+    app.add_middleware(RefuseTwoLengths)
     app.add_middleware(Observe, metrics=service.metrics, access_log=settings.access_log)
     return app
 

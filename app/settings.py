@@ -115,6 +115,13 @@ class Settings(BaseSettings):
         PositiveFloat,
         Field(le=YEAR_SECONDS, description="Deadline of one request, in seconds; a 504 after it."),
     ] = 120.0
+    client_timeout_seconds: Annotated[
+        PositiveFloat,
+        Field(
+            description="Seconds to wait for a client: for a request's whole head, for the next "
+            "piece of its body (a 408 after it), for the client to read on."
+        ),
+    ] = 20.0
     max_body_bytes: Annotated[PositiveInt, Field(description="Largest request body, in bytes.")] = (
         32 * 2**20
     )

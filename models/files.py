@@ -18,6 +18,7 @@ _SYSTEM_FOLDERS = (
     *("__MACOSX", "__pycache__", "@eaDir", "#recycle"),
     *("$RECYCLE.BIN", "System Volume Information", "lost+found"),
 )
+_OWN = "the folder of a"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -28,7 +29,7 @@ class Found:
     files: list[Path] = field(default_factory=list)
     """Everything that is no folder and not hidden, sorted: pipes and links to nothing too."""
     folders: list[Path] = field(default_factory=list)
-    """Folders below the root that were looked into."""
+    """Folders that were looked into, the root first, but those around one of this project's."""
     left_out: list[tuple[Path, str]] = field(default_factory=list)
     """Hidden files, and folders that are not looked into, with the reason."""
     unreadable: list[tuple[Path, str]] = field(default_factory=list)
@@ -42,25 +43,28 @@ def search(root: Path) -> Found:
     system's, or a run's or a bundle's of this project.
     """
     found = Found()
+    own: set[Path] = set()
 
     def unreadable(error: OSError) -> None:
         found.unreadable.append((Path(error.filename), str(error.strerror)))
 
     for place, folders, files in os.walk(root, onerror=unreadable):
-        here, before = Path(place), len(found.left_out)
+        here = Path(place)
         for name in sorted(folders):
             if reason := _why_left_out(here / name):
                 folders.remove(name)
                 found.left_out.append((here / name, reason))
+                if reason.startswith(_OWN):
+                    own.update((here / name).parents)
         folders.sort()
-        if here != root and (folders or files or len(found.left_out) == before):
-            found.folders.append(here)
-        for name in files:
+        found.folders.append(here)
+        for name in sorted(files):
             if name.startswith("."):
                 found.left_out.append((here / name, "hidden file"))
             else:
                 found.files.append(here / name)
     found.files.sort()
+    found.folders = [folder for folder in found.folders if folder not in own]
     return found
 
 
@@ -76,9 +80,9 @@ def own_folder(folder: Path) -> str:
     """What a folder that this project wrote is; empty for every other folder."""
     of_run = (folder / "starts.jsonl").is_file() or (folder / "state.json").is_file()
     if of_run and (folder / "recipe.toml").is_file():
-        return "the folder of a run"
+        return f"{_OWN} run"
     if (folder / "manifest.json").is_file() and (folder / "model.safetensors").is_file():
-        return "the folder of a model"
+        return f"{_OWN} model"
     return ""
 
 

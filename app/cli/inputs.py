@@ -17,7 +17,8 @@ from pathlib import Path
 from app.wire.media_types import NPY, NPZ, PICTURES
 from models.errors import printable
 from models.files import search
-from models.images.decoding import format_of
+from models.images import is_drawn
+from models.images.decoding import picture_kind
 from vae_client.errors import CallError
 from vae_client.sources import AsBatch, Source, array_source
 
@@ -32,7 +33,7 @@ _PICTURE_SUFFIXES = {
     *(".ico", ".jp2", ".jxl", ".psd", ".qoi", ".svg", ".tga", ".pcx", ".exr"),
 }
 """Suffixes of pictures, also of forms that are not read: such a file is not left out silently."""
-_HEAD_BYTES = 32
+_HEAD_BYTES = 4096
 
 
 @dataclass
@@ -122,6 +123,8 @@ def _add_all(
                 inputs.left_out.append((printable(str(path)), "a picture, not latents"))
         elif kind == "array":
             inputs.files.append(path)
+        elif kind == "drawn":
+            inputs.left_out.append((printable(str(path)), "drawn by vae or vae-lab"))
         else:
             inputs.left_out.append((printable(str(path)), "not a picture or array"))
 
@@ -141,7 +144,7 @@ def _add_named(inputs: Inputs, text: str, path: Path, takes: Sequence[str], oper
         return
     if kind == "other":
         inputs.failed.append((name, f"not a picture or array. Read are: {_read()}."))
-    elif "images" not in takes and kind == "picture":
+    elif "images" not in takes and kind != "array":
         raise CallError(
             f"{operation} takes latents (.npy, .npz), and {name} is a picture. Encode it first: "
             f"vae encode {name} -o latents.npy."
@@ -151,7 +154,7 @@ def _add_named(inputs: Inputs, text: str, path: Path, takes: Sequence[str], oper
 
 
 def _look(path: Path) -> tuple[str, str]:
-    """What a file is by its first bytes ("picture", "array", "other", "unknown"), and its fault.
+    """What a file is by its first bytes ("picture", "drawn", "array", ...), and its fault.
 
     Nothing that could block, such as a pipe, is opened.
     """
@@ -175,8 +178,8 @@ def _kind_of(head: bytes, suffix: str) -> tuple[str, str]:
     """What a file is, and the fault of one that is not what its suffix says."""
     if suffix in ARRAY_SUFFIXES or head.startswith(b"\x93NUMPY"):
         return "array", ""
-    if format_of(head) is not None:
-        return "picture", ""
+    if picture_kind(head) is not None:
+        return "drawn" if is_drawn(head) else "picture", ""
     if suffix not in _PICTURE_SUFFIXES:
         return "other", ""
     start = head[:8].hex(" ")

@@ -50,7 +50,8 @@ def test_a_folder_is_searched_to_the_bottom_without_what_is_hidden_or_linked(
         "__MACOSX": "a folder of the system, not of pictures",
         "circle": "linked folder",
     }
-    assert {path.name for path in found.folders} == {"deep", "er", "dir.png", "empty"}
+    names_of_folders = [path.relative_to(tmp_path).as_posix() for path in found.folders]
+    assert names_of_folders == [".", "deep", "deep/er", "dir.png", "empty"]
 
 
 def test_folders_that_this_project_wrote_are_not_searched(tmp_path: Path) -> None:
@@ -66,6 +67,7 @@ def test_folders_that_this_project_wrote_are_not_searched(tmp_path: Path) -> Non
     found = search(tmp_path)
     assert found.files == []
     assert names(found.left_out) == {"run": "the folder of a run", "bundle": own_folder(bundle)}
+    assert found.folders == []  # what lies around them is no class
     assert own_folder(bundle) == "the folder of a model"
     assert own_folder(tmp_path) == ""
 

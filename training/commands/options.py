@@ -105,7 +105,15 @@ Csv = Annotated[
 Output = Annotated[
     Path | None,
     typer.Option(
-        help="PNG file of the picture; named after the command or the data set otherwise.",
+        help="PNG file of the picture; named after the command otherwise.",
+        callback=can_be_written("--output"),
+    ),
+]
+DatasetPicture = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        help="PNG file of the picture; runs/<name>/dataset.png otherwise.",
         callback=can_be_written("--output"),
     ),
 ]

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from models.files import write_whole
+from models.images.grid import drawn
 from models.images.spec import ImageSpec
 from models.images.writing import to_uint8, to_unit
 from training.fit.objectives import UNLABELLED
@@ -71,7 +72,7 @@ def save(figure: "Figure", path: Path) -> None:
     if not any(axes.images for axes in figure.axes):
         picture = picture.quantize(256, dither=Image.Dither.NONE)
     buffer = BytesIO()
-    picture.save(buffer, "PNG", optimize=True)
+    picture.save(buffer, "PNG", optimize=True, pnginfo=drawn())
     write_whole(path, buffer.getvalue())
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from app.cli import inputs
 from app.cli.inputs import Inputs, find_inputs, open_inputs, unique_names
+from models.images import to_sheet
 from tests.app.pictures import binary, encoded, npy
 from vae_client.errors import CallError
 
@@ -85,6 +86,15 @@ def test_what_is_no_picture_is_left_out_and_what_should_be_one_has_failed(find: 
         "in/pipe.png": "not a regular file (a pipe, socket or device).",
         "in/socket.png": "not a regular file (a pipe, socket or device).",
     }
+
+
+def test_sheets_that_this_project_drew_are_left_out_of_a_folder_unless_named(find: Find) -> None:
+    write("in/a.png")
+    write("in/sheet.png", content=to_sheet(np.zeros((4, 1, 8, 8), np.uint8), 2))
+    result = find("in")
+    assert found(result) == ["in/a.png"]
+    assert result.left_out == [("in/sheet.png", "drawn by vae or vae-lab")]
+    assert found(find("in/sheet.png")) == ["in/sheet.png"]
 
 
 def test_files_without_rights_or_too_large_have_failed(
