@@ -224,6 +224,12 @@ async def _rows(sender: Sender, inputs: Inputs, progress: Progress, *, batch_siz
         inputs, operation.name, operation.takes, partial(as_batch, spec=spec), strict=sender.strict
     )
     total = sum(map(len, sources)) if operation.takes else n
+    if operation.exact_items is not None and (total != operation.exact_items or len(sources) > 1):
+        raise CallError(
+            f"{operation.name} takes {operation.exact_items} pictures, or an array of as many "
+            f"rows; {total} items in {len(inputs.files)} files are named. Name two: "
+            f"vae {operation.name} a.png b.png"
+        )
     task = progress.add_task(operation.name, total=total, score="")
 
     def show(rows: Rows) -> None:
@@ -258,7 +264,7 @@ def _report(
     for name, reason in failed:
         say(f"Failed: {in_words(name, reason)}")
     if output is not None:
-        say(f"Wrote {output} ({count} items).")
+        say(f"Wrote {printable(str(output))} ({count} items).")
     if failed:
         raise CallError(
             f"{len(failed):,} of {len(failed) + count:,} items could not be read; the other "

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from models.errors import ConfigError, VAEError, printable
-from models.files import explain_os_error, prepare_streams
+from models.files import check_place, explain_os_error, prepare_streams
 from training.commands import datasets, plot
 from training.commands.options import (
     DataDir,
@@ -130,6 +130,7 @@ def train(
     folder = run_dir or Path("runs") / resolved.name
     if resume and not (folder / RECIPE).is_file():
         typer.echo(f"There is no run to resume in {folder}; training starts at step 0.")
+    check_place(folder, flag="--run-dir", is_folder=True)
     done = run_training(
         resolved,
         run_dir=folder,

@@ -839,6 +839,21 @@ def test_an_interpolation_stops_at_a_broken_end(vae: Vae, tmp_path: Path) -> Non
     assert "in/bad.png: The PNG picture is damaged" in str(result.exception)
 
 
+def test_an_interpolation_has_two_ends_of_one_kind(vae: Vae, tmp_path: Path) -> None:
+    first, *_ = write_pictures(tmp_path / "in")
+    (tmp_path / "one.npy").write_bytes(npy(binary(1)))
+    (tmp_path / "two.npy").write_bytes(npy(binary(2)))
+    for inputs, words in (
+        ([str(first)], "1 items in 1 files are named"),
+        (["in"], "3 items in 3 files are named"),
+        ([str(first), "one.npy"], "2 items in 2 files are named"),
+    ):
+        message = str(vae("interpolate", *inputs, "-o", "x.png").exception)
+        assert "interpolate takes 2 pictures, or an array of as many rows; " in message
+        assert words in message
+    done(vae("interpolate", "two.npy", "-o", "x.png"))
+
+
 def test_an_interpolation_is_one_row_of_pictures(vae: Vae, tmp_path: Path) -> None:
     first, second = write_pictures(tmp_path / "in", 2)
     asked = ("interpolate", str(first), str(second), "--steps", "5")
