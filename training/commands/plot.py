@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from training.commands.options import Csv, DataDir, ElboSamples, Images, IwaeSamples, Output, Seed
+from training.commands.runs import say_unfinished
 from training.commands.tables import table_of, wide_console, write_csv
 
 if TYPE_CHECKING:
@@ -276,6 +277,7 @@ def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
 def _load(paths: Sequence[Path], data_dir: Path | None, num_images: int) -> "list[TrainedModel]":
     from training.evaluation.trained import load_trained_model
 
+    say_unfinished(*paths)
     return [load_trained_model(path, data_dir=data_dir, num_images=num_images) for path in paths]
 
 

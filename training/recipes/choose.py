@@ -5,12 +5,16 @@ the entries set with `--set`, which it never overrules: `image.height=64` alone 
 networks, latents and a number of epochs that suit 64 pixels.
 """
 
+import hashlib
+import os
 import re
+import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from math import ceil, log2
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -84,10 +88,21 @@ def choose_recipe(
 
 
 def recipe_name(source: str) -> str:
-    """A model's name made from a data set's name or the last part of its path."""
+    """A model's name made from a data set's name or the last part of its path.
+
+    Accents are dropped. A name that loses letters of other scripts, or its end, ends with a digest
+    of the whole, so that two folders do not share it by chance.
+    """
     last = re.split(r"[/\\]", source.rstrip("/\\"))[-1]
-    stem = re.sub(r"\.np[yz]$", "", last.lower())
-    return re.sub(r"[^a-z0-9_-]+", "-", stem).strip("-")[:64] or "pictures"
+    if last in ("", ".", ".."):
+        last = Path(source).resolve().name
+    stem = re.sub(r"\.np[yz]$", "", unicodedata.normalize("NFKD", last).lower())
+    bare = "".join(sign for sign in stem if not unicodedata.combining(sign))
+    name = re.sub(r"[^a-z0-9_-]+", "-", bare).strip("-")
+    if len(name) <= 64 and name and not re.search(r"[^\W_]", re.sub("[a-z0-9]", "", bare)):
+        return name
+    digest = hashlib.sha256(os.fsencode(unicodedata.normalize("NFC", last))).hexdigest()[:8]
+    return f"{name[:55].strip('-') or 'pictures'}-{digest}"
 
 
 # Pictures

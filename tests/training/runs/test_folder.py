@@ -13,10 +13,10 @@ from models.vae.model import VAE
 from tests.training.conftest import RECIPE
 from training.errors import RunError
 from training.runs import folder as run
+from training.runs.claim import create_or_verify
 from training.runs.folder import (
     LOG,
     append_line,
-    create_or_verify,
     read_log,
     read_run,
     replace,
