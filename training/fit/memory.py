@@ -8,8 +8,11 @@ import torch
 from training.errors import RunError
 from training.recipes.recipe import Recipe
 
-_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "storage size calculation")
-"""What torch says of it, on devices and on CPUs, in a plain RuntimeError."""
+_WORDS = (
+    *("out of memory", "can't allocate memory", "not enough memory"),
+    *("storage size calculation", "overflow when unpacking", "multiplication overflow"),
+)
+"""What torch says of it, on devices and on CPUs, in plain RuntimeErrors and TypeErrors."""
 
 
 @contextmanager
@@ -21,7 +24,7 @@ def memory_errors(recipe: Recipe) -> Iterator[None]:
     """
     try:
         yield
-    except (MemoryError, RuntimeError) as error:
+    except (MemoryError, RuntimeError, TypeError) as error:
         first, *_ = str(error).splitlines() or [""]
         if not isinstance(error, MemoryError | torch.OutOfMemoryError) and not any(
             words in first.lower() for words in _WORDS
@@ -31,5 +34,5 @@ def memory_errors(recipe: Recipe) -> Iterator[None]:
         raise RunError(
             f"The memory is too small for this model and training.batch_size = {size}: "
             f"{first[:200].rstrip('.')}. Take smaller batches, as in --set "
-            f"training.batch_size={max(1, size // 2)}, or smaller vae.encoder and vae.decoder."
+            f"training.batch_size={max(1, size // 2)}, or a smaller model (vae)."
         ) from error

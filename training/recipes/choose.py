@@ -23,6 +23,8 @@ import torch
 from training.data.datasets import Dataset
 from training.recipes.describe import Description, describe
 from training.recipes.draft import Draft, Reason
+from training.recipes.entries import configs_in
+from training.recipes.faults import no_table
 from training.recipes.file import check_recipe
 from training.recipes.loop import Precision
 from training.recipes.overrides import apply_overrides
@@ -78,6 +80,10 @@ def choose_recipe(
         ConfigError: An override cannot be read, or does not go with the rest.
     """
     draft, seen = Draft(apply_overrides({}, overrides)), describe(dataset.train)
+    for key, value in draft.values.items():
+        if key in Recipe.model_fields and configs_in(Recipe.model_fields[key].annotation):
+            if not isinstance(value, dict):
+                raise no_table(key, value)
     draft.fill({"name": recipe_name(source), "seed": 1, "dataset": {"name": source}})
     for decide in _DECISIONS:
         decide(draft, seen)

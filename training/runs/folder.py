@@ -16,6 +16,7 @@ Files are replaced in one step: a run killed at any moment leaves the old file o
 import json
 import math
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -209,7 +210,8 @@ def append_line(path: Path, line: dict[str, Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        os.truncate(path, size)
+        with suppress(OSError):
+            os.truncate(path, size)
         raise write_error(path, error) from error
 
 
@@ -252,7 +254,8 @@ def replace(path: Path, data: bytes, *, keep: Path | None = None) -> None:
             path.replace(keep)
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # the folder may be read-only
+            partial.unlink(missing_ok=True)
         raise write_error(path, error) from error
 
 

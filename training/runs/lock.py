@@ -19,7 +19,6 @@ from types import TracebackType
 from rich.console import Console
 
 from training.errors import RunError
-from training.runs.folder import write_error
 
 LOCK = "lock.json"
 _TRIES, _PAUSE_SECONDS = 5, 0.05
@@ -46,7 +45,7 @@ class RunLock:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
-            raise write_error(self._path, error) from error
+            raise _unwritable(self._path, error) from error
         try:
             self._lock(file)
             os.ftruncate(file, 0)
@@ -54,7 +53,7 @@ class RunLock:
         except BaseException as error:
             os.close(file)
             if isinstance(error, OSError):
-                raise write_error(self._path, error) from error
+                raise _unwritable(self._path, error) from error
             raise
         self._file = file
 
@@ -121,6 +120,13 @@ def _read_process(run_dir: Path) -> str:
         return f"process {found['pid']} on {found['host']}, since {found['since']}"
     except (OSError, ValueError, KeyError, TypeError):  # it is being written
         return "another process"
+
+
+def _unwritable(path: Path, error: OSError) -> RunError:
+    return RunError(
+        f"Cannot write {path}: {error.strerror or error}. Make the folder writable, or name another "
+        "one with --run-dir."
+    )
 
 
 def _locked_error(run_dir: Path) -> RunError:
