@@ -8,6 +8,7 @@ from typing import Any
 import uvicorn
 
 from app.settings import Settings
+from models.signals import use_default_signals
 
 GRACE_SECONDS = 5.0
 """Added to the request deadline on shutdown, so that the last answer can be written."""
@@ -17,6 +18,7 @@ WORKER_START_SECONDS = 60
 
 def serve(settings: Settings) -> None:
     """Serve until a signal; the app reads its settings from the environment."""
+    use_default_signals()
     uvicorn.run(
         "app.main:create_app",
         factory=True,
