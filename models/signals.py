@@ -8,9 +8,12 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from threading import Timer
 from types import FrameType
 
 CAUGHT = (signal.SIGINT, signal.SIGTERM)
+PATIENCE_SECONDS = 2.0
+"""How long a command may close what it has opened."""
 
 
 class Signalled(SystemExit):
@@ -26,14 +29,12 @@ def run_command(name: str, load: Callable[[], Callable[[], None]]) -> None:
     """
 
     def end(number: int, frame: FrameType | None) -> None:
-        code = 128 + number
-        if not _is_importing(frame):
-            raise Signalled(code)
-        # An exception in the middle of an import may be turned into another one; nothing is open.
-        with suppress(Exception):
-            sys.stdout.flush()
-        os.write(2, _line(name, number).encode())
-        os._exit(code)
+        stop = Timer(PATIENCE_SECONDS, _end_now, (name, number))
+        if _is_importing(frame):  # which may turn an exception into another one; nothing is open
+            _end_now(name, number)
+        stop.daemon = True
+        stop.start()
+        raise Signalled(128 + number)
 
     for number in CAUGHT:
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -41,11 +42,18 @@ def run_command(name: str, load: Callable[[], Callable[[], None]]) -> None:
     try:
         load()()
     except Signalled as signalled:
-        number = int(signalled.code or 0) - 128
-        for caught in CAUGHT:  # a second signal must not end the ending in a traceback
-            signal.signal(caught, signal.SIG_IGN)
-        sys.stderr.write(_line(name, number))
-        raise
+        for caught in CAUGHT:  # a second signal ends the process at once
+            signal.signal(caught, signal.SIG_DFL)
+        _end_now(name, int(signalled.code or 0) - 128)
+
+
+def _end_now(name: str, number: int) -> None:
+    """Write the line and leave: threads that still compute would hold up the interpreter."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+    os.write(2, f"{name}: {signal.Signals(number).name} ended the command.\n".encode())
+    os._exit(128 + number)
 
 
 def use_default_signals() -> None:
@@ -53,10 +61,6 @@ def use_default_signals() -> None:
     for number, handler in zip(CAUGHT, (signal.default_int_handler, signal.SIG_DFL), strict=True):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, handler)
-
-
-def _line(name: str, number: int) -> str:
-    return f"{name}: {signal.Signals(number).name} ended the command.\n"
 
 
 def _is_importing(frame: FrameType | None) -> bool:
