@@ -58,9 +58,10 @@ def _end_now(name: str, number: int) -> None:
 
 def use_default_signals() -> None:
     """Handle signals as Python does by default: for a server, which catches them itself."""
-    for number, handler in zip(CAUGHT, (signal.default_int_handler, signal.SIG_DFL), strict=True):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, handler)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _is_importing(frame: FrameType | None) -> bool:

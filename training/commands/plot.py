@@ -15,6 +15,7 @@ from rich.console import Console
 from training.commands.options import Csv, DataDir, ElboSamples, Images, IwaeSamples, Output, Seed
 from training.commands.runs import say_unfinished
 from training.commands.tables import table_of, wide_console, write_csv
+from training.progress_bar import ProgressBar
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -249,7 +250,8 @@ def command(name: str, plot: Plot) -> Callable[..., None]:
         output, csv, data_dir = (given.pop(key) for key in ("output", "csv", "data_dir"))
         num_images = 0 if plot.images is None else given.pop("images")
         models = _load(paths, data_dir, num_images)
-        with Console().status("Computing ..."):
+        with ProgressBar(console=Console(), transient=True) as bar:
+            bar.add_task(name, total=None)
             drawn = plot.draw(models, **given)
         _show(drawn, output or Path(f"{name}.png"), csv)
 

@@ -1,4 +1,4 @@
-"""What commands check and say of a run's folder: whose data its run is on, and whether it is done."""
+"""Whose data a run's folder is on, and whether its run is done: what commands check and say."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -112,7 +112,7 @@ class Curves:
 
 
 def _kl_parts(kl: ElboEstimate | None) -> dict[str, Tensor]:
-    """What the KL is the sum of, by name: dimensions where q and p factorise, groups of a ladder."""
+    """What the KL is the sum of, by name: dimensions if q and p factorise, groups of a ladder."""
     if kl is None:
         return {}
     parts = {

@@ -267,8 +267,14 @@ def run_steps(training: Training, *, deadline: float, tensorboard: bool, console
     with (
         Interruption() as interruption,
         Curves(run_dir, step=done.step, held_out=held_out, spec=spec) as curves,
-        Bar(training.recipe.name, num_steps=plan.num_steps, console=console) as bar,
+        Bar(
+            training.recipe.name,
+            num_steps=plan.num_steps,
+            steps_per_epoch=plan.steps_per_epoch,
+            console=console,
+        ) as bar,
     ):
+        bar.show(done, training.window)
         for chosen in plan.batches(start=plan.num_steps if done.stopped_because else done.step):
             take_step(training, chosen)
             if done.step == first + 1:
@@ -280,7 +286,7 @@ def run_steps(training: Training, *, deadline: float, tensorboard: bool, console
             ends = done.stopped_because or interruption.received or time.monotonic() > deadline
             if ends or time.monotonic() > training.next_checkpoint:
                 save(training)
-            bar.show(step=done.step, window=training.window, bound_nats=done.bound_nats)
+            bar.show(done, training.window)
             if ends:
                 break
     if interruption.received is not None and not done.stopped_because:

@@ -79,11 +79,11 @@ def choose_recipe(
     Raises:
         ConfigError: An override cannot be read, or does not go with the rest.
     """
-    draft, seen = Draft(apply_overrides({}, overrides)), describe(dataset.train)
-    for key, value in draft.values.items():
-        if key in Recipe.model_fields and configs_in(Recipe.model_fields[key].annotation):
-            if not isinstance(value, dict):
-                raise no_table(key, value)
+    values = apply_overrides({}, overrides)
+    for key, entry in Recipe.model_fields.items():
+        if configs_in(entry.annotation) and not isinstance(values.get(key, {}), dict):
+            raise no_table(key, values[key])
+    draft, seen = Draft(values), describe(dataset.train)
     draft.fill({"name": recipe_name(source), "seed": 1, "dataset": {"name": source}})
     for decide in _DECISIONS:
         decide(draft, seen)

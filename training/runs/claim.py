@@ -103,16 +103,16 @@ def _other_recipe(run_dir: Path, stored: Recipe, recipe: Recipe) -> ConfigError:
     path, name = str(run_dir / RECIPE), run_dir.resolve().name
     changes = differing(stored.model_dump(mode="json"), recipe.model_dump(mode="json"))
     more = recipe.training.epochs - stored.training.epochs
-    again = train_command(path, ["--resume", "--run-dir", str(run_dir)])
     longer = ["--set", f"start={name}", "--set", f"training.epochs={more}"]
-    folder = ["--run-dir", str(free_folder(run_dir))]
+    start = train_command(path, longer, ["--run-dir", str(free_folder(run_dir))])
+    again = train_command(path, ["--resume", "--run-dir", str(run_dir)])
     if more <= 0 or any(not change.startswith("training.") for change in changes):
         fix = f"Name another folder with --run-dir, or go on with its own recipe: {again}"
     elif read_state(run_dir).get("finished"):
-        fix = f"Its length is fixed. Start a new run from its weights: {train_command(path, longer, folder)}"
+        fix = f"Its length is fixed. Start a new run from its weights: {start}"
     else:
         fix = f"Its length is fixed. Finish it ({again}), and start a new run from its weights: "
-        fix += train_command(path, longer, folder)
+        fix += start
     return ConfigError(
         f"The run in {run_dir} has other values of {', '.join(changes)}. {fix}",
         parameter="run_dir",

@@ -124,13 +124,13 @@ def _read_process(run_dir: Path) -> str:
 
 def _unwritable(path: Path, error: OSError) -> RunError:
     return RunError(
-        f"Cannot write {path}: {error.strerror or error}. Make the folder writable, or name another "
-        "one with --run-dir."
+        f"Cannot write {path}: {error.strerror or error}. Make the folder writable, or name "
+        "another one with --run-dir."
     )
 
 
 def _locked_error(run_dir: Path) -> RunError:
     return RunError(
-        f"The run in {run_dir} is being trained by {_read_process(run_dir)}. Wait for it or end it, "
+        f"The run in {run_dir} is being trained by {_read_process(run_dir)}. Wait for it, end it, "
         "or train in another folder with --run-dir."
     )
