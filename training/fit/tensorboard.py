@@ -94,6 +94,7 @@ class Curves:
         return {
             name: grid(enlarge(to_uint8(to_unit(x, self._spec))), COLUMNS)
             for name, x in observations.items()
+            if x.isfinite().all()  # a run that diverges has no pictures
         }
 
     def __enter__(self) -> "Curves":
@@ -119,7 +120,9 @@ def _kl_parts(kl: ElboEstimate | None) -> dict[str, Tensor]:
         "kl_per_dimension_nats": kl.kl_per_dimension_nats,
         "kl_per_group_nats": kl.kl_per_group_nats,
     }
-    return {name: rows for name, rows in parts.items() if rows is not None}
+    return {
+        name: rows for name, rows in parts.items() if rows is not None and rows.isfinite().all()
+    }
 
 
 def bars(values: Float[np.ndarray, " latent"]) -> UInt8[np.ndarray, "1 height width"]:

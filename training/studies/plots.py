@@ -358,7 +358,7 @@ def _by_gradient(rows: Sequence[GapRow]) -> dict[str, list[GapRow]]:
 
 
 def _shares(axes: "Axes", rows: Sequence[AccuracyRow], name: str, index: int, label: str) -> None:
-    """Draw a share of right labels in per cent, with its interval, over the number of known ones."""
+    """Draw shares of right labels with their intervals over the number of known labels."""
     value = name if name == "accuracy" else f"{name}_accuracy"
     fields = (value, f"{name}_low_share", f"{name}_high_share")
     share, low, high = (100 * np.array([getattr(row, field) for row in rows]) for field in fields)
