@@ -88,7 +88,8 @@ def read_run(path: Path) -> Run:
             "made, such as runs/digits."
         )
     if missing := [name for name in (STATE, BEST) if not (path / name).is_file()]:
-        if read_state(path).get("finished"):
+        state = read_state(path)
+        if state.get("finished") and state.get("best_validation_bound_nats") is None:
             raise ConfigError(
                 f"The run {path} has no weights: training diverged before a validation. Train "
                 "again with a lower optimizer.learning_rate, in another folder."

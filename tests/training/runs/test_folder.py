@@ -95,6 +95,9 @@ def test_a_folder_without_a_run_or_weights_is_refused(run_dir: Path, tmp_path: P
 
 def test_a_run_that_diverged_is_not_told_to_train_on(run_dir: Path):
     (run_dir / "best.safetensors").unlink()
+    state = json.loads((run_dir / "state.json").read_text())
+    state["best_validation_bound_nats"] = None
+    (run_dir / "state.json").write_text(json.dumps(state))
     with pytest.raises(ConfigError, match=r"no weights: training diverged.*lower optimizer"):
         read_run(run_dir)
 
