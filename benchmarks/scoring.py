@@ -19,7 +19,7 @@ from models.config import BernoulliConfig, ConvConfig, VAEConfig
 from models.distributions.batch_noise import BatchNoise
 from models.estimators.elbo import elbo_steps
 from models.estimators.importance import log_px_steps
-from models.estimators.moments import RunningWeights
+from models.estimators.importance_weights import RunningWeights
 from models.estimators.steps import CHUNK_ROWS, chunks
 from models.vae.model import VAE
 

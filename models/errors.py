@@ -61,6 +61,14 @@ def closest(received: str, allowed: Iterable[str]) -> str | None:
     return by_folded[found[0]] if found else None
 
 
+def printable(name: str) -> str:
+    """A name with escapes for what cannot be printed or is no UTF-8, such as `a\\n`."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in name
+    )
+
+
 def describe_invalid(error: ValidationError) -> str:
     """The first thing that pydantic found wrong with a config, as a sentence that names the field.
 

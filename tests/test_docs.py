@@ -12,7 +12,16 @@ from pydantic import BaseModel
 
 from models.bundle import parity, schema
 from models.distributions import kl
-from models.estimators import bounds, elbo, exact, importance, moments, pareto, steps
+from models.estimators import (
+    bounds,
+    elbo,
+    exact,
+    importance,
+    importance_weights,
+    moments,
+    pareto,
+    steps,
+)
 from models.vae.likelihoods import LIKELIHOODS
 from models.vae.networks import NETWORKS
 from models.vae.posteriors import POSTERIORS
@@ -85,7 +94,17 @@ def test_what_math_names_exists(name: str) -> None:
     "name",
     [
         name
-        for module in (bounds, elbo, exact, importance, kl, moments, pareto, steps)
+        for module in (
+            bounds,
+            elbo,
+            exact,
+            importance,
+            importance_weights,
+            kl,
+            moments,
+            pareto,
+            steps,
+        )
         for name in public_functions(module)
     ],
 )

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from app.api.examples import curl_options
 from app.api.faults import Fault, explain
 from app.api.limits import check_item_count
+from app.api.redaction import is_secret
 from app.compute.inputs import Inputs
 from app.compute.labels import unknown_label
 from app.compute.latents import check_latents
@@ -58,6 +59,10 @@ def parse_parameters(
         raise InvalidParameter(
             f"{twice} is given twice in the query. Give it once.", parameter=twice
         )
+    declared = operation.parameters.model_fields
+    members = {  # null leaves a parameter out
+        name: value for name, value in members.items() if value is not None or name not in declared
+    }
     parameters = _validated(operation, {**members, **query}, query=query, served=served)
     for name in query.keys() & members.keys():
         in_body = _validated(operation, {name: members[name]}, query={}, served=served)
@@ -108,6 +113,12 @@ def _unknown_parameter(
         return _misplaced_items(operation, name, in_query=in_query)
     if name in ("model", "version"):
         return _misplaced_model(operation, name, received, served)
+    if is_secret(name):
+        return Fault(
+            f"{operation.name} has no parameter {name!r}.",
+            "Send the header Authorization: Bearer KEY instead; proxies log a query.",
+            {"parameter": name, "suggestion": "Authorization: Bearer KEY"},
+        )
     meant = ALIASES.get(name) or closest(name, known if in_query else [*known, *operation.takes])
     meant = meant if meant in (*known, *operation.takes) else None
     details = {"parameter": name, "allowed": known, "suggestion": meant}

@@ -305,7 +305,8 @@ def models(url: Url = None, api_key: ApiKey = None) -> None:
         status = entry["status"] if entry["reason"] is None else f"broken: {entry['reason']}"
         default = "yes" if entry["default"] else ""
         digest = (entry["digest"] or "")[:12]
-        table.add_row(entry["name"], str(entry["version"]), default, _plain(status), digest)
+        version = str(entry["version"] or "")  # a folder that is no version has none
+        table.add_row(_plain(entry["name"]), version, default, _plain(status), digest)
     Console().print(table)
 
 

@@ -3,13 +3,47 @@
 Pydantic models only: `app.api.requests` reads them from a request.
 """
 
-from typing import Annotated, Any, Literal
+import re
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
 
 from models.scores import Estimator
 
 MAX_SEED = 2**63 - 1
+INTEGER = re.compile(r"[0-9]+|-[1-9][0-9]*")
+NUMBER = re.compile(r"-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+
+
+def plain_integer(value: Any) -> Any:
+    """Refuse what Python would read as a whole number besides digits: `1_0`, ` 1`, `1.0`, true.
+
+    Raises:
+        ValueError: It is written otherwise.
+    """
+    return _written_as(INTEGER, value)
+
+
+def plain_number(value: Any) -> Any:
+    """Refuse what Python would read as a number besides digits: `1_0.5`, ` 1`, `nan`, true.
+
+    Raises:
+        ValueError: It is written otherwise.
+    """
+    return _written_as(NUMBER, value)
+
+
+def _written_as(pattern: re.Pattern[str], value: Any) -> Any:
+    if isinstance(value, bool) or (isinstance(value, str) and not pattern.fullmatch(value)):
+        raise ValueError("not a number in ASCII digits")
+    return value
 
 
 def _text_if_number(value: Any) -> Any:
@@ -17,13 +51,23 @@ def _text_if_number(value: Any) -> Any:
 
 
 def _number_if_digits(value: Any) -> Any:
-    return int(value) if isinstance(value, str) and value.isdecimal() and len(value) < 8 else value
+    value = plain_integer(value)
+    return int(value) if isinstance(value, str) and len(value) < 8 else value
 
 
 class Parameters(BaseModel):
     """Parameters of an operation; an unknown name is refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _plain(cls, value: Any, info: ValidationInfo) -> Any:
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        kinds = (annotation, *get_args(annotation))
+        if int in kinds:
+            return plain_integer(value)
+        return plain_number(value) if float in kinds else value
 
 
 class Labelled(Parameters):

@@ -27,7 +27,10 @@ async function attempt(action) {
   }
 }
 
-const modelPath = () => `v1/models/${$("model").value}`;
+function modelPath() {
+  if (!$("model").value) throw new Error("Choose a model first.");
+  return `v1/models/${$("model").value}`;
+}
 
 function show(image, blob) {
   URL.revokeObjectURL(image.src);
@@ -35,17 +38,19 @@ function show(image, blob) {
 }
 
 async function listModels() {
-  const { models } = await (await call("v1/models")).json();
+  const { models, reason } = await (await call("v1/models")).json();
   const ready = models.filter((model) => model.status === "ready");
   const names = [...new Set(ready.map((model) => model.name))];
   $("model").replaceChildren(...names.map((name) => new Option(name, name)));
   const chosen = ready.find((model) => model.default);
-  if (chosen) $("model").value = chosen.name;
+  if (!chosen) $("model").prepend(new Option("choose a model", ""));
+  $("model").value = chosen ? chosen.name : "";
   const broken = models.filter((model) => model.status === "broken");
-  if (broken.length) {
-    $("error").textContent = broken.map((m) => `${m.name} ${m.version}: ${m.reason}`).join("\n");
-  }
-  if (names.length) await choose();
+  const faults = broken.map((m) => `${[m.name, m.version].filter((part) => part !== null).join(" ")}: ${m.reason}`);
+  if (!names.length) faults.unshift(`No model is served. ${reason}`);
+  $("error").textContent = faults.join("\n");
+  if (chosen) await choose();
+  else if (names.length) $("about").textContent = "There is no default model. Choose one.";
 }
 
 // Names of the operations that the chosen model offers.
@@ -80,6 +85,7 @@ async function draw() {
 async function score(given) {
   picture = given;
   show($("given"), picture);
+  modelPath(); // without a model it says so
   $("reconstruction").removeAttribute("src");
   $("steps").textContent = "Scoring…";
   $("scores").replaceChildren();

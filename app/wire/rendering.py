@@ -13,7 +13,7 @@ from app.operations.answers import text_fields
 from app.operations.parameters import Rendering
 from app.operations.result import Answer
 from app.operations.table import Operation
-from models.images import grid, to_animation, to_png, to_uint8
+from models.images import to_animation, to_png, to_sheet, to_uint8
 
 
 def render(
@@ -116,4 +116,4 @@ def _png(images: np.ndarray, columns: int | None) -> bytes:
     """One image by itself, several as a grid."""
     if len(images) == 1:
         return to_png(images[0])
-    return to_png(grid(images, columns=columns or math.ceil(math.sqrt(len(images)))))
+    return to_sheet(images, columns or math.ceil(math.sqrt(len(images))))

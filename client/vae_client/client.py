@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 import numpy as np
@@ -40,7 +41,8 @@ class Client:
     async def describe(self) -> dict[str, Any]:
         """The model that answers; from then on requests name its version."""
         if self.model is None:
-            self.model = default_model(await self.models())
+            listed = await self._read("/v1/models")
+            self.model = default_model(listed["models"], listed.get("reason"))
         described = await self._read(self.base)
         self.version = described["version"]
         return described
@@ -71,10 +73,14 @@ class Client:
         except httpx.HTTPError as error:
             reason = str(error) or type(error).__name__
             url = str(self.http.base_url).rstrip("/")
-            raise CallError(
-                f"Cannot reach {url}: {reason.rstrip('.')}. Start a service with vae serve, or "
-                "leave --url out to compute in this process."
-            ) from error
+            proxy = _proxy(self.http.base_url)
+            fix = (
+                f"{proxy} is set: where the service is not behind it, set "
+                f"NO_PROXY={self.http.base_url.host}"
+                if proxy
+                else "Start a service with vae serve, or leave --url out to compute in this process"
+            )
+            raise CallError(f"Cannot reach {url}: {reason.rstrip('.')}. {fix}.") from error
         if response.status_code != 200:
             raise Refused(_explain(response, labels))
         return response
@@ -94,8 +100,18 @@ class Client:
         return document
 
 
-def default_model(models: Sequence[Mapping[str, Any]]) -> str:
+def _proxy(url: httpx.URL) -> str | None:
+    """The variable of the environment that sends a URL's requests to a proxy."""
+    schemes = [scheme for scheme in (url.scheme, "all") if scheme in getproxies()]
+    return f"{schemes[0].upper()}_PROXY" if schemes and not proxy_bypass(url.host) else None
+
+
+def default_model(models: Sequence[Mapping[str, Any]], reason: str | None = None) -> str:
     """Name of the default model of a list of models.
+
+    Args:
+        models: Entries of the list.
+        reason: What the service says of missing models, such as that they are loading.
 
     Raises:
         CallError: There is none; says which to name.
@@ -107,7 +123,8 @@ def default_model(models: Sequence[Mapping[str, Any]]) -> str:
             return str(entry["name"])
     if ready:
         raise CallError(
-            f"There is no default model. Name one with --model {ready[0]}; available: "
+            reason
+            or f"There is no default model. Name one with --model {ready[0]}; available: "
             f"{', '.join(ready)}."
         )
     if broken:
@@ -117,7 +134,9 @@ def default_model(models: Sequence[Mapping[str, Any]]) -> str:
             "lists all of them."
         )
     raise CallError(
-        "There are no models. Set VAE_MODEL_REPOSITORY to a folder of bundles, <model>/<version>/."
+        reason
+        or "There are no models. Set VAE_MODEL_REPOSITORY to a folder of bundles, "
+        "<model>/<version>/."
     )
 
 

@@ -4,7 +4,7 @@
     rate = E_data[KL],  distortion = -E_data[E_q[log p(x|z)]],  rate + distortion = -E_data[ELBO]
 
 Everything is in nats per datum. Served scores and evaluation compute the same bound from a stream:
-`moments.RunningWeights.estimate`.
+`importance_weights.RunningWeights.estimate`.
 """
 
 import math

@@ -23,7 +23,7 @@ from models.distributions.batch_noise import BatchNoise
 from models.distributions.from_noise import FromNoise
 from models.errors import InputError
 from models.estimators.exact import exact_log_px
-from models.estimators.moments import RunningWeights
+from models.estimators.importance_weights import RunningWeights
 from models.estimators.steps import CHUNK_ROWS, P, Steps, check_num_samples, chunks, run_steps
 from models.noise import Purpose
 from models.scores import Covers, Estimator, EvidenceScore

@@ -15,6 +15,7 @@ preprocessing  what was done, step by step
 
 from models.images.axes import as_batch
 from models.images.decoding import MAX_PIXELS
+from models.images.grid import grid, is_drawn, to_sheet
 from models.images.preprocessing import Step
 from models.images.reading import (
     Observation,
@@ -24,7 +25,7 @@ from models.images.reading import (
     read_picture,
 )
 from models.images.spec import ImageSpec, check_fit
-from models.images.writing import grid, to_animation, to_png, to_uint8, to_unit
+from models.images.writing import to_animation, to_png, to_uint8, to_unit
 
 __all__ = [
     "MAX_PIXELS",
@@ -35,11 +36,13 @@ __all__ = [
     "as_batch",
     "check_fit",
     "grid",
+    "is_drawn",
     "read_array",
     "read_levels",
     "read_picture",
     "to_animation",
     "to_png",
+    "to_sheet",
     "to_uint8",
     "to_unit",
 ]

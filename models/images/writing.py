@@ -1,4 +1,4 @@
-"""Observations back to pictures: numbers in 0..1, bytes, PNG, grids and animations."""
+"""Observations back to pictures: numbers in 0..1, bytes, PNG and animations."""
 
 import io
 from typing import Any, Literal
@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from models.errors import OutOfSupport, ShapeMismatch
 from models.images.spec import ImageSpec
@@ -51,8 +52,12 @@ def to_uint8(unit: np.ndarray) -> UInt8[np.ndarray, "batch channel height width"
     return np.floor(np.asarray(unit, np.float64) * 255 + 0.5).astype(np.uint8)
 
 
-def to_png(picture: np.ndarray) -> bytes:
+def to_png(picture: np.ndarray, *, info: PngInfo | None = None) -> bytes:
     """One uint8 picture (1 or 3 channels, height, width) as a grey or RGB PNG, without loss.
+
+    Args:
+        picture: The picture.
+        info: Text to write into the file; none by default.
 
     Raises:
         ShapeMismatch: Another shape or type.
@@ -63,42 +68,8 @@ def to_png(picture: np.ndarray) -> bytes:
             "one item, or lay out several: to_png(grid(pictures, columns=8))."
         )
     buffer = io.BytesIO()
-    _frames(picture[None])[0].save(buffer, "PNG")
+    _frames(picture[None])[0].save(buffer, "PNG", pnginfo=info)
     return buffer.getvalue()
-
-
-def grid(
-    pictures: np.ndarray, columns: int, padding: int = 2, *, background: int = 0
-) -> UInt8[np.ndarray, "channel grid_height grid_width"]:
-    """Lay pictures out in rows, `padding` pixels of `background` between and around them.
-
-    Args:
-        pictures: uint8 (batch, 1 or 3 channels, height, width).
-        columns: Pictures in a row; the last row may be short.
-        padding: Pixels.
-        background: 0 black to 255 white.
-
-    Raises:
-        ShapeMismatch: Another shape or type, or no column.
-    """
-    _check_bytes(pictures)
-    if columns < 1:
-        raise ShapeMismatch(
-            f"columns={columns} is below 1. Leave out columns, or ask for columns=8.",
-            parameter="columns",
-            received=columns,
-            suggestion="columns=8",
-        )
-    n, channels, height, width = pictures.shape
-    columns = min(columns, n)
-    rows = -(-n // columns)
-    tall, wide = height + padding, width + padding
-    sheet = np.full((channels, padding + rows * tall, padding + columns * wide), background, "u1")
-    for index, picture in enumerate(pictures):
-        row, column = divmod(index, columns)
-        top, left = padding + row * tall, padding + column * wide
-        sheet[:, top : top + height, left : left + width] = picture
-    return sheet
 
 
 def to_animation(
@@ -127,7 +98,7 @@ def to_animation(
 
 
 def _frames(pictures: np.ndarray) -> list[Image.Image]:
-    _check_bytes(pictures)
+    check_bytes(pictures)
     return [
         Image.fromarray(p[0] if p.shape[0] == 1 else np.ascontiguousarray(p.transpose(1, 2, 0)))
         for p in pictures
@@ -142,7 +113,7 @@ def _check_pictures(pictures: np.ndarray) -> None:
         )
 
 
-def _check_bytes(pictures: np.ndarray) -> None:
+def check_bytes(pictures: np.ndarray) -> None:
     _check_pictures(pictures)
     if pictures.dtype != np.uint8:
         raise ShapeMismatch(

@@ -103,7 +103,16 @@ Csv = Annotated[
 Output = Annotated[
     Path | None,
     typer.Option(
-        help="PNG file of the picture; named after the command or the data set otherwise.",
+        help="PNG file of the picture; named after the command otherwise.",
+        dir_okay=False,
+        callback=_in_a_folder,
+    ),
+]
+DatasetPicture = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        help="PNG file of the picture; runs/<name>/dataset.png otherwise.",
         dir_okay=False,
         callback=_in_a_folder,
     ),

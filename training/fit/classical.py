@@ -188,11 +188,11 @@ CLASSICAL: dict[str, Callable[..., dict[str, float]]] = {
 
 
 def fit_classical(
-    recipe: Recipe, data: Data, *, run_dir: Path, claim: Callable[[], None] = lambda: None
+    recipe: Recipe, data: Data, *, run_dir: Path, begin: Callable[[], None] = lambda: None
 ) -> Progressed:
     """Fit a recipe's classical model, and write the files that a finished run has.
 
-    `claim` is called between the two: a fit that fails leaves no folder behind.
+    `begin` is called between the two: a fit that fails leaves no folder behind.
     """
     started = time.monotonic()
     torch.manual_seed(recipe.seed)
@@ -201,7 +201,7 @@ def fit_classical(
     x = data.batch(everything, recipe, progress=1.0).x.flatten(1).double().numpy()
     found = CLASSICAL[recipe.objective.kind](vae, x, seed=recipe.seed)
     bound_nats, error_nats = validate(vae, data, recipe.objective)
-    claim()
+    begin()
     if math.isfinite(bound_nats):
         save_best(run_dir, vae)
     done = Progressed(

@@ -17,8 +17,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from models.estimators.elbo import ElboEstimate, estimate_elbo
+from models.images import grid, to_uint8, to_unit
 from models.images.spec import ImageSpec
-from models.images.writing import grid, to_uint8, to_unit
 from models.vae.model import VAE
 from training.data.summary import COLUMNS, enlarge
 from training.evaluation.pictures import draw_samples, reconstruct_some

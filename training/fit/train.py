@@ -24,6 +24,7 @@ from models.errors import ConfigError
 from models.vae.model import VAE
 from models.vae.priors import VampPrior
 from training.data.datasets import Dataset
+from training.data.left_out import write_left_out
 from training.errors import Interrupted, RunError
 from training.fit.batches import Data, load_data
 from training.fit.classical import CLASSICAL, fit_classical
@@ -112,15 +113,19 @@ def train(
         if not is_new:
             claim()  # refuse before the data are read
         data = load_data(recipe, data_dir, console, dataset=dataset)
-        # What cannot take its first step leaves no folder behind.
-        at_first_step = claim if is_new else do_nothing
+
+        def begin() -> None:
+            if is_new:
+                claim()  # only now: what cannot take a first step leaves no folder behind
+            list_left_out(run_dir, data, console)
+
         if recipe.objective.kind in CLASSICAL:
-            done = fit_classical(recipe, data, run_dir=run_dir, claim=at_first_step)
+            done = fit_classical(recipe, data, run_dir=run_dir, begin=begin)
         else:
             training = start_training(recipe, data, run_dir=run_dir, device=device)
             if not is_new:
                 restore(training, console)
-            training.claim = at_first_step
+            training.begin = begin
             run_steps(training, deadline=deadline, tensorboard=tensorboard, console=console)
             done = training.done
     refuse_diverged(done, recipe)
@@ -128,7 +133,14 @@ def train(
 
 
 def do_nothing() -> None:
-    """Claim nothing: the folder is claimed."""
+    """Begin without a claim of the folder."""
+
+
+def list_left_out(run_dir: Path, data: Data, console: Console) -> None:
+    """Write every file that was left out of the data into the run's folder, and say where."""
+    if data.skipped:
+        said = write_left_out(run_dir, data.skipped)
+        console.print(said, soft_wrap=True, markup=False, highlight=False)
 
 
 @dataclass
@@ -150,8 +162,8 @@ class Training:
     window: Window = field(default_factory=Window)
     next_checkpoint: float = 0.0
     """Time of the next checkpoint on the monotonic clock, in seconds."""
-    claim: Callable[[], None] = do_nothing
-    """Claims the folder after this start's first step."""
+    begin: Callable[[], None] = do_nothing
+    """Claims the folder, if it is a new one, after this start's first step."""
 
     @property
     def device(self) -> torch.device:
@@ -278,7 +290,7 @@ def run_steps(training: Training, *, deadline: float, tensorboard: bool, console
         for chosen in plan.batches(start=plan.num_steps if done.stopped_because else done.step):
             take_step(training, chosen)
             if done.step == first + 1:
-                begin(training, step=first)
+                note_start(training, step=first)
             if is_due(training):
                 line = validate_and_log(training)
                 if tensorboard:
@@ -297,9 +309,9 @@ def run_steps(training: Training, *, deadline: float, tensorboard: bool, console
         )
 
 
-def begin(training: Training, *, step: int) -> None:
+def note_start(training: Training, *, step: int) -> None:
     """Claim the run's folder, and note this start at a step in it."""
-    training.claim()
+    training.begin()
     sha256, device = training.data.sha256, training.device
     record_start(training.run_dir, step=step, dataset_sha256=sha256, device=device)
 

@@ -32,6 +32,7 @@ from models.vae.model import VAE
 from training.errors import RunError
 from training.recipes.file import load_recipe
 from training.recipes.recipe import Recipe
+from training.recipes.text import read_text
 from training.runs.hardware import hardware
 
 RECIPE, BEST, STATE, LOG = "recipe.toml", "best.safetensors", "state.json", "log.jsonl"
@@ -108,8 +109,9 @@ def read_state(run_dir: Path) -> dict[str, Any]:
         ConfigError: The file is damaged.
     """
     path = run_dir / STATE
+    text = read_text(path) if path.exists() else "{}"
     try:
-        state = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        state = json.loads(text)
         if not isinstance(state, dict):
             raise ValueError("it holds no table")
     except ValueError as error:
@@ -219,7 +221,7 @@ def append_line(path: Path, line: dict[str, Any]) -> None:
 def read_log(run_dir: Path) -> list[dict[str, Any]]:
     """The lines of the log, without the half line that a killed run may have left."""
     path, lines = run_dir / LOG, []
-    for text in path.read_text().splitlines() if path.exists() else []:
+    for text in read_text(path).splitlines() if path.exists() else []:
         try:
             lines.append(json.loads(text))
         except json.JSONDecodeError:

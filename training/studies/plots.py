@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from models.images.grid import drawn
 from models.images.spec import ImageSpec
 from models.images.writing import to_uint8, to_unit
 from training.fit.objectives import UNLABELLED
@@ -68,7 +69,7 @@ def save(figure: "Figure", path: Path) -> None:
     picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     if not any(axes.images for axes in figure.axes):
         picture = picture.quantize(256, dither=Image.Dither.NONE)
-    picture.save(path, "PNG", optimize=True)
+    picture.save(path, "PNG", optimize=True, pnginfo=drawn())
 
 
 def _draw(

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import runpy
+import shutil
 import socket
 import sys
 from collections.abc import Callable
@@ -24,7 +25,14 @@ from app.operations.table import OPERATIONS
 from app.settings import Settings
 from models.images.spec import ImageSpec
 from tests.app.pictures import binary, encoded, npy, npz, read_npy, read_npz, read_picture
-from tests.app.repository import LABELS, LATENTS, SIDE, random_vae, write_bundle
+from tests.app.repository import (
+    LABELS,
+    LATENTS,
+    SIDE,
+    make_repository,
+    random_vae,
+    write_bundle,
+)
 from tests.app.server_process import Served, serving
 from tests.models.family_cases import family
 from vae_client import client
@@ -322,7 +330,6 @@ def test_failures_are_one_message_and_exit_code_one(
         (["models", "--url", "ftp://x"], "ftp://x is another form. Use --url http://x."),
         (["models", "--url", "https://x:9/v1"], "without a path, and https://x:9/v1 is another"),
         (["models", "--url", "https://x:9/v1"], "Use --url https://x:9."),
-        (["models", "--url", "http://x:no"], "Use --url http://x."),
         (["models", "--url", ""], "Use --url http://localhost."),
         (["elbo", "in", "-o", "no/s.csv"], "there is no folder no. Make it first: mkdir -p no."),
         (["elbo", "in", "-o", "notes.txt/s.csv"], "notes.txt is a file, not a folder. Use --out s"),
@@ -332,6 +339,118 @@ def test_failures_are_one_message_and_exit_code_one(
         code, message = failure(capsys, monkeypatch, *arguments)
         assert code == 1, arguments
         assert words in message, (arguments, message)
+
+
+@pytest.mark.parametrize(
+    ("url", "meant"),
+    [
+        ("http://x:no", "http://x"),
+        ("http://x:99999", "http://x"),
+        ("http://x:-1", "http://x"),
+        ("http://x:\u0669", "http://x"),
+        ("x:80", "http://x:80"),
+        ("//x:80", "http://x:80"),
+        ("http:/x:80", "http://x:80"),
+        ("HTTPS//x:80", "https://x:80"),
+        ("ws://x:80", "http://x:80"),
+        ("http://[::1]:80/v1/", "http://[::1]:80"),
+        ("[::1]:80", "http://[::1]:80"),
+        ("http://[::1", "http://[::1]"),
+        ("http://x?y=1", "http://x"),
+        ("http://x y:80", "http://xy:80"),
+        (" http://x:80", "http://x:80"),
+        ("http://x\n:80", "http://x:80"),
+        ("http:///", "http://localhost"),
+    ],
+)
+def test_a_url_of_another_form_gets_the_one_that_is_meant(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, url: str, meant: str
+) -> None:
+    code, message = failure(capsys, monkeypatch, "models", "--url", url)
+    assert code == 1
+    assert f"Use --url {meant}." in message
+    assert message.count("--url takes http://HOST:PORT") == 1
+
+
+@pytest.mark.parametrize("url", ["http://me:hush@x:80", "me:hush@x:80", "https://hush@x:80/v1"])
+def test_a_password_in_a_url_is_refused_and_not_shown(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    code, message = failure(capsys, monkeypatch, "models", "--url", url)
+    assert code == 1
+    assert "--url takes no user name and no password." in message
+    assert "x:80, with --api-key KEY if it asks for one." in message
+    assert "hush" not in message
+
+
+@pytest.mark.parametrize("url", ["http://[::1]:9", "HTTP://127.0.0.1:9", "http://127.0.0.1:9/"])
+def test_a_url_may_have_an_ipv6_address_capitals_and_a_slash_at_its_end(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    assert "Cannot reach http://" in failure(capsys, monkeypatch, "models", "--url", url)[1]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("ALL_PROXY", "socks5://127.0.0.1:1", "(ALL_PROXY) cannot be used: Using SOCKS proxy, but"),
+        ("all_proxy", "socks5://127.0.0.1:1", "Do without it: env -u all_proxy vae ..."),
+        ("NO_PROXY", "[::1]", "(NO_PROXY) cannot be used: Invalid port: ':1]'. Do without it: env"),
+        ("HTTP_PROXY", "foo://x", "(HTTP_PROXY) cannot be used: Unknown scheme for proxy URL"),
+        ("http_proxy", "http://me:hush@x:no", "(http_proxy) cannot be used: Invalid port: 'no'."),
+        (
+            "HTTP_PROXY",
+            "http://me:hush@127.0.0.1:1",
+            "HTTP_PROXY is set: where the service is not behind it, set NO_PROXY=127.0.0.1.",
+        ),
+        ("ALL_PROXY", "http://127.0.0.1:1", "ALL_PROXY is set: where the service is not behind it"),
+        (
+            "SSL_CERT_FILE",
+            "/nowhere",
+            "SSL_CERT_FILE or SSL_CERT_DIR names cannot be read: No such",
+        ),
+        ("VAE_API_KEY", "\u043a\u043b\u044e\u0447", "holds characters that no header can carry."),
+    ],
+)
+def test_an_environment_without_a_way_to_the_service_is_one_message(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+    value: str,
+    words: str,
+) -> None:
+    for name in local.PROXY_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.setenv(variable, value)
+    code, message = failure(capsys, monkeypatch, "models", "--url", "http://127.0.0.1:9")
+    assert code == 1
+    assert words in message
+    assert "hush" not in message
+
+
+def test_a_host_name_that_cannot_be_encoded_is_refused(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = "http://xn--a.\u00e4.b:9"
+    code, message = failure(capsys, monkeypatch, "models", "--url", url)
+    assert code == 1
+    assert f"--url {url} cannot be used: Invalid IDNA hostname" in message
+
+
+def test_a_proxy_that_does_not_concern_the_service_is_not_blamed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    message = failure(capsys, monkeypatch, "models", "--url", "http://127.0.0.1:9")[1]
+    assert "Start a service with vae serve" in message
+
+
+def test_in_process_no_proxy_is_asked(vae: Vae, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "[::1]")
+    assert "oracle" in done(vae("models")).stdout
 
 
 def test_an_output_that_cannot_be_written_is_refused_before_computing(
@@ -376,6 +495,8 @@ def test_any_failure_of_a_file_is_one_message(
         ("VAE_DEVICE", "gpu", "VAE_DEVICE=gpu is not a torch device, such as cpu or cuda:0."),
         ("VAE_DEVICE", "cuda:99", "VAE_DEVICE=cuda:99 is not available on this machine."),
         ("VAE_DEVICE", "gpu", "Use VAE_DEVICE=cpu."),
+        ("VAE_DEVICE", "meta", "VAE_DEVICE=meta is not available on this machine."),
+        ("VAE_MODEL_REPOSITORY", "/dev/null", "VAE_MODEL_REPOSITORY=/dev/null is not a folder."),
     ],
 )
 @pytest.mark.parametrize("command", ["models", "sample", "serve"])
@@ -439,6 +560,12 @@ def test_rights_to_a_port_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
         (["sample", "--output", "nonsense"], "--output nonsense is not one of mean, sample."),
         (["log-likelihood", "x", "--estimator", "iwea"], "Did you mean 'iwae'?"),
         (["elbo", "x", "--batch-size", "many"], "is not a whole number of at least 1."),
+        (["sample", "--n", "1_0"], "--n 1_0 is not a whole number of at least 1. Use --n 16."),
+        (["sample", "--seed", "\u0663"], "is not a whole number from 0 to"),
+        (["sample", "--temperature", "nan"], "--temperature nan is not a number from 0 to 2."),
+        (["sample", "--temperature", "1_0.5"], "--temperature 1_0.5 is not a number from 0 to 2."),
+        (["serve", "--port", "+1"], "--port +1 is not a whole number from 0 to 65535."),
+        (["elbo", "x", "--version", "1.0"], "--version 1.0 is not a whole number"),
         (["elbo", "x", "--version", "first"], "--version first is not a whole number"),
         (["elbo"], "FILES"),
         (["encod", "x.png"], "encode"),
@@ -460,11 +587,41 @@ def test_a_wrong_command_line_is_exit_code_two_and_gets_a_fix(
         ("VAE_PORT", "70000", "VAE_PORT=70000 is not a whole number from 0 to 65535."),
         ("VAE_LOG_LEVEL", "inof", "VAE_LOG_LEVEL=inof is not one of debug, info,"),
         ("VAE_API_KEYS_SHA256", '["secret"]', "not a sha256 in hex. Hash the key: vae hash-key."),
-        ("VAE_CORS_ORIGINS", "http://a", "VAE_CORS_ORIGINS is not a JSON list. Write it as"),
+        (
+            "VAE_API_KEYS_SHA256",
+            "secret,secret",
+            "not a sha256 in hex. Hash the key: vae hash-key.",
+        ),
+        (
+            "VAE_CORS_ORIGINS",
+            "[http://a",
+            "VAE_CORS_ORIGINS is not a list of words. Separate them by commas: "
+            "VAE_CORS_ORIGINS=http://a,http://b.",
+        ),
+        (
+            "VAE_PORT",
+            "tcp://10.0.0.1:80",
+            "VAE_PORT=tcp://10.0.0.1:80 is not a port: Kubernetes sets it in a pod beside a "
+            "service named 'vae'. Put enableServiceLinks: false into the pod's spec, or set "
+            "VAE_PORT=8000 there.",
+        ),
+        (
+            "VAE_MAX_ITEMS",
+            "1e6",
+            "VAE_MAX_ITEMS=1e6 is not a whole number above 0. Use VAE_MAX_ITEM",
+        ),
+        ("VAE_COMPUTE_THREADS", "5000", "is not a whole number above 0 and at most 4096."),
+        ("VAE_DOCS", "maybe", "VAE_DOCS=maybe is not true or false. Use VAE_DOCS=true."),
         ("VAE_SETTINGS_FILE", "/nowhere.toml", "VAE_SETTINGS_FILE=/nowhere.toml is not a file."),
         ("VAE_SETTINGS_FILE", "prot = 1", "There is no setting 'prot'. Did you mean 'port'?"),
+        ("VAE_SETTINGS_FILE", "VAE_PORT = 1", "no setting 'VAE_PORT'. Did you mean 'port'?"),
+        (
+            "VAE_SETTINGS_FILE",
+            "port = 70000",
+            "settings.toml: VAE_PORT=70000 is not a whole number",
+        ),
         ("VAE_SETTINGS_FILE", "zzzzzz = 1", "docs/api.md lists the settings."),
-        ("VAE_SETTINGS_FILE", "port =", "(VAE_SETTINGS_FILE) is not TOML"),
+        ("VAE_SETTINGS_FILE", "port =", "(VAE_SETTINGS_FILE) is not TOML in UTF-8"),
     ],
 )
 def test_a_wrong_setting_is_explained_without_pydantics_words(
@@ -492,7 +649,9 @@ def test_without_any_model_the_commands_say_so(
 ) -> None:
     monkeypatch.setenv("VAE_MODEL_REPOSITORY", str(tmp_path))
     result = vae("sample")
-    assert "There are no models. Set VAE_MODEL_REPOSITORY" in str(result.exception)
+    assert str(result.exception) == (
+        "VAE_MODEL_REPOSITORY holds no bundles. Put one into it, <model>/<version>/."
+    )
 
 
 def test_without_a_default_model_one_is_to_be_named() -> None:
@@ -502,6 +661,28 @@ def test_without_a_default_model_one_is_to_be_named() -> None:
         client.default_model([ready, broken])
     with pytest.raises(CallError, match=r"b is broken \(damaged\)"):
         client.default_model([broken])
+    for some in ([], [ready]):
+        with pytest.raises(CallError, match="still loading"):
+            client.default_model(some, "The models are still loading.")
+    with pytest.raises(CallError, match=r"There are no models\. Set VAE_MODEL_REPOSITORY"):
+        client.default_model([])
+
+
+def test_of_several_models_a_command_asks_for_one(
+    vae: Vae, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    make_repository(tmp_path / "models")
+    shutil.rmtree(tmp_path / "models" / "mnist")
+    (tmp_path / "models" / "[b]" / "1").mkdir(parents=True)
+    monkeypatch.setenv("VAE_MODEL_REPOSITORY", str(tmp_path / "models"))
+    assert str(vae("sample").exception) == (
+        "There is no default model. Name one with --model colour; available: colour, "
+        "mnist-labelled, oracle."
+    )
+    listed = done(vae("models")).stdout
+    assert "[b]" in listed
+    assert "None" not in listed
+    assert "refused" not in capfd.readouterr().err
 
 
 @pytest.mark.anyio

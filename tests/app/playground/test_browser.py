@@ -167,9 +167,16 @@ def test_the_start_page_shows_of_each_family_what_it_offers(tmp_path: Path) -> N
     with serving(make_families(tmp_path / "models"), tmp_path / "log") as families:
         for browser in browsing(families.url, tmp_path / "profile"):
             browser.open("/")
+            browser.until(lambda: "no default model. Choose one." in browser.find("#about").text)  # noqa: B023
+            browser.find("#file").send_keys(str(tmp_path / "bars.png"))
+            browser.until(lambda: browser.find("#error").text == "Choose a model first.")  # noqa: B023
+            browser.find("#draw").click()
+            assert browser.find("#error").text == "Choose a model first."
+            assert browser.source("samples") is None
+
+            Select(browser.find("#model")).select_by_visible_text("autoencoder")
             browser.until(lambda: "autoencoder, version 1" in browser.find("#about").text)  # noqa: B023
             assert not browser.find("#draw").is_enabled()
-            browser.find("#file").send_keys(str(tmp_path / "bars.png"))
             browser.until(lambda: browser.source("reconstruction"))  # noqa: B023
             assert browser.find("#scores").text == ""
             assert not browser.find("#label").is_displayed()
@@ -187,6 +194,16 @@ def test_the_start_page_shows_of_each_family_what_it_offers(tmp_path: Path) -> N
             assert browser.source("reconstruction") is None
             assert browser.find("#error").text == ""
             assert browser.complaints() == []
+
+
+def test_the_start_page_says_why_no_model_is_served(tmp_path: Path) -> None:
+    (tmp_path / "models" / "torn" / "1").mkdir(parents=True)
+    with serving(tmp_path / "models", tmp_path / "log", ready=503) as empty:
+        for browser in browsing(empty.url, tmp_path / "profile"):
+            browser.open("/")
+            message = browser.until(lambda: browser.find("#error").text)  # noqa: B023
+            assert message.startswith("No model is served. torn is broken: <repository>/torn/1 has")
+            assert browser.find("#about").text == ""
 
 
 def test_a_picture_that_cannot_be_read_is_refused_in_words(

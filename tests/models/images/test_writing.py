@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from models.errors import OutOfSupport, ShapeMismatch
-from models.images import ImageSpec, grid, to_animation, to_png, to_uint8, to_unit
+from models.images import ImageSpec, to_animation, to_png, to_uint8, to_unit
 
 GREY = ImageSpec(channels=1, height=2, width=2)
 
@@ -70,31 +70,6 @@ def test_a_png_shows_one_picture():
 def test_a_png_is_made_of_bytes():
     with pytest.raises(ShapeMismatch, match="to_uint8"):
         to_png(np.zeros((1, 4, 4), np.float32))
-
-
-def test_a_grid_puts_every_picture_in_its_cell():
-    pictures = np.arange(1, 6, dtype=np.uint8)[:, None, None, None].repeat(2, 2).repeat(3, 3)
-    sheet = grid(pictures, 3, 1, background=200)
-    assert sheet.shape == (1, 7, 13)
-    assert sheet[0, 1, 1:4].tolist() == [1, 1, 1]
-    assert sheet[0, 5, 5:8].tolist() == [5, 5, 5]
-    assert sheet[0, 5, 9:].tolist() == [200] * 4
-    assert sheet[0, 0].tolist() == [200] * 13
-
-
-def test_a_grid_is_no_wider_than_its_pictures():
-    assert grid(np.zeros((2, 3, 4, 4), np.uint8), 8, 0).shape == (3, 4, 8)
-
-
-def test_a_grid_needs_a_column():
-    with pytest.raises(ShapeMismatch, match=r"columns=0 is below 1"):
-        grid(np.zeros((2, 1, 4, 4), np.uint8), 0)
-
-
-@pytest.mark.parametrize("shape", [(1, 4, 4), (1, 2, 4, 4), (0, 1, 4, 4)])
-def test_a_grid_of_no_pictures_is_refused(shape):
-    with pytest.raises(ShapeMismatch, match="channels"):
-        grid(np.zeros(shape, np.uint8), 2)
 
 
 @pytest.mark.parametrize(("kind", "channels"), [("webp", 1), ("webp", 3), ("gif", 1)])

@@ -1,5 +1,6 @@
 """A recipe chosen for pictures: what is chosen, why, and what `--set` makes of it."""
 
+import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -82,6 +83,60 @@ def test_size_and_colour_follow_from_sizes_count_and_colour(chosen, sizes, colou
 def test_a_few_coloured_pictures_among_grey_ones_do_not_make_the_model_rgb(chosen):
     assert shape(chosen(seen(num_colour=499)))[0] == 1
     assert shape(chosen(seen(num_colour=500)))[0] == 3
+
+
+def reasons(chosen: ChosenRecipe) -> dict[str, str]:
+    return {one.subject: str(one) for why in chosen.reasons.values() for one in why}
+
+
+@pytest.mark.parametrize(
+    ("sizes", "side", "words"),
+    [
+        (
+            {(100, 100): 1659, (90, 90): 2, (101, 100): 1},
+            28,
+            "1,659 of 1,662 pictures are 100x100, with a side above 64, and 1,662 pictures are too",
+        ),
+        ({(100, 100): 500}, 28, "all pictures are 100x100, with a side above 64, and 500 pictures"),
+        ({(40, 40): 1659, (90, 90): 3}, 40, "1,659 of 1,662 pictures have it"),
+        ({(40, 40): 500}, 40, "all pictures have it"),
+        ({(40, 40): 90, (90, 90): 10}, 28, "there are 2 sizes, and the shorter side is 40 in"),
+    ],
+)
+def test_few_strays_do_not_make_the_sizes_many(chosen, sizes, side, words):
+    result = chosen(seen(sizes=sizes))
+    assert shape(result) == (1, side, side)
+    assert f"because {words}" in reasons(result)["size"]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "plain", "why"),
+    [
+        ({(100, 100): 1659, (90, 90): 3}, False, "1,659 of 1,662 pictures have one size, and may"),
+        ({(64, 64): 300}, False, "all pictures have one size, and may be aligned to the pixel"),
+        (FEW, True, "pictures on a plain background may be aligned to the pixel"),
+        (FEW, False, "400 pictures are few, and of too many sizes to be aligned to the pixel"),
+        (MIXED, False, "4,000 pictures are enough without"),
+    ],
+)
+def test_the_reason_for_crops_is_the_true_one(chosen, sizes, plain, why):
+    result = chosen(seen(sizes=sizes, has_plain_border=plain))
+    assert why in reasons(result)["random crops"]
+    assert (result.recipe.augmentation.crop_pixels > 0) == ("too many sizes" in why)
+
+
+@pytest.mark.parametrize(
+    ("num_colour", "words"),
+    [
+        (0, "grey, because no picture has colour."),
+        (1, "grey, because 1 of 5,000 pictures have colour."),
+        (499, "grey, because 499 of 5,000 pictures have colour."),
+        (500, "RGB, because 500 of 5,000 pictures have colour."),
+        (5000, "RGB, because all pictures have colour."),
+    ],
+)
+def test_the_reason_for_colour_is_a_count(chosen, num_colour, words):
+    assert reasons(chosen(seen(num_colour=num_colour)))["colour"] == f"colour: {words}"
 
 
 @pytest.mark.parametrize(
@@ -303,12 +358,44 @@ def test_every_reason_is_one_sentence_and_stands_in_the_stored_recipe(chosen, tm
         ("/home/me/My Photos (2)/", "my-photos-2"),
         ("C:\\data\\cats.NPZ", "cats"),
         ("./x.npy", "x"),
-        ("..", "pictures"),
-        ("a" * 99, "a" * 64),
+        ("caf\u00e9", "cafe"),
+        ("cafe\u0301", "cafe"),
+        ("a" * 64, "a" * 64),
     ],
 )
 def test_a_run_is_named_after_its_data(source, name):
     assert recipe_name(source) == name
+
+
+def test_names_that_lose_letters_differ_all_the_same():
+    sources = [
+        "фото",
+        "видео",
+        "写真",
+        "写真 2",
+        "фото 2",
+        "a" * 98,
+        "a" * 99,
+        "x\udce9",
+        "--",
+        "😀",
+    ]
+    names = [recipe_name(source) for source in sources]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch("[a-z0-9_-]{1,64}", name) for name in names)
+
+
+def test_the_folder_that_a_command_stands_in_has_its_own_name(tmp_path, monkeypatch):
+    (tmp_path / "My Cells" / "sub").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "My Cells" / "sub")
+    assert (recipe_name("."), recipe_name(".."), recipe_name("./")) == ("sub", "my-cells", "sub")
+
+
+def test_a_value_where_a_table_is_expected_is_refused_before_anything_is_chosen():
+    dataset = load("digits")
+    for override in ("image=3", "vae=3", "training=", "objective=elbo"):
+        with pytest.raises(ConfigError, match=r"is not allowed\. Allowed: a table\. Set an entry"):
+            choose_recipe(dataset, source="digits", overrides=[override])
 
 
 def test_precision_is_mixed_only_where_bfloat16_is_computed_in_hardware(monkeypatch):
