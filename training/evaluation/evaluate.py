@@ -98,7 +98,7 @@ def evaluate(
 
 def _image_words(task: Task) -> list[str]:
     elapsed = timedelta(seconds=int(task.elapsed or 0))
-    return [f"{task.completed:,.0f}/{task.total:,.0f} images", f"in {elapsed}, left"]
+    return [f"{task.completed:,.0f}/{task.total:,.0f} images", f"in {elapsed}"]
 
 
 def _check_num_images(count: int, subset: int) -> None:
