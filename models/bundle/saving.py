@@ -83,9 +83,10 @@ def save_bundle(
         for name, data in files.items():
             (partial / name).write_bytes(data)
         partial.rename(path)
-    except BaseException:
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+    finally:
         shutil.rmtree(partial, ignore_errors=True)
-        raise
 
 
 def _check_config(path: Path, vae: VAE, config: BundleConfig) -> None:
