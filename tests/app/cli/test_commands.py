@@ -934,7 +934,7 @@ def test_a_closed_pipe_is_silent(repository: Path, tmp_path: Path) -> None:
 def test_a_full_disk_behind_standard_output_is_one_sentence(repository: Path) -> None:
     done = shell(repository, f"cd {ROOT}; vae models > /dev/full")
     assert done.returncode == 1
-    assert done.stderr.startswith("Error: Standard output: No space left on device; no file is")
+    assert done.stderr.startswith("Error: A write failed: No space left on device; no file is")
 
 
 def test_names_of_any_bytes_are_printed_on_an_ascii_terminal(
