@@ -6,6 +6,7 @@ spec           size, colour and levels of observations
 decoding       the formats of picture files
 orientation    EXIF and XMP
 axes           the axes of arrays
+orders         flat arrays, and others in no order of pictures
 pixel_range    the numbers of arrays, and white
 colour         RGB to grey
 fitting        resize, crop, pad, centre
