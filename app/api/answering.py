@@ -13,10 +13,10 @@ from typing import Any
 from fastapi import Request
 from starlette.responses import Response
 
+from app.api.body import read_body, refuse_body
 from app.api.headers import caching_headers, etag_matches, identity_headers
 from app.api.limits import check_limits
 from app.api.metrics import Metrics
-from app.api.receiving import read_body, refuse_body
 from app.api.record import record_of
 from app.api.requests import INLINE_BYTES, is_small, parse_parameters, read_items
 from app.api.service import Call, Service, T

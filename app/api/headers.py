@@ -1,4 +1,4 @@
-"""Headers of an answer: model, seed, preprocessing, and caching."""
+"""Headers of an answer: security, model, seed, preprocessing, and caching."""
 
 import hashlib
 from typing import Any
@@ -7,6 +7,13 @@ from app.api.service import Call
 from app.compute.request import ComputeRequest
 from models import __version__
 
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
 MAX_PREPROCESSING_HEADER = 1024
 IDENTITY_HEADERS = (
     "X-Seed",

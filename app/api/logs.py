@@ -1,4 +1,4 @@
-"""The access log, a line per request, and log records as JSON lines."""
+"""Logging: its configuration, log records as JSON lines, and the access log, a line per request."""
 
 import json
 import logging
@@ -45,3 +45,15 @@ class JSONFormatter(logging.Formatter):
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str)
+
+
+def log_config(level: str) -> dict[str, Any]:
+    """Logging of this service and of uvicorn: JSON lines on standard error."""
+    logger = {"handlers": ["lines"], "level": level.upper(), "propagate": False}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"json": {"()": "app.api.logs.JSONFormatter"}},
+        "handlers": {"lines": {"class": "logging.StreamHandler", "formatter": "json"}},
+        "loggers": {"app": logger, "uvicorn": logger},
+    }

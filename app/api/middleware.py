@@ -10,6 +10,7 @@ import uuid
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.headers import SECURITY_HEADERS
 from app.api.logs import log_request
 from app.api.metrics import Metrics
 from app.api.problems import describe, lookup
@@ -21,14 +22,6 @@ log = logging.getLogger("app")
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._~+/=:@-]{1,128}")
 PROBES = ("/livez", "/readyz", "/healthz")
-
-SECURITY_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-}
 
 
 class Observe:

@@ -7,9 +7,11 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from app.api.examples import ANSWERS, EXAMPLE_ID, PROBLEMS, example_body
-from app.api.problems import TABLE, title
+from app.api.model_descriptions import ModelDescription, ModelList
+from app.api.probes import Status
+from app.api.problems import TABLE, Problem, title
+from app.api.request_schemas import request_model
 from app.api.routing import MODEL_PATHS
-from app.api.schemas import ModelDescription, ModelList, Problem, Status, request_model
 from app.operations.table import OPERATIONS, Operation
 from app.wire.media_types import (
     JSON_TYPE,

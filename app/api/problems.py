@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
+from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -25,6 +26,7 @@ from app.errors import (
     UnknownModel,
     UnsupportedVersion,
 )
+from app.operations.answers import Schema
 from app.wire.media_types import PROBLEM_TYPE
 from models.errors import (
     BundleError,
@@ -42,6 +44,43 @@ from models.errors import (
 MAX_TEXT = 200
 MAX_ENTRIES = 64
 """Limits of what a problem repeats of the caller's values."""
+
+
+class ItemFault(Schema):
+    """One item of a request that is at fault."""
+
+    index: int
+    reason: str
+
+
+class Problem(BaseModel):
+    """RFC 9457 `application/problem+json`; the members from `parameter` on are there where they
+    exist."""
+
+    type: Annotated[str, Field(description="A stable URI reference; docs/api.md lists them.")]
+    title: str
+    status: int
+    detail: str
+    instance: str
+    request_id: str
+    items: Annotated[
+        list[ItemFault] | None, Field(description="Which items are at fault, where some are.")
+    ] = None
+    parameter: Annotated[
+        str | None,
+        Field(description="Parameter, JSON member, header or part of the path that is at fault."),
+    ] = None
+    received: Annotated[
+        Any, Field(description="Value that was received, cut to 200 characters.")
+    ] = None
+    allowed: Annotated[
+        list[Any] | None, Field(description="Values that are allowed, at most 64 of them.")
+    ] = None
+    limit: Annotated[float | None, Field(description="Bound that the value crosses.")] = None
+    suggestion: Annotated[
+        Any, Field(description="Value, path, header or command to send instead.")
+    ] = None
+
 
 TABLE: dict[type[Exception], tuple[int, str]] = {
     MalformedRequest: (400, "malformed-request"),

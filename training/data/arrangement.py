@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from training.data.file_split import FileSplit, PictureFile
-from training.data.hash_split import PARTS
+from training.data.make_splits import PARTS
 
 Place = tuple[str, ...]
 """Names of the folders between the pictures' common folder, or a split's, and a picture."""

@@ -5,7 +5,7 @@
                                               mean val. What is missing of val and test is split
                                               from train. Labels: train_labels or y_train, ...
     images, x, data or arr_0                  all pictures, split by content hash
-                                              (`hash_split.py`), or train beside a test_images or
+                                              (`make_splits.py`), or train beside a test_images or
                                               x_test. Labels: labels or y
     any one array of three or four axes       the same
     class_names                               optional: the names of the labels 0, 1, ...
@@ -17,7 +17,7 @@ height, width), or four by the rules of `models.images.axes`. Numbers are bytes,
 0..255, bools, or floats in 0..1; integers that are all 0 or 1 are black and white.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isqrt
 from pathlib import Path
@@ -28,7 +28,7 @@ from models.errors import ShapeMismatch
 from models.images import ImageSpec, as_batch
 from training.data.array_split import ArraySplit, Images
 from training.data.formats import read_npy, read_whole_npz
-from training.data.hash_split import PARTS
+from training.data.make_splits import PARTS
 from training.data.split import Labels
 from training.errors import DatasetError
 
@@ -56,11 +56,12 @@ def read_arrays(path: Path) -> Arrays:
         DatasetError: There is no array of pictures (the message names those found), or shapes,
             types, ranges or labels are not what this module's docstring says.
     """
+    objects: list[str] = []
     if path.suffix.lower() == ".npy":
         arrays = {_ONLY: read_npy(path)}
         keys: dict[str, tuple[str, str | None]] = {"train": (_ONLY, None)}
     else:
-        arrays = read_whole_npz(path)
+        arrays, objects = read_whole_npz(path)
         keys = _find_keys(path, arrays)
     levels = 2 if _are_zeros_and_ones(arrays[images] for images, _ in keys.values()) else 256
     parts = {}
@@ -69,16 +70,25 @@ def read_arrays(path: Path) -> Arrays:
         if name_of_labels is not None:
             labels = _as_labels(path, name_of_labels, arrays[name_of_labels], count=len(images))
         parts[part] = ArraySplit(images, labels, levels)
-    warnings = [*_unused(arrays, keys), *_labels_from_train(parts)]
+    warnings = [*_unused(arrays, keys, objects), *_labels_from_train(parts)]
     return Arrays(parts, _class_names(path, arrays, parts), tuple(warnings))
 
 
 def _unused(
-    arrays: Mapping[str, np.ndarray], keys: Mapping[str, tuple[str, str | None]]
+    arrays: Mapping[str, np.ndarray],
+    keys: Mapping[str, tuple[str, str | None]],
+    objects: Sequence[str],
 ) -> Iterator[str]:
-    """Say which arrays are neither pictures nor labels."""
-    used = {name for names in keys.values() for name in names} | {"class_names"}
-    if rest := sorted(arrays.keys() - used):
+    """Say which arrays are neither pictures nor labels, or hold Python objects."""
+    used = {name for names in keys.values() for name in names}
+    if any(labels is not None for _, labels in keys.values()):
+        used.add(_first(("class_names",), arrays))
+    if objects:
+        yield (
+            f"Arrays of Python objects are not read: {', '.join(objects)}. Save them as numbers "
+            "or text, such as numpy.array(labels.tolist())."
+        )
+    if rest := sorted(name for name in arrays if name not in used):
         yield (
             f"Arrays that are not used: {', '.join(rest)}. Pictures are named images or "
             "train_images, labels are named labels or train_labels, and so on for val and test."
@@ -204,7 +214,7 @@ def _check_numbers(path: Path, name: str, array: np.ndarray) -> None:
 
 def _as_labels(path: Path, name: str, array: np.ndarray, *, count: int) -> Labels:
     is_whole = array.dtype.kind in "bui"
-    if is_whole and array.size == count and array.min() >= 0:
+    if is_whole and array.shape in ((count,), (count, 1), (1, count)) and array.min() >= 0:
         return array.reshape(-1).astype(np.int64)
     found = f"has the shape {array.shape} and holds {array.dtype}"
     if array.dtype.kind in "buif" and array.size:
@@ -223,7 +233,7 @@ def _fix_of_labels(name: str, array: np.ndarray, count: int) -> str:
     is_number = array.dtype.kind in "buif"
     if is_number and array.ndim == 2 and len(array) == count and (array.sum(1) == 1).all():
         return f"Save {name}.argmax(1) instead"
-    if array.size != count:
+    if array.size != count or len(array) != count:
         return "Save one label for each picture"
     if array.dtype.kind == "f" and (array == np.floor(array)).all() and array.min() >= 0:
         return f'Save {name}.astype("int64") instead'

@@ -17,9 +17,9 @@ from training.data.catalogue import DATASETS, Entry, Source
 from training.data.doubts import doubts
 from training.data.file_split import SkippedFile
 from training.data.folders import Folder, printable, read_folder
-from training.data.hash_split import hold_out
 from training.data.image_statistics import ImageStatistics
 from training.data.left_out import left_out_table
+from training.data.make_splits import hold_out
 from training.data.refusals import DATA_FORMS, is_url, why_no_dataset
 from training.data.split import Split
 from training.errors import DatasetError

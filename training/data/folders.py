@@ -1,6 +1,6 @@
 """A folder of pictures as a data set: which files, which classes, which splits.
 
-    <folder>/*.png                        no labels, split by content hash (`hash_split.py`)
+    <folder>/*.png                        no labels, split by content hash (`make_splits.py`)
     <folder>/<class>/**/*.png             labels: the subfolders' names, in sorted order
     <folder>/train/..., val/..., test/... the splits as given, either form within each; what is
                                           missing of val (valid, validation, dev) and test is split

@@ -7,8 +7,8 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
+from app.api.problems import Problem
 from app.api.requests import is_small
-from app.api.schemas import Problem
 from app.operations.table import OPERATIONS
 from app.serving.registry import BrokenBundle
 from app.wire.bodies import Body, Picture

@@ -14,8 +14,9 @@ import httpx
 import pytest
 import uvicorn
 
+from app.api.logs import log_config
 from app.api.protocol import StrictProtocol
-from app.cli.server import export_flags, log_config, serve
+from app.cli.server import export_flags, serve
 from app.serving.lifecycle import Lifecycle, drain_on_signals
 from app.serving.registry import Registry
 from app.settings import Settings

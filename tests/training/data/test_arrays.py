@@ -197,11 +197,15 @@ def test_class_names_are_taken_when_they_are_there(tmp_path: Path) -> None:
     assert read_arrays(named).class_names == ("cat", "dog")
     without = saved(tmp_path, images=noise(9, 4, 4), class_names=np.array(["cat"]))
     assert read_arrays(without).class_names == ()
+    assert "not used: class_names." in read_arrays(without).warnings[0]
 
 
 def test_arrays_of_python_objects_are_passed_over(tmp_path: Path) -> None:
     path = saved(tmp_path, images=noise(9, 4, 4), metadata=np.array([{}], dtype=object))
-    assert len(read_arrays(path).parts["train"]) == 9
+    found = read_arrays(path)
+    assert len(found.parts["train"]) == 9
+    (said,) = found.warnings
+    assert said.startswith("Arrays of Python objects are not read: metadata. Save them as numbers")
     np.save(tmp_path / "some.npy", np.array([{}], dtype=object))
     with pytest.raises(DatasetError, match="pickle"):
         read_arrays(tmp_path / "some.npy")
@@ -238,6 +242,10 @@ def test_arrays_of_python_objects_are_passed_over(tmp_path: Path) -> None:
         (
             {"images": noise(9, 4, 4), "labels": np.arange(8)},
             r"labels of .* shape \(8,\).*each of the 9 pictures.*one label for each",
+        ),
+        (
+            {"images": noise(8, 4, 4), "labels": np.arange(8).reshape(2, 4)},
+            r"labels of .* shape \(2, 4\).*each of the 8 pictures.*one label for each",
         ),
         ({"images": noise(9, 4, 4), "labels": noise(9, 14)}, r"labels of .* shape \(9, 14\)"),
         (
