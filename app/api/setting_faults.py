@@ -10,14 +10,15 @@ from pydantic import ValidationError
 from app.api.faults import explain
 from app.settings import Settings, settings_file
 from models.errors import closest
+from models.files import explain_os_error
 
 SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://.*")
 
 
 def explain_failure(error: Exception) -> str:
     """Why a service or a command cannot start, with every setting at fault."""
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}. Check the path and its permissions."
+    if isinstance(error, OSError) and error.errno is not None:
+        return explain_os_error(error)
     if not isinstance(error, ValidationError):
         return str(error)
     found = dict.fromkeys(_explain(dict(fault)) for fault in error.errors(include_url=False))

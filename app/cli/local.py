@@ -8,13 +8,14 @@ import os
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 
 from app.cli.startup import check_settings
 from app.main import create_app
-from app.settings import Settings
+from app.settings import Settings, load_settings
 from models.errors import printable
 from vae_client.client import Client
 from vae_client.errors import CallError
@@ -26,17 +27,22 @@ PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 @asynccontextmanager
 async def open_client(
-    url: str | None, api_key: str | None, model: str | None, version: int | None
+    url: str | None,
+    api_key: str | None,
+    model: str | None,
+    version: int | None,
+    model_repository: Path | None = None,
 ) -> AsyncIterator[Client]:
     """A client of a running service, or of the app in this process when there is no URL."""
     if url is not None:
         check_url(url)
+        _check_no_repository(url, model_repository)
         async with _connection(url, api_key) as http:
             yield Client(http, model, version)
         return
     quiet = logging.getLogger("app.registry")  # of broken bundles; `vae models` lists them
     quiet.addHandler(logging.NullHandler())
-    settings = local_settings()
+    settings = local_settings(model_repository)
     check_settings(settings)
     app = create_app(settings)
     async with app.router.lifespan_context(app):
@@ -112,6 +118,19 @@ def check_url(url: str) -> None:
     )
 
 
-def local_settings() -> Settings:
+def _check_no_repository(url: str, model_repository: Path | None) -> None:
+    if model_repository is not None:
+        raise CallError(
+            f"--model-repository {model_repository} is read in this process, and {url} is another "
+            "one (--url or VAE_URL). Leave one of them out."
+        )
+
+
+def local_settings(model_repository: Path | None = None) -> Settings:
     """Settings of the environment, without the keys, log and deadline of a server."""
-    return Settings(access_log=False, api_keys_sha256=(), request_timeout_seconds=86400.0)
+    return load_settings(
+        model_repository=model_repository,
+        access_log=False,
+        api_keys_sha256=(),
+        request_timeout_seconds=86400.0,
+    )

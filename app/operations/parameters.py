@@ -163,7 +163,7 @@ class Rendering(Parameters):
             ge=1,
             le=1024,
             description="Columns of a PNG grid. If absent, about the square root of the number of "
-            "images.",
+            "images; an interpolation is one row.",
         ),
     ] = None
 

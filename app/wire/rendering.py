@@ -41,7 +41,7 @@ def render(
         return _npz(answer, operation, options, envelope)
     images = to_uint8(answer.columns["images"])
     if form == "png":
-        return _png(images, options.columns)
+        return _png(images, options.columns or (len(images) if operation.is_path else None))
     there_and_back = np.concatenate([images, images[-2:0:-1]])
     return to_animation(there_and_back, "gif" if form == "gif" else "webp")
 

@@ -10,11 +10,8 @@ from urllib.request import getproxies, proxy_bypass
 import httpx
 import numpy as np
 
-from vae_client.errors import CallError, Refused
+from vae_client.errors import ABOUT_THE_FILE, CallError, Refused
 from vae_client.sources import Source
-
-ABOUT_THE_FILE = ("body", "images", "latents", "dtype")
-"""Parameters of a problem that are the request's file."""
 
 
 @dataclass
@@ -53,12 +50,11 @@ class Client:
         operation: str,
         parameters: Mapping[str, Any],
         source: Source | None,
-        part: slice,
     ) -> dict[str, np.ndarray]:
-        """Send one request; the answer's fields by their names."""
-        query = {**(source.defaults() if source else {}), **parameters, "format": "npz"}
-        body = source.request(part) if source else {}
-        labels = source.labels[part] if source else ()
+        """Send one request with all items of a source; the answer's fields by their names."""
+        query = {**(source.defaults if source else {}), **parameters, "format": "npz"}
+        body = source.request() if source else {}
+        labels = source.labels if source else ()
         response = await self._send(
             method, f"{self.base}/{operation}", labels, params=query, **body
         )
@@ -82,7 +78,7 @@ class Client:
             )
             raise CallError(f"Cannot reach {url}: {reason.rstrip('.')}. {fix}.") from error
         if response.status_code != 200:
-            raise Refused(_explain(response, labels))
+            raise _refusal(response, labels)
         return response
 
     async def _read(self, path: str) -> dict[str, Any]:
@@ -140,17 +136,32 @@ def default_model(models: Sequence[Mapping[str, Any]], reason: str | None = None
     )
 
 
-def _explain(response: httpx.Response, labels: Sequence[str]) -> str:
-    """A problem as text, with files instead of item numbers."""
+def _refusal(response: httpx.Response, labels: Sequence[str]) -> Refused:
+    """What the service refused, with files instead of item numbers."""
     try:
         problem = response.json()
         detail = str(problem["detail"])
     except (ValueError, KeyError, TypeError):
-        return f"The service answered {response.status_code} {response.reason_phrase}."
-    items = [item for item in problem.get("items", []) if item["index"] < len(labels)]
-    if [item["reason"] for item in items] == [detail]:
-        return f"{labels[items[0]['index']]}: {detail}"
+        words = f"The service answered {response.status_code} {response.reason_phrase}."
+        return Refused(words, status=response.status_code)
+    listed = {item["index"]: item["reason"] for item in problem.get("items", [])}
+    items = {index: reason for index, reason in listed.items() if index < len(labels)}
+    parameter = problem.get("parameter")
+    return Refused(
+        _explain(detail, items, labels, parameter),
+        status=response.status_code,
+        parameter=parameter,
+        items=items,
+        detail=detail,
+    )
+
+
+def _explain(
+    detail: str, items: Mapping[int, str], labels: Sequence[str], parameter: str | None
+) -> str:
+    if list(items.values()) == [detail]:
+        return f"{labels[next(iter(items))]}: {detail}"
     files = list(dict.fromkeys(label.partition("[")[0] for label in labels))
-    if not items and len(files) == 1 and problem.get("parameter") in ABOUT_THE_FILE:
+    if not items and len(files) == 1 and parameter in ABOUT_THE_FILE:
         return f"{files[0]}: {detail}"
-    return "\n".join([detail, *(f"  {labels[i['index']]}: {i['reason']}" for i in items)])
+    return "\n".join([detail, *(f"  {labels[i]}: {reason}" for i, reason in items.items())])

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from models.errors import closest
+from models.errors import closest, printable
 from training.data.arrays import Arrays, read_arrays
 from training.data.catalogue import DATASETS, Entry, Source
 from training.data.doubts import doubts
 from training.data.file_split import SkippedFile
-from training.data.folders import Folder, printable, read_folder
+from training.data.folders import Folder, read_folder
 from training.data.image_statistics import ImageStatistics
 from training.data.left_out import left_out_table
 from training.data.make_splits import hold_out

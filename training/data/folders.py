@@ -26,7 +26,8 @@ import numpy as np
 from jaxtyping import Shaped, UInt16
 from rich.console import Console
 
-from models.errors import InputError
+from models.errors import InputError, printable
+from models.files import own_folder, search
 from models.images import MAX_PIXELS, ImageSpec, is_drawn, read_levels
 from models.images.decoding import Pixels, decode
 from training.data.arrangement import arrange
@@ -43,11 +44,6 @@ from training.errors import DatasetError
 _MAX_BYTES = 2**29
 _MAX_COUNTED = 2**14
 _ANY = ImageSpec(channels=1, height=1, width=1)
-_OWN = "the folder of a"
-_SYSTEM_FOLDERS = (
-    *("__MACOSX", "__pycache__", "@eaDir", "#recycle"),
-    *("$RECYCLE.BIN", "System Volume Information", "lost+found"),
-)
 
 
 @dataclass(frozen=True)
@@ -68,7 +64,7 @@ def read_folder(root: Path, *, console: Console | None = None) -> Folder:
     Raises:
         DatasetError: It holds no picture that can be read, or is the folder of a run or a model.
     """
-    if own := _own_folder(root):
+    if own := own_folder(root):
         raise DatasetError(
             f"{root} is {own}, and no folder of pictures. Name the folder of the data.",
             received=str(root),
@@ -112,55 +108,13 @@ def _fix(paths: list[Path]) -> str:
 
 def _walk(root: Path) -> tuple[list[Path], list[Path], list[SkippedFile]]:
     """Every file that may be a picture, every folder but those about our own, what was skipped."""
-    paths, looked_into, skipped = [], [], []
-    own: set[Path] = set()
-
-    def unreadable(error: OSError) -> None:
-        skipped.append(_skipped(Path(error.filename), root, f"{error.strerror}"))
-
-    for place, folders, files in os.walk(root, onerror=unreadable):
-        here = Path(place)
-        for name in sorted(folders):
-            if reason := _why_skipped(here / name):
-                folders.remove(name)
-                skipped.append(_skipped(here / name, root, reason))
-                if reason.startswith(_OWN):
-                    own.update((here / name).parents)
-        folders.sort()
-        looked_into.append(here)
-        for name in sorted(files):
-            if name.startswith("."):
-                skipped.append(_skipped(here / name, root, "hidden file"))
-            else:
-                paths.append(here / name)
-    return paths, [folder for folder in looked_into if folder not in own], skipped
-
-
-def _why_skipped(folder: Path) -> str:
-    if folder.name.startswith("."):
-        return "hidden folder"
-    if folder.name in _SYSTEM_FOLDERS:
-        return "a folder of the system, not of pictures"
-    return "linked folder" if folder.is_symlink() else _own_folder(folder)
-
-
-def _own_folder(folder: Path) -> str:
-    """What a folder that this project wrote is; empty for every other folder."""
-    of_run = (folder / "starts.jsonl").is_file() or (folder / "state.json").is_file()
-    if of_run and (folder / "recipe.toml").is_file():
-        return f"{_OWN} run"
-    if (folder / "manifest.json").is_file() and (folder / "model.safetensors").is_file():
-        return f"{_OWN} model"
-    return ""
+    found = search(root)
+    skipped = [*found.left_out, *found.unreadable]
+    return found.files, found.folders, [_skipped(path, root, reason) for path, reason in skipped]
 
 
 def _skipped(path: Path, root: Path, reason: str) -> SkippedFile:
     return SkippedFile(printable(os.path.relpath(path, root)), reason)
-
-
-def printable(name: str) -> str:
-    """A file's name with a mark for bytes that are not text."""
-    return os.fsencode(name).decode("utf-8", "replace")
 
 
 # One file

@@ -298,14 +298,15 @@ def test_names_that_are_not_unicode_can_be_written(tmp_path: Path) -> None:
     fill(tmp_path / "cats", 2)
     try:
         fill(tmp_path / os.fsdecode(b"dogs\xff"), 2, start=2)
+        fill(tmp_path / os.fsdecode(b"dogs\xfe"), 2, start=4)
         (tmp_path / os.fsdecode(b"\xff[bold].txt")).write_text("hello")
     except OSError:
         pytest.skip("the file system takes no such names")
     folder = read_folder(tmp_path)
-    assert folder.class_names == ("cats", "dogs\ufffd")
+    assert folder.class_names == ("cats", r"dogs\udcfe", r"dogs\udcff")
     shown = io.StringIO()
     Console(file=shown, width=120).print(left_out_table(folder.skipped))
-    assert "\ufffd[bold].txt" in shown.getvalue()
+    assert r"\udcff[bold].txt" in shown.getvalue()
 
 
 def test_a_folder_without_pictures_says_what_is_there(tmp_path: Path) -> None:
