@@ -26,7 +26,15 @@ import numpy as np
 from jaxtyping import Shaped
 
 from models.errors import ShapeMismatch
-from models.images.orders import CHANNELS, Reading, batch_last, find_doubt, find_order, scale_of
+from models.images.orders import (
+    CHANNELS,
+    Reading,
+    batch_last,
+    find_doubt,
+    find_order,
+    find_unsized,
+    scale_of,
+)
 from models.images.spec import ImageSpec
 
 
@@ -50,6 +58,23 @@ def as_batch(
         if found := find_doubt(array.shape, form, channels=spec.channels):
             raise _doubtful(array, found)
     return view(array, form)
+
+
+def as_stack(
+    array: np.ndarray,
+) -> Shaped[np.ndarray, "batch channel height width"] | tuple[Reading, ...]:
+    """View a data set's pictures, of any size, as (batch, channel, height, width).
+
+    Returns:
+        The view, or what else the array may be: then it has no axes, or no order, of pictures.
+    """
+    shape = array.shape
+    form = "NHW" if array.ndim == 3 else None
+    if array.ndim == 4:
+        form = "NHWC" if shape[-1] in CHANNELS else "NCHW" if shape[1] in CHANNELS else None
+    if 0 in shape or form is None:
+        return find_unsized(shape)
+    return find_doubt(shape, form, channels=None) or view(array, form)
 
 
 def view(array: np.ndarray, form: str) -> Shaped[np.ndarray, "batch channel height width"]:
@@ -101,7 +126,7 @@ def _doubtful(array: np.ndarray, readings: Sequence[Reading]) -> ShapeMismatch:
 
 
 def explain(
-    array: np.ndarray, readings: Sequence[Reading], name: str
+    array: np.ndarray, readings: Sequence[Reading], name: str, *, verb: str = "Send"
 ) -> tuple[str, str, str | None]:
     """What an array may be, what to do in each case, and the first expression.
 
@@ -109,17 +134,18 @@ def explain(
         array: It.
         readings: What it may be.
         name: Its name in expressions.
+        verb: What to do with them.
     """
     several = len(readings) > 1
     scale, values = scale_of(array)
     kinds = f"{'may be' if several else 'looks like'} {', or '.join(r.words for r in readings)}"
     fixes = [f"{r.expression.format(name)}{scale}" for r in readings if r.expression]
     if not fixes:
-        return kinds, f"{values}Send picture files, such as PNG", None
+        return kinds, f"{values}{verb} picture files, such as PNG", None
     if len(fixes) > 1:
         respectively = f"{', '.join(fixes[:-1])} or {fixes[-1]}"
-        return kinds, f"{values}Send {respectively}, whichever it is", fixes[0]
-    return kinds, f"{values}Send {fixes[0]}", fixes[0]
+        return kinds, f"{values}{verb} {respectively}, whichever it is", fixes[0]
+    return kinds, f"{values}{verb} {fixes[0]}", fixes[0]
 
 
 def _mismatch(array: np.ndarray, spec: ImageSpec) -> ShapeMismatch:

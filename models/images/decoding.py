@@ -179,18 +179,29 @@ def _kind(data: bytes, media_type: str | None) -> str:
 
 def _not_read(data: bytes, claimed: str) -> UnsupportedMedia:
     """The fault of bytes that are no picture, or one of a format that is not read."""
+    return UnsupportedMedia(
+        why_not_read(data, claimed),
+        parameter="images",
+        received=claimed or other_picture(data) or None,
+        allowed=_MAGIC,
+    )
+
+
+def why_not_read(data: bytes, claimed: str = "") -> str:
+    """What a file is that `picture_kind` does not know, and what to do.
+
+    Args:
+        data: Its first kilobyte, or all of it.
+        claimed: The media type that it was sent as.
+    """
     formats, sent = ", ".join(_MAGIC), f", sent as {claimed}" if claimed else ""
     if other := other_picture(data):
-        message = f"{other} pictures are not read here; {formats} are. Convert it to PNG."
-    elif words := describe_file(data):
-        message = f"The file is {words}{sent}, and no picture. Send a picture in {formats}."
-    else:
-        message = (
-            f"The file is in no format that is read here: it starts with the bytes "
-            f"{data[:8].hex(' ')}{sent}. Send a picture in {formats}."
-        )
-    return UnsupportedMedia(
-        message, parameter="images", received=claimed or other or None, allowed=_MAGIC
+        return f"{other} pictures are not read here; {formats} are. Convert it to PNG."
+    if words := describe_file(data):
+        return f"The file is {words}{sent}, and no picture. Pictures are {formats}."
+    return (
+        f"The file is in no format that is read here: it starts with the bytes "
+        f"{data[:8].hex(' ')}{sent}. Pictures are {formats}."
     )
 
 

@@ -57,6 +57,18 @@ def find_order(shape: Shape, own: tuple[int, int, int]) -> tuple[Reading, ...]:
     return _find_exchanged(shape, own)
 
 
+def find_unsized(shape: Shape) -> tuple[Reading, ...]:
+    """What a data set's array is that has no axes of pictures; empty where nobody knows."""
+    if len(shape) == 4 and (shape[0] in CHANNELS or shape[2] in CHANNELS) and 0 not in shape:
+        return (batch_last(shape),)
+    if len(shape) != 2 or 0 in shape:
+        return ()
+    rows, columns = shape
+    if not (square := _square(columns)) and (other := _square(rows)):
+        return _flat(columns, rows, other, "{0}.T")
+    return _flat(rows, columns, square or (1, "height", "width"))
+
+
 def _find_flat(shape: Shape, layouts: Mapping[int, Layout]) -> tuple[Reading, ...]:
     """Flat pictures, by the shapes that a number of pixels may have."""
     axes = [n for n in shape if n != 1]
@@ -191,7 +203,7 @@ def _doubt_of_three(shape: Shape, form: str, channels: int | None) -> tuple[Read
     if form == "CHW":
         return ()
     grey = Reading(f"{first:,} grey pictures", "{0}[:, None]")
-    if alpha := _with_alpha(shape):
+    if channels is not None and (alpha := _with_alpha(shape)):
         return (*alpha, grey)
     if first in (3, 4) and channels is not None:
         return grey, Reading("one colour picture", "{0}[:3][None]" if first == 4 else "{0}[None]")

@@ -97,7 +97,7 @@ def read_picture(
     """Read one picture file.
 
     Args:
-        data: The whole file: PNG, JPEG, WebP, GIF (first frame), BMP or TIFF.
+        data: The whole file: PNG, JPEG, WebP, GIF (first frame), BMP, TIFF or Netpbm.
         spec: Size, colour and levels of the model's observations.
         options: The caller's choices.
         media_type: The sender's name for the format; with None or application/octet-stream, the

@@ -7,7 +7,6 @@ import sys
 import textwrap
 import threading
 import warnings
-import zlib
 
 import numpy as np
 import pytest
@@ -79,8 +78,8 @@ def test_what_is_no_picture_is_named_with_the_type_it_was_sent_as():
     with pytest.raises(UnsupportedMedia) as caught:
         read(b"hello", media_type="text/plain; charset=utf-8")
     assert str(caught.value) == (
-        "The file is text that begins with 'hello', sent as text/plain, and no picture. Send a "
-        "picture in PNG, JPEG, WebP, GIF, BMP, TIFF, Netpbm."
+        "The file is text that begins with 'hello', sent as text/plain, and no picture. Pictures "
+        "are PNG, JPEG, WebP, GIF, BMP, TIFF, Netpbm."
     )
     assert caught.value.details["parameter"] == "images"
     assert caught.value.details["received"] == "text/plain"

@@ -51,7 +51,7 @@ def test_a_picture_of_another_format_is_named_and_to_be_converted(name, data):
 def test_what_is_no_picture_is_not_to_be_converted(words, data):
     message = refuse(data)
     assert message.startswith(f"The file is {words}")
-    assert "and no picture. Send a picture in PNG, " in message
+    assert "and no picture. Pictures are PNG, " in message
     assert "Convert" not in message
 
 
