@@ -9,6 +9,7 @@ import secrets
 import shlex
 import shutil
 import sys
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +20,7 @@ _SYSTEM_FOLDERS = (
     *("$RECYCLE.BIN", "System Volume Information", "lost+found"),
 )
 _OWN = "the folder of a"
+_OWN_FILES = ("recipe.toml", "starts.jsonl", "state.json", "manifest.json", "model.safetensors")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -78,10 +80,10 @@ def _why_left_out(folder: Path) -> str:
 
 def own_folder(folder: Path) -> str:
     """What a folder that this project wrote is; empty for every other folder."""
-    of_run = (folder / "starts.jsonl").is_file() or (folder / "state.json").is_file()
-    if of_run and (folder / "recipe.toml").is_file():
+    holds = {name for name in _OWN_FILES if os.path.isfile(folder / name)}  # False without rights
+    if "recipe.toml" in holds and holds & {"starts.jsonl", "state.json"}:
         return f"{_OWN} run"
-    if (folder / "manifest.json").is_file() and (folder / "model.safetensors").is_file():
+    if {"manifest.json", "model.safetensors"} <= holds:
         return f"{_OWN} model"
     return ""
 
@@ -157,7 +159,8 @@ def check_place(path: Path, *, flag: str, is_folder: bool = False) -> None:
         probe.unlink()
     except OSError as error:
         fault = f"{nearest} cannot be written ({error.strerror}). Write elsewhere"
-        raise _fault(flag, path, fault, Path.home() / path.name) from error
+        home = Path.home() if os.access(Path.home(), os.W_OK) else Path(tempfile.gettempdir())
+        raise _fault(flag, path, fault, home / path.name) from error
 
 
 def _fault(flag: str, path: Path, fault: str, better: Path) -> ConfigError:

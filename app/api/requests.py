@@ -4,6 +4,7 @@ import re
 import struct
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -251,6 +252,10 @@ def read_items(
         )
         try:
             inputs = _images(settings, served, body, options, stop)
+            if parameters.check:  # type: ignore[attr-defined]
+                other = options.model_copy(update={"invert": not options.invert})
+                exchanged = _images(settings, served, body, other, stop).x
+                inputs = replace(inputs, exchanged=exchanged)
         except ShapeMismatch as error:
             array = _ambiguous(operation, body)
             is_about_it = array is not None and error.details.get("received") == array.shape
@@ -361,6 +366,11 @@ def _images(
         preprocessing=tuple(observation.preprocessing for observation in observations),
         preprocessing_steps=tuple(
             tuple(step.to_json() for step in observation.steps) for observation in observations
+        ),
+        warnings=tuple(
+            replace(warned, item=index)
+            for index, observation in enumerate(observations)
+            for warned in observation.warnings
         ),
     )
 

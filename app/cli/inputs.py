@@ -169,7 +169,7 @@ def _look(path: Path) -> tuple[str, str]:
         with path.open("rb") as file:
             return _kind_of(file.read(_HEAD_BYTES), path.suffix.lower())
     except FileNotFoundError:
-        return "other", "a link to nothing."
+        return "other", "a link to nothing." if path.is_symlink() else "no longer there."
     except OSError as error:
         return "unknown", f"{error.strerror}. Check the file and its permissions."
 

@@ -12,6 +12,8 @@ GROUP_ITEMS = 64
 """Largest number of items in a network at once, and so in a chunk of a cheap operation."""
 GROUP_DRAWS = 16384
 """Largest number of latents drawn at once, where they are the answer."""
+CHECK_SAMPLES = 10
+"""Samples of each of the two ELBOs by which `check` compares a picture with its negative."""
 CHUNK_COST = 4096.0
 """Cost units of one chunk, some tens of milliseconds."""
 
@@ -37,7 +39,10 @@ def measure(request: ComputeRequest[Any]) -> Work:
     items = items or request.inputs.num_items
     samples = getattr(parameters, "num_samples", 1)
     numbers = {"encode": latents * (2 + samples), "classify": len(served.classes)}
-    cost = items * _rows_per_item(request) * served.cost
+    rows = _rows_per_item(request)
+    if is_checked(request):
+        rows += 2 * CHECK_SAMPLES * branches(request)
+    cost = items * rows * served.cost
     name = request.operation.name
     return Work(items, samples, cost, items * numbers.get(name, latents + pixels))
 
@@ -55,6 +60,12 @@ def _rows_per_item(request: ComputeRequest[Any]) -> int:
     if tried > 1 and operation.guesses and "label_posterior" in served.lacks:
         rows += GUESS_NUM_SAMPLES * tried
     return rows
+
+
+def is_checked(request: ComputeRequest[Any]) -> bool:
+    """Whether the request's pictures are scored as sent and with black and white exchanged."""
+    checks = request.inputs.exchanged is not None
+    return checks and {"posterior", "likelihood", "prior"} <= request.served.capabilities
 
 
 def branches(request: ComputeRequest[Any]) -> int:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models.warnings import Warned
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -17,6 +19,10 @@ class Inputs:
     """Steps from each image as sent to its observation."""
     preprocessing_steps: tuple[tuple[dict[str, str | None], ...], ...] | None = None
     """The same as objects; see `models.images.Step.to_json`."""
+    warnings: tuple[Warned, ...] = ()
+    """What is doubtful about the images, by their sizes and pixels."""
+    exchanged: np.ndarray | None = None
+    """The images with black and white exchanged, where they are to be checked."""
 
     @property
     def num_items(self) -> int:

@@ -89,24 +89,30 @@ async function score(given) {
   $("reconstruction").removeAttribute("src");
   $("steps").textContent = "Scoring…";
   $("scores").replaceChildren();
+  $("warnings").replaceChildren();
   const body = new FormData();
   body.append("images", picture, "picture");
   const query = new URLSearchParams({ invert: $("invert").checked });
   const post = { method: "POST", body };
   const rows = [];
+  const warnings = new Map();
   try {
     if (offered.has("reconstruct")) {
-      const image = await call(`${modelPath()}/reconstruct?${query}&format=png`, post);
-      show($("reconstruction"), await image.blob());
+      const answer = await (await call(`${modelPath()}/reconstruct?${query}`, post)).json();
+      const bytes = Uint8Array.from(atob(answer.images[0]), (letter) => letter.charCodeAt(0));
+      show($("reconstruction"), new Blob([bytes], { type: "image/png" }));
+      collect(warnings, answer);
     }
     if (offered.has("classify")) {
       const answer = await (await call(`${modelPath()}/classify?${query}&seed=1`, post)).json();
       rows.push(classRow(answer));
+      collect(warnings, answer);
       showSteps(answer);
     }
     if (offered.has("elbo")) {
-      const answer = await (await call(`${modelPath()}/elbo?${query}&seed=1`, post)).json();
+      const answer = await (await call(`${modelPath()}/elbo?${query}&seed=1&check=true`, post)).json();
       rows.push(...scoreRows(answer.results[0]));
+      collect(warnings, answer);
       showSteps(answer);
     }
   } catch (error) {
@@ -117,6 +123,16 @@ async function score(given) {
     const row = document.createElement("tr");
     for (const cell of cells) row.insertCell().textContent = cell;
     return row;
+  }));
+}
+
+// One entry for each code: the answers of two operations may say the same.
+function collect(found, { warnings }) {
+  for (const { code, message } of warnings) found.set(code, message);
+  $("warnings").replaceChildren(...[...found.values()].map((message) => {
+    const line = document.createElement("li");
+    line.textContent = message;
+    return line;
   }));
 }
 
@@ -134,7 +150,7 @@ function scoreRows(result) {
     ["expected log-likelihood", nats(result.expected_log_likelihood_nats), "log p(x|z), averaged over latents z of the picture"],
     ["− KL", nats(-result.kl_nats), "minus KL(q(z|x) || p(z)), the picture's latents against the prior; this row and the one above add up to the ELBO"],
     ["bits per dim", number(result.bits_per_dim, 3), result.bits_per_dim_reason || "−ELBO per pixel and channel, in bits; an upper bound, lower is better"],
-    ["percentile", number(result.percentile, 1), result.percentile_reason || `% of ${result.reference_n} test images have a lower ELBO; a high one does not mean that a picture is normal`],
+    ["percentile", number(result.percentile, 1), result.percentile_reason || `% of ${result.reference_n} test images have an ELBO that is not higher; a high one does not mean that a picture is normal`],
   ];
 }
 

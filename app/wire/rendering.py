@@ -3,7 +3,8 @@
 import base64
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from app.operations.parameters import Rendering
 from app.operations.result import Answer
 from app.operations.table import Operation
 from models.images import to_animation, to_png, to_sheet, to_uint8
+from models.warnings import Warned
 
 
 def render(
@@ -53,13 +55,17 @@ def _json(
     if "images" in columns and options.encoding == "png":
         images = to_uint8(columns["images"])
         columns["images"] = [base64.b64encode(to_png(image)).decode() for image in images]
-    body: dict[str, Any] = {**envelope, **answer.facts}
+    body: dict[str, Any] = {**envelope, **_warnings(answer.warnings), **answer.facts}
     if operation.per_item:
         rows = zip(*columns.values(), strict=True)
         body["results"] = [dict(zip(columns, row, strict=True)) for row in rows]
     else:
         body.update(columns)
     return to_json(body)
+
+
+def _warnings(warnings: Sequence[Warned]) -> dict[str, Any]:
+    return {"warnings": [asdict(warned) for warned in warnings]}
 
 
 def to_json(value: Any) -> bytes:
@@ -97,7 +103,8 @@ def _npy(array: np.ndarray) -> bytes:
 def _npz(
     answer: Answer, operation: Operation, options: Rendering, envelope: Mapping[str, Any]
 ) -> bytes:
-    facts = {**envelope, **answer.facts}
+    warnings = to_json(_warnings(answer.warnings)["warnings"]).decode()
+    facts = {**envelope, "warnings": warnings, **answer.facts}
     facts.pop("preprocessing_steps", None)  # `preprocessing` says the same
     if "preprocessing" in facts:
         facts["preprocessing"] = ["; ".join(steps) for steps in facts["preprocessing"]]

@@ -3,6 +3,7 @@
 import errno
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -164,6 +165,15 @@ def test_a_place_that_cannot_be_written_is_refused_with_another_one(
         with pytest.raises(ConfigError) as raised:
             check_place(Path(path), flag="--out", is_folder=is_folder)
         assert words in str(raised.value)
+
+
+def test_a_place_elsewhere_is_one_that_can_be_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for may, folder in ((True, Path.home()), (False, Path(tempfile.gettempdir()))):
+        monkeypatch.setattr(files.os, "access", lambda path, mode, may=may: may)
+        with pytest.raises(ConfigError, match=f"Write elsewhere: --out {folder}/a.png"):
+            check_place(Path("/proc/a.png"), flag="--out")
 
 
 def test_a_protected_file_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,6 +120,21 @@ def test_files_without_rights_or_too_large_have_failed(
     }
 
 
+def test_a_file_that_vanishes_during_the_search_has_failed(
+    find: Find, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("in/a.png", "in/b.png")
+    stat = Path.stat
+
+    def vanished(self: Path, **options: bool) -> os.stat_result:
+        if self.name == "b.png":
+            raise FileNotFoundError(2, "No such file or directory")
+        return stat(self, **options)
+
+    monkeypatch.setattr(Path, "stat", vanished)
+    assert find("in").failed == [("in/b.png", "no longer there.")]
+
+
 def test_a_folder_that_cannot_be_opened_has_failed(
     find: Find, monkeypatch: pytest.MonkeyPatch
 ) -> None:

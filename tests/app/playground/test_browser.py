@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from app.settings import PRETRAINED
 from tests.app.family_repository import make_families
@@ -158,6 +159,24 @@ def test_the_start_page_draws_and_scores(browser: Browser, tmp_path: Path) -> No
     assert browser.find("#error").text == ""
     assert browser.complaints() == []
     assert all(url.startswith(f"{browser.url}/") for url in browser.asked())
+
+
+def test_the_start_page_warns_of_a_picture_that_looks_inverted(
+    browser: Browser, tmp_path: Path
+) -> None:
+    browser.open("/")
+    browser.until(lambda: browser.source("samples"))
+    digit = load_digits().images[3] / 16 * 255
+    (tmp_path / "dark.png").write_bytes(encoded(255 - digit.astype(np.uint8)))
+    Select(browser.find("#model")).select_by_visible_text("digits")
+    browser.until(lambda: "digits, version 1" in browser.find("#about").text)
+    browser.find("#file").send_keys(str(tmp_path / "dark.png"))
+    browser.until(lambda: "looks inverted" in browser.find("#warnings").text)
+    browser.find("#invert").click()
+    browser.until(lambda: "invert" in browser.find("#steps").text)
+    browser.until(lambda: browser.find("#scores").text)
+    assert browser.find("#warnings").text == ""
+    assert browser.complaints() == []
 
 
 def test_the_start_page_shows_of_each_family_what_it_offers(tmp_path: Path) -> None:
