@@ -15,9 +15,12 @@ from jaxtyping import Shaped
 
 from models.errors import CorruptImage
 
-BEGINNING = rb"P[1-6]\s+(#|\d)|P[Ff]\s"
-_FIELD = re.compile(rb"(?:\s|#[^\n\r]*)+(-?\d+(?:\.\d*)?)")
+BEGINNING = rb"P[1-6]\s{1,16}(#|\d)|P[Ff]\s{1,2}\d"
+# Possessive: a comment is never tried again as blanks and shorter comments.
+_FIELD = re.compile(rb"(?:\s++|#[^\n\r]*+)++(-?\d++(?:\.\d*+)?)")
 _COMMENT = re.compile(rb"#[^\n\r]*")
+_MAX_HEADER = 1 << 20
+_MAX_COMMENTS = 1 << 14
 _BLANKS = b" \t\n\r\v\f"
 Picture = Shaped[np.ndarray, "channel height width"]
 
@@ -50,7 +53,7 @@ def read_header(data: bytes) -> Header:
     kind, position = data[:2].decode("ascii"), 2
     fields: list[float] = []
     while len(fields) < (2 if kind in ("P1", "P4") else 3):
-        found = _FIELD.match(data, position)
+        found = _FIELD.match(data, position, _MAX_HEADER)
         if found is None or len(found[1]) > 20:
             raise _damaged("its header has no width, height and largest value")
         fields.append(float(found[1]))
@@ -126,7 +129,10 @@ def _integers(data: bytes, header: Header) -> Shaped[np.ndarray, " value"]:
 
 
 def _text(data: bytes, header: Header) -> bytes:
-    return _COMMENT.sub(b" ", data[header.start - 1 :])
+    text = data[header.start - 1 :]
+    if (comments := text.count(b"#")) > _MAX_COMMENTS:
+        raise _damaged(f"it has {comments:,} comments, over the limit of {_MAX_COMMENTS:,}")
+    return _COMMENT.sub(b" ", text)
 
 
 def _binary(data: bytes, header: Header, size: int) -> bytes:

@@ -111,6 +111,11 @@ def test_floats_are_read_from_the_bottom_up(kind, channels, scale, order):
         (b"P5 2 1 2.5\n\0\0", "its largest value is 2.5, not"),
         (b"P5 2.5 1 255\n\0\0", "its size is 2.5x1"),
         (b"P5 2\n", "its header has no width, height and largest value"),
+        (b"P2 2 1 255\n" + b"#\n" * 20_000, "it has 20,000 comments, over the limit of 16,384"),
+        (b"P5 " + b"# " * 1_000_000, "its header has no width"),
+        (b"P5 " + b"#\n" * 1_000_000, "its header has no width"),
+        (b"P5 #" + b"\n" * 1_000_000, "its header has no width"),
+        (b"P5 " + b"1" * 1_000_000, "its header has no width"),
         (b"P5 22222222222222222222222 1 255\n", "its header has no width"),
     ],
 )

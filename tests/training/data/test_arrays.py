@@ -348,3 +348,10 @@ def test_flat_pictures_on_another_scale_are_also_divided(largest: float, tmp_pat
     with pytest.raises(DatasetError, match=rf"reach {largest:g}\. Save data\.reshape") as refused:
         read_arrays(path)
     assert refused.value.details["suggestion"] == f"data.reshape(-1, 1, 8, 8) / {largest:g}"
+
+
+@pytest.mark.parametrize("size", [(4, 6), (24, 1), (1, 24), (6, 3)])
+def test_a_recipe_may_ask_for_any_other_size(size: tuple[int, int], tmp_path: Path) -> None:
+    (split,) = read_arrays(saved(tmp_path, images=noise(9, 6, 4))).parts.values()
+    spec = ImageSpec(channels=1, height=size[0], width=size[1])
+    assert split.read_levels(spec).shape == (9, 1, *size)
