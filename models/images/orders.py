@@ -155,6 +155,8 @@ def find_doubt(shape: Shape, form: str, *, channels: int | None) -> tuple[Readin
         return _doubt_of_two(shape)
     if len(shape) == 3:
         return _doubt_of_three(shape, form, channels)
+    if max(shape[1:]) == 1:  # single pixels: every order is the same
+        return ()
     if form == "NHWC" and width in CHANNELS:
         return (batch_last(shape),)
     return _either_end(shape) if shape[1] in CHANNELS and shape[-1] in CHANNELS else ()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.errors import ShapeMismatch
-from models.images.axes import as_batch
+from models.images.axes import as_batch, as_stack
 from models.images.spec import ImageSpec
 
 GREY = ImageSpec(channels=1, height=28, width=28)
@@ -188,3 +188,41 @@ def test_flat_pictures_on_another_scale_are_also_divided(array, ending, reason):
 def test_a_view_in_fortran_order_is_read_by_its_axes():
     pictures = np.asfortranarray(numbers(5, 28, 28))
     np.testing.assert_array_equal(as_batch(pictures, GREY)[:, 0], pictures)
+
+
+@pytest.mark.parametrize(
+    ("shape", "batch"),
+    [
+        ((9, 4, 5), (9, 1, 4, 5)),
+        ((3, 4, 4), (3, 1, 4, 4)),
+        ((9, 3, 3), (9, 1, 3, 3)),
+        ((9, 4, 4, 3), (9, 3, 4, 4)),
+        ((9, 3, 4, 4), (9, 3, 4, 4)),
+        ((9, 4, 4, 1), (9, 1, 4, 4)),
+    ],
+)
+def test_a_data_sets_pictures_are_of_any_size(shape, batch):
+    made = as_stack(numbers(*shape))
+    assert isinstance(made, np.ndarray)
+    assert made.shape == batch
+
+
+@pytest.mark.parametrize(
+    ("shape", "expressions"),
+    [
+        ((90, 784), ["{0}.reshape(-1, 1, 28, 28)"]),
+        ((784, 90), ["{0}.T.reshape(-1, 1, 28, 28)"]),
+        ((90, 15), ["{0}.reshape(-1, 1, height, width)"]),
+        ((28, 28, 90), ["{0}[:, None]", "{0}.transpose(2, 0, 1)[:, None]"]),
+        ((32, 32, 3, 90), ["{0}.transpose(3, 2, 0, 1)"]),
+        ((3, 32, 32, 90), ["{0}.transpose(3, 0, 1, 2)"]),
+        ((9, 4, 5, 4), []),
+        ((0, 4, 5), []),
+        ((0, 4), []),
+        ((90,), []),
+    ],
+)
+def test_a_data_sets_array_of_another_order_is_named(shape, expressions):
+    found = as_stack(np.zeros(shape))
+    assert isinstance(found, tuple)
+    assert [one.expression for one in found] == expressions
