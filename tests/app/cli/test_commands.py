@@ -922,7 +922,7 @@ def test_names_of_any_bytes_are_printed_on_an_ascii_terminal(
     )
     names = [Path(row["file"]).name for row in rows(done.stdout)]
     assert names == [r"\x1b[31m.png", r"a\nb.png", r"bad\udcff.png", r"\xe9.png"]
-    assert r"broken\udcff\n.png: no picture that is read" in done.stderr
+    assert r"broken\udcff\n.png: The file is text that begins with" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -996,3 +996,23 @@ def test_the_module_runs_as_a_program(
         runpy.run_module("app", run_name="__main__")
     assert stopped.value.code == 0
     assert "log-likelihood" in capsys.readouterr().out
+
+
+def test_arrays_of_another_order_are_refused_with_the_expression(vae: Vae, tmp_path: Path) -> None:
+    rows_of = binary(50).reshape(50, SIDE * SIDE)
+    (tmp_path / "flat.npy").write_bytes(npy(rows_of))
+    (tmp_path / "last.npy").write_bytes(npy(binary(50).transpose(1, 2, 0)))
+    flat, last = vae("elbo", "flat.npy"), vae("elbo", "last.npy")
+    assert (flat.exit_code, last.exit_code) == (1, 1)
+    assert "Send array.reshape(-1, 1, 8, 8) or array[None, None]" in str(flat.exception)
+    assert "Send array.transpose(2, 0, 1)[:, None]" in str(last.exception)
+    (tmp_path / "mended.npy").write_bytes(npy(rows_of.reshape(-1, 1, 8, 8)))
+    assert len(rows(done(vae("elbo", "mended.npy")).stdout)) == 50
+
+
+def test_a_folder_of_pgms_is_scored(vae: Vae, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for number, picture in enumerate(binary(3)):
+        (tmp_path / "in" / f"{number}.pgm").write_bytes(encoded(picture, "PPM"))
+    table = rows(done(vae("encode", "in")).stdout)
+    assert [Path(row["file"]).name for row in table] == ["0.pgm", "1.pgm", "2.pgm"]
