@@ -427,7 +427,10 @@ PICTURE_MEDIA_TYPES = {
     "TIFF": ("image/tiff", "image/tif", "image/x-tiff", "image/x-tif"),
     "Netpbm": (
         "image/x-portable-anymap",
-        *(f"image/x-portable-{one}" for one in ("bitmap", "graymap", "pixmap", "floatmap")),
+        *(
+            f"image/x-portable-{one}"
+            for one in ("bitmap", "graymap", "greymap", "pixmap", "floatmap")
+        ),
         *("image/x-pbm", "image/x-pgm", "image/x-ppm", "image/x-pnm"),
     ),
 }
