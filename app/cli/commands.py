@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 from pydantic import BaseModel, Field
 from rich.console import Console
@@ -41,7 +42,7 @@ from app.operations.table import OPERATIONS, Operation
 from app.settings import Settings, load_settings
 from models.errors import printable
 from models.files import prepare_streams
-from models.images.axes import as_batch
+from models.images.axes import as_batch, axes_warnings
 from models.images.spec import ImageSpec
 from vae_client.errors import CallError
 
@@ -223,9 +224,8 @@ async def _rows(sender: Sender, inputs: Inputs, progress: Progress, *, batch_siz
     operation, rows = sender.operation, Rows()
     spec = ImageSpec(**(await sender.client.describe())["image"])
     n = int(sender.parameters.get("n", 16))
-    sources = open_inputs(
-        inputs, operation.name, operation.takes, partial(as_batch, spec=spec), strict=sender.strict
-    )
+    read = partial(_read_axes, spec=spec)
+    sources = open_inputs(inputs, operation.name, operation.takes, read, strict=sender.strict)
     total = sum(map(len, sources)) if operation.takes else n
     if operation.exact_items is not None and (total != operation.exact_items or len(sources) > 1):
         raise CallError(
@@ -247,6 +247,14 @@ async def _rows(sender: Sender, inputs: Inputs, progress: Progress, *, batch_siz
         else:
             await sender.send_whole(source, rows)
     return rows
+
+
+def _read_axes(array: np.ndarray, name: str, *, spec: ImageSpec) -> np.ndarray:
+    """An array of pictures with its axes in the model's order; says where they are in doubt."""
+    batch = as_batch(array, spec)
+    for warned in axes_warnings(array.shape, spec):
+        say(f"Warning: {name}: {warned.message}")
+    return batch
 
 
 def _warn(rows: Rows) -> None:

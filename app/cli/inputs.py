@@ -9,10 +9,13 @@ import os
 import shlex
 import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from app.wire.media_types import NPY, NPZ, PICTURES
 from models.errors import printable
@@ -20,8 +23,9 @@ from models.files import search
 from models.images import is_drawn
 from models.images.decoding import picture_kind, why_not_read
 from vae_client.errors import CallError
-from vae_client.sources import AsBatch, Source, array_source
+from vae_client.sources import Source, array_source
 
+NamedAsBatch = Callable[..., np.ndarray]
 STDIN = "-"
 MAX_FILE_BYTES = 2**29
 ARRAY_SUFFIXES = (*NPY.suffixes, *NPZ.suffixes)
@@ -226,7 +230,7 @@ def _nothing_found(text: str, path: Path, left_out: Sequence[tuple[str, str]]) -
 
 
 def open_inputs(
-    inputs: Inputs, operation: str, takes: Sequence[str], as_batch: AsBatch, *, strict: bool
+    inputs: Inputs, operation: str, takes: Sequence[str], as_batch: NamedAsBatch, *, strict: bool
 ) -> list[Source]:
     """The inputs as sources, neighbouring pictures together; arrays that cannot be read are failed.
 
@@ -234,7 +238,8 @@ def open_inputs(
         inputs: What `find_inputs` found.
         operation: The operation's name, for messages.
         takes: What its body may hold.
-        as_batch: An array of pictures with its axes in the model's order.
+        as_batch: From an array of pictures and its file's name, the pictures with their axes in the
+            model's order.
         strict: Whether to raise for an array that cannot be read.
 
     Raises:
@@ -260,7 +265,8 @@ def open_inputs(
         add_pictures()
         try:
             place = io.BytesIO(content) if isinstance(content, bytes) else content
-            sources.append(array_source(place, name, operation, takes, as_batch))
+            named = partial(as_batch, name=name)
+            sources.append(array_source(place, name, operation, takes, named))
         except CallError as error:
             if strict:
                 raise

@@ -16,7 +16,8 @@ flat rows, the batch last, rows and columns exchanged. In another size:
     4 axes  (batch, height, width, channels) if the last is 1 or 3; (batch, channels, height, width)
             if the second is
 
-Where another reading is as likely, the array is refused and both are named.
+Where another reading is as likely, the array is refused and both are named; where it is less
+likely, `axes_warnings` names it.
 """
 
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ from jaxtyping import Shaped
 from models.errors import ShapeMismatch
 from models.images.orders import (
     CHANNELS,
+    LEAST_SIDE,
     Reading,
     batch_last,
     find_doubt,
@@ -36,6 +38,7 @@ from models.images.orders import (
     scale_of,
 )
 from models.images.spec import ImageSpec
+from models.warnings import Warned
 
 
 def as_batch(
@@ -58,6 +61,25 @@ def as_batch(
         if found := find_doubt(array.shape, form, channels=spec.channels):
             raise _doubtful(array, found)
     return view(array, form)
+
+
+def axes_warnings(shape: tuple[int, ...], spec: ImageSpec) -> tuple[Warned, ...]:
+    """A warning where an array that `as_batch` reads may be something else."""
+    height, width = spec.height, spec.width
+    if shape == (3, height, width) and spec.channels == 1:
+        kind, doubt, fix = "3 grey pictures", "it is one in colour", "array[None]"
+    elif len(shape) == 2 and shape[0] != shape[1] and shape[1] >= LEAST_SIDE**2:
+        kind, doubt = "one grey picture", "each row is a picture"
+        fix = "array.reshape(-1, 1, height, width)"
+    elif len(shape) == 3 and shape[1:] == (height * width, 3):
+        kind, doubt = "one picture in colour", "each row is a picture"
+        fix = f"array.reshape(-1, {height}, {width}, 3)"
+    else:
+        return ()
+    if _own_form(shape, spec) not in (None, "NHW"):
+        return ()
+    message = f"The array of shape {shape} is read as {kind}. If {doubt}, send {fix}."
+    return (Warned("axes_guessed", message),)
 
 
 def as_stack(
@@ -137,7 +159,8 @@ def explain(
         verb: What to do with them.
     """
     several = len(readings) > 1
-    scale, values = scale_of(array)
+    pixels = array[:, 1:-1] if any(r.has_labels for r in readings) else array
+    scale, values = scale_of(pixels)
     kinds = f"{'may be' if several else 'looks like'} {', or '.join(r.words for r in readings)}"
     fixes = [f"{r.expression.format(name)}{scale}" for r in readings if r.expression]
     if not fixes:

@@ -1010,6 +1010,18 @@ def test_arrays_of_another_order_are_refused_with_the_expression(vae: Vae, tmp_p
     assert len(rows(done(vae("elbo", "mended.npy")).stdout)) == 50
 
 
+def test_an_array_that_may_be_something_else_is_scored_with_a_warning(
+    vae: Vae, tmp_path: Path
+) -> None:
+    (tmp_path / "three.npy").write_bytes(npy(binary(3)))
+    result = done(vae("elbo", "three.npy"))
+    assert len(rows(result.stdout)) == 3
+    assert (
+        f"Warning: three.npy: The array of shape (3, {SIDE}, {SIDE}) is read as 3 grey pictures. "
+        "If it is one in colour, send array[None]."
+    ) in " ".join(result.stderr.split())
+
+
 def test_a_folder_of_pgms_is_scored(vae: Vae, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for number, picture in enumerate(binary(3)):

@@ -246,7 +246,7 @@ def test_a_folder_of_inputs_is_no_folder_to_write_into(find: Find) -> None:
 
 
 def opened(result: Inputs, *, strict: bool = False) -> list[tuple[str, ...]]:
-    sources = open_inputs(result, "elbo", ("images",), lambda array: array, strict=strict)
+    sources = open_inputs(result, "elbo", ("images",), lambda array, name: array, strict=strict)
     return [source.labels for source in sources]
 
 
