@@ -250,11 +250,12 @@ def _json_image(index: int, entry: Any) -> Item:
     numbers = _json_numbers(index, entry, "images")
     if numbers.ndim == 4 and len(numbers) == 1:
         return numbers
-    if numbers.ndim == 4:
+    if numbers.ndim == 4 or (numbers.ndim == 3 and not {1, 2, 3, 4} & set(numbers.shape[::2])):
         raise _several_pictures(index, numbers.shape)
     is_flat = numbers.ndim == 1 and numbers.size >= LEAST_SIDE**2
     if not (is_flat or numbers.ndim in (2, 3)) or 0 in numbers.shape:
-        raise _not_numbers(index, "images", f"an array of shape {numbers.shape}")
+        is_row = numbers.ndim == 1 and numbers.size > 0
+        raise _not_numbers(index, "images", f"an array of shape {numbers.shape}", is_part=is_row)
     return numbers[None] if numbers.ndim > 2 else numbers  # one item, whatever its axes
 
 
@@ -323,7 +324,8 @@ def _shown(text: str) -> str:
 def _json_numbers(index: int, entry: Any, name: str) -> np.ndarray:
     """Nested lists as an array of numbers."""
     if not isinstance(entry, list):
-        raise _not_numbers(index, name, _json_kind(entry))
+        is_number = isinstance(entry, int | float) and not isinstance(entry, bool)
+        raise _not_numbers(index, name, _json_kind(entry), is_part=is_number)
     try:
         array = np.asarray(entry)
     except (ValueError, OverflowError) as error:
@@ -335,14 +337,18 @@ def _json_numbers(index: int, entry: Any, name: str) -> np.ndarray:
     return array
 
 
-def _not_numbers(index: int, name: str, received: str) -> ShapeMismatch:
+def _not_numbers(index: int, name: str, received: str, *, is_part: bool = False) -> ShapeMismatch:
     allowed = {
         "images": "base64 text, or rows of numbers such as [[0, 255], [255, 0]]",
         "latents": "a list of numbers such as [0.5, -1.2, ...], as encode answers it",
     }[name]
+    one = {"images": "picture", "latents": "latent"}[name]
+    fix = f'{{"{name}": [array.tolist()]}}'
+    wrap = f" If {name} is one {one}, put it into a list: {fix}." if is_part else ""
     return ShapeMismatch(
-        f"{name}[{index}] is {received}. Send {allowed}.",
+        f"{name}[{index}] is {received}. Send {allowed}.{wrap}",
         parameter=f"{name}[{index}]",
+        suggestion=fix if is_part else None,
         items=((index, received),),
     )
 

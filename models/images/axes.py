@@ -175,9 +175,10 @@ def _mismatch(array: np.ndarray, spec: ImageSpec) -> ShapeMismatch:
     shape, one = array.shape, spec.shape
     fault, fix = _fault_and_fix(array, spec)
     several = f"(N, {', '.join(map(str, one))})"
+    advice = "an array of such a shape" if len(shape) != 1 else "all rows of a picture together"
     return ShapeMismatch(
         f"The array of images has the shape {shape}: {fault}. Pictures are {one} or {several}, "
-        f"of any height and width. Send {fix or 'an array of such a shape'}.",
+        f"of any height and width. Send {fix or advice}.",
         parameter="images",
         received=shape,
         allowed=(one, ("batch", *one)),
@@ -191,18 +192,29 @@ def _fault_and_fix(array: np.ndarray, spec: ImageSpec) -> tuple[str, str | None]
     if 0 in shape:
         return "it is empty", None
     if array.ndim == 4:
-        first = shape[2:] == size or (shape[1:3] != size and shape[1] <= shape[3])
+        is_first, is_last = shape[2:] == size, shape[1:3] == size
+        first = is_first or (not is_last and shape[1] <= shape[3])
         axis = 1 if first else 3
         found = shape[axis]
         cut = f"array[:, :{found - 1}]" if first else f"array[..., :{found - 1}]"
         fault = f"axis {axis} has {found} channels; 1 or 3 are taken"
-        if shape[0] in CHANNELS or shape[2] in CHANNELS:
+        if not is_first and not is_last and (shape[0] in CHANNELS or shape[2] in CHANNELS):
             return fault, batch_last(shape).expression.format("array")
-        return fault, cut if found in (2, 4) else None  # the last one is transparency
+        if found in (2, 4):  # the last one is transparency
+            return fault, cut
+        return fault, _reshape(spec.shape) if is_first and spec.channels == 1 else None
     fault = f"it has {array.ndim} {'axis' if array.ndim == 1 else 'axes'}; 2, 3 or 4 are taken"
     one = shape[-3:]
-    if array.ndim == 1 and spec.channels == 1 and array.size % prod(size) == 0:
+    if (
+        spec.channels == 1
+        and (array.ndim == 1 or shape[-2:] == size)
+        and not array.size % prod(size)
+    ):
         one = spec.shape
     elif one not in {(n, *size) for n in CHANNELS} | {(*size, n) for n in CHANNELS}:
         return fault, None
-    return fault, f"array.reshape(-1, {', '.join(map(str, one))})"
+    return fault, _reshape(one)
+
+
+def _reshape(shape: tuple[int, ...]) -> str:
+    return f"array.reshape(-1, {', '.join(map(str, shape))})"

@@ -38,9 +38,8 @@ from PIL import Image as PillowImage
 from PIL.ImageFile import ImageFile
 
 from models.errors import CorruptImage, InputError, PayloadTooLarge, UnsupportedMedia
-from models.images import libtiff, netpbm
+from models.images import jpeg_segments, libtiff, netpbm, png_chunks
 from models.images.orientation import ORIENTATION_TAG, find_orientation, orientation_steps, upright
-from models.images.png_chunks import without_metadata
 from models.images.preprocessing import Step
 from models.images.unread import describe_file, other_picture
 
@@ -125,11 +124,15 @@ def _decode(data: bytes, kind: str, background: int, max_pixels: int) -> Pixels:
         libtiff.silence()
     xmp = b""
     if kind == "PNG":
-        data, xmp = without_metadata(data)
+        data, xmp = png_chunks.without_metadata(data)
+    if kind == "JPEG":
+        data = jpeg_segments.without_metadata(data)
     image = _OPENERS[kind](io.BytesIO(data))
     check_size(image.size, max_pixels)
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         _check_tiff(image)
+        if not isinstance(image.info.get("xmp"), bytes):
+            image.info.pop("xmp", None)
         orientation = image.getexif().get(ORIENTATION_TAG)
         image.load()  # and turns it upright
         steps = orientation_steps(orientation)

@@ -322,6 +322,33 @@ async def test_a_json_image_at_fault_is_named(
     assert refusal.value.details["parameter"] == "images[1]"  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize(
+    ("body", "fault"),
+    [
+        ('{"images": [[0, 1], [1, 0]]}', "images[0] is an array of shape (2,)."),
+        ('{"images": [0, 1, 1, 0]}', "images[0] is a number."),
+        ('{"latents": [0.5, -1.5]}', "latents[0] is a number."),
+    ],
+)
+async def test_one_item_that_is_not_in_a_list_is_refused_with_the_list(
+    body: str, fault: str
+) -> None:
+    with pytest.raises(ShapeMismatch) as refusal:
+        parse_json(body.encode())
+    kind = body[2:].partition('"')[0]
+    assert str(refusal.value).startswith(fault)
+    assert f'put it into a list: {{"{kind}": [array.tolist()]}}' in str(refusal.value)
+    assert refusal.value.details["suggestion"] == f'{{"{kind}": [array.tolist()]}}'
+
+
+async def test_grey_pictures_in_one_entry_are_refused() -> None:
+    entry = np.zeros((5, 8, 8)).tolist()
+    with pytest.raises(
+        ShapeMismatch, match=r"images\[0\] is an array of shape \(5, 8, 8\), and each"
+    ):
+        parse_json(orjson.dumps({"images": [entry]}))
+
+
 # What clients send ------------------------------------------------------------------------------
 
 PICTURE = encoded(binary()[0])
