@@ -12,10 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from functools import partial
 from pathlib import Path
-
-import numpy as np
 
 from app.wire.media_types import NPY, NPZ, PICTURES
 from models.errors import printable
@@ -23,9 +20,8 @@ from models.files import search
 from models.images import is_drawn
 from models.images.decoding import picture_kind, why_not_read
 from vae_client.errors import CallError
-from vae_client.sources import Source, array_source
+from vae_client.sources import ReadArrays, Source, array_source
 
-NamedAsBatch = Callable[..., np.ndarray]
 STDIN = "-"
 MAX_FILE_BYTES = 2**29
 ARRAY_SUFFIXES = (*NPY.suffixes, *NPZ.suffixes)
@@ -230,7 +226,12 @@ def _nothing_found(text: str, path: Path, left_out: Sequence[tuple[str, str]]) -
 
 
 def open_inputs(
-    inputs: Inputs, operation: str, takes: Sequence[str], as_batch: NamedAsBatch, *, strict: bool
+    inputs: Inputs,
+    operation: str,
+    takes: Sequence[str],
+    read: Callable[[str], ReadArrays],
+    *,
+    strict: bool,
 ) -> list[Source]:
     """The inputs as sources, neighbouring pictures together; arrays that cannot be read are failed.
 
@@ -238,8 +239,7 @@ def open_inputs(
         inputs: What `find_inputs` found.
         operation: The operation's name, for messages.
         takes: What its body may hold.
-        as_batch: From an array of pictures and its file's name, the pictures with their axes in the
-            model's order.
+        read: From a file's name, how its arrays are read.
         strict: Whether to raise for an array that cannot be read.
 
     Raises:
@@ -265,8 +265,7 @@ def open_inputs(
         add_pictures()
         try:
             place = io.BytesIO(content) if isinstance(content, bytes) else content
-            named = partial(as_batch, name=name)
-            sources.append(array_source(place, name, operation, takes, named))
+            sources.append(array_source(place, name, operation, takes, read(name)))
         except CallError as error:
             if strict:
                 raise

@@ -15,6 +15,7 @@ from app.cli.inputs import Inputs, find_inputs, open_inputs, unique_names
 from models.images import to_sheet
 from tests.app.pictures import binary, encoded, npy
 from vae_client.errors import CallError
+from vae_client.sources import ReadArrays
 
 PICTURE = encoded(binary(1)[0])
 Find = Callable[..., Inputs]
@@ -246,7 +247,8 @@ def test_a_folder_of_inputs_is_no_folder_to_write_into(find: Find) -> None:
 
 
 def opened(result: Inputs, *, strict: bool = False) -> list[tuple[str, ...]]:
-    sources = open_inputs(result, "elbo", ("images",), lambda array, name: array, strict=strict)
+    read = ReadArrays(lambda array: array, lambda array: array, lambda array: False)
+    sources = open_inputs(result, "elbo", ("images",), lambda name: read, strict=strict)
     return [source.labels for source in sources]
 
 
