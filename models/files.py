@@ -172,7 +172,7 @@ def _fault(flag: str, path: Path, fault: str, better: Path) -> ConfigError:
 
 def explain_os_error(error: OSError) -> str:
     """A failure of the operating system in words, with a fix."""
-    place = "Standard output" if error.filename is None else printable(os.fsdecode(error.filename))
+    place = "A write failed" if error.filename is None else printable(os.fsdecode(error.filename))
     reason = error.strerror or str(error) or type(error).__name__
     if error.errno in _FULL:
         return f"{place}: {reason}; no file is half written. Free space, or write to another disk."

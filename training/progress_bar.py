@@ -21,7 +21,7 @@ from rich.text import Text
 
 LINE_SECONDS = 30.0
 """Time between two plain lines."""
-_NAME_WIDTH = 18
+_NAME_WIDTH = 20
 _BAR_WIDTH = 10
 _TIME_WIDTH = 10
 

@@ -26,9 +26,9 @@ def print_whole(text: str) -> None:
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
-    except OSError:
+    except OSError as error:
         _drop_standard_output()
-        raise
+        raise OSError(error.errno, error.strerror, "standard output") from error
 
 
 def _drop_standard_output() -> None:

@@ -84,11 +84,12 @@ def save_bundle(
         for name, data in files.items():
             (partial / name).write_bytes(data)
         partial.rename(path)
-    except BaseException as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        if isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
             raise _exists_error(path) from error
-        raise
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _exists_error(path: Path) -> FileExistsError:

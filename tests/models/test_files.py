@@ -130,10 +130,10 @@ def test_a_full_disk_leaves_the_old_file_and_no_half_one(
     ("error", "words"),
     [
         (OSError(errno.ENOSPC, "No space left", "x\n.png"), r"x\n.png: No space left; no file is"),
-        (FULL, "Standard output: No space left on device; no file is half written. Free space"),
+        (FULL, "A write failed: No space left on device; no file is half written. Free space"),
         (OSError(errno.EACCES, "Permission denied", b"a"), "a: Permission denied. Check the path"),
-        (OSError("strange"), "Standard output: strange. Check"),
-        (OSError(), "Standard output: OSError. Check"),
+        (OSError("strange"), "A write failed: strange. Check"),
+        (OSError(), "A write failed: OSError. Check"),
     ],
 )
 def test_failures_of_the_system_are_explained(error: OSError, words: str) -> None:

@@ -1,5 +1,6 @@
 """Saving of a bundle: the bytes of its files, and what is not written."""
 
+import errno
 import hashlib
 import json
 import re
@@ -157,13 +158,14 @@ def test_an_interrupted_save_leaves_nothing_to_load_and_can_be_repeated(
         count.append(1)
         if len(count) > writes:
             exact(self, data[: len(data) // 2])
-            raise OSError("no space left on device")
+            raise OSError(errno.ENOSPC, "no space left on device")
         return exact(self, data)
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", failing)
-        with pytest.raises(OSError, match="no space"):
+        with pytest.raises(OSError, match="no space") as raised:
             save(path, tiny_vae())
+    assert raised.value.filename == str(path)
     assert list(path.parent.iterdir()) == []
     assert Repository(tmp_path).names() == []
     refused(path, str(path), error=BundleNotFound)
