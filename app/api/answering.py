@@ -105,7 +105,7 @@ async def _answer(
     computed = await _compute(service, call, work)
     content = await _render(service, call, computed)
     _count(service.metrics, call, computed, work)
-    headers |= identity_headers(call.request)
+    headers |= identity_headers(call.request, computed.warnings)
     return Response(content, media_type=MEDIA_TYPES[call.form], headers=headers)
 
 

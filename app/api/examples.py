@@ -13,7 +13,7 @@ PNG_8X8 = (
 
 EXAMPLE_ID = "0d1f3a52c9e84f6f8f6f5d0c8c1e7b11"
 
-_ENVELOPE: dict[str, Any] = {"model": "mnist", "version": 1}
+_ENVELOPE: dict[str, Any] = {"model": "mnist", "version": 1, "warnings": []}
 _PREPROCESSING = [["binarize stochastic"]]
 _STEPS = [[{"op": "binarize", "from": "256", "to": "2", "how": "stochastic"}]]
 

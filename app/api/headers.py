@@ -1,11 +1,13 @@
 """Headers of an answer: model, seed, preprocessing, and caching."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 from app.api.service import Call
 from app.compute.request import ComputeRequest
 from models import __version__
+from models.warnings import Warned
 
 MAX_PREPROCESSING_HEADER = 1024
 IDENTITY_HEADERS = (
@@ -14,14 +16,15 @@ IDENTITY_HEADERS = (
     "X-Model-Version",
     "X-Bundle-Digest",
     "X-Preprocessing",
+    "X-Warnings",
     "X-Request-ID",
     "Server-Timing",
     "ETag",
 )
 
 
-def identity_headers(request: ComputeRequest[Any]) -> dict[str, str]:
-    """The envelope, for formats that have none: model, seed, preprocessing."""
+def identity_headers(request: ComputeRequest[Any], warnings: Sequence[Warned]) -> dict[str, str]:
+    """The envelope, for formats that have none: model, seed, preprocessing, codes of warnings."""
     headers = {
         "X-Model-Name": request.served.name,
         "X-Model-Version": str(request.served.version),
@@ -31,6 +34,8 @@ def identity_headers(request: ComputeRequest[Any]) -> dict[str, str]:
         headers["X-Seed"] = str(request.seed)
     if request.inputs.preprocessing is not None:
         headers["X-Preprocessing"] = preprocessing_header(request.inputs.preprocessing)
+    if warnings:
+        headers["X-Warnings"] = ", ".join(dict.fromkeys(warned.code for warned in warnings))
     return headers
 
 

@@ -46,6 +46,7 @@ HEADERS = {
     "X-Model-Version": "Version of the model that answered.",
     "X-Bundle-Digest": "sha256 of the bundle's manifest.",
     "X-Preprocessing": "Preprocessing steps of the images.",
+    "X-Warnings": "Codes of the answer's warnings; absent where there are none.",
     "X-Request-ID": "Request id, as in the log.",
     "Server-Timing": "Milliseconds of each phase.",
 }

@@ -4,6 +4,7 @@ import re
 import struct
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,12 @@ from app.compute.labels import unknown_label
 from app.compute.latents import check_latents
 from app.errors import ClientDisconnected, InvalidParameter
 from app.operations.parameters import Parameters
-from app.operations.table import Operation
+from app.operations.table import OPERATIONS, Operation
 from app.serving.served_model import ServedModel
 from app.settings import Settings
 from app.wire.bodies import Body, Picture
 from models.errors import InputError, ShapeMismatch, closest
-from models.images import Observation, ReadOptions, read_array, read_picture
+from models.images import ImageSpec, Observation, ReadOptions, read_array, read_picture
 
 INLINE_BYTES = 16 * 1024
 """Items up to this are read on the event loop: a thread costs more than they do."""
@@ -239,7 +240,9 @@ def read_items(
             **{name: getattr(parameters, name) for name in _READING},
         )
         try:
-            inputs = _images(settings, served, body, options, stop)
+            inputs = _images(
+                settings, served, body, options, stop, exchange=_is_checkable(served, parameters)
+            )
         except ShapeMismatch as error:
             array = _ambiguous(operation, body)
             if array is None or not error.details.get("received") == array.shape:
@@ -317,24 +320,23 @@ def _images(
     body: Body,
     options: ReadOptions,
     stop: threading.Event,
+    *,
+    exchange: bool,
 ) -> Inputs:
-    """Read all images; raise one error that names every image at fault."""
+    """Read all images, and their negatives; raise one error that names every image at fault."""
     check_item_count(sum(map(_least_items, body.images)), settings)
     spec = served.bundle.config.image
+    negative = options.model_copy(update={"invert": not options.invert})
     observations: list[Observation] = []
+    negatives: list[Observation] = []
     faults: list[tuple[int, str]] = []
     errors: list[InputError] = []
     for item in body.images:
         if stop.is_set():
             raise ClientDisconnected("Nobody waits for the answer any more.")
         try:
-            if isinstance(item, Picture):
-                media_type = item.media_type
-                observations.append(
-                    read_picture(item.data, spec, options=options, media_type=media_type)
-                )
-            else:
-                observations += read_array(item, spec, options=options)
+            observations += _read(item, spec, options)
+            negatives += _read(item, spec, negative) if exchange else []
         except InputError as error:
             errors.append(error)
             position = len(observations) + len(faults)
@@ -350,7 +352,24 @@ def _images(
         preprocessing_steps=tuple(
             tuple(step.to_json() for step in observation.steps) for observation in observations
         ),
+        warnings=tuple(
+            replace(warned, item=item)
+            for item, observation in enumerate(observations)
+            for warned in observation.warnings
+        ),
+        exchanged=np.stack([observation.x for observation in negatives]) if exchange else None,
     )
+
+
+def _is_checkable(served: ServedModel, parameters: Any) -> bool:
+    """Whether the caller asked for a check, and the model has an ELBO to check by."""
+    return bool(parameters.check) and served.offers(OPERATIONS["elbo"])
+
+
+def _read(item: Picture | np.ndarray, spec: ImageSpec, options: ReadOptions) -> list[Observation]:
+    if isinstance(item, Picture):
+        return [read_picture(item.data, spec, options=options, media_type=item.media_type)]
+    return read_array(item, spec, options=options)
 
 
 def _least_items(item: Picture | np.ndarray) -> int:

@@ -14,6 +14,9 @@ GROUP_DRAWS = 16384
 """Largest number of latents drawn at once, where they are the answer."""
 CHUNK_COST = 4096.0
 """Cost units of one chunk, some tens of milliseconds."""
+CHECK_SAMPLES = 4
+"""Samples of each of the two ELBOs by which a picture is checked: what they tell apart differs by
+hundreds of nats, and their noise is of a few."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,29 @@ def measure(request: ComputeRequest[Any]) -> Work:
 
 
 def _rows_per_item(request: ComputeRequest[Any]) -> int:
-    """Decodings for each item: draws, times labels or components that are tried in turn."""
+    """Decodings for each item: those of the operation and those of the check."""
+    return _rows_of_operation(request) + (_rows_of_check(request) if is_checked(request) else 0)
+
+
+def is_checked(request: ComputeRequest[Any]) -> bool:
+    """Whether each image is scored by two small ELBOs, as it is and with black and white exchanged.
+
+    The negatives are there where the caller asked for the check and the model has an ELBO.
+    """
+    return request.inputs.exchanged is not None
+
+
+def _rows_of_check(request: ComputeRequest[Any]) -> int:
+    tried = branches(request)
+    if request.served.vae.config.posterior.kind == "enumerated":
+        return 2 * (CHECK_SAMPLES + tried)
+    if tried > 1 and "label_posterior" in request.served.lacks:
+        return 2 * (CHECK_SAMPLES + GUESS_NUM_SAMPLES) * tried
+    return 2 * CHECK_SAMPLES * tried
+
+
+def _rows_of_operation(request: ComputeRequest[Any]) -> int:
+    """Draws, times labels or components that are tried in turn."""
     operation, served = request.operation, request.served
     drawn = operation.per_item and request.draws
     rows = int(request.parameters.num_samples) if drawn else 1

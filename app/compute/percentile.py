@@ -38,8 +38,11 @@ def compare(
 
 
 def percentile(values: np.ndarray, reference: np.ndarray) -> list[float | None]:
-    """(rank + 0.5) / (n + 1) x 100 of each value among n ascending ones; None if not finite."""
-    found = (np.searchsorted(reference, values) + 0.5) / (len(reference) + 1) * 100
+    """Rank of each value among n ascending ones, in percent; None if it is not finite.
+
+    100 x (1 + number of them that are not higher) / (n + 1): a value counts as one of n + 1.
+    """
+    found = 100 * (1 + np.searchsorted(reference, values, side="right")) / (len(reference) + 1)
     return [float(f) if math.isfinite(v) else None for f, v in zip(found, values, strict=True)]
 
 
@@ -48,8 +51,8 @@ def find_reference(
 ) -> tuple[np.ndarray | None, str | None]:
     """The stored scores of the same estimator and K, ascending, or None and why there are none.
 
-    Exact values are compared with the estimator iwae's of any K: where the posterior is exact,
-    every importance weight is p(x).
+    Exact values are compared with exact ones, or else with the estimator iwae's of any K; so are
+    iwae's where the posterior is exact: every importance weight is then p(x).
     """
     parameters = request.parameters
     if parameters.label is not None:
@@ -59,15 +62,18 @@ def find_reference(
             "The stored scores are of images binarised as the image spec says, not by a threshold. "
             "Leave binarize out."
         )
-    stored_kind = "iwae" if kind == "exact" else kind
-    stored = [r for r in request.served.bundle.evaluation.references if r.estimator == stored_kind]
-    for reference in stored:
-        if kind == "exact" or reference.num_samples == parameters.num_samples:
-            return np.asarray(reference.values_nats), None
+    references = request.served.bundle.evaluation.references
+    stored = [reference for reference in references if reference.estimator == kind]
+    same = [r for r in stored if r.num_samples == parameters.num_samples and kind != "exact"]
+    if kind in ("exact", "iwae") and "exact_posterior" in request.served.capabilities:
+        for equal in ("exact", "iwae"):
+            same += [reference for reference in references if reference.estimator == equal]
+    if same:
+        return np.asarray(same[0].values_nats), None
     if not stored:
-        return None, f"The bundle stores no scores of the estimator {stored_kind}."
+        return None, f"The bundle stores no scores of the estimator {kind}."
     counts = " or ".join(str(reference.num_samples) for reference in stored)
     return None, (
-        f"Scores of the estimator {stored_kind} are stored for num_samples={counts}, not for "
+        f"Scores of the estimator {kind} are stored for num_samples={counts}, not for "
         f"{parameters.num_samples}. Ask for num_samples={stored[-1].num_samples}."
     )

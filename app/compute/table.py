@@ -1,11 +1,13 @@
 """The function that computes each operation."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from app.compute.codec import decode, encode, interpolate, reconstruct, sample
 from app.compute.request import ComputeRequest
 from app.compute.scores import classify, elbo, log_likelihood
+from app.compute.warnings import find_warnings
 from app.operations.result import Answer
 from models.estimators.steps import Steps
 
@@ -22,5 +24,6 @@ COMPUTE: dict[str, Callable[[ComputeRequest[Any]], Steps[Answer]]] = {
 
 
 def compute(request: ComputeRequest[Any]) -> Steps[Answer]:
-    """Compute a request's operation, chunk by chunk."""
-    return COMPUTE[request.operation.name](request)
+    """Compute a request's operation and its warnings, chunk by chunk."""
+    answer = yield from COMPUTE[request.operation.name](request)
+    return replace(answer, warnings=(yield from find_warnings(request, answer)))

@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from models.scores import Column, ElboScore, EvidenceScore, columns_of
+from models.warnings import Code
 
 Vector = list[float]
 Latents = Annotated[
@@ -57,11 +58,26 @@ class PreprocessingStep(Schema):
     ]
 
 
+class AnswerWarning(Schema):
+    """What is doubtful about an item; the answer is given all the same."""
+
+    code: Annotated[Code, Field(description="What is doubtful, for programs.")]
+    message: Annotated[str, Field(description="The same in words, what it means and a fix.")]
+    item: Annotated[
+        int | None,
+        Field(description="Index of the picture or latent; null if of the whole request."),
+    ]
+
+
 class Envelope(Schema):
     """Fields of every answer of an operation."""
 
     model: str
     version: int
+    warnings: Annotated[
+        list[AnswerWarning],
+        Field(description="What is doubtful about the items, in their order; empty if nothing is."),
+    ]
     preprocessing_steps: Annotated[
         list[list[PreprocessingStep]] | None,
         Field(
@@ -173,8 +189,8 @@ class Comparison:
         list[float | None],
         Column(
             float | None,
-            "Rank among the scores that the bundle stores for held-out test images, 0..100: "
-            "(rank + 0.5) / (n + 1) x 100.",
+            "Rank among the scores that the bundle stores for n held-out test images, in percent: "
+            "100 x (1 + number of them that are not higher) / (n + 1).",
             example=41.3,
         ),
     ]

@@ -16,10 +16,6 @@ def _text_if_number(value: Any) -> Any:
     return str(value) if type(value) is int else value
 
 
-def _number_if_digits(value: Any) -> Any:
-    return int(value) if isinstance(value, str) and value.isdecimal() and len(value) < 8 else value
-
-
 class Parameters(BaseModel):
     """Parameters of an operation; an unknown name is refused."""
 
@@ -80,11 +76,10 @@ class Reading(Parameters):
         bool, Field(description="Centre the picture: move its centre of mass to the middle.")
     ] = False
     pixel_max: Annotated[
-        Literal[1, 255, 65535] | None,
-        BeforeValidator(_number_if_digits),
+        Annotated[int, Field(ge=1, le=65535)] | None,
         Field(
-            description="Value of a white pixel. If absent, 255 for integers, and 1 for floats and "
-            "booleans."
+            description="Value of a white pixel. If absent, 255 for integers, 1 for floats and "
+            "booleans, and a picture file's own; 4095 for 12 bits in a 16-bit file.",
         ),
     ] = None
     binarize: Annotated[
@@ -94,6 +89,13 @@ class Reading(Parameters):
             "says. Percentiles are then null."
         ),
     ] = None
+    check: Annotated[
+        bool,
+        Field(
+            description="Check the pictures: score each, as sent and with black and white "
+            "exchanged, and warn where the model does not know it. The other numbers stay the same."
+        ),
+    ] = False
 
 
 class Rendering(Parameters):

@@ -1,8 +1,10 @@
 """What an operation computed, before it is rendered in a format."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from models.warnings import Warned
 
 
 @dataclass(frozen=True)
@@ -13,3 +15,5 @@ class Answer:
     """Arrays and lists with an entry for each item."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """Values that all items share."""
+    warnings: Sequence[Warned] = ()
+    """What is doubtful about the items, in their order."""

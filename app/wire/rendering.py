@@ -53,7 +53,7 @@ def _json(
     if "images" in columns and options.encoding == "png":
         images = to_uint8(columns["images"])
         columns["images"] = [base64.b64encode(to_png(image)).decode() for image in images]
-    body: dict[str, Any] = {**envelope, **answer.facts}
+    body: dict[str, Any] = {**envelope, "warnings": answer.warnings, **answer.facts}
     if operation.per_item:
         rows = zip(*columns.values(), strict=True)
         body["results"] = [dict(zip(columns, row, strict=True)) for row in rows]
@@ -63,7 +63,10 @@ def _json(
 
 
 def to_json(value: Any) -> bytes:
-    """JSON in which numpy arrays are nested lists and what is not finite is null."""
+    """JSON in which numpy arrays are nested lists and what is not finite is null.
+
+    Dataclasses are objects, as orjson writes them.
+    """
     return orjson.dumps(value, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
@@ -97,7 +100,8 @@ def _npy(array: np.ndarray) -> bytes:
 def _npz(
     answer: Answer, operation: Operation, options: Rendering, envelope: Mapping[str, Any]
 ) -> bytes:
-    facts = {**envelope, **answer.facts}
+    warnings = np.asarray(to_json(answer.warnings).decode())
+    facts = {**envelope, "warnings": warnings, **answer.facts}
     facts.pop("preprocessing_steps", None)  # `preprocessing` says the same
     if "preprocessing" in facts:
         facts["preprocessing"] = ["; ".join(steps) for steps in facts["preprocessing"]]

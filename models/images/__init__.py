@@ -11,6 +11,7 @@ colour         RGB to grey
 fitting        resize, crop, pad, centre
 levels         grey levels and binarisation
 preprocessing  what was done, step by step
+warnings       what is doubtful about a picture
 """
 
 from models.images.axes import as_batch

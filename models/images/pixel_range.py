@@ -9,6 +9,10 @@ from models.errors import InputError, OutOfSupport
 
 Batch = Shaped[np.ndarray, "batch channel height width"]
 
+MAX_WHITE = 65535
+USUAL_WHITES = (1, 3, 7, 15, 16, 31, 255, 1023, 4095, 16383, 65535)
+"""White of usual depths in bits; 16 is that of scikit-learn's digits."""
+
 
 def check_numbers(values: Batch, pixel_max: int | None) -> tuple[Batch, int]:
     """Check an array's type and range.
@@ -37,13 +41,13 @@ def check_numbers(values: Batch, pixel_max: int | None) -> tuple[Batch, int]:
     white = pixel_max or (255 if integers else 1)
     if values.dtype.kind == "b":
         values = values.view(np.uint8)
-    check_range(values, white, larger_whites=(255, 65535))
+    check_range(values, white)
     if integers and pixel_max is None and values.max() == 1:
         raise InputError(
             "The largest integer is 1, and integers are read as 0..255: these pictures would be "
             "nearly black. Add pixel_max=1 if 1 is white, or pixel_max=255 if they are that dark.",
             parameter="pixel_max",
-            allowed=(1, 255, 65535),
+            allowed=(1, MAX_WHITE),
             suggestion=1,
         )
     if values.dtype.kind != "f":
@@ -51,13 +55,13 @@ def check_numbers(values: Batch, pixel_max: int | None) -> tuple[Batch, int]:
     return values, white
 
 
-def check_range(values: Batch, white: int, *, larger_whites: tuple[int, ...] = ()) -> None:
-    """Refuse pixels outside 0..white.
+def likely_white(largest: float) -> int:
+    """White of the usual depth whose pixels reach `largest`, at most 65535."""
+    return next(white for white in USUAL_WHITES if white >= largest)
 
-    Args:
-        values: The pixels.
-        white: The largest one allowed.
-        larger_whites: Other values that `pixel_max` may have; none for a picture file.
+
+def check_range(values: Batch, white: int) -> None:
+    """Refuse pixels outside 0..white.
 
     Raises:
         OutOfSupport: `items` says which pictures.
@@ -76,13 +80,14 @@ def check_range(values: Batch, white: int, *, larger_whites: tuple[int, ...] = (
     who = f"{len(items)} of {len(values)} pictures" if several else "The picture"
     has = "has" if len(items) == 1 else "have"
     first = f"picture {items[0][0]}" if several else "it"
-    larger = next((one for one in larger_whites if low >= 0 and high <= one), None)
     fix: dict[str, Any] = {"parameter": "images", "allowed": (0, white)}
     if not finite:
         fix["suggestion"] = f"numpy.nan_to_num(array, nan=0, posinf={white}, neginf=0)"
         advice = f"Replace them: {fix['suggestion']}"
-    elif larger is not None:
-        fix = {"parameter": "pixel_max", "allowed": (white, *larger_whites), "suggestion": larger}
+    elif low >= 0 and high <= MAX_WHITE:
+        few_bits = values.dtype.kind == "f" and high <= 7  # floats of so few levels are rare
+        larger = likely_white(255.0 if few_bits else float(high))
+        fix = {"parameter": "pixel_max", "allowed": (1, MAX_WHITE), "suggestion": larger}
         advice = f"Add pixel_max={larger} if {larger} is white"
     elif low >= -1 and high <= 1 == white:
         fix["suggestion"] = "(array + 1) / 2"

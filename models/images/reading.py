@@ -9,7 +9,8 @@ Training and serving both come through here, so the same file gives the same ten
     centre        the foreground's centre of mass to the middle, as in MNIST     (`fitting.py`)
     levels        to the nearest level, or binarised; then to the numbers of x    (`levels.py`)
 
-`Observation.steps` names every step that did something (`preprocessing.py`).
+`Observation.steps` names every step that did something (`preprocessing.py`), and
+`Observation.warnings` what is doubtful about the picture (`warnings.py`).
 """
 
 from dataclasses import dataclass
@@ -32,9 +33,11 @@ from models.images.levels import (
     quantize,
     to_values,
 )
-from models.images.pixel_range import check_numbers, check_range
+from models.images.pixel_range import MAX_WHITE, check_numbers, check_range
 from models.images.preprocessing import Step
 from models.images.spec import ImageSpec
+from models.images.warnings import constant_warnings, extremes, range_warnings, size_warnings
+from models.warnings import Warned
 
 Batch = Shaped[np.ndarray, "batch channel height width"]
 
@@ -48,9 +51,9 @@ class ReadOptions(Config):
     """Black on white becomes white on black."""
     centre: bool = False
     """Move the foreground's centre of mass to the middle by whole pixels, as MNIST was made."""
-    pixel_max: Literal[1, 255, 65535] | None = None
-    """White in an array of numbers: by default 255 of integers, 1 of floats and booleans. A picture
-    file says its own."""
+    pixel_max: Annotated[int, Field(ge=1, le=MAX_WHITE)] | None = None
+    """White: by default 255 of integers in an array, 1 of floats and booleans. A picture file says
+    its own, and a smaller one stands for fewer bits in a deeper file."""
     binarize: Literal["threshold"] | None = None
     """Binarise at one half, where the spec does so by chance."""
     max_pixels: Annotated[int, Field(ge=1, le=MAX_PIXELS)] = 4096 * 3072
@@ -64,10 +67,12 @@ class Observation:
     Attributes:
         x: (channels, height, width) in the values of the image spec.
         steps: What was done to get there, in order.
+        warnings: What is doubtful about the picture.
     """
 
     x: Float32[np.ndarray, "channel height width"]
     steps: tuple[Step, ...]
+    warnings: tuple[Warned, ...] = ()
 
     @property
     def preprocessing(self) -> tuple[str, ...]:
@@ -162,16 +167,33 @@ def _load(
     pixels = decode(
         source, background=background, max_pixels=options.max_pixels, media_type=media_type
     )
-    if pixels.maximum == 1:
-        check_range(pixels.values[None], 1)
-    return _Pictures(pixels.values[None], pixels.maximum, [pixels.steps])
+    white = _white_of_file(pixels.maximum, options.pixel_max)
+    if white != pixels.maximum or white == 1:
+        check_range(pixels.values[None], white)
+    return _Pictures(pixels.values[None], white, [pixels.steps])
+
+
+def _white_of_file(own: int, pixel_max: int | None) -> int:
+    """White of a picture file: its own, or a smaller one that the caller gives; of floats, any."""
+    if pixel_max is None:
+        return own
+    return pixel_max if own == 1 else min(own, pixel_max)
 
 
 def _observations(pictures: _Pictures, spec: ImageSpec, options: ReadOptions) -> list[Observation]:
+    height, width = pictures.values.shape[2:]
+    sizes = size_warnings(width, height, spec)
+    lows, highs = extremes(pictures.values)
+    floats = pictures.values.dtype.kind == "f"
+    ranges = range_warnings(lows, highs, pictures.white, floats=floats)
     pictures = _prepared(pictures, spec, options)
     levels, last = _levels(pictures, spec, options)
     x = to_values(levels.astype(np.float32), spec)
-    return [Observation(one, (*steps, *last)) for one, steps in zip(x, pictures.steps, strict=True)]
+    found = []
+    for index, (one, steps) in enumerate(zip(x, pictures.steps, strict=True)):
+        constant = constant_warnings(one, steps, is_plain=bool(lows[index] == highs[index]))
+        found.append(Observation(one, (*steps, *last), (*constant, *ranges[index], *sizes)))
+    return found
 
 
 def _prepared(pictures: _Pictures, spec: ImageSpec, options: ReadOptions) -> _Pictures:

@@ -1,0 +1,171 @@
+"""Warnings of an answer: pictures and latents that the model does not know.
+
+With `check`, each picture is scored twice by a small ELBO: as it was read, and with black and white
+exchanged. The noise has a seed of its own, so the answer's numbers do not change.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from app.compute.cost import CHECK_SAMPLES, chunk_rows, groups, is_checked
+from app.compute.labels import given_labels
+from app.compute.percentile import find_reference
+from app.compute.request import ComputeRequest
+from app.operations.result import Answer
+from models.estimators.elbo import ElboEstimate, elbo_steps
+from models.estimators.steps import Steps
+from models.scores import ScoreKind
+from models.warnings import Warned
+
+CHECK_SEED = 0
+NUM_ERRORS = 3.0
+"""Standard errors by which a score must differ: on 23,243 test images of the shipped models no
+picture gains by exchanging black and white, and each of their negatives does."""
+MIN_LABEL_ODDS = 1e-4
+MAX_EXCESS_NORM = 5.0
+"""How far a latent's norm may exceed the root of its dimension, where N(0, 1) varies by 0.7."""
+
+
+def find_warnings(request: ComputeRequest[Any], answer: Answer) -> Steps[tuple[Warned, ...]]:
+    """Find what is doubtful about a request's items, in their order."""
+    found = [*request.inputs.warnings, *_far_latents(request), *_low_scores(request, answer)]
+    if is_checked(request):
+        found += yield from _check(request, {warned.item for warned in found if _is_low(warned)})
+    return tuple(sorted(found, key=lambda warned: -1 if warned.item is None else warned.item))
+
+
+def _is_low(warned: Warned) -> bool:
+    return warned.code == "below_references"
+
+
+def _far_latents(request: ComputeRequest[Any]) -> Iterator[Warned]:
+    """Latents that a standard normal prior does not draw."""
+    latents = request.inputs.latents
+    if latents is None or "standard_normal_prior" not in request.served.capabilities:
+        return
+    flat = latents.reshape(len(latents), -1).astype(np.float64)
+    norms, usual = np.linalg.norm(flat, axis=1), np.sqrt(flat.shape[1])
+    for item in np.flatnonzero(norms > usual + MAX_EXCESS_NORM).tolist():
+        yield Warned(
+            "latents_far",
+            f"The latent's norm is {norms[item]:.4g}; the prior's are about {usual:.3g}: the "
+            "decoder has not learnt such latents. Send what encode or sample gives.",
+            item,
+        )
+
+
+def _low_scores(request: ComputeRequest[Any], answer: Answer) -> Iterator[Warned]:
+    """Scores below every stored one, of the same estimator or, for want of these, by the ELBO."""
+    columns = answer.columns
+    kind: ScoreKind = getattr(request.parameters, "estimator", "elbo")
+    if "estimate_nats" in columns:
+        reference, _ = find_reference(request, kind)
+        if reference is not None:
+            yield from _below(reference, kind, columns["estimate_nats"])
+            return
+    values, errors = columns.get("elbo_nats"), columns.get("standard_error_nats")
+    if isinstance(values, np.ndarray) and (reference := _stored_elbos(request)) is not None:
+        yield from _below(reference, "ELBO", values, errors)
+
+
+def _stored_elbos(request: ComputeRequest[Any]) -> np.ndarray | None:
+    """The stored ELBOs, ascending; those of few samples vary about those of many."""
+    references = request.served.bundle.evaluation.references
+    stored = [r.values_nats for r in references if r.estimator == "elbo"]
+    return np.asarray(stored[0]) if stored else None
+
+
+def _below(
+    reference: np.ndarray,
+    kind: str,
+    values: np.ndarray,
+    errors: Any = 0.0,
+    *,
+    first_item: int = 0,
+) -> Iterator[Warned]:
+    upper = values + NUM_ERRORS * np.nan_to_num(errors)
+    for row in np.flatnonzero(upper < reference[0]).tolist():
+        yield Warned(
+            "below_references",
+            f"The score of {values[row]:,.6g} nats ({kind}) is below that of each of "
+            f"{len(reference):,} held-out test images, the lowest {reference[0]:,.6g}: the model "
+            "does not know such pictures. Choose another model, or send pictures like those of "
+            "its training.",
+            first_item + row,
+        )
+
+
+def _check(request: ComputeRequest[Any], low: set[int | None]) -> Steps[list[Warned]]:
+    """Compare small ELBOs of the pictures with those of their negatives and with stored ones.
+
+    Args:
+        request: Its inputs hold the negatives.
+        low: Items whose own score is already known to be low.
+    """
+    found: list[Warned] = []
+    scores = "estimate_nats", "elbo_nats"
+    has_score = any(name in request.operation.primary for name in scores)
+    for part in groups(request):
+        as_sent = yield from _small_elbo(request, request.inputs.x, part)
+        exchanged = yield from _small_elbo(request, request.inputs.exchanged, part)
+        found += _inverted(request, as_sent, exchanged, part.start)
+        reference = None if has_score else _stored_elbos(request)
+        if reference is not None:
+            values, errors = _arrays(as_sent)
+            found += _below(reference, "ELBO", values, errors, first_item=part.start)
+        found += _unlikely_labels(request, part)
+    return found
+
+
+def _small_elbo(request: ComputeRequest[Any], images: Any, part: slice) -> Steps[ElboEstimate]:
+    x = torch.from_numpy(images[part]).to(request.served.device)
+    return (
+        yield from elbo_steps(
+            request.served.vae,
+            x,
+            y=given_labels(request, len(x)),
+            num_samples=CHECK_SAMPLES,
+            seed=CHECK_SEED,
+            first_item=request.first_item + part.start,
+            chunk_rows=chunk_rows(request.served),
+        )
+    )
+
+
+def _arrays(elbo: ElboEstimate) -> tuple[np.ndarray, np.ndarray]:
+    return elbo.elbo_nats.numpy(), elbo.standard_error_nats.numpy()
+
+
+def _inverted(
+    request: ComputeRequest[Any], as_sent: ElboEstimate, exchanged: ElboEstimate, first_item: int
+) -> Iterator[Warned]:
+    (before, error), (after, other) = _arrays(as_sent), _arrays(exchanged)
+    margin = NUM_ERRORS * np.hypot(np.nan_to_num(error), np.nan_to_num(other))
+    fix = "Leave out invert=true" if request.parameters.invert else "Add invert=true"
+    for row in np.flatnonzero(after - before > margin).tolist():
+        yield Warned(
+            "looks_inverted",
+            f"Exchanging black and white raises the ELBO by {after[row] - before[row]:,.0f} nats, "
+            f"from {before[row]:,.0f} to {after[row]:,.0f}: the picture looks inverted. {fix}.",
+            first_item + row,
+        )
+
+
+def _unlikely_labels(request: ComputeRequest[Any], part: slice) -> Iterator[Warned]:
+    """Labels that the model's classifier contradicts."""
+    served, label = request.served, request.label
+    if label is None or "label_posterior" in served.lacks:
+        return
+    q = served.vae.label_logits(request.x(part)).double().softmax(-1).cpu().numpy()
+    for row in np.flatnonzero(q[:, label] < MIN_LABEL_ODDS * q.max(1)).tolist():
+        best = int(q[row].argmax())
+        yield Warned(
+            "label_unlikely",
+            f"label={served.labels[label]} has a probability of {q[row, label]:.1g} for this "
+            f"picture, by the model's classifier; {served.labels[best]} has {q[row, best]:.3g}. "
+            f"Give label={served.labels[best]}, or leave label out.",
+            part.start + row,
+        )
