@@ -2,14 +2,19 @@
 
 VAEError                  (models/errors.py draws the rest of the tree)
   ServiceError
-    MalformedRequest      the body is not what its Content-Type says
+    MalformedRequest      the request breaks HTTP/1.1, or its body is not what its Content-Type says
     InvalidParameter      a parameter unknown, out of bounds, given twice or in conflict
     Unauthorized          no API key, or an unknown one
     UnknownModel          no such model or version is served
+    NoDefaultModel        several models are served, and the path names none
     NotAcceptable         the answer has none of the forms asked for
     ModelNotReady         the models are still loading, or the server is shutting down
     QueueFull             the queue has no room for the request
     DeadlineExceeded      the request took longer than its deadline
+    ReceiveTimeout        the request did not arrive in time
+    TargetTooLong         the request line is longer than is read
+    HeadersTooLarge       the headers are more, or longer, than are read
+    UnsupportedVersion    the request is of another HTTP version
     ClientDisconnected    the client hung up before the answer
 """
 
@@ -34,7 +39,7 @@ class ServiceError(VAEError):
 
 
 class MalformedRequest(ServiceError):
-    """The body is not what its Content-Type says: broken JSON or multipart."""
+    """The request breaks HTTP/1.1, or its body is not what its Content-Type says."""
 
 
 class InvalidParameter(ServiceError):
@@ -47,6 +52,10 @@ class Unauthorized(ServiceError):
 
 class UnknownModel(ServiceError):
     """No such model or version is served."""
+
+
+class NoDefaultModel(ServiceError):
+    """Several models are served, none of them is the default, and the path names none."""
 
 
 class NotAcceptable(ServiceError):
@@ -63,6 +72,22 @@ class QueueFull(ServiceError):
 
 class DeadlineExceeded(ServiceError):
     """The request took longer than its deadline."""
+
+
+class ReceiveTimeout(ServiceError):
+    """The request did not arrive in time: its head as a whole, or the next piece of its body."""
+
+
+class TargetTooLong(ServiceError):
+    """The request line is longer than is read."""
+
+
+class HeadersTooLarge(ServiceError):
+    """The headers are more, or longer, than are read."""
+
+
+class UnsupportedVersion(ServiceError):
+    """The request is of another HTTP version than 1.1 or 1.0."""
 
 
 class ClientDisconnected(ServiceError):

@@ -1,33 +1,40 @@
 """Wire the service: settings in, ASGI app out."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 from app.api.headers import IDENTITY_HEADERS
 from app.api.keys import RequireKey
 from app.api.metrics import Metrics
-from app.api.middleware import AnswerHead, Observe
+from app.api.middleware import AnswerHead, Observe, RefuseTwoLengths
 from app.api.models import model_routes
 from app.api.openapi import openapi_document
 from app.api.pages import page_routes
 from app.api.probes import probe_routes
 from app.api.problems import answer_vae_error
+from app.api.redaction import REDACT_SECRETS
 from app.api.routes import operation_routes
 from app.api.service import Service
+from app.api.setting_faults import explain_failure
 from app.api.unknown_paths import answer_http_error
 from app.serving.lifecycle import Lifecycle, drain_on_signals
 from app.serving.registry import Registry
 from app.serving.scheduler import Scheduler
-from app.settings import Settings, load_settings
+from app.serving.startup import check_startup
+from app.settings import Settings, load_settings, misspelt_variables
 from models import __version__
 from models.errors import VAEError
+
+log = logging.getLogger("app")
 
 READER_THREADS = 2
 
@@ -36,9 +43,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """The service as an ASGI app.
 
     Args:
-        settings: By default read from the environment.
+        settings: By default read from the environment and checked; a fault ends the process with
+            one message, as under `uvicorn --factory app.main:create_app`.
     """
-    settings = settings if settings is not None else load_settings()
+    settings = settings if settings is not None else _settings_of_environment()
     service = Service(
         settings=settings,
         registry=Registry(
@@ -96,8 +104,31 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
             expose_headers=IDENTITY_HEADERS,
         )
+    app.add_middleware(RefuseTwoLengths)
     app.add_middleware(Observe, metrics=service.metrics, access_log=settings.access_log)
     return app
+
+
+def check_settings(settings: Settings) -> None:
+    """Check that the models' folder, the default model and the device exist.
+
+    Raises:
+        ConfigError: One of them does not; names the setting, its value and a fix.
+    """
+    check_startup(settings.model_repository, settings.default_model, settings.device)
+
+
+def _settings_of_environment() -> Settings:
+    """The settings of a server's process; names that are near those of settings are logged."""
+    try:
+        settings = load_settings()
+        check_settings(settings)
+    except (ValidationError, VAEError, OSError) as error:
+        raise SystemExit(f"Error: {explain_failure(error)}") from None
+    for name, meant in misspelt_variables().items():
+        fields = {"variable": name, "suggestion": meant}
+        log.warning("a variable of the environment is no setting", extra={"fields": fields})
+    return settings
 
 
 def _lifespan(
@@ -105,6 +136,7 @@ def _lifespan(
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        logging.getLogger("uvicorn.access").addFilter(REDACT_SECRETS)
         drain_on_signals(lifecycle, service.settings.drain_seconds)
         service.scheduler.start()
         service.metrics.watch_queue(lambda: service.scheduler.cost, lambda: service.scheduler.jobs)
@@ -122,7 +154,10 @@ def _lifespan(
 async def _load(service: Service) -> None:
     """Load the models on a thread, so that probes answer meanwhile."""
     registry = service.registry
-    await asyncio.to_thread(registry.load)
+    try:
+        await asyncio.to_thread(registry.load)
+    except Exception as error:  # nobody awaits this task while the service runs
+        log.error("loading failed", exc_info=error)
     ready = sum(len(versions) for versions in registry.models.values())
     service.metrics.bundles.labels("ready").set(ready)
     service.metrics.bundles.labels("broken").set(len(registry.broken))

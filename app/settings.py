@@ -3,31 +3,77 @@
 Nothing is read at import.
 """
 
+import json
 import os
+import re
+import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import BeforeValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
+    InitSettingsSource,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 
+from models.errors import ConfigError, closest
 from models.images.decoding import MAX_PIXELS
 
 SETTINGS_FILE_VARIABLE = "VAE_SETTINGS_FILE"
 PRETRAINED = Path(__file__).resolve().parent.parent / "models" / "pretrained"
 
-KeyDigest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+OTHER_VARIABLES = (SETTINGS_FILE_VARIABLE, "VAE_URL", "VAE_API_KEY", "VAE_DATA_DIR")
+"""Variables of this project that are no settings of the service."""
+SERVICE_LINK = re.compile(r"VAE_(SERVICE_HOST|SERVICE_PORT\w*|PORT_\d+_\w+)")
+"""Variables that Kubernetes sets in every pod beside a service named `vae`."""
+YEAR_SECONDS = 365 * 86400
+
+
+def _split(value: Any) -> Any:
+    """A list as text: by commas, or in JSON."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith(("[", '"')):
+        found = json.loads(value)
+        return [found] if isinstance(found, str) else found
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _origin(value: Any) -> Any:
+    """An origin as browsers send it: without a slash at its end."""
+    return value.rstrip("/") if isinstance(value, str) else value
+
+
+KeyDigest = Annotated[str, BeforeValidator(_lower), Field(pattern=r"^[0-9a-f]{64}$")]
+Origin = Annotated[str, BeforeValidator(_origin)]
+
+
+class _Environment(EnvSettingsSource):
+    """The environment without blank values: an empty variable is one that is not set."""
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        given = super()._load_env_vars()
+        return {name: value.strip() for name, value in given.items() if value and value.strip()}
 
 
 class Settings(BaseSettings):
     """Every setting of the service; docs/api.md says the same in a table."""
 
     model_config = SettingsConfigDict(
-        env_prefix="VAE_", frozen=True, extra="forbid", validate_default=True
+        env_prefix="VAE_",
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        allow_inf_nan=False,
     )
 
     model_repository: Annotated[
@@ -35,14 +81,17 @@ class Settings(BaseSettings):
     ] = PRETRAINED
     default_model: Annotated[
         str | None,
-        Field(description="Model of paths that name none; absent: `mnist`, or else the first."),
+        Field(
+            description="Model of paths that name none; absent: `mnist`, or else the only one, or "
+            "else such a path is a 409."
+        ),
     ] = None
     device: Annotated[
         str, Field(description="torch device of the models, such as cpu or cuda:0.")
     ] = "cpu"
 
     compute_threads: Annotated[
-        PositiveInt | None,
+        Annotated[PositiveInt, Field(le=4096)] | None,
         Field(description="Threads of one torch operator; absent: all cores."),
     ] = None
 
@@ -56,13 +105,23 @@ class Settings(BaseSettings):
     drain_seconds: Annotated[
         NonNegativeFloat,
         Field(
-            description="Seconds between /readyz turning 503 and the end of listening, on shutdown."
+            le=YEAR_SECONDS,
+            description="Seconds between /readyz turning 503 and the end of listening, on "
+            "shutdown.",
         ),
     ] = 1.0
 
     request_timeout_seconds: Annotated[
-        PositiveFloat, Field(description="Deadline of one request, in seconds; a 504 after it.")
+        PositiveFloat,
+        Field(le=YEAR_SECONDS, description="Deadline of one request, in seconds; a 504 after it."),
     ] = 120.0
+    client_timeout_seconds: Annotated[
+        PositiveFloat,
+        Field(
+            description="Seconds to wait for a client: for a request's whole head, for the next "
+            "piece of its body (a 408 after it), for the client to read on."
+        ),
+    ] = 20.0
     max_body_bytes: Annotated[PositiveInt, Field(description="Largest request body, in bytes.")] = (
         32 * 2**20
     )
@@ -97,6 +156,8 @@ class Settings(BaseSettings):
 
     api_keys_sha256: Annotated[
         tuple[KeyDigest, ...],
+        NoDecode,
+        BeforeValidator(_split),
         Field(description="API keys, as `vae hash-key` prints them; none: /v1 is open."),
     ] = ()
     metrics_open: Annotated[
@@ -104,7 +165,9 @@ class Settings(BaseSettings):
         Field(description="Metrics without an API key: /metrics is open although keys are set."),
     ] = False
     cors_origins: Annotated[
-        tuple[str, ...],
+        tuple[Origin, ...],
+        NoDecode,
+        BeforeValidator(_split),
         Field(description="Origins of web pages that may call the service from a browser."),
     ] = ()
     docs: Annotated[
@@ -113,6 +176,7 @@ class Settings(BaseSettings):
     ] = True
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
+        BeforeValidator(_lower),
         Field(description="Log level: the least severe that is logged."),
     ] = "info"
     access_log: Annotated[bool, Field(description="Access log: one JSON line per request.")] = True
@@ -127,17 +191,47 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Flag over environment over file; no .env file is looked for."""
-        file = os.environ.get(SETTINGS_FILE_VARIABLE)
+        environment = _Environment(settings_cls)
+        file = settings_file()
         if file is None:
-            return init_settings, env_settings
-        if not Path(file).is_file():
-            raise FileNotFoundError(
-                f"{SETTINGS_FILE_VARIABLE}={file} is not a file. Correct the path, or unset the "
-                "variable."
-            )
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, Path(file))
+            return init_settings, environment
+        return init_settings, environment, InitSettingsSource(settings_cls, _read_file(file))
+
+
+def settings_file() -> str | None:
+    """The settings file that the environment names, if any."""
+    return os.environ.get(SETTINGS_FILE_VARIABLE, "").strip() or None
+
+
+def _read_file(file: str) -> dict[str, Any]:
+    if not Path(file).is_file():
+        raise FileNotFoundError(
+            f"{SETTINGS_FILE_VARIABLE}={file} is not a file. Correct the path, or unset the "
+            "variable."
+        )
+    try:
+        return tomllib.loads(Path(file).read_bytes().decode("utf-8-sig"))
+    except ValueError as error:  # of TOML or of UTF-8
+        raise ConfigError(
+            f"{file} ({SETTINGS_FILE_VARIABLE}) is not TOML in UTF-8: {error}. Write lines such as "
+            "port = 8000."
+        ) from error
 
 
 def load_settings(**flags: Any) -> Settings:
     """Read the settings; a flag that is None was not given."""
     return Settings(**{name: value for name, value in flags.items() if value is not None})
+
+
+def misspelt_variables() -> dict[str, str]:
+    """Variables of the environment that look like settings and are none, with the likely one."""
+    known = [f"VAE_{name.upper()}" for name in Settings.model_fields]
+    others = [
+        name
+        for name in sorted(os.environ)
+        if name.startswith("VAE_")
+        and name not in (*known, *OTHER_VARIABLES)
+        and not SERVICE_LINK.fullmatch(name)
+    ]
+    meant = {name: closest(name[4:], [setting[4:] for setting in known]) for name in others}
+    return {name: f"VAE_{setting}" for name, setting in meant.items() if setting is not None}

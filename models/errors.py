@@ -18,11 +18,18 @@ A message is at most three short sentences: what is wrong with the caller's valu
 what is allowed; one fix to paste.
 """
 
+import os
+import re
 from collections.abc import Iterable
+from contextlib import suppress
 from difflib import get_close_matches
 from typing import Any
 
 from pydantic import ValidationError
+
+_UNPRINTABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 
 
 class VAEError(Exception):
@@ -59,6 +66,13 @@ def closest(received: str, allowed: Iterable[str]) -> str | None:
     by_folded = {name.casefold(): name for name in allowed}
     found = get_close_matches(received.casefold(), by_folded, n=1, cutoff=0.65)
     return by_folded[found[0]] if found else None
+
+
+def printable(name: str) -> str:
+    """A name with escapes for control characters and for what is no UTF-8, such as `a\\n`."""
+    with suppress(UnicodeEncodeError):  # not from a file system
+        name = os.fsencode(name).decode("utf-8", "surrogateescape")  # whatever the locale
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), name)
 
 
 def describe_invalid(error: ValidationError) -> str:

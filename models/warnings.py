@@ -26,7 +26,7 @@ MEANINGS: dict[Code, str] = {
     "label_unlikely": "The model's classifier finds another label at least 10,000 times as "
     "probable as `label`. With `check`.",
     "latents_far": "The latent is further from the origin than the standard normal prior draws.",
-    "constant": "All pixels of the observation have one value.",
+    "constant": "All pixels have one value, as sent or once the model sees them.",
     "range_unused": "The pixels use less than a tenth of the range from black to white.",
     "aspect_ratio_changed": "Stretching changes the aspect ratio by more than a quarter, or "
     "cropping leaves less than half of the picture.",

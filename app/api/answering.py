@@ -13,10 +13,10 @@ from typing import Any
 from fastapi import Request
 from starlette.responses import Response
 
+from app.api.body import read_body, refuse_body
 from app.api.headers import caching_headers, etag_matches, identity_headers
 from app.api.limits import check_limits
 from app.api.metrics import Metrics
-from app.api.receiving import read_body
 from app.api.record import record_of
 from app.api.requests import INLINE_BYTES, is_small, parse_parameters, read_items
 from app.api.service import Call, Service, T
@@ -110,9 +110,10 @@ async def _answer(
 
 
 async def _body(service: Service, operation: Operation, request: Request) -> Body:
-    if not operation.takes:
-        return Body()
     settings = service.settings
+    if not operation.takes:
+        await refuse_body(request, operation.name, max_bytes=settings.max_body_bytes)
+        return Body()
     data = await read_body(request, max_bytes=settings.max_body_bytes)
     parse = partial(
         parse_body,

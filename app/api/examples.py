@@ -101,6 +101,32 @@ PROBLEMS: dict[str, dict[str, Any]] = {
         "instance": "/v1/encode",
         "parameter": "body",
     },
+    "request-timeout": {
+        "detail": "The request's head was not whole after 20 s (VAE_CLIENT_TIMEOUT_SECONDS). Send "
+        "the request again.",
+        "instance": "/v1/encode",
+        "limit": 20,
+    },
+    "target-too-long": {
+        "detail": "The request line has more than 8 KiB, the limit. Send the parameters in the "
+        "body.",
+        "instance": "/v1/sample",
+        "parameter": "path",
+        "limit": 8192,
+    },
+    "headers-too-large": {
+        "detail": "The request's head has more than 16 KiB, the limit. Send fewer headers and "
+        "cookies.",
+        "instance": "/v1/encode",
+        "limit": 16384,
+    },
+    "unsupported-version": {
+        "detail": "HTTP/2.0 is not spoken here. Send the request as HTTP/1.1: curl --http1.1.",
+        "instance": "/v1/encode",
+        "received": "HTTP/2.0",
+        "allowed": ["HTTP/1.1", "HTTP/1.0"],
+        "suggestion": "HTTP/1.1",
+    },
     "corrupt-image": {
         "detail": _DAMAGED,
         "instance": "/v1/encode",
@@ -121,6 +147,14 @@ PROBLEMS: dict[str, dict[str, Any]] = {
         "received": "mnits",
         "allowed": ["bccd", "digits", "fashion-mnist", "mnist", "mnist-labelled"],
         "suggestion": "mnist",
+    },
+    "no-default-model": {
+        "detail": "This server has no default model. Name one in the path: /v1/models/bccd/encode. "
+        "Available: bccd, digits.",
+        "instance": "/v1/encode",
+        "parameter": "model",
+        "allowed": ["bccd", "digits"],
+        "suggestion": "/v1/models/bccd/encode",
     },
     "not-acceptable": {
         "detail": "Accept: image/png matches no form of this answer; it has application/json, "

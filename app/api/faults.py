@@ -66,7 +66,8 @@ def allowed(schema: Mapping[str, Any]) -> str:
     }.get(str(schema.get("type")), "text")
     low, high = schema.get("minimum"), schema.get("maximum")
     if "exclusiveMinimum" in schema:
-        return f"{kind} above {schema['exclusiveMinimum']:g}"
+        above = f"{kind} above {schema['exclusiveMinimum']:g}"
+        return above if high is None else f"{above} and at most {_plain(high)}"
     if low is not None and high is not None:
         return f"{kind} from {_plain(low)} to {_plain(high)}"
     if low is not None:

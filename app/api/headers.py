@@ -1,4 +1,4 @@
-"""Headers of an answer: model, seed, preprocessing, and caching."""
+"""Headers of an answer: security, model, seed, preprocessing, and caching."""
 
 import hashlib
 from collections.abc import Sequence
@@ -9,7 +9,15 @@ from app.compute.request import ComputeRequest
 from models import __version__
 from models.warnings import Warned
 
-MAX_PREPROCESSING_HEADER = 1024
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+MAX_HEADER = 1024
+"""Characters of a header that grows with the items."""
 IDENTITY_HEADERS = (
     "X-Seed",
     "X-Model-Name",
@@ -23,8 +31,10 @@ IDENTITY_HEADERS = (
 )
 
 
-def identity_headers(request: ComputeRequest[Any], warnings: Sequence[Warned]) -> dict[str, str]:
-    """The envelope, for formats that have none: model, seed, preprocessing, codes of warnings."""
+def identity_headers(
+    request: ComputeRequest[Any], warnings: Sequence[Warned] = ()
+) -> dict[str, str]:
+    """The envelope, for formats that have none: model, seed, preprocessing, warnings."""
     headers = {
         "X-Model-Name": request.served.name,
         "X-Model-Version": str(request.served.version),
@@ -35,7 +45,7 @@ def identity_headers(request: ComputeRequest[Any], warnings: Sequence[Warned]) -
     if request.inputs.preprocessing is not None:
         headers["X-Preprocessing"] = preprocessing_header(request.inputs.preprocessing)
     if warnings:
-        headers["X-Warnings"] = ", ".join(dict.fromkeys(warned.code for warned in warnings))
+        headers["X-Warnings"] = warnings_header(warnings)
     return headers
 
 
@@ -43,10 +53,20 @@ def preprocessing_header(preprocessing: tuple[tuple[str, ...], ...]) -> str:
     """Steps by commas, items by " | "; once where all items are alike; "none" without steps."""
     items = [", ".join(steps) or "none" for steps in preprocessing]
     text = items[0] if len(set(items)) == 1 else " | ".join(items)
-    text = text.encode("ascii", "replace").decode()
-    if len(text) > MAX_PREPROCESSING_HEADER:
-        return text[: MAX_PREPROCESSING_HEADER - 3] + "..."
-    return text
+    return _cut(text.encode("ascii", "replace").decode())
+
+
+def warnings_header(warnings: Sequence[Warned]) -> str:
+    """Codes by commas, each with its item: `constant;item=0, shrunk;item=2`."""
+    return _cut(", ".join(warned.code + _item(warned) for warned in warnings))
+
+
+def _item(warned: Warned) -> str:
+    return "" if warned.item is None else f";item={warned.item}"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_HEADER else text[: MAX_HEADER - 3] + "..."
 
 
 def caching_headers(call: Call, *, versioned: bool) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The access log, a line per request, and log records as JSON lines."""
+"""Logging: its configuration, log records as JSON lines, and the access log, a line per request."""
 
 import json
 import logging
@@ -8,6 +8,7 @@ from typing import Any
 from starlette.types import Scope
 
 from app.api.record import Record
+from app.api.redaction import redact_path, redact_query
 
 access_log = logging.getLogger("app.access")
 
@@ -17,8 +18,8 @@ def log_request(record: Record, scope: Scope, status: int) -> None:
     fields = {
         "request_id": record.request_id,
         "method": scope["method"],
-        "path": scope["path"],
-        "query": scope["query_string"].decode("latin-1"),
+        "path": redact_path(scope["path"]),
+        "query": redact_query(scope["query_string"].decode("latin-1")),
         "status": status,
         "operation": record.operation,
         "model": record.model,
@@ -44,3 +45,15 @@ class JSONFormatter(logging.Formatter):
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str)
+
+
+def log_config(level: str) -> dict[str, Any]:
+    """Logging of this service and of uvicorn: JSON lines on standard error."""
+    logger = {"handlers": ["lines"], "level": level.upper(), "propagate": False}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"json": {"()": "app.api.logs.JSONFormatter"}},
+        "handlers": {"lines": {"class": "logging.StreamHandler", "formatter": "json"}},
+        "loggers": {"app": logger, "uvicorn": logger},
+    }

@@ -8,7 +8,7 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from app.wire.media_types import BODY_TYPES, bare_media_type
+from app.wire.media_types import BODY_TYPES, canonical_media_type
 from models import __version__
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -89,7 +89,7 @@ class Metrics:
 
 def media_type_label(header: str | None) -> str:
     """Label of a Content-Type header: a media type that is read here, "none" or "other"."""
-    media_type = bare_media_type(header)
+    media_type = canonical_media_type(header)
     if not media_type:
         return "none"
     return media_type if media_type in BODY_TYPES else "other"

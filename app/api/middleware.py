@@ -10,24 +10,18 @@ import uuid
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.headers import SECURITY_HEADERS
 from app.api.logs import log_request
 from app.api.metrics import Metrics
 from app.api.problems import describe, lookup
-from app.api.record import Record
+from app.api.record import Record, record_of
 from app.errors import ClientDisconnected
+from app.wire.request_head import two_lengths
 
 log = logging.getLogger("app")
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._~+/=:@-]{1,128}")
 PROBES = ("/livez", "/readyz", "/healthz")
-
-SECURITY_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-}
 
 
 class Observe:
@@ -98,6 +92,26 @@ def _add_headers(headers: MutableHeaders, record: Record) -> None:
     headers["X-Request-ID"] = record.request_id
     timings = {**record.timings, "total": record.seconds}
     headers["Server-Timing"] = ", ".join(f"{n};dur={s * 1e3:.3f}" for n, s in timings.items())
+
+
+class RefuseTwoLengths:
+    """Refuses Content-Length beside Transfer-Encoding, which some parsers let through.
+
+    `vae serve` refuses more, on the bytes of a head (app/wire/request_head.py).
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope) if scope["type"] == "http" else Headers()
+        if "transfer-encoding" not in headers or "content-length" not in headers:
+            await self.app(scope, receive, send)
+            return
+        error = two_lengths()
+        error.headers["Connection"] = "close"
+        request_id = record_of(scope).request_id
+        await describe(error, instance=scope["path"], request_id=request_id)(scope, receive, send)
 
 
 class AnswerHead:

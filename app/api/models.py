@@ -4,9 +4,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from app.api.model_descriptions import (
+    ModelDescription,
+    ModelList,
+    ModelSummary,
+    OperationDescription,
+)
 from app.api.record import record_of
 from app.api.routing import MODEL_PATHS, find_model, json_response, make_route
-from app.api.schemas import ModelDescription, ModelList, ModelSummary, OperationDescription
 from app.compute.latents import latent_groups
 from app.operations.answers import LatentGroup
 from app.operations.table import Operation
@@ -58,7 +63,7 @@ def list_models(registry: Registry) -> ModelList:
         )
         for bundle in registry.broken
     ]
-    return ModelList(models=[*ready, *broken])
+    return ModelList(models=[*ready, *broken], reason=registry.why_not_served)
 
 
 def describe_model(registry: Registry, served: ServedModel) -> ModelDescription:

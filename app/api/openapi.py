@@ -7,20 +7,23 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from app.api.examples import ANSWERS, EXAMPLE_ID, PROBLEMS, example_body
-from app.api.problems import TABLE, title
-from app.api.routing import MODEL_PATHS, VERSION
-from app.api.schemas import ModelDescription, ModelList, Problem, Status, request_model
+from app.api.model_descriptions import ModelDescription, ModelList
+from app.api.probes import Status
+from app.api.problems import TABLE, Problem, title
+from app.api.request_schemas import request_model
+from app.api.routing import MODEL_PATHS
 from app.operations.table import OPERATIONS, Operation
 from app.wire.media_types import (
     JSON_TYPE,
     MEDIA_TYPES,
     MULTIPART_TYPE,
-    NPY_TYPES,
-    NPZ_TYPES,
+    NPY_TYPE,
+    NPZ_TYPE,
     PICTURE_TYPES,
     PROBLEM_TYPE,
 )
 from models import __version__
+from models.config import MAX_VERSION
 
 DESCRIPTION = (
     "Trained variational autoencoders: encode, decode, reconstruct, sample, interpolate, classify, "
@@ -37,7 +40,13 @@ PATH_PARAMETERS: dict[str, Described] = {
     },
     "version": {
         "description": "Version of the model.",
-        "schema": {**VERSION.json_schema(), "title": "Version", "examples": [1]},
+        "schema": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": MAX_VERSION,
+            "title": "Version",
+            "examples": [1],
+        },
     },
 }
 HEADERS = {
@@ -46,7 +55,6 @@ HEADERS = {
     "X-Model-Version": "Version of the model that answered.",
     "X-Bundle-Digest": "sha256 of the bundle's manifest.",
     "X-Preprocessing": "Preprocessing steps of the images.",
-    "X-Warnings": "Codes of the answer's warnings; absent where there are none.",
     "X-Request-ID": "Request id, as in the log.",
     "Server-Timing": "Milliseconds of each phase.",
 }
@@ -178,14 +186,14 @@ def model_paths() -> Described:
         MODEL_PATHS["model"]: _get(
             "by_name_v1_models__model__get",
             "Describe a model's highest version.",
-            {"200": described, **problems(401, 404, 503)},
+            {"200": described, **problems(400, 401, 404, 503)},
             parameters=path_parameters(MODEL_PATHS["model"]),
             tag="models",
         ),
         MODEL_PATHS["version"]: _get(
             "by_version_v1_models__model__versions__version__get",
             "Describe one version of a model.",
-            {"200": described, **problems(401, 404, 422, 503)},
+            {"200": described, **problems(400, 401, 404, 422, 503)},
             parameters=path_parameters(MODEL_PATHS["version"]),
             tag="models",
         ),
@@ -267,8 +275,8 @@ def request_content(
             "schema": schema_of(request_model(operation)),
             "example": example_body(operation, latents_body),
         },
-        NPY_TYPES[0]: _binary("Array written by numpy.save.", npy_url, "npy"),
-        NPZ_TYPES[0]: _binary("Arrays written by numpy.savez.", npz_url, "npz"),
+        NPY_TYPE: _binary("Array written by numpy.save.", npy_url, "npy"),
+        NPZ_TYPE: _binary("Arrays written by numpy.savez.", npz_url, "npz"),
     }
     if "images" in takes:
         content[MULTIPART_TYPE] = form_content(operation)

@@ -1,7 +1,9 @@
 """Probes of liveness and readiness, and Prometheus metrics; they never wait for the queue."""
 
 import asyncio
+from typing import Annotated, Literal
 
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -9,7 +11,17 @@ from starlette.routing import Route
 from app.api.metrics import CONTENT_TYPE, Metrics
 from app.api.record import record_of
 from app.api.routing import json_response, make_route
+from app.operations.answers import Schema
 from app.serving.lifecycle import Lifecycle
+
+
+class Status(Schema):
+    """Status of the service."""
+
+    status: Literal["ok", "loading", "draining", "no model"]
+    reason: Annotated[str | None, Field(description="Why no model is served, where none is.")] = (
+        None
+    )
 
 
 def probe_routes(lifecycle: Lifecycle, metrics: Metrics) -> list[Route]:
@@ -20,7 +32,9 @@ def probe_routes(lifecycle: Lifecycle, metrics: Metrics) -> list[Route]:
 
     async def ready(request: Request) -> Response:
         status = lifecycle.status()
-        return json_response({"status": status}, 200 if status == "ok" else 503)
+        reason = lifecycle.registry.why_not_served if status == "no model" else None
+        answer = {"status": status} | ({"reason": reason} if reason else {})
+        return json_response(answer, 200 if status == "ok" else 503)
 
     async def prometheus(request: Request) -> Response:
         record_of(request.scope).operation = "metrics"

@@ -2,23 +2,31 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
+from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.api.redaction import is_secret, redact_path
 from app.errors import (
     ClientDisconnected,
     DeadlineExceeded,
+    HeadersTooLarge,
     InvalidParameter,
     MalformedRequest,
     ModelNotReady,
+    NoDefaultModel,
     NotAcceptable,
     QueueFull,
+    ReceiveTimeout,
+    TargetTooLong,
     Unauthorized,
     UnknownModel,
+    UnsupportedVersion,
 )
+from app.operations.answers import Schema
 from app.wire.media_types import PROBLEM_TYPE
 from models.errors import (
     BundleError,
@@ -37,6 +45,43 @@ MAX_TEXT = 200
 MAX_ENTRIES = 64
 """Limits of what a problem repeats of the caller's values."""
 
+
+class ItemFault(Schema):
+    """One item of a request that is at fault."""
+
+    index: int
+    reason: str
+
+
+class Problem(BaseModel):
+    """RFC 9457 `application/problem+json`; the members from `parameter` on are there where they
+    exist."""
+
+    type: Annotated[str, Field(description="A stable URI reference; docs/api.md lists them.")]
+    title: str
+    status: int
+    detail: str
+    instance: str
+    request_id: str
+    items: Annotated[
+        list[ItemFault] | None, Field(description="Which items are at fault, where some are.")
+    ] = None
+    parameter: Annotated[
+        str | None,
+        Field(description="Parameter, JSON member, header or part of the path that is at fault."),
+    ] = None
+    received: Annotated[
+        Any, Field(description="Value that was received, cut to 200 characters.")
+    ] = None
+    allowed: Annotated[
+        list[Any] | None, Field(description="Values that are allowed, at most 64 of them.")
+    ] = None
+    limit: Annotated[float | None, Field(description="Bound that the value crosses.")] = None
+    suggestion: Annotated[
+        Any, Field(description="Value, path, header or command to send instead.")
+    ] = None
+
+
 TABLE: dict[type[Exception], tuple[int, str]] = {
     MalformedRequest: (400, "malformed-request"),
     CorruptImage: (400, "corrupt-image"),
@@ -44,17 +89,22 @@ TABLE: dict[type[Exception], tuple[int, str]] = {
     UnknownModel: (404, "unknown-model"),
     BundleNotFound: (404, "unknown-model"),
     NotAcceptable: (406, "not-acceptable"),
+    ReceiveTimeout: (408, "request-timeout"),
+    NoDefaultModel: (409, "no-default-model"),
     UnsupportedOperation: (409, "unsupported-operation"),
     PayloadTooLarge: (413, "payload-too-large"),
+    TargetTooLong: (414, "target-too-long"),
     UnsupportedMedia: (415, "unsupported-media"),
     InvalidParameter: (422, "invalid-parameter"),
     ShapeMismatch: (422, "shape-mismatch"),
     OutOfSupport: (422, "out-of-support"),
     InputError: (422, "invalid-input"),
+    HeadersTooLarge: (431, "headers-too-large"),
     ClientDisconnected: (499, "client-disconnected"),
     ModelNotReady: (503, "model-not-ready"),
     QueueFull: (503, "queue-full"),
     DeadlineExceeded: (504, "deadline-exceeded"),
+    UnsupportedVersion: (505, "unsupported-version"),
     ConfigError: (500, "internal-error"),
     BundleError: (500, "internal-error"),
     Exception: (500, "internal-error"),
@@ -101,9 +151,11 @@ def problem(
         "title": title(slug),
         "status": status,
         "detail": detail,
-        "instance": instance,
+        "instance": redact_path(instance),
         "request_id": request_id,
     }
+    if details and is_secret(str(details.get("parameter"))):
+        details = {name: value for name, value in details.items() if name != "received"}
     if items:
         body["items"] = [{"index": index, "reason": reason} for index, reason in items]
     body |= {name: bounded(value) for name, value in (details or {}).items() if value is not None}

@@ -13,17 +13,18 @@ from pydantic import ValidationError
 from app.api.examples import curl_options
 from app.api.faults import Fault, explain
 from app.api.limits import check_item_count
+from app.api.redaction import is_secret
 from app.compute.inputs import Inputs
 from app.compute.labels import unknown_label
 from app.compute.latents import check_latents
 from app.errors import ClientDisconnected, InvalidParameter
 from app.operations.parameters import Parameters
-from app.operations.table import OPERATIONS, Operation
+from app.operations.table import Operation
 from app.serving.served_model import ServedModel
 from app.settings import Settings
 from app.wire.bodies import Body, Picture
 from models.errors import InputError, ShapeMismatch, closest
-from models.images import ImageSpec, Observation, ReadOptions, read_array, read_picture
+from models.images import Observation, ReadOptions, read_array, read_picture
 
 INLINE_BYTES = 16 * 1024
 """Items up to this are read on the event loop: a thread costs more than they do."""
@@ -59,6 +60,10 @@ def parse_parameters(
         raise InvalidParameter(
             f"{twice} is given twice in the query. Give it once.", parameter=twice
         )
+    declared = operation.parameters.model_fields
+    members = {  # null leaves a parameter out
+        name: value for name, value in members.items() if value is not None or name not in declared
+    }
     parameters = _validated(operation, {**members, **query}, query=query, served=served)
     for name in query.keys() & members.keys():
         in_body = _validated(operation, {name: members[name]}, query={}, served=served)
@@ -109,6 +114,12 @@ def _unknown_parameter(
         return _misplaced_items(operation, name, in_query=in_query)
     if name in ("model", "version"):
         return _misplaced_model(operation, name, received, served)
+    if is_secret(name):
+        return Fault(
+            f"{operation.name} has no parameter {name!r}.",
+            "Send the header Authorization: Bearer KEY instead; proxies log a query.",
+            {"parameter": name, "suggestion": "Authorization: Bearer KEY"},
+        )
     meant = ALIASES.get(name) or closest(name, known if in_query else [*known, *operation.takes])
     meant = meant if meant in (*known, *operation.takes) else None
     details = {"parameter": name, "allowed": known, "suggestion": meant}
@@ -240,9 +251,11 @@ def read_items(
             **{name: getattr(parameters, name) for name in _READING},
         )
         try:
-            inputs = _images(
-                settings, served, body, options, stop, exchange=_is_checkable(served, parameters)
-            )
+            inputs = _images(settings, served, body, options, stop)
+            if parameters.check:  # type: ignore[attr-defined]
+                other = options.model_copy(update={"invert": not options.invert})
+                exchanged = _images(settings, served, body, other, stop).x
+                inputs = replace(inputs, exchanged=exchanged)
         except ShapeMismatch as error:
             array = _ambiguous(operation, body)
             if array is None or not error.details.get("received") == array.shape:
@@ -320,23 +333,24 @@ def _images(
     body: Body,
     options: ReadOptions,
     stop: threading.Event,
-    *,
-    exchange: bool,
 ) -> Inputs:
-    """Read all images, and their negatives; raise one error that names every image at fault."""
+    """Read all images; raise one error that names every image at fault."""
     check_item_count(sum(map(_least_items, body.images)), settings)
     spec = served.bundle.config.image
-    negative = options.model_copy(update={"invert": not options.invert})
     observations: list[Observation] = []
-    negatives: list[Observation] = []
     faults: list[tuple[int, str]] = []
     errors: list[InputError] = []
     for item in body.images:
         if stop.is_set():
             raise ClientDisconnected("Nobody waits for the answer any more.")
         try:
-            observations += _read(item, spec, options)
-            negatives += _read(item, spec, negative) if exchange else []
+            if isinstance(item, Picture):
+                media_type = item.media_type
+                observations.append(
+                    read_picture(item.data, spec, options=options, media_type=media_type)
+                )
+            else:
+                observations += read_array(item, spec, options=options)
         except InputError as error:
             errors.append(error)
             position = len(observations) + len(faults)
@@ -353,23 +367,11 @@ def _images(
             tuple(step.to_json() for step in observation.steps) for observation in observations
         ),
         warnings=tuple(
-            replace(warned, item=item)
-            for item, observation in enumerate(observations)
+            replace(warned, item=index)
+            for index, observation in enumerate(observations)
             for warned in observation.warnings
         ),
-        exchanged=np.stack([observation.x for observation in negatives]) if exchange else None,
     )
-
-
-def _is_checkable(served: ServedModel, parameters: Any) -> bool:
-    """Whether the caller asked for a check, and the model has an ELBO to check by."""
-    return bool(parameters.check) and served.offers(OPERATIONS["elbo"])
-
-
-def _read(item: Picture | np.ndarray, spec: ImageSpec, options: ReadOptions) -> list[Observation]:
-    if isinstance(item, Picture):
-        return [read_picture(item.data, spec, options=options, media_type=item.media_type)]
-    return read_array(item, spec, options=options)
 
 
 def _least_items(item: Picture | np.ndarray) -> int:

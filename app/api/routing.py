@@ -1,17 +1,19 @@
 """Routing: prefixes of paths, the model that a path names, routes of one method, JSON answers."""
 
+import re
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field, TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from app.api.redaction import redact_path
 from app.errors import InvalidParameter
 from app.serving.registry import Registry
 from app.serving.served_model import ServedModel
 from app.wire.rendering import to_json
+from models.config import MAX_VERSION
 
 MODEL_PATHS = {
     "default": "/v1",
@@ -19,8 +21,8 @@ MODEL_PATHS = {
     "version": "/v1/models/{model}/versions/{version}",
 }
 """Prefixes of an operation's path: the default model, a model's highest version, one version."""
-MAX_VERSION = 2**31 - 1
-VERSION: TypeAdapter[int] = TypeAdapter(Annotated[int, Field(ge=1, le=MAX_VERSION)])
+VERSION = re.compile(r"[1-9][0-9]{0,9}")
+"""A version has one spelling: no sign, no leading zero, ASCII digits."""
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -42,12 +44,16 @@ def find_model(registry: Registry, request: Request) -> ServedModel:
     Raises:
         InvalidParameter: The version is not a version number.
         ModelNotReady: The models are still loading.
+        NoDefaultModel: The path names no model, and no model is the default.
         UnknownModel: No such model or version is served.
     """
     version = request.path_params.get("version")
     if version is not None:
         version = parse_version(version)
-    return registry.find(request.path_params.get("model"), version)
+    operation = request.url.path.rpartition("/")[2]
+    name = request.path_params.get("model")
+    name = None if name is None else redact_path(name)
+    return registry.find(name, version, operation=operation)
 
 
 def parse_version(text: str) -> int:
@@ -56,17 +62,16 @@ def parse_version(text: str) -> int:
     Raises:
         InvalidParameter: It is not one.
     """
-    try:
-        return VERSION.validate_python(text)
-    except ValidationError as error:
-        received = text[:60]
-        raise InvalidParameter(
-            f"version={received!r} in the path is not a version number, an integer from 1 to "
-            f"{MAX_VERSION}. GET /v1/models lists the versions of every model.",
-            parameter="version",
-            received=received,
-            suggestion="GET /v1/models",
-        ) from error
+    if VERSION.fullmatch(text) and int(text) <= MAX_VERSION:
+        return int(text)
+    received = text[:60]
+    raise InvalidParameter(
+        f"version={received!r} in the path is not a version number, an integer from 1 to "
+        f"{MAX_VERSION}. GET /v1/models lists the versions of every model.",
+        parameter="version",
+        received=received,
+        suggestion="GET /v1/models",
+    )
 
 
 def json_response(value: Any, status: int = 200) -> Response:

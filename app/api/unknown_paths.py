@@ -11,7 +11,8 @@ from starlette.responses import Response
 
 from app.api.examples import curl_options
 from app.api.problems import HTTP_SLUGS, problem
-from app.api.routing import MODEL_PATHS
+from app.api.redaction import redact_path, redact_query
+from app.api.routing import MODEL_PATHS, VERSION
 from app.operations.table import OPERATIONS
 from models.errors import closest
 
@@ -35,7 +36,7 @@ async def answer_http_error(request: Request, error: Exception) -> Response:
     """Answer what the router refuses, with status 404 or 405."""
     assert isinstance(error, HTTPException)
     service = request.app.state.service
-    path = request.url.path[:200]
+    path = redact_path(request.url.path)[:200]
     if error.status_code == 405:
         detail, details = _wrong_method(request, path, (error.headers or {}).get("Allow"))
     else:
@@ -124,7 +125,7 @@ def _compare(
             return UNKNOWN_NAME, segment
         return (0.0 if meant == segment else NEAR), meant
     if part == "{version}":
-        return (0.0 if segment.isdecimal() else TOO_MUCH), segment
+        return (0.0 if VERSION.fullmatch(segment) else TOO_MUCH), segment
     if segment == part:
         return 0.0, part
     is_near = closest(segment, literals) == part
@@ -137,7 +138,7 @@ def _wrong_method(
     request: Request, path: str, allowed: str | None
 ) -> tuple[str, dict[str, object]]:
     method, received = (allowed or HTTPMethod.GET).split(",")[0], request.method[:20]
-    query = f"?{request.url.query}" if request.url.query else ""
+    query = f"?{redact_query(request.url.query)}" if request.url.query else ""
     found = OPERATION_PATH.fullmatch(path)
     operation = OPERATIONS.get(found["name"]) if found else None
     example = f"{method} {path}{query}"

@@ -6,12 +6,12 @@ Each command sends requests, to a running service or to the app in this process.
 import asyncio
 import inspect
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 from pydantic import BaseModel, Field
 from rich.console import Console
@@ -24,21 +24,26 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from app.api.keys import hash_key
+from app.cli.inputs import Inputs, find_inputs, open_inputs
 from app.cli.local import open_client
 from app.cli.options import option
 from app.cli.outputs import check_output, write
 from app.cli.refusals import FAILURES, message_of
+from app.cli.sending import Rows, Sender, all_failed, in_words, join, mean_score, numbers
 from app.cli.server import export_flags
 from app.cli.server import serve as run_server
 from app.cli.startup import check_port, check_settings
+from app.cli.terminal import messages, say
 from app.operations.table import OPERATIONS, Operation
 from app.settings import Settings, load_settings
+from models.errors import printable
+from models.files import prepare_streams
 from models.images.axes import as_batch
 from models.images.spec import ImageSpec
-from vae_client.client import Client
-from vae_client.sources import Source, find_files, open_sources, parts
+from vae_client.errors import CallError
 
 app = typer.Typer(
     name="vae",
@@ -47,9 +52,10 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_show_locals=False,
 )
-messages = Console(stderr=True)
 
 FAILED = 1
+SHOWN = 20
+"""Most files that are named as left out."""
 HIDDEN = ("format", "encoding", "first_item")
 """Parameters that a command sets itself, from the output's name and the batch size."""
 RENDERED_HERE = ("dtype", "columns")
@@ -63,19 +69,23 @@ Url = Annotated[
     ),
 ]
 ApiKey = Annotated[str | None, typer.Option(help="API key of the service.", envvar="VAE_API_KEY")]
+ModelRepository = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of the bundles, as <model>/<version>/; absent: VAE_MODEL_REPOSITORY, or the "
+        "shipped models. Not with --url."
+    ),
+]
 
 
 def main() -> None:
     """Run `vae`; a failure is one message and exit code 1."""
+    prepare_streams()
     try:
         app()
     except FAILURES as error:
-        messages.print(f"[red]Error:[/red] {_plain(message_of(error))}", soft_wrap=True)
+        say(message_of(error), head="Error: ")
         raise SystemExit(FAILED) from error
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", "\\[")
 
 
 class RequestOptions(BaseModel):
@@ -87,6 +97,13 @@ class RequestOptions(BaseModel):
     batch_size: Annotated[
         int, Field(ge=1, description="Largest number of items in one request.")
     ] = 32
+    strict: Annotated[
+        bool | None,
+        Field(
+            description="Stop at the first input that cannot be read, and write nothing; else the "
+            "others are written, and the exit code is 1."
+        ),
+    ] = None
 
 
 def command(operation: Operation) -> Callable[..., None]:
@@ -99,6 +116,7 @@ def command(operation: Operation) -> Callable[..., None]:
             Path | None,
             typer.Option("--out", "-o", help=_output_help(operation)),
         ],
+        "model_repository": ModelRepository,
         "url": Url,
         "api_key": ApiKey,
     }
@@ -139,7 +157,7 @@ def _output_help(operation: Operation) -> str:
 
 def _input_help(operation: Operation) -> str:
     kinds = "Pictures or arrays" if "images" in operation.takes else "Arrays"
-    return f"{kinds} of {' or '.join(operation.takes)}: files, folders or globs."
+    return f"{kinds} of {' or '.join(operation.takes)}: files, folders, globs, or - (stdin)."
 
 
 EXAMPLES = {
@@ -160,90 +178,102 @@ def _command_help(operation: Operation) -> str:
 
 
 async def _run(operation: Operation, values: dict[str, Any]) -> None:
-    """Send the requests, show the progress, write the results."""
+    """Send the requests, show the progress, write the results, name what could not be read."""
     output: Path | None = values.pop("out")
     if output is None and "png" in operation.formats:
         output = Path(f"{operation.name}.png")
     check_output(output, operation)
-    files = find_files(values.pop("files")) if operation.takes else []
+    strict = bool(values.pop("strict")) or operation.exact_items is not None
     batch_size = values.pop("batch_size") or RequestOptions().batch_size
-    where = [values.pop(name) for name in ("url", "api_key", "model", "version")]
+    where = [values.pop(n) for n in ("url", "api_key", "model", "version", "model_repository")]
+    inputs = Inputs()
+    if operation.takes:
+        files = values.pop("files")
+        inputs = find_inputs(files, operation.takes, operation=operation.name, output=output)
+        if inputs.failed and (strict or not inputs.files):
+            raise all_failed(inputs.failed)
     asked = {name: value for name, value in values.items() if value is not None}
     given = {name: _text(value) for name, value in asked.items() if name not in RENDERED_HERE}
     if "seed" in operation.parameters.model_fields and "seed" not in given:
         given["seed"] = str(secrets.randbits(53))
     async with open_client(*where) as client:
-        spec = ImageSpec(**(await client.describe())["image"])
-        sources: list[Source | None] = [
-            *open_sources(files, operation.name, operation.takes, partial(as_batch, spec=spec))
-        ]
-        labels, fields = await _all_parts(
-            client, operation, given, sources or [None], batch_size=batch_size
+        with _progress() as progress:
+            rows = await _rows(
+                Sender(client, operation, given, strict=strict),
+                inputs,
+                progress,
+                batch_size=batch_size,
+            )
+    rows.failed[:0] = inputs.failed
+    if not rows.answers:
+        raise all_failed(rows.failed)
+    fields = join(rows.answers, shared=operation.shared)
+    labels, named = rows.labels, bool(operation.takes)
+    if operation.exact_items is not None:
+        labels, named = numbers(0, len(fields["images"])), False
+    write(output, operation, fields, labels, values, named=named)
+    _report(output, len(labels), inputs.left_out, rows.failed)
+
+
+async def _rows(sender: Sender, inputs: Inputs, progress: Progress, *, batch_size: int) -> Rows:
+    """Labels and answers of all items, asked for in requests of at most `batch_size` items."""
+    operation, rows = sender.operation, Rows()
+    spec = ImageSpec(**(await sender.client.describe())["image"])
+    n = int(sender.parameters.get("n", 16))
+    sources = open_inputs(
+        inputs, operation.name, operation.takes, partial(as_batch, spec=spec), strict=sender.strict
+    )
+    total = sum(map(len, sources)) if operation.takes else n
+    if operation.exact_items is not None and (total != operation.exact_items or len(sources) > 1):
+        raise CallError(
+            f"{operation.name} takes {operation.exact_items} pictures, or an array of as many "
+            f"rows; {total} items in {len(inputs.files)} files are named. Name two: "
+            f"vae {operation.name} a.png b.png"
         )
-    write(output, operation, fields, labels, values)
+    task = progress.add_task(operation.name, total=total, score="")
+
+    def show(rows: Rows) -> None:
+        progress.update(task, completed=rows.count, score=mean_score(rows.answers))
+
+    sender = replace(sender, progress=show)
+    if not operation.takes:
+        await sender.draw(n, rows, batch_size=batch_size)
+    for source in sources:
+        if operation.exact_items is None:
+            await sender.send(source, rows, batch_size=batch_size)
+        else:
+            await sender.send_whole(source, rows)
+    return rows
+
+
+def _report(
+    output: Path | None,
+    count: int,
+    left_out: Sequence[tuple[str, str]],
+    failed: Sequence[tuple[str, str]],
+) -> None:
+    """Say what was written and what was left out.
+
+    Raises:
+        CallError: An input could not be read; all others were written.
+    """
+    for name, reason in left_out[:SHOWN]:
+        say(f"Left out: {name}: {reason}")
+    if len(left_out) > SHOWN:
+        say(f"Left out: {len(left_out) - SHOWN:,} more.")
+    for name, reason in failed:
+        say(f"Failed: {in_words(name, reason)}")
     if output is not None:
-        messages.print(f"Wrote {_plain(str(output))} ({len(labels)} items).", soft_wrap=True)
+        say(f"Wrote {printable(str(output))} ({count} items).")
+    if failed:
+        raise CallError(
+            f"{len(failed):,} of {len(failed) + count:,} items could not be read; the other "
+            f"{count:,} were written. Use --strict to stop at the first."
+        )
 
 
 def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-async def _all_parts(
-    client: Client,
-    operation: Operation,
-    given: Mapping[str, str],
-    sources: list[Source | None],
-    *,
-    batch_size: int,
-) -> tuple[list[str], dict[str, np.ndarray]]:
-    """Labels and fields of all items, asked for in requests of at most `batch_size` items."""
-    n = int(given.get("n", 16))
-    counts = [len(source.labels) if source else n for source in sources]
-    whole = operation.name == "interpolate"
-    answers: list[dict[str, np.ndarray]] = []
-    labels: list[str] = []
-    with _progress() as progress:
-        task = progress.add_task(operation.name, total=sum(counts), score="")
-        for source, count in zip(sources, counts, strict=True):
-            for part in parts(count, count if whole else batch_size):
-                query = dict(given)
-                if not whole:
-                    query["first_item"] = str(len(labels))
-                if source is None:
-                    query["n"] = str(part.stop - part.start)
-                answers.append(
-                    await client.call(operation.method, operation.name, query, source, part)
-                )
-                labels += source.labels[part] if source else _numbers(part)
-                progress.update(task, completed=len(labels), score=_score(answers))
-    fields = join(answers, shared=operation.shared)
-    return (labels if not whole else _numbers(slice(0, len(fields["images"])))), fields
-
-
-def _numbers(part: slice) -> list[str]:
-    return [f"{i:05d}" for i in range(part.start, part.stop)]
-
-
-def join(
-    answers: list[dict[str, np.ndarray]], *, shared: Sequence[str] = ()
-) -> dict[str, np.ndarray]:
-    """Join the fields of several answers along the items; `shared` ones are the first answer's."""
-    return {
-        name: first
-        if first.ndim == 0 or name in shared
-        else np.concatenate([answer[name] for answer in answers])
-        for name, first in answers[0].items()
-    }
-
-
-def _score(answers: list[dict[str, np.ndarray]]) -> str:
-    """The running mean of the scores, in nats, for the progress bar."""
-    for name in ("estimate_nats", "elbo_nats"):
-        if name in answers[0]:
-            mean = np.nanmean(np.concatenate([answer[name] for answer in answers]))
-            return f"mean {name} {mean:.2f}"
-    return ""
 
 
 def _progress() -> Progress:
@@ -286,18 +316,22 @@ app.command()(serve)
 
 
 @app.command()
-def models(url: Url = None, api_key: ApiKey = None) -> None:
+def models(
+    model_repository: ModelRepository = None, url: Url = None, api_key: ApiKey = None
+) -> None:
     """List the models, and why a broken one is not served.
 
     Examples:
 
         vae models
 
+        vae models --model-repository my-models
+
         vae models --url http://localhost:8000
     """
 
     async def listed() -> list[dict[str, Any]]:
-        async with open_client(url, api_key, None, None) as client:
+        async with open_client(url, api_key, None, None, model_repository) as client:
             return await client.models()
 
     table = Table("name", "version", "default", "status", "digest")
@@ -305,7 +339,9 @@ def models(url: Url = None, api_key: ApiKey = None) -> None:
         status = entry["status"] if entry["reason"] is None else f"broken: {entry['reason']}"
         default = "yes" if entry["default"] else ""
         digest = (entry["digest"] or "")[:12]
-        table.add_row(entry["name"], str(entry["version"]), default, _plain(status), digest)
+        version = str(entry["version"] or "")  # a folder that is no version has none
+        cells = (entry["name"], version, default, status, digest)
+        table.add_row(*(Text(printable(cell)) for cell in cells))
     Console().print(table)
 
 

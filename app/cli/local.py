@@ -3,34 +3,46 @@
 Both send the same requests, so they give the same numbers.
 """
 
+import logging
+import os
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 
 from app.cli.startup import check_settings
 from app.main import create_app
-from app.settings import Settings
+from app.settings import Settings, load_settings
+from models.errors import printable
 from vae_client.client import Client
 from vae_client.errors import CallError
 
 CONNECT_SECONDS = 10.0
+_URL = re.compile(r"\s*(?:(\w*):?/+)?(?:([^/]*)@)?([^/?#]*)/?(.*)", re.DOTALL)
+PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
 @asynccontextmanager
 async def open_client(
-    url: str | None, api_key: str | None, model: str | None, version: int | None
+    url: str | None,
+    api_key: str | None,
+    model: str | None,
+    version: int | None,
+    model_repository: Path | None = None,
 ) -> AsyncIterator[Client]:
     """A client of a running service, or of the app in this process when there is no URL."""
-    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
     if url is not None:
         check_url(url)
-        timeout = httpx.Timeout(None, connect=CONNECT_SECONDS)
-        async with httpx.AsyncClient(base_url=url, timeout=timeout, headers=headers) as http:
+        _check_no_repository(url, model_repository)
+        async with _connection(url, api_key) as http:
             yield Client(http, model, version)
         return
-    settings = local_settings()
+    quiet = logging.getLogger("app.registry")  # of broken bundles; `vae models` lists them
+    quiet.addHandler(logging.NullHandler())
+    settings = local_settings(model_repository)
     check_settings(settings)
     app = create_app(settings)
     async with app.router.lifespan_context(app):
@@ -40,29 +52,85 @@ async def open_client(
             yield Client(http, model, version)
 
 
+def _connection(url: str, api_key: str | None) -> httpx.AsyncClient:
+    """A connection to a service, through the proxy that the environment names."""
+    key = (api_key or "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise CallError(
+            "The API key (VAE_API_KEY) holds characters that no header can carry. Copy it again."
+        )
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    try:
+        timeout = httpx.Timeout(None, connect=CONNECT_SECONDS)
+        return httpx.AsyncClient(base_url=url, timeout=timeout, headers=headers)
+    except OSError as error:  # httpx reads them before it connects
+        raise CallError(
+            f"The certificates that SSL_CERT_FILE or SSL_CERT_DIR names cannot be read: "
+            f"{error.strerror}. Correct the path, or unset the variable."
+        ) from error
+    except (httpx.InvalidURL, ImportError, ValueError) as error:
+        raise CallError(_unusable(url, str(error).rstrip("."))) from error
+
+
+def _unusable(url: str, reason: str) -> str:
+    """Why there can be no connection: the proxy that the environment names, or else the URL."""
+    names = [name for name in os.environ if name.upper() in PROXY_VARIABLES and os.environ[name]]
+    if not names:
+        return f"--url {url} cannot be used: {reason}. Use --url http://HOST:PORT."
+    unset = " ".join(f"-u {name}" for name in names)
+    return (
+        f"The proxy of the environment ({', '.join(names)}) cannot be used: {reason}. Do without "
+        f"it: env {unset} vae ..."
+    )
+
+
 def check_url(url: str) -> None:
     """Check that a URL is of the form http://HOST:PORT, without a path.
 
     Raises:
         CallError: It is not; says the URL that is most likely meant.
     """
-    scheme, _, rest = url.rpartition("://")
-    place, _, path = rest.partition("/")
+    found = _URL.fullmatch(url)
+    assert found is not None  # every part may be empty
+    scheme, user, place, path = (found[i] or "" for i in range(1, 5))
+    scheme, fault = scheme.lower(), "is another form"
     try:
         known = urlsplit(f"//{place}")
-        host, port = known.hostname, known.port
+        host, port = known.hostname or "", known.port
     except ValueError:
-        host, port = urlsplit(f"//{place.rpartition(':')[0]}").hostname, None
+        bracketed = place.lstrip("[").partition("]")[0]
+        host, port = bracketed if place[0] == "[" else place.rpartition(":")[0], None
+        fault = "has no port from 0 to 65535 after its host"
         path = place
-    if scheme in ("http", "https") and host and not path and not set("?#") & set(place):
+    exact = url.lower().startswith(f"{scheme}://") and re.fullmatch(r"[^\s\0-\x1f?#\\]+", place)
+    if scheme in ("http", "https") and host and exact and not (path or user):
         return
-    meant = f"{host or 'localhost'}{'' if port is None else f':{port}'}"
+    host = re.sub(r"[^\w.:%-]", "", host) or "localhost"
+    meant = f"{f'[{host}]' if ':' in host else host}{'' if port is None else f':{port}'}"
+    fix = f"Use --url {'https' if scheme == 'https' else 'http'}://{meant}"
+    if user:
+        raise CallError(
+            f"--url takes no user name and no password. {fix}, with --api-key KEY if it asks for "
+            "one."
+        )
     raise CallError(
-        f"--url takes http://HOST:PORT without a path, and {url} is another form. Use --url "
-        f"{'https' if scheme == 'https' else 'http'}://{meant}."
+        f"--url takes http://HOST:PORT without a path, and {printable(url)} {fault}. {fix}."
     )
 
 
-def local_settings() -> Settings:
+def _check_no_repository(url: str, model_repository: Path | None) -> None:
+    if model_repository is not None:
+        raise CallError(
+            f"--model-repository {model_repository} is read in this process, and {url} is another "
+            "one (--url or VAE_URL). Leave one of them out."
+        )
+
+
+def local_settings(model_repository: Path | None = None) -> Settings:
     """Settings of the environment, without the keys, log and deadline of a server."""
-    return Settings(access_log=False, api_keys_sha256=(), request_timeout_seconds=86400.0)
+    return load_settings(
+        model_repository=model_repository,
+        access_log=False,
+        api_keys_sha256=(),
+        request_timeout_seconds=86400.0,
+    )

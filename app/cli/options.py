@@ -5,12 +5,14 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from app.api.faults import explain
+from app.operations.parameters import plain_integer, plain_number
 
 _METAVARS = {int: "INTEGER", float: "FLOAT"}
+_PLAIN = {int: BeforeValidator(plain_integer), float: BeforeValidator(plain_number)}
 
 
 def option(name: str, field: FieldInfo) -> inspect.Parameter:
@@ -43,7 +45,8 @@ def option(name: str, field: FieldInfo) -> inspect.Parameter:
 def _parser(flag: str, field: FieldInfo) -> Callable[[str], Any]:
     """Parse an option's text as its declaration says; a refusal names what is allowed and a fix."""
     annotation: Any = field.annotation
-    for constraint in field.metadata:
+    plain = [_PLAIN[kind] for kind in [_kind(field)] if kind in _PLAIN]
+    for constraint in (*field.metadata, *plain):
         annotation = Annotated[annotation, constraint]
     adapter: TypeAdapter[Any] = TypeAdapter(annotation)
     declared = {**adapter.json_schema(), "default": field.default}

@@ -3,9 +3,8 @@
 import csv
 import io
 import json
-import os
-import shlex
-import sys
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -13,14 +12,18 @@ from typing import Any
 
 import numpy as np
 
+from app.cli.terminal import print_whole
 from app.operations.parameters import Rendering
 from app.operations.result import Answer
 from app.operations.table import Operation
-from app.wire.rendering import render
+from app.wire.rendering import render, to_json
+from models.files import check_place, write_whole
 from models.images import to_png, to_uint8
 from vae_client.errors import CallError
 
-TABLE_SUFFIXES = (".csv", ".parquet")
+TABLE_SUFFIXES = (".csv", ".jsonl", ".parquet")
+LONGEST_NAME = 120
+"""Most characters of a name that a PNG takes from its input; file systems take 255 bytes."""
 
 
 def check_output(output: Path | None, operation: Operation) -> None:
@@ -39,7 +42,7 @@ def check_output(output: Path | None, operation: Operation) -> None:
                 f"--out {output} is a folder, which holds images; {operation.name} gives none. "
                 f"Name a file: --out {operation.name}.csv."
             )
-        _check_place(output, makes_folders=True)
+        check_place(output, flag="--out", is_folder=True)
         return
     suffixes = [f".{form}" for form in operation.formats] + ([] if images else [*TABLE_SUFFIXES])
     if suffix not in suffixes:
@@ -50,27 +53,11 @@ def check_output(output: Path | None, operation: Operation) -> None:
         )
     if suffix == ".parquet":
         _pyarrow()
-    _check_place(output, makes_folders=False)
+    check_place(output, flag="--out")
 
 
-def _check_place(output: Path, *, makes_folders: bool) -> None:
-    """Refuse an output that cannot be written where it is."""
-    folders = [output, *output.parents] if makes_folders else list(output.parents)
-    found = next(place for place in (*folders, Path()) if place.exists())
-    if not found.is_dir():
-        other = Path(f"{found}-images") if found == output else found.parent / output.name
-        raise CallError(f"--out {output}: {found} is a file, not a folder. Use --out {other}.")
-    if not makes_folders and found != output.parent:
-        raise CallError(
-            f"--out {output}: there is no folder {output.parent}. Make it first: mkdir -p "
-            f"{shlex.quote(str(output.parent))}."
-        )
-    locked = next((p for p in (found, output) if p.exists() and not os.access(p, os.W_OK)), None)
-    if locked is not None:
-        raise CallError(
-            f"--out {output}: {locked} is not writable. Write elsewhere: --out "
-            f"{Path.home() / output.name}."
-        )
+_ROW = re.compile(r"(\[\d+\])?(#\d+)?$")
+"""What follows a file's name in a label: the row of an array, the count of a name given twice."""
 
 
 def is_folder(output: Path) -> bool:
@@ -84,6 +71,8 @@ def write(
     fields: Mapping[str, np.ndarray],
     labels: Sequence[str],
     options: Mapping[str, Any],
+    *,
+    named: bool = True,
 ) -> None:
     """Write results to a file or folder; without one, print CSV.
 
@@ -93,6 +82,8 @@ def write(
         fields: Arrays by name, as npz holds them.
         labels: Names of the items.
         options: The command's options, for how images are written.
+        named: Whether the labels are names of inputs, and are written into every form. What has no
+            place for them (npy, pictures) gets a table of them beside it.
     """
     facts = {
         name: _fact(value, is_list=name in operation.shared)
@@ -100,18 +91,31 @@ def write(
         if value.ndim == 0 or name in operation.shared
     }
     columns = {name: value for name, value in fields.items() if name not in facts}
+    if output is not None and is_folder(output):
+        _write_pictures(output, columns["images"], labels)
+        return
+    suffix = "" if output is None else output.suffix.lower()
+    if output is not None and suffix not in TABLE_SUFFIXES:
+        content = _rendered(output, operation, columns, facts, options, labels if named else ())
+        write_whole(output, content)
+        if named and len(labels) > 1 and suffix not in (".json", ".npz"):
+            write_whole(names_beside(output), _csv({"file": labels}).encode())
+        return
     rows = table(columns, labels, classes=facts.get("labels", ()))
     if output is None:
-        sys.stdout.write(_csv(rows))
-    elif is_folder(output):
-        _write_pictures(output, columns["images"], labels)
-    elif output.suffix.lower() == ".csv":
-        output.write_text(_csv(rows), encoding="utf-8")
-    elif output.suffix.lower() == ".parquet":
+        print_whole(_csv(rows))
+    elif suffix == ".parquet":
         pyarrow, parquet = _pyarrow()
-        parquet.write_table(pyarrow.table(rows), output)
+        buffer = io.BytesIO()
+        parquet.write_table(pyarrow.table(rows), buffer)
+        write_whole(output, buffer.getvalue())
     else:
-        output.write_bytes(_rendered(output, operation, columns, facts, options))
+        write_whole(output, (_csv if suffix == ".csv" else _jsonl)(rows).encode())
+
+
+def names_beside(output: Path) -> Path:
+    """The table of names of an output that has no place for them: z.npy has z.files.csv."""
+    return output.with_name(f"{output.stem}.files.csv")
 
 
 def _fact(value: np.ndarray, *, is_list: bool) -> Any:
@@ -126,9 +130,13 @@ def _rendered(
     columns: Mapping[str, Any],
     facts: Mapping[str, Any],
     options: Mapping[str, Any],
+    names: Sequence[str],
 ) -> bytes:
     form = output.suffix.lower()[1:]
     held = dict(columns)
+    if names and form in ("json", "npz"):
+        per_row = form == "json" and operation.per_item
+        held = {"file" if per_row else "files": list(names), **held}
     envelope = dict(facts)
     if "label_used" in held:
         envelope["label_used"] = held.pop("label_used").tolist()
@@ -174,13 +182,41 @@ def _csv(rows: Mapping[str, Sequence[Any]]) -> str:
     return buffer.getvalue()
 
 
+def _jsonl(rows: Mapping[str, Sequence[Any]]) -> str:
+    lines = (dict(zip(rows, row, strict=True)) for row in zip(*rows.values(), strict=True))
+    return "".join(f"{to_json(line).decode()}\n" for line in lines)
+
+
 def _write_pictures(folder: Path, images: np.ndarray, labels: Sequence[str]) -> None:
-    """Write a PNG per item, named after its file, and by its number where names are equal."""
+    """Write a PNG per item, named after its file."""
     folder.mkdir(parents=True, exist_ok=True)
-    stems = [Path(label.split("[")[0]).stem for label in labels]
-    for i, (image, stem) in enumerate(zip(to_uint8(images), stems, strict=True)):
-        name = stem if stems.count(stem) == 1 else f"{stem}-{i:05d}"
-        (folder / f"{name}.png").write_bytes(to_png(image))
+    for image, name in zip(to_uint8(images), picture_names(labels), strict=True):
+        write_whole(folder / f"{name}.png", to_png(image))
+
+
+def picture_names(labels: Sequence[str]) -> list[str]:
+    """A file name for each item: its file's stem, where that is not the only one its path too.
+
+    Rows of an array, and names that would still be equal, get their number.
+    """
+    paths = [Path(_ROW.sub("", label)) for label in labels]
+    stems = Counter(path.stem.casefold() for path in paths)
+    names = []
+    for path in paths:
+        alone = stems[path.stem.casefold()] == 1
+        parts = (path.stem,) if alone else (*path.parent.parts, path.stem)
+        name = "-".join(part for part in parts if part not in ("/", "..")).lstrip(".-") or "picture"
+        names.append(name[-LONGEST_NAME:])
+    counts = Counter(name.casefold() for name in names)
+    taken = {name.casefold() for name in names if counts[name.casefold()] == 1}
+    for i, name in enumerate(names):
+        if counts[name.casefold()] > 1:
+            one = f"{name}-{i:05d}"
+            while one.casefold() in taken:
+                one += "x"
+            taken.add(one.casefold())
+            names[i] = one
+    return names
 
 
 def _pyarrow() -> tuple[Any, Any]:

@@ -7,6 +7,8 @@ from typing import Any
 
 import uvicorn
 
+from app.api.logs import log_config
+from app.api.protocol import serving_protocol
 from app.settings import Settings
 
 GRACE_SECONDS = 5.0
@@ -22,6 +24,8 @@ def serve(settings: Settings) -> None:
         factory=True,
         host=settings.host,
         port=settings.port,
+        http=serving_protocol(settings.client_timeout_seconds),
+        ws="none",
         workers=settings.workers,
         log_config=log_config(settings.log_level),
         access_log=False,
@@ -38,15 +42,3 @@ def export_flags(flags: Mapping[str, Any]) -> None:
         if value is not None and value != []:
             text = json.dumps(value) if isinstance(value, list | bool) else str(value)
             os.environ[f"VAE_{name.upper()}"] = text
-
-
-def log_config(level: str) -> dict[str, Any]:
-    """Logging of this service and of uvicorn: JSON lines on standard error."""
-    logger = {"handlers": ["lines"], "level": level.upper(), "propagate": False}
-    return {
-        "version": 1,
-        "disable_existing_loggers": False,
-        "formatters": {"json": {"()": "app.api.logs.JSONFormatter"}},
-        "handlers": {"lines": {"class": "logging.StreamHandler", "formatter": "json"}},
-        "loggers": {"app": logger, "uvicorn": logger},
-    }

@@ -16,7 +16,7 @@ from app.compute.inputs import Inputs
 from app.compute.labels import drawn_labels, given_labels, label_used, most_probable_labels
 from app.compute.latents import latent_groups
 from app.compute.paths import PATHS
-from app.compute.pictures import decode_latents, to_pixels
+from app.compute.pixels import decode_latents, to_pixels
 from app.compute.request import ComputeRequest
 from app.errors import InvalidParameter
 from app.operations.parameters import (

@@ -12,11 +12,10 @@ GROUP_ITEMS = 64
 """Largest number of items in a network at once, and so in a chunk of a cheap operation."""
 GROUP_DRAWS = 16384
 """Largest number of latents drawn at once, where they are the answer."""
+CHECK_SAMPLES = 10
+"""Samples of each of the two ELBOs by which `check` compares a picture with its negative."""
 CHUNK_COST = 4096.0
 """Cost units of one chunk, some tens of milliseconds."""
-CHECK_SAMPLES = 4
-"""Samples of each of the two ELBOs by which a picture is checked: what they tell apart differs by
-hundreds of nats, and their noise is of a few."""
 
 
 @dataclass(frozen=True)
@@ -40,35 +39,16 @@ def measure(request: ComputeRequest[Any]) -> Work:
     items = items or request.inputs.num_items
     samples = getattr(parameters, "num_samples", 1)
     numbers = {"encode": latents * (2 + samples), "classify": len(served.classes)}
-    cost = items * _rows_per_item(request) * served.cost
+    rows = _rows_per_item(request)
+    if is_checked(request):
+        rows += 2 * CHECK_SAMPLES * branches(request)
+    cost = items * rows * served.cost
     name = request.operation.name
     return Work(items, samples, cost, items * numbers.get(name, latents + pixels))
 
 
 def _rows_per_item(request: ComputeRequest[Any]) -> int:
-    """Decodings for each item: those of the operation and those of the check."""
-    return _rows_of_operation(request) + (_rows_of_check(request) if is_checked(request) else 0)
-
-
-def is_checked(request: ComputeRequest[Any]) -> bool:
-    """Whether each image is scored by two small ELBOs, as it is and with black and white exchanged.
-
-    The negatives are there where the caller asked for the check and the model has an ELBO.
-    """
-    return request.inputs.exchanged is not None
-
-
-def _rows_of_check(request: ComputeRequest[Any]) -> int:
-    tried = branches(request)
-    if request.served.vae.config.posterior.kind == "enumerated":
-        return 2 * (CHECK_SAMPLES + tried)
-    if tried > 1 and "label_posterior" in request.served.lacks:
-        return 2 * (CHECK_SAMPLES + GUESS_NUM_SAMPLES) * tried
-    return 2 * CHECK_SAMPLES * tried
-
-
-def _rows_of_operation(request: ComputeRequest[Any]) -> int:
-    """Draws, times labels or components that are tried in turn."""
+    """Decodings for each item: draws, times labels or components that are tried in turn."""
     operation, served = request.operation, request.served
     drawn = operation.per_item and request.draws
     rows = int(request.parameters.num_samples) if drawn else 1
@@ -80,6 +60,12 @@ def _rows_of_operation(request: ComputeRequest[Any]) -> int:
     if tried > 1 and operation.guesses and "label_posterior" in served.lacks:
         rows += GUESS_NUM_SAMPLES * tried
     return rows
+
+
+def is_checked(request: ComputeRequest[Any]) -> bool:
+    """Whether the request's pictures are scored as sent and with black and white exchanged."""
+    checks = request.inputs.exchanged is not None
+    return checks and {"posterior", "likelihood", "prior"} <= request.served.capabilities
 
 
 def branches(request: ComputeRequest[Any]) -> int:

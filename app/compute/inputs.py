@@ -19,14 +19,10 @@ class Inputs:
     """Steps from each image as sent to its observation."""
     preprocessing_steps: tuple[tuple[dict[str, str | None], ...], ...] | None = None
     """The same as objects; see `models.images.Step.to_json`."""
-
     warnings: tuple[Warned, ...] = ()
-    """What is doubtful about the images as sent."""
+    """What is doubtful about the images, by their sizes and pixels."""
     exchanged: np.ndarray | None = None
-    """(N, C, H, W): the same images with black and white exchanged, where they are to be checked.
-
-    They are read anew, so that transparency and padding are as after `invert`.
-    """
+    """The images with black and white exchanged, where they are to be checked."""
 
     @property
     def num_items(self) -> int:

@@ -26,4 +26,5 @@ COMPUTE: dict[str, Callable[[ComputeRequest[Any]], Steps[Answer]]] = {
 def compute(request: ComputeRequest[Any]) -> Steps[Answer]:
     """Compute a request's operation and its warnings, chunk by chunk."""
     answer = yield from COMPUTE[request.operation.name](request)
-    return replace(answer, warnings=(yield from find_warnings(request, answer)))
+    warnings = yield from find_warnings(request, answer)
+    return replace(answer, warnings=warnings)

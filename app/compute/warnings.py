@@ -14,31 +14,27 @@ from app.compute.cost import CHECK_SAMPLES, chunk_rows, groups, is_checked
 from app.compute.labels import given_labels
 from app.compute.percentile import find_reference
 from app.compute.request import ComputeRequest
+from app.operations.parameters import ElboParameters, LogLikelihoodParameters
 from app.operations.result import Answer
 from models.estimators.elbo import ElboEstimate, elbo_steps
+from models.estimators.labels import log_q_without_draws
 from models.estimators.steps import Steps
-from models.scores import ScoreKind
 from models.warnings import Warned
 
 CHECK_SEED = 0
 NUM_ERRORS = 3.0
-"""Standard errors by which a score must differ: on 23,243 test images of the shipped models no
-picture gains by exchanging black and white, and each of their negatives does."""
+"""Standard errors by which a score must differ. docs/api.md has the rates on test images."""
 MIN_LABEL_ODDS = 1e-4
 MAX_EXCESS_NORM = 5.0
 """How far a latent's norm may exceed the root of its dimension, where N(0, 1) varies by 0.7."""
 
 
 def find_warnings(request: ComputeRequest[Any], answer: Answer) -> Steps[tuple[Warned, ...]]:
-    """Find what is doubtful about a request's items, in their order."""
+    """What is doubtful about a request's items, in their order."""
     found = [*request.inputs.warnings, *_far_latents(request), *_low_scores(request, answer)]
     if is_checked(request):
-        found += yield from _check(request, {warned.item for warned in found if _is_low(warned)})
+        found += yield from _check(request)
     return tuple(sorted(found, key=lambda warned: -1 if warned.item is None else warned.item))
-
-
-def _is_low(warned: Warned) -> bool:
-    return warned.code == "below_references"
 
 
 def _far_latents(request: ComputeRequest[Any]) -> Iterator[Warned]:
@@ -59,20 +55,22 @@ def _far_latents(request: ComputeRequest[Any]) -> Iterator[Warned]:
 
 def _low_scores(request: ComputeRequest[Any], answer: Answer) -> Iterator[Warned]:
     """Scores below every stored one, of the same estimator or, for want of these, by the ELBO."""
-    columns = answer.columns
-    kind: ScoreKind = getattr(request.parameters, "estimator", "elbo")
-    if "estimate_nats" in columns:
-        reference, _ = find_reference(request, kind)
+    parameters, columns = request.parameters, answer.columns
+    if isinstance(parameters, LogLikelihoodParameters):
+        reference, _ = find_reference(request, parameters.estimator)
         if reference is not None:
-            yield from _below(reference, kind, columns["estimate_nats"])
-            return
-    values, errors = columns.get("elbo_nats"), columns.get("standard_error_nats")
-    if isinstance(values, np.ndarray) and (reference := _stored_elbos(request)) is not None:
-        yield from _below(reference, "ELBO", values, errors)
+            yield from _below(reference, parameters.estimator, columns["estimate_nats"])
+    elif isinstance(parameters, ElboParameters) and parameters.binarize is None:
+        reference = _stored_elbos(request)
+        if reference is not None:
+            errors = columns["standard_error_nats"]
+            yield from _below(reference, "ELBO", columns["elbo_nats"], errors)
 
 
 def _stored_elbos(request: ComputeRequest[Any]) -> np.ndarray | None:
     """The stored ELBOs, ascending; those of few samples vary about those of many."""
+    if request.label is not None:
+        return None
     references = request.served.bundle.evaluation.references
     stored = [r.values_nats for r in references if r.estimator == "elbo"]
     return np.asarray(stored[0]) if stored else None
@@ -98,16 +96,10 @@ def _below(
         )
 
 
-def _check(request: ComputeRequest[Any], low: set[int | None]) -> Steps[list[Warned]]:
-    """Compare small ELBOs of the pictures with those of their negatives and with stored ones.
-
-    Args:
-        request: Its inputs hold the negatives.
-        low: Items whose own score is already known to be low.
-    """
+def _check(request: ComputeRequest[Any]) -> Steps[list[Warned]]:
+    """Compare small ELBOs of the pictures with those of their negatives and with stored ones."""
     found: list[Warned] = []
-    scores = "estimate_nats", "elbo_nats"
-    has_score = any(name in request.operation.primary for name in scores)
+    has_score = isinstance(request.parameters, ElboParameters | LogLikelihoodParameters)
     for part in groups(request):
         as_sent = yield from _small_elbo(request, request.inputs.x, part)
         exchanged = yield from _small_elbo(request, request.inputs.exchanged, part)
@@ -154,12 +146,16 @@ def _inverted(
         )
 
 
+@torch.no_grad()
 def _unlikely_labels(request: ComputeRequest[Any], part: slice) -> Iterator[Warned]:
     """Labels that the model's classifier contradicts."""
     served, label = request.served, request.label
-    if label is None or "label_posterior" in served.lacks:
+    if label is None:
         return
-    q = served.vae.label_logits(request.x(part)).double().softmax(-1).cpu().numpy()
+    log_q = log_q_without_draws(served.vae, request.x(part))
+    if log_q is None:
+        return
+    q = log_q.double().cpu().exp().numpy()
     for row in np.flatnonzero(q[:, label] < MIN_LABEL_ODDS * q.max(1)).tolist():
         best = int(q[row].argmax())
         yield Warned(

@@ -3,13 +3,47 @@
 Pydantic models only: `app.api.requests` reads them from a request.
 """
 
-from typing import Annotated, Any, Literal
+import re
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
 
 from models.scores import Estimator
 
 MAX_SEED = 2**63 - 1
+INTEGER = re.compile(r"[0-9]+|-[1-9][0-9]*")
+NUMBER = re.compile(r"-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+
+
+def plain_integer(value: Any) -> Any:
+    """Refuse what Python would read as a whole number besides digits: `1_0`, ` 1`, `1.0`, true.
+
+    Raises:
+        ValueError: It is written otherwise.
+    """
+    return _written_as(INTEGER, value)
+
+
+def plain_number(value: Any) -> Any:
+    """Refuse what Python would read as a number besides digits: `1_0.5`, ` 1`, `nan`, true.
+
+    Raises:
+        ValueError: It is written otherwise.
+    """
+    return _written_as(NUMBER, value)
+
+
+def _written_as(pattern: re.Pattern[str], value: Any) -> Any:
+    if isinstance(value, bool) or (isinstance(value, str) and not pattern.fullmatch(value)):
+        raise ValueError("not a number in ASCII digits")
+    return value
 
 
 def _text_if_number(value: Any) -> Any:
@@ -20,6 +54,15 @@ class Parameters(BaseModel):
     """Parameters of an operation; an unknown name is refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _plain(cls, value: Any, info: ValidationInfo) -> Any:
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        kinds = (annotation, *get_args(annotation))
+        if int in kinds:
+            return plain_integer(value)
+        return plain_number(value) if float in kinds else value
 
 
 class Labelled(Parameters):
@@ -76,8 +119,10 @@ class Reading(Parameters):
         bool, Field(description="Centre the picture: move its centre of mass to the middle.")
     ] = False
     pixel_max: Annotated[
-        Annotated[int, Field(ge=1, le=65535)] | None,
+        int | None,
         Field(
+            ge=1,
+            le=65535,
             description="Value of a white pixel. If absent, 255 for integers, 1 for floats and "
             "booleans, and a picture file's own; 4095 for 12 bits in a 16-bit file.",
         ),
@@ -121,7 +166,7 @@ class Rendering(Parameters):
             ge=1,
             le=1024,
             description="Columns of a PNG grid. If absent, about the square root of the number of "
-            "images.",
+            "images; an interpolation is one row.",
         ),
     ] = None
 

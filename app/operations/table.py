@@ -65,6 +65,8 @@ class Operation:
     """Whether images without a label are classified first, and conditioned on that label."""
     exact_items: int | None = None
     """Number of items that the body must hold; None is one or more."""
+    is_path: bool = False
+    """Whether the images are steps of one path, which a PNG shows in one row."""
 
     @property
     def method(self) -> Literal["GET", "POST"]:
@@ -141,6 +143,7 @@ OPERATIONS: dict[str, Operation] = {
             primary=("images",),
             draws=lambda asked, abilities: False,
             exact_items=2,
+            is_path=True,
             needs=("encoder", "decoder"),
             option_needs={("path", "spherical"): "standard_normal_prior", **_LABEL},
             guesses=True,

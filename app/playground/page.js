@@ -27,7 +27,10 @@ async function attempt(action) {
   }
 }
 
-const modelPath = () => `v1/models/${$("model").value}`;
+function modelPath() {
+  if (!$("model").value) throw new Error("Choose a model first.");
+  return `v1/models/${$("model").value}`;
+}
 
 function show(image, blob) {
   URL.revokeObjectURL(image.src);
@@ -35,17 +38,19 @@ function show(image, blob) {
 }
 
 async function listModels() {
-  const { models } = await (await call("v1/models")).json();
+  const { models, reason } = await (await call("v1/models")).json();
   const ready = models.filter((model) => model.status === "ready");
   const names = [...new Set(ready.map((model) => model.name))];
   $("model").replaceChildren(...names.map((name) => new Option(name, name)));
   const chosen = ready.find((model) => model.default);
-  if (chosen) $("model").value = chosen.name;
+  if (!chosen) $("model").prepend(new Option("choose a model", ""));
+  $("model").value = chosen ? chosen.name : "";
   const broken = models.filter((model) => model.status === "broken");
-  if (broken.length) {
-    $("error").textContent = broken.map((m) => `${m.name} ${m.version}: ${m.reason}`).join("\n");
-  }
-  if (names.length) await choose();
+  const faults = broken.map((m) => `${[m.name, m.version].filter((part) => part !== null).join(" ")}: ${m.reason}`);
+  if (!names.length) faults.unshift(`No model is served. ${reason}`);
+  $("error").textContent = faults.join("\n");
+  if (chosen) await choose();
+  else if (names.length) $("about").textContent = "There is no default model. Choose one.";
 }
 
 // Names of the operations that the chosen model offers.
@@ -80,27 +85,34 @@ async function draw() {
 async function score(given) {
   picture = given;
   show($("given"), picture);
+  modelPath(); // without a model it says so
   $("reconstruction").removeAttribute("src");
   $("steps").textContent = "Scoring…";
   $("scores").replaceChildren();
+  $("warnings").replaceChildren();
   const body = new FormData();
   body.append("images", picture, "picture");
   const query = new URLSearchParams({ invert: $("invert").checked });
   const post = { method: "POST", body };
   const rows = [];
+  const warnings = new Map();
   try {
     if (offered.has("reconstruct")) {
-      const image = await call(`${modelPath()}/reconstruct?${query}&format=png`, post);
-      show($("reconstruction"), await image.blob());
+      const answer = await (await call(`${modelPath()}/reconstruct?${query}`, post)).json();
+      const bytes = Uint8Array.from(atob(answer.images[0]), (letter) => letter.charCodeAt(0));
+      show($("reconstruction"), new Blob([bytes], { type: "image/png" }));
+      collect(warnings, answer);
     }
     if (offered.has("classify")) {
       const answer = await (await call(`${modelPath()}/classify?${query}&seed=1`, post)).json();
       rows.push(classRow(answer));
+      collect(warnings, answer);
       showSteps(answer);
     }
     if (offered.has("elbo")) {
-      const answer = await (await call(`${modelPath()}/elbo?${query}&seed=1`, post)).json();
+      const answer = await (await call(`${modelPath()}/elbo?${query}&seed=1&check=true`, post)).json();
       rows.push(...scoreRows(answer.results[0]));
+      collect(warnings, answer);
       showSteps(answer);
     }
   } catch (error) {
@@ -111,6 +123,16 @@ async function score(given) {
     const row = document.createElement("tr");
     for (const cell of cells) row.insertCell().textContent = cell;
     return row;
+  }));
+}
+
+// One entry for each code: the answers of two operations may say the same.
+function collect(found, { warnings }) {
+  for (const { code, message } of warnings) found.set(code, message);
+  $("warnings").replaceChildren(...[...found.values()].map((message) => {
+    const line = document.createElement("li");
+    line.textContent = message;
+    return line;
   }));
 }
 
@@ -128,7 +150,7 @@ function scoreRows(result) {
     ["expected log-likelihood", nats(result.expected_log_likelihood_nats), "log p(x|z), averaged over latents z of the picture"],
     ["− KL", nats(-result.kl_nats), "minus KL(q(z|x) || p(z)), the picture's latents against the prior; this row and the one above add up to the ELBO"],
     ["bits per dim", number(result.bits_per_dim, 3), result.bits_per_dim_reason || "−ELBO per pixel and channel, in bits; an upper bound, lower is better"],
-    ["percentile", number(result.percentile, 1), result.percentile_reason || `% of ${result.reference_n} test images have a lower ELBO; a high one does not mean that a picture is normal`],
+    ["percentile", number(result.percentile, 1), result.percentile_reason || `% of ${result.reference_n} test images have an ELBO that is not higher; a high one does not mean that a picture is normal`],
   ];
 }
 

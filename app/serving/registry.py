@@ -14,18 +14,19 @@ from urllib.parse import quote
 
 import torch
 
-from app.errors import ModelNotReady, UnknownModel
+from app.errors import ModelNotReady, NoDefaultModel, UnknownModel
 from app.operations.parameters import Parameters
 from app.operations.table import OPERATIONS, Operation
 from app.serving.capabilities import example_latents
 from app.serving.served_model import ServedModel, serve_bundle
 from models.bundle.loading import load_bundle
-from models.bundle.repository import Repository
-from models.errors import UnsupportedOperation, VAEError, closest
+from models.bundle.repository import Entry, Repository
+from models.errors import BundleCorrupt, UnsupportedOperation, VAEError, closest, printable
 
-log = logging.getLogger("app")
+log = logging.getLogger("app.registry")
 
 PREFERRED_DEFAULT = "mnist"
+LOADING = "The models are still loading. Retry in a second."
 MAX_NAMED = 3
 """How many other models a refusal names."""
 
@@ -49,6 +50,8 @@ class Registry:
     compute_threads: int | None = None
     models: dict[str, dict[int, ServedModel]] = field(default_factory=dict)
     broken: list[BrokenBundle] = field(default_factory=list)
+    fault: str | None = None
+    """Why loading stopped early; None if it did not."""
     _done: threading.Event = field(default_factory=threading.Event)
 
     async def wait(self) -> None:
@@ -61,35 +64,83 @@ class Registry:
         return self._done.is_set()
 
     def load(self) -> None:
-        """Load every bundle; a broken one is logged and listed in `broken`."""
-        if self.compute_threads is not None:
-            torch.set_num_threads(self.compute_threads)
-        repository = Repository(self.repository)
-        for name in repository.names():
-            for version in repository.versions(name):
-                self._load_one(repository, name, version)
-        if not self.models:
-            log.error("no model is served", extra={"fields": {"repository": str(self.repository)}})
-        self._done.set()
+        """Load every bundle; a broken one is logged and listed in `broken`.
 
-    def _load_one(self, repository: Repository, name: str, version: int) -> None:
+        Loading ends whatever happens, so that nobody waits for ever.
+        """
         try:
-            bundle = load_bundle(repository.path_of(name, version), device=self.device)
-            self.models.setdefault(name, {})[version] = serve_bundle(bundle, self.device)
-        except (VAEError, OSError, RuntimeError, AssertionError) as error:  # torch's: the device
-            fields = {"model": name, "version": version, "error": str(error)}
-            log.error("bundle refused", extra={"fields": fields})
-            reason = str(error).replace(str(self.repository), "<repository>")
-            self.broken.append(BrokenBundle(name, version, reason))
+            if self.compute_threads is not None:
+                torch.set_num_threads(self.compute_threads)
+            for entry in Repository(self.repository).entries():
+                self._load_one(entry)
+        except Exception as error:  # whatever it is, the models loaded so far are served
+            self.fault = self._refuse("loading stopped", error)
+        finally:
+            self._done.set()
+        self._report()
+
+    def _load_one(self, entry: Entry) -> None:
+        try:
+            if entry.fault is not None:
+                raise BundleCorrupt(entry.fault)
+            served = serve_bundle(load_bundle(entry.path, device=self.device), self.device)
+            self.models.setdefault(served.name, {})[served.version] = served
+        except Exception as error:  # torch, safetensors and the disk fail in classes of their own
+            reason = self._refuse("bundle refused", error, model=entry.name, version=entry.version)
+            self.broken.append(BrokenBundle(entry.name, entry.version, reason))
+
+    def _refuse(self, message: str, error: Exception, **fields: Any) -> str:
+        """Log a failure, and say it without the paths of this machine."""
+        text = str(error) or type(error).__name__
+        if isinstance(error, OSError) and error.filename is not None:
+            text = f"{error.filename} cannot be read: {error.strerror}. Check its permissions."
+        unforeseen = None if isinstance(error, VAEError | OSError) else error
+        named = {"fields": {**fields, "error": printable(text)}}
+        log.error(message, exc_info=unforeseen, extra=named)
+        return printable(text.replace(str(self.repository), "<repository>"))
+
+    def _report(self) -> None:
+        """Log what the operator must know once everything is loaded."""
+        if not self.models:
+            reason = {"repository": str(self.repository), "reason": self._why_nothing()}
+            log.error("no model is served", extra={"fields": reason})
+        elif self.default_name is None:
+            fix = {"models": sorted(self.models), "fix": "Set VAE_DEFAULT_MODEL to one of them."}
+            log.warning("no default model", extra={"fields": fix})
+        elif self.default_name not in self.models:
+            default = {"model": self.default_name}
+            log.error("the default model is not served", extra={"fields": default})
+
+    @property
+    def why_not_served(self) -> str | None:
+        """Why models are missing: they are loading, or there is none; else None."""
+        if not self.loaded:
+            return LOADING
+        return None if self.models else self._why_nothing()
+
+    def _why_nothing(self) -> str:
+        if self.fault is not None:
+            return self.fault
+        if not self.broken:
+            return "VAE_MODEL_REPOSITORY holds no bundles. Put one into it, <model>/<version>/."
+        first, *others = self.broken
+        more = f" {len(others)} more are broken: see GET /v1/models." if others else ""
+        return f"{first.name} is broken: {first.reason}{more}"
 
     @property
     def default_name(self) -> str | None:
-        """Name of the model that answers where a path names none."""
+        """Name of the model that answers where a path names none.
+
+        It is the one that the operator named, or mnist, or the only one. Of several others none is
+        silently preferred, nor does another stand in for a broken mnist.
+        """
         if self.default_model is not None:
             return self.default_model
         if PREFERRED_DEFAULT in self.models:
             return PREFERRED_DEFAULT
-        return min(self.models, default=None)
+        replaced = any(bundle.name == PREFERRED_DEFAULT for bundle in self.broken)
+        only = len(self.models) == 1 and self.loaded and not replaced
+        return next(iter(self.models)) if only else None
 
     @property
     def default_latents(self) -> dict[str, Any] | None:
@@ -101,18 +152,26 @@ class Registry:
         body = {"latents": example_latents(served.vae).tolist()}
         return body | ({"label": served.labels[0]} if served.labels else {})
 
-    def find(self, name: str | None = None, version: int | None = None) -> ServedModel:
+    def find(
+        self, name: str | None = None, version: int | None = None, *, operation: str = "sample"
+    ) -> ServedModel:
         """A model by name and version; by default the default model and its highest version.
+
+        Args:
+            name: The model's.
+            version: The version.
+            operation: The operation that a refusal shows how to ask for.
 
         Raises:
             ModelNotReady: The models are still loading.
+            NoDefaultModel: No name is given, and no model is the default.
             UnknownModel: There is no such model or version; says the closest, and all.
         """
         if not self.loaded:
-            raise ModelNotReady(
-                "The models are still loading. Retry in a second.", headers={"Retry-After": "1"}
-            )
+            raise ModelNotReady(LOADING, headers={"Retry-After": "1"})
         chosen = name if name is not None else self.default_name
+        if chosen is None and self.models:
+            raise self._no_default(operation)
         versions = self.models.get(chosen or "", {})
         if not versions:
             raise self._unknown_model(chosen, is_default=name is None)
@@ -120,18 +179,28 @@ class Registry:
             raise self._unknown_version(str(chosen), version)
         return versions[version if version is not None else max(versions)]
 
+    def _no_default(self, operation: str) -> NoDefaultModel:
+        names = sorted(self.models)
+        path = f"/v1/models/{names[0]}/{operation}"
+        return NoDefaultModel(
+            f"This server has no default model. Name one in the path: {path}. Available: "
+            f"{', '.join(names)}.",
+            parameter="model",
+            allowed=names,
+            suggestion=path,
+        )
+
     def _unknown_model(self, name: str | None, *, is_default: bool) -> UnknownModel:
         names = sorted(self.models)
         if name is None or not names:
-            return UnknownModel(
-                "This server has no models. Its operator must put bundles into "
-                "VAE_MODEL_REPOSITORY; GET /v1/models says why broken ones are not served."
-            )
+            return UnknownModel(f"This server has no models. {self._why_nothing()}")
         available = f"Available: {', '.join(names)}."
         received = repr(name[:60])
+        is_broken = any(bundle.name == name for bundle in self.broken)
         if is_default:
+            fault = "is broken and not served" if is_broken else "does not exist"
             return UnknownModel(
-                f"There is no model {received}, this server's default (VAE_DEFAULT_MODEL). Name a "
+                f"The model {received}, this server's default (VAE_DEFAULT_MODEL), {fault}. Name a "
                 f"model in the path, such as /v1/models/{names[0]}. {available}",
                 parameter="VAE_DEFAULT_MODEL",
                 received=name[:60],
@@ -139,7 +208,7 @@ class Registry:
                 suggestion=names[0],
             )
         meant = closest(name, names)
-        if any(bundle.name == name for bundle in self.broken):
+        if is_broken:
             fault = f"The model {received} is broken and not served; GET /v1/models says why."
         else:
             fault = f"There is no model {received}." + (

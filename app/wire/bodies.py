@@ -3,8 +3,7 @@
 Pictures are decoded in `models.images`, arrays in `npy.py`, forms in `multipart.py`.
 """
 
-import base64
-import binascii
+import codecs
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,15 +13,21 @@ import numpy as np
 import orjson
 
 from app.errors import InvalidParameter, MalformedRequest
-from app.wire.lookalikes import find_likeness, refuse_no_picture
+from app.wire.base64_text import decode_base64, decode_data_url, is_data_url
+from app.wire.lookalikes import (
+    find_binary_type,
+    find_likeness,
+    refuse_never_read,
+    refuse_no_picture,
+)
 from app.wire.media_types import (
     ANY_TYPE,
     JSON_TYPE,
     MULTIPART_TYPE,
-    NPY_TYPES,
-    NPZ_TYPES,
+    NPY_TYPE,
+    NPZ_TYPE,
     PICTURE_TYPES,
-    bare_media_type,
+    canonical_media_type,
     nearest_type,
     types_of_bodies,
 )
@@ -30,7 +35,11 @@ from app.wire.multipart import Part, parse_multipart
 from app.wire.npy import MAX_ARRAY_AXES, NPY_MAGIC, parse_npy, parse_npz
 from models.errors import CorruptImage, ShapeMismatch, UnsupportedMedia, closest
 
-_DATA_URL = re.compile(r"data:(?P<type>[\w.+/-]*)(?:;[\w=.+-]+)*?;base64,", re.ASCII)
+_ENCODINGS = (
+    ("UTF-32", re.compile(rb"\xff\xfe\0\0|\0\0\xfe\xff|\0\0\0[^\0]|[^\0]\0\0\0")),
+    ("UTF-16", re.compile(rb"\xff\xfe|\xfe\xff|\0[^\0]|[^\0]\0")),
+)
+"""Encodings that JSON had before RFC 8259, by the first bytes (RFC 4627, section 3)."""
 _FORM_TYPE = "application/x-www-form-urlencoded"
 _SNIPPETS = {"images": '{"images": ["<base64 of a PNG>"]}', "latents": '{"latents": [[0.5, ...]]}'}
 """A JSON body of each kind of item."""
@@ -79,30 +88,44 @@ def parse_body(
         UnsupportedMedia: No such type is read here.
         MalformedRequest, CorruptImage, ShapeMismatch, PayloadTooLarge: The body is at fault.
     """
-    media_type = bare_media_type(content_type)
+    media_type = canonical_media_type(content_type)
+    if media_type in ("", ANY_TYPE):
+        media_type = find_binary_type(data) or media_type
     if media_type == JSON_TYPE:
         return parse_json(data, takes)
     if media_type == MULTIPART_TYPE:
         parts = parse_multipart(data, content_type or "", max_items=max_items, takes=takes)
         return _form_body(parts, takes)
-    if media_type in NPZ_TYPES:
+    if media_type == NPZ_TYPE:
         arrays = parse_npz(data, max_bytes=max_bytes, takes=takes)
         return Body(
             images=[array for name, array in arrays.items() if name != "latents"],
             latents=[array for name, array in arrays.items() if name != "images"],
         )
-    if media_type in NPY_TYPES:
+    if media_type == NPY_TYPE:
         array = parse_npy(data)
         return Body(images=[array], latents=[array])
     if media_type in PICTURE_TYPES or media_type == ANY_TYPE:
         refuse_no_picture(data, parameter="body")
         return Body(images=[Picture(data, None if media_type == ANY_TYPE else media_type)])
-    raise _unsupported_body(media_type, takes)
+    if not data and not media_type:
+        raise _empty_body(takes)
+    refuse_never_read(data, parameter="body")
+    raise _unsupported_body(data, media_type, takes)
 
 
-def _unsupported_body(media_type: str, takes: Sequence[str]) -> UnsupportedMedia:
+def _empty_body(takes: Sequence[str]) -> MalformedRequest:
+    return MalformedRequest(
+        f"The body is empty. Send {_snippets(takes)}.",
+        parameter="body",
+        suggestion=_SNIPPETS[takes[0]],
+    )
+
+
+def _unsupported_body(data: bytes, media_type: str, takes: Sequence[str]) -> UnsupportedMedia:
     allowed = types_of_bodies(takes)
-    usual = allowed[0]
+    likeness = find_likeness(data)
+    usual = likeness[1] if likeness and likeness[1] in allowed else allowed[0]
     meant = nearest_type(media_type, allowed)
     suggestion: str | None = meant
     if not media_type:
@@ -111,8 +134,11 @@ def _unsupported_body(media_type: str, takes: Sequence[str]) -> UnsupportedMedia
     elif media_type == _FORM_TYPE:
         suggestion = f"-H 'Content-Type: {usual}'"
         fault = f"Content-Type {_FORM_TYPE!r}, which curl sends by default, is not read here."
-        json = "" if usual == JSON_TYPE else f", or {JSON_TYPE} for JSON"
+        json = "" if usual == JSON_TYPE else f" and --data-binary, or {JSON_TYPE} for JSON"
         fix = f"Add {suggestion}{json}."
+    elif likeness and usual == likeness[1]:
+        fault = f"Content-Type {media_type[:80]!r} is not read here, and the body is {likeness[0]}."
+        fix, suggestion = f"Send Content-Type: {usual}.", usual
     elif meant:
         fault = f"Content-Type {media_type[:80]!r} is not read here."
         fix = f"Send Content-Type: {meant}."
@@ -155,12 +181,9 @@ def _snippets(takes: Sequence[str]) -> str:
 
 
 def _load_json(data: bytes, takes: Sequence[str]) -> Any:
+    data = data.removeprefix(codecs.BOM_UTF8)
     if not data.strip():
-        raise MalformedRequest(
-            f"The body is empty. Send {_snippets(takes)}.",
-            parameter="body",
-            suggestion=_SNIPPETS[takes[0]],
-        )
+        raise _empty_body(takes)
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError as error:
@@ -172,18 +195,38 @@ def _load_json(data: bytes, takes: Sequence[str]) -> Any:
                 parameter="body",
                 received=received,
             ) from error
+        refuse_never_read(data, parameter="body")
+        if fault := _wrong_encoding(data):
+            raise MalformedRequest(
+                f"The JSON body {fault}. Send it in UTF-8 (RFC 8259): text.encode('utf-8').",
+                parameter="body",
+                suggestion="text.encode('utf-8')",
+            ) from error
         likeness = find_likeness(data)
         if likeness is not None and likeness[1] != JSON_TYPE:
             words, media_type = likeness
             fault, fix = f"is {words}, not JSON", "Send"
         else:
-            media_type = "image/png" if "images" in takes else NPY_TYPES[0]
+            media_type = "image/png" if "images" in takes else NPY_TYPE
             fault, fix = f"is not JSON: {error}", "Send JSON in UTF-8, or another type, such as"
         raise MalformedRequest(
             f"The body {fault}. {fix} Content-Type: {media_type}.",
             parameter="body",
             suggestion=f"-H 'Content-Type: {media_type}'",
         ) from error
+
+
+def _wrong_encoding(data: bytes) -> str | None:
+    """What is wrong with the encoding of text that may be JSON."""
+    for name, beginning in _ENCODINGS:
+        if beginning.match(data):
+            return f"is in {name}"
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if data.lstrip()[:1] in (b"{", b"["):
+            return f"is not UTF-8 at byte {error.start}"
+    return None
 
 
 def _entries(document: Mapping[str, Any], name: str) -> list[tuple[int, Any]]:
@@ -211,17 +254,8 @@ def _json_image(index: int, entry: Any) -> Item:
 
 def _json_picture(index: int, text: str) -> Picture:
     """A picture in base64, with or without the head of a data URL."""
-    media_type, where = None, f"images[{index}]"
-    if match := _DATA_URL.match(text):
-        media_type, text = match["type"].lower() or None, text[match.end() :]
-        if media_type is not None and media_type not in PICTURE_TYPES:
-            raise UnsupportedMedia(
-                f"{where} is a data URL of {media_type[:80]!r}, which is not read here. Convert it "
-                f"to one of {', '.join(PICTURE_TYPES)}.",
-                parameter=where,
-                received=media_type[:80],
-                allowed=PICTURE_TYPES,
-            )
+    where, media_type = f"images[{index}]", ANY_TYPE
+    text = text.strip()
     if not text:
         raise CorruptImage(
             f"{where} is empty. Send the picture's bytes in base64: {_SNIPPETS['images']}.",
@@ -230,20 +264,40 @@ def _json_picture(index: int, text: str) -> Picture:
             items=((index, "empty"),),
         )
     try:
-        data = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        advice = "Send the picture's bytes in base64, or as a file: curl -F images=@digit.png."
-        if re.match(r"https?://", text):
-            advice = f"URLs are not fetched. {advice}"
-        raise CorruptImage(
-            f"{where} is not base64: {_shown(text)}. {advice}",
+        if is_data_url(text):
+            named, data = decode_data_url(text)
+            media_type = canonical_media_type(named) or ANY_TYPE
+        else:
+            data = decode_base64(text)
+    except ValueError as error:
+        raise _not_base64(index, text, error) from error
+    if media_type not in (ANY_TYPE, *PICTURE_TYPES):
+        raise UnsupportedMedia(
+            f"{where} is a data URL of {media_type[:80]!r}, which is not read here. Convert it "
+            f"to one of {', '.join(PICTURE_TYPES)}.",
             parameter=where,
-            received=text[:60],
-            suggestion="curl -F images=@digit.png",
-            items=((index, f"not base64: {error}"),),
-        ) from error
+            received=media_type[:80],
+            allowed=PICTURE_TYPES,
+        )
     refuse_no_picture(data, parameter=where)
-    return Picture(data, media_type)
+    return Picture(data, None if media_type == ANY_TYPE else media_type)
+
+
+def _not_base64(index: int, text: str, error: ValueError) -> CorruptImage:
+    where, suggestion = f"images[{index}]", "curl -F images=@digit.png"
+    advice = f"Send the picture's bytes in base64, or as a file: {suggestion}."
+    if re.match(r"https?://", text):
+        advice = f"URLs are not fetched. {advice}"
+    elif re.match(r"b['\"]", text):
+        suggestion = "base64.b64encode(data).decode()"
+        advice = f"It is Python's way to show bytes. Send {suggestion}."
+    return CorruptImage(
+        f"{where} is not base64: {_shown(text)}; {error}. {advice}",
+        parameter=where,
+        received=text[:60],
+        suggestion=suggestion,
+        items=((index, f"not base64: {error}"),),
+    )
 
 
 def _shown(text: str) -> str:
@@ -312,10 +366,10 @@ def _add_file(body: Body, part: Part, takes: Sequence[str]) -> None:
             allowed=takes,
             suggestion=fix,
         )
-    media_type = bare_media_type(part.content_type)
+    media_type = canonical_media_type(part.content_type)
     if part.name == "latents":
         body.latents.append(parse_npy(data, parameter=part.name))
-    elif media_type in NPY_TYPES or data.startswith(NPY_MAGIC):
+    elif media_type == NPY_TYPE or data.startswith(NPY_MAGIC):
         body.images.append(parse_npy(data, parameter=part.name))
     else:
         body.images.append(_form_picture(data, media_type))
@@ -327,7 +381,7 @@ def _form_picture(data: bytes, media_type: str) -> Picture:
         return Picture(data)
     if media_type in PICTURE_TYPES:
         return Picture(data, media_type)
-    allowed = (*PICTURE_TYPES, NPY_TYPES[0])
+    allowed = (*PICTURE_TYPES, NPY_TYPE)
     meant = nearest_type(media_type, allowed)
     suggestion = f"curl -F 'images=@FILE;type={meant or allowed[0]}'"
     raise UnsupportedMedia(

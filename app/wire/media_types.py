@@ -23,26 +23,39 @@ PICTURES = tuple(
     MediaType(
         name=kind.lower(),
         media_type=names[0],
+        aliases=names[1:],
         suffixes={"JPEG": (".jpg", ".jpeg"), "TIFF": (".tif", ".tiff")}.get(
             kind, (f".{kind.lower()}",)
         ),
     )
     for kind, names in PICTURE_MEDIA_TYPES.items()
 )
-JSON = MediaType("json", "application/json", suffixes=(".json",))
+JSON = MediaType(
+    "json", "application/json", ("text/json", "text/x-json", "application/x-json"), (".json",)
+)
 MULTIPART = MediaType("multipart", "multipart/form-data")
 NPY = MediaType("npy", "application/x-npy", ("application/npy",), (".npy",))
-NPZ = MediaType("npz", "application/x-npz", ("application/npz",), (".npz",))
+NPZ = MediaType(
+    "npz",
+    "application/x-npz",
+    ("application/npz", "application/zip", "application/x-zip-compressed"),
+    (".npz",),
+)
 BODIES = (*PICTURES, JSON, MULTIPART, NPY, NPZ)
 
 PICTURE_TYPES = tuple(entry.media_type for entry in PICTURES)
 BODY_TYPES = tuple(entry.media_type for entry in BODIES)
-NPY_TYPES = (NPY.media_type, *NPY.aliases)
-NPZ_TYPES = (NPZ.media_type, *NPZ.aliases)
+NPY_TYPE = NPY.media_type
+NPZ_TYPE = NPZ.media_type
 JSON_TYPE = JSON.media_type
 MULTIPART_TYPE = MULTIPART.media_type
 ANY_TYPE = "application/octet-stream"
-"""A picture whose first bytes say what it is."""
+"""A picture or an array whose first bytes say what it is."""
+ANY_TYPES = (ANY_TYPE, "binary/octet-stream", "image/*", "*/*")
+_CANONICAL = {
+    **{alias: entry.media_type for entry in BODIES for alias in entry.aliases},
+    **dict.fromkeys(ANY_TYPES, ANY_TYPE),
+}
 PROBLEM_TYPE = "application/problem+json"
 
 MEDIA_TYPES = {
@@ -55,6 +68,14 @@ MEDIA_TYPES = {
 def bare_media_type(header: str | None) -> str:
     """The media type of a Content-Type header: lower case, without parameters."""
     return (header or "").split(";")[0].strip().lower()
+
+
+def canonical_media_type(header: str | None) -> str:
+    """The media type of a Content-Type header by its usual name: image/jpg is image/jpeg."""
+    media_type = bare_media_type(header)
+    if media_type.startswith("application/") and media_type.endswith("+json"):  # RFC 6839
+        return JSON_TYPE
+    return _CANONICAL.get(media_type, media_type)
 
 
 def nearest_type(media_type: str, allowed: Iterable[str]) -> str | None:

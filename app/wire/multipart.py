@@ -1,6 +1,9 @@
 """Parts of a multipart/form-data body (RFC 7578): its files and its text fields, kept in memory."""
 
+import binascii
 import codecs
+import quopri
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -9,11 +12,14 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
 from app.errors import MalformedRequest
-from app.wire.media_types import MULTIPART_TYPE
+from app.wire.base64_text import decode_base64
+from app.wire.media_types import MULTIPART_TYPE, bare_media_type
 from models.errors import PayloadTooLarge
 
 MAX_FORM_FIELDS = 64
 MAX_FORM_FIELD_BYTES = 64 * 1024
+_FILENAME = re.compile(rb";\s*filename\*?\s*=", re.IGNORECASE)
+"""A file by RFC 7578, or by RFC 5987's `filename*`, which some clients send alone."""
 _FILES = {"images": "digit.png", "latents": "latents.npy"}
 
 
@@ -27,6 +33,10 @@ class Part:
     content_type: str | None = None
     text: str = ""
     """The data of a text field, decoded."""
+    encoding: str = ""
+    """Its Content-Transfer-Encoding."""
+    is_left_empty: bool = False
+    """Whether it is the field of a file that was not chosen, as browsers send it."""
 
 
 class _Collector:
@@ -58,7 +68,8 @@ class _Collector:
 
     def on_headers_finished(self) -> None:
         part = self.parts[-1]
-        _, options = parse_options_header(self._headers.get(b"content-disposition"))
+        disposition = self._headers.get(b"content-disposition", b"")
+        _, options = parse_options_header(disposition)
         if b"name" not in options:
             raise MalformedRequest(
                 "A part of the form has no name in its Content-Disposition. Let a library write "
@@ -67,9 +78,24 @@ class _Collector:
                 suggestion=self.snippet,
             )
         part.name = self._decode(options[b"name"])
-        part.is_file = b"filename" in options
-        if b"content-type" in self._headers:
-            part.content_type = self._headers[b"content-type"].decode("latin-1")
+        part.content_type = self._text_of(b"content-type")
+        part.encoding = (self._text_of(b"content-transfer-encoding") or "").strip().lower()
+        media_type = bare_media_type(part.content_type)
+        part.is_file = bool(_FILENAME.search(disposition)) or (
+            part.name in _FILES and media_type != "" and not media_type.startswith("text/")
+        )
+        part.is_left_empty = options.get(b"filename") == b""
+        if media_type.startswith("multipart/"):
+            raise MalformedRequest(
+                f"The field {part.name[:60]!r} is {media_type[:60]}, a form within a form. Send "
+                f"each file in a part of its own: {self.snippet}.",
+                parameter=part.name[:60],
+                suggestion=self.snippet,
+            )
+
+    def _text_of(self, header: bytes) -> str | None:
+        value = self._headers.get(header)
+        return None if value is None else value.decode("latin-1")
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
         part = self.parts[-1]
@@ -86,6 +112,7 @@ class _Collector:
 
     def on_part_end(self) -> None:
         part = self.parts[-1]
+        _undo_transfer_encoding(part, self.snippet)
         if not part.is_file:
             part.text = self._decode(bytes(part.data))
 
@@ -94,6 +121,30 @@ class _Collector:
             return data.decode(self.charset)
         except (UnicodeDecodeError, LookupError):
             return data.decode("latin-1")
+
+
+def _undo_transfer_encoding(part: Part, snippet: str) -> None:
+    """Decode a part's data by its Content-Transfer-Encoding, which RFC 7578 deprecates."""
+    fault = f"is {part.encoding[:60]!r}, which is not read here"
+    if part.encoding in ("", "binary", "8bit", "7bit"):
+        return
+    if part.encoding == "quoted-printable":
+        part.data = bytearray(quopri.decodestring(bytes(part.data)))
+        return
+    if part.encoding == "base64":
+        try:
+            part.data = bytearray(decode_base64(part.data.decode("ascii").strip()))
+            return
+        except (binascii.Error, ValueError):
+            fault = "is 'base64', but its data are not"
+    raise MalformedRequest(
+        f"The Content-Transfer-Encoding of the field {part.name[:60]!r} {fault}. Send the bytes as "
+        f"they are: {snippet}.",
+        parameter=part.name[:60],
+        received=part.encoding[:60],
+        allowed=("binary", "base64", "quoted-printable"),
+        suggestion=snippet,
+    )
 
 
 def parse_multipart(
@@ -126,11 +177,13 @@ def parse_multipart(
             boundary,
             {name: getattr(collector, name) for name in names},  # type: ignore[arg-type]
         )
-        parser.write(data)
+        parser.write(_without_preamble(data, boundary))
         parser.finalize()
     except (FormParserError, ValueError) as error:
         offset = getattr(error, "offset", -1)
         where = f" at byte {offset}" if offset >= 0 else f"; its boundary has {len(boundary)} bytes"
+        if b"--" + boundary + b"\n" in data:
+            where = ": its lines end in LF, not in CR LF"
         raise MalformedRequest(
             f"The body cannot be parsed as {MULTIPART_TYPE}{where}. Let a library write it: "
             f"{snippet}.",
@@ -138,7 +191,15 @@ def parse_multipart(
             suggestion=snippet,
         ) from error
     _check_text_fields(collector.parts, snippet)
-    return collector.parts
+    return [part for part in collector.parts if part.data or not part.is_left_empty]
+
+
+def _without_preamble(data: bytes, boundary: bytes) -> bytes:
+    """The body from its first boundary on: what stands before it is no part (RFC 2046)."""
+    if data.startswith(b"--" + boundary):
+        return data
+    start = data.find(b"\r\n--" + boundary)
+    return data[start + 2 :] if start >= 0 else data
 
 
 def _check_text_fields(parts: list[Part], snippet: str) -> None:

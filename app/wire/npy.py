@@ -5,6 +5,7 @@ of Python objects are not read.
 """
 
 import io
+import shlex
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from app.wire.lookalikes import describe_place, find_likeness
+from app.wire.lookalikes import describe_place, find_likeness, refuse_never_read
 from app.wire.media_types import NPY, NPZ, MediaType
 from models.errors import CorruptImage, InputError, PayloadTooLarge, UnsupportedMedia
 
@@ -89,6 +90,7 @@ def _npy_header(data: bytes, parameter: str) -> tuple[tuple[int, ...], bool, np.
 
 def _no_array(data: bytes, sent_as: MediaType, parameter: str, fix: str) -> CorruptImage:
     """What is wrong with bytes that do not begin, or go on, as npy or npz."""
+    refuse_never_read(data, parameter=parameter)
     likeness = find_likeness(data)
     if likeness is not None and likeness[1] != sent_as.media_type:
         words, media_type = likeness
@@ -138,6 +140,8 @@ def _members(
     if len(chosen) != 1 and (not chosen or chosen[0].filename not in NPZ_MEMBERS):
         names = [info.filename.removesuffix(".npy")[:60] for info in infos[:8]]
         fix = f"numpy.savez(file, {takes[0]}=array)"
+        if takes[0] == "images" and infos and not any(i.filename.endswith(".npy") for i in infos):
+            raise _zipped_pictures(names)
         raise CorruptImage(
             f"The npz body holds {', '.join(names) or 'no array'}; one is to be named "
             f"{' or '.join(takes)}. Write it with {fix}.",
@@ -156,6 +160,17 @@ def _members(
             limit=max_bytes,
         )
     return chosen
+
+
+def _zipped_pictures(names: list[str]) -> CorruptImage:
+    fix = " ".join(["curl", *(f"-F {shlex.quote(f'images=@{name}')}" for name in names[:2])])
+    return CorruptImage(
+        f"The zip file in the body holds no npy array, but {', '.join(names)}. Send pictures as "
+        f"files of a form: {fix}.",
+        parameter="body",
+        received=names,
+        suggestion=fix,
+    )
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:

@@ -3,7 +3,8 @@
 import base64
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from app.operations.answers import text_fields
 from app.operations.parameters import Rendering
 from app.operations.result import Answer
 from app.operations.table import Operation
-from models.images import grid, to_animation, to_png, to_uint8
+from models.images import to_animation, to_png, to_sheet, to_uint8
+from models.warnings import Warned
 
 
 def render(
@@ -41,7 +43,7 @@ def render(
         return _npz(answer, operation, options, envelope)
     images = to_uint8(answer.columns["images"])
     if form == "png":
-        return _png(images, options.columns)
+        return _png(images, options.columns or (len(images) if operation.is_path else None))
     there_and_back = np.concatenate([images, images[-2:0:-1]])
     return to_animation(there_and_back, "gif" if form == "gif" else "webp")
 
@@ -53,7 +55,7 @@ def _json(
     if "images" in columns and options.encoding == "png":
         images = to_uint8(columns["images"])
         columns["images"] = [base64.b64encode(to_png(image)).decode() for image in images]
-    body: dict[str, Any] = {**envelope, "warnings": answer.warnings, **answer.facts}
+    body: dict[str, Any] = {**envelope, **_warnings(answer.warnings), **answer.facts}
     if operation.per_item:
         rows = zip(*columns.values(), strict=True)
         body["results"] = [dict(zip(columns, row, strict=True)) for row in rows]
@@ -62,11 +64,12 @@ def _json(
     return to_json(body)
 
 
-def to_json(value: Any) -> bytes:
-    """JSON in which numpy arrays are nested lists and what is not finite is null.
+def _warnings(warnings: Sequence[Warned]) -> dict[str, Any]:
+    return {"warnings": [asdict(warned) for warned in warnings]}
 
-    Dataclasses are objects, as orjson writes them.
-    """
+
+def to_json(value: Any) -> bytes:
+    """JSON in which numpy arrays are nested lists and what is not finite is null."""
     return orjson.dumps(value, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
@@ -100,7 +103,7 @@ def _npy(array: np.ndarray) -> bytes:
 def _npz(
     answer: Answer, operation: Operation, options: Rendering, envelope: Mapping[str, Any]
 ) -> bytes:
-    warnings = np.asarray(to_json(answer.warnings).decode())
+    warnings = to_json(_warnings(answer.warnings)["warnings"]).decode()
     facts = {**envelope, "warnings": warnings, **answer.facts}
     facts.pop("preprocessing_steps", None)  # `preprocessing` says the same
     if "preprocessing" in facts:
@@ -120,4 +123,4 @@ def _png(images: np.ndarray, columns: int | None) -> bytes:
     """One image by itself, several as a grid."""
     if len(images) == 1:
         return to_png(images[0])
-    return to_png(grid(images, columns=columns or math.ceil(math.sqrt(len(images)))))
+    return to_sheet(images, columns or math.ceil(math.sqrt(len(images))))

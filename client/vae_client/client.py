@@ -5,15 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 import numpy as np
 
-from vae_client.errors import CallError, Refused
+from vae_client.errors import ABOUT_THE_FILE, CallError, Refused
 from vae_client.sources import Source
-
-ABOUT_THE_FILE = ("body", "images", "latents", "dtype")
-"""Parameters of a problem that are the request's file."""
 
 
 @dataclass
@@ -40,7 +38,8 @@ class Client:
     async def describe(self) -> dict[str, Any]:
         """The model that answers; from then on requests name its version."""
         if self.model is None:
-            self.model = default_model(await self.models())
+            listed = await self._read("/v1/models")
+            self.model = default_model(listed["models"], listed.get("reason"))
         described = await self._read(self.base)
         self.version = described["version"]
         return described
@@ -51,12 +50,11 @@ class Client:
         operation: str,
         parameters: Mapping[str, Any],
         source: Source | None,
-        part: slice,
     ) -> dict[str, np.ndarray]:
-        """Send one request; the answer's fields by their names."""
-        query = {**(source.defaults() if source else {}), **parameters, "format": "npz"}
-        body = source.request(part) if source else {}
-        labels = source.labels[part] if source else ()
+        """Send one request with all items of a source; the answer's fields by their names."""
+        query = {**(source.defaults if source else {}), **parameters, "format": "npz"}
+        body = source.request() if source else {}
+        labels = source.labels if source else ()
         response = await self._send(
             method, f"{self.base}/{operation}", labels, params=query, **body
         )
@@ -71,12 +69,16 @@ class Client:
         except httpx.HTTPError as error:
             reason = str(error) or type(error).__name__
             url = str(self.http.base_url).rstrip("/")
-            raise CallError(
-                f"Cannot reach {url}: {reason.rstrip('.')}. Start a service with vae serve, or "
-                "leave --url out to compute in this process."
-            ) from error
+            proxy = _proxy(self.http.base_url)
+            fix = (
+                f"{proxy} is set: where the service is not behind it, set "
+                f"NO_PROXY={self.http.base_url.host}"
+                if proxy
+                else "Start a service with vae serve, or leave --url out to compute in this process"
+            )
+            raise CallError(f"Cannot reach {url}: {reason.rstrip('.')}. {fix}.") from error
         if response.status_code != 200:
-            raise Refused(_explain(response, labels))
+            raise _refusal(response, labels)
         return response
 
     async def _read(self, path: str) -> dict[str, Any]:
@@ -94,8 +96,18 @@ class Client:
         return document
 
 
-def default_model(models: Sequence[Mapping[str, Any]]) -> str:
+def _proxy(url: httpx.URL) -> str | None:
+    """The variable of the environment that sends a URL's requests to a proxy."""
+    schemes = [scheme for scheme in (url.scheme, "all") if scheme in getproxies()]
+    return f"{schemes[0].upper()}_PROXY" if schemes and not proxy_bypass(url.host) else None
+
+
+def default_model(models: Sequence[Mapping[str, Any]], reason: str | None = None) -> str:
     """Name of the default model of a list of models.
+
+    Args:
+        models: Entries of the list.
+        reason: What the service says of missing models, such as that they are loading.
 
     Raises:
         CallError: There is none; says which to name.
@@ -107,7 +119,8 @@ def default_model(models: Sequence[Mapping[str, Any]]) -> str:
             return str(entry["name"])
     if ready:
         raise CallError(
-            f"There is no default model. Name one with --model {ready[0]}; available: "
+            reason
+            or f"There is no default model. Name one with --model {ready[0]}; available: "
             f"{', '.join(ready)}."
         )
     if broken:
@@ -117,21 +130,38 @@ def default_model(models: Sequence[Mapping[str, Any]]) -> str:
             "lists all of them."
         )
     raise CallError(
-        "There are no models. Set VAE_MODEL_REPOSITORY to a folder of bundles, <model>/<version>/."
+        reason
+        or "There are no models. Set VAE_MODEL_REPOSITORY to a folder of bundles, "
+        "<model>/<version>/."
     )
 
 
-def _explain(response: httpx.Response, labels: Sequence[str]) -> str:
-    """A problem as text, with files instead of item numbers."""
+def _refusal(response: httpx.Response, labels: Sequence[str]) -> Refused:
+    """What the service refused, with files instead of item numbers."""
     try:
         problem = response.json()
         detail = str(problem["detail"])
     except (ValueError, KeyError, TypeError):
-        return f"The service answered {response.status_code} {response.reason_phrase}."
-    items = [item for item in problem.get("items", []) if item["index"] < len(labels)]
-    if [item["reason"] for item in items] == [detail]:
-        return f"{labels[items[0]['index']]}: {detail}"
+        words = f"The service answered {response.status_code} {response.reason_phrase}."
+        return Refused(words, status=response.status_code)
+    listed = {item["index"]: item["reason"] for item in problem.get("items", [])}
+    items = {index: reason for index, reason in listed.items() if index < len(labels)}
+    parameter = problem.get("parameter")
+    return Refused(
+        _explain(detail, items, labels, parameter),
+        status=response.status_code,
+        parameter=parameter,
+        items=items,
+        detail=detail,
+    )
+
+
+def _explain(
+    detail: str, items: Mapping[int, str], labels: Sequence[str], parameter: str | None
+) -> str:
+    if list(items.values()) == [detail]:
+        return f"{labels[next(iter(items))]}: {detail}"
     files = list(dict.fromkeys(label.partition("[")[0] for label in labels))
-    if not items and len(files) == 1 and problem.get("parameter") in ABOUT_THE_FILE:
+    if not items and len(files) == 1 and parameter in ABOUT_THE_FILE:
         return f"{files[0]}: {detail}"
-    return "\n".join([detail, *(f"  {labels[i['index']]}: {i['reason']}" for i in items)])
+    return "\n".join([detail, *(f"  {labels[i]}: {reason}" for i, reason in items.items())])

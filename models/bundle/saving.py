@@ -78,10 +78,14 @@ def save_bundle(
     files[MANIFEST] = _json(Manifest(format_version=FORMAT_VERSION, files=entries))
     partial = path.with_name(f".{path.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    for name, data in files.items():
-        (partial / name).write_bytes(data)
-    partial.rename(path)
+    try:
+        partial.mkdir(parents=True)
+        for name, data in files.items():
+            (partial / name).write_bytes(data)
+        partial.rename(path)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
 
 
 def _check_config(path: Path, vae: VAE, config: BundleConfig) -> None:

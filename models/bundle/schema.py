@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-from models.config import Config, Name, VAEConfig
+from models.config import MAX_VERSION, Config, Name, VAEConfig
 from models.errors import ConfigError
 from models.images.spec import ImageSpec, check_fit
 from models.scores import ScoreKind
@@ -44,7 +44,7 @@ class BundleConfig(Config):
 
     format_version: Literal[1] = 1
     name: Name
-    version: PositiveInt
+    version: Annotated[PositiveInt, Field(le=MAX_VERSION)]
     vae: VAEConfig
     image: ImageSpec
     labels: tuple[str, ...] = ()

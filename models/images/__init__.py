@@ -16,7 +16,7 @@ warnings       what is doubtful about a picture
 
 from models.images.axes import as_batch
 from models.images.decoding import MAX_PIXELS
-from models.images.grid import grid
+from models.images.grid import grid, is_drawn, to_sheet
 from models.images.preprocessing import Step
 from models.images.reading import (
     Observation,
@@ -37,11 +37,13 @@ __all__ = [
     "as_batch",
     "check_fit",
     "grid",
+    "is_drawn",
     "read_array",
     "read_levels",
     "read_picture",
     "to_animation",
     "to_png",
+    "to_sheet",
     "to_uint8",
     "to_unit",
 ]

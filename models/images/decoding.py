@@ -127,6 +127,11 @@ def _decode(data: bytes, kind: str, background: int, max_pixels: int) -> Pixels:
 # Which format
 
 
+def picture_kind(data: bytes) -> str | None:
+    """Name of the format of a picture that is read here, from its first bytes."""
+    return next((name for name, magic in _MAGIC.items() if re.match(magic, data, re.DOTALL)), None)
+
+
 def _kind(data: bytes, media_type: str | None) -> str:
     """The format's name, from its first bytes; `media_type` must agree."""
     if not data:
@@ -136,7 +141,7 @@ def _kind(data: bytes, media_type: str | None) -> str:
             parameter="images",
             suggestion="curl --data-binary @picture.png",
         )
-    kind = next((name for name, magic in _MAGIC.items() if re.match(magic, data, re.DOTALL)), None)
+    kind = picture_kind(data)
     claimed = (media_type or "").split(";")[0].strip().lower()
     if kind is None:
         raise UnsupportedMedia(
@@ -185,7 +190,8 @@ def check_size(size: tuple[int, int], max_pixels: int) -> None:
     fitting = f"{max(1, int(width * scale))}x{max(1, int(height * scale))}"
     if width * height > max_pixels:
         fault = f"The picture has {width}x{height} = {width * height:,} pixels; the limit is "
-        fault += f"{max_pixels:,} (max_pixels; VAE_MAX_PIXELS of a server)."
+        setting = " (VAE_MAX_PIXELS)" if max_pixels < MAX_PIXELS else ""
+        fault += f"{max_pixels:,}{setting}."
         received, limit = width * height, max_pixels
     else:
         fault = f"The picture is {width}x{height}; the limit of a side is {MAX_SIDE:,} pixels."
@@ -373,11 +379,11 @@ _MAGIC = {
 }
 PICTURE_MEDIA_TYPES = {
     "PNG": ("image/png", "image/apng", "image/x-png"),
-    "JPEG": ("image/jpeg", "image/jpg", "image/pjpeg"),
-    "WebP": ("image/webp",),
-    "GIF": ("image/gif",),
-    "BMP": ("image/bmp", "image/x-bmp", "image/x-ms-bmp"),
-    "TIFF": ("image/tiff", "image/tif"),
+    "JPEG": ("image/jpeg", "image/jpg", "image/pjpeg", "image/jfif", "image/x-jpeg"),
+    "WebP": ("image/webp", "image/x-webp"),
+    "GIF": ("image/gif", "image/x-gif"),
+    "BMP": ("image/bmp", "image/x-bmp", "image/x-ms-bmp", "image/x-windows-bmp"),
+    "TIFF": ("image/tiff", "image/tif", "image/x-tiff", "image/x-tif"),
 }
 _OPENERS: dict[str, type[ImageFile]] = {
     "PNG": PngImagePlugin.PngImageFile,

@@ -113,14 +113,14 @@ def _range_fix(largest: float, white: int, *, floats: bool) -> str:
 def constant_warnings(
     x: Shaped[np.ndarray, "channel height width"], steps: Iterable[Step], *, is_plain: bool
 ) -> tuple[Warned, ...]:
-    """A warning where all of an observation is one value.
+    """A warning where all of a picture, or of its observation, is one value.
 
     Args:
         x: The observation.
         steps: What was done to the picture.
         is_plain: Whether the picture had one value before all steps but transparency's.
     """
-    if x.min() != x.max():
+    if x.min() != x.max() and not is_plain:
         return ()
     composed = next((step.how for step in steps if step.op == "alpha"), None)
     inverted = any(step.op == "invert" for step in steps)

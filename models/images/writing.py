@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from models.errors import OutOfSupport, ShapeMismatch
 from models.images.spec import ImageSpec
@@ -51,8 +52,12 @@ def to_uint8(unit: np.ndarray) -> UInt8[np.ndarray, "batch channel height width"
     return np.floor(np.asarray(unit, np.float64) * 255 + 0.5).astype(np.uint8)
 
 
-def to_png(picture: np.ndarray) -> bytes:
+def to_png(picture: np.ndarray, *, info: PngInfo | None = None) -> bytes:
     """One uint8 picture (1 or 3 channels, height, width) as a grey or RGB PNG, without loss.
+
+    Args:
+        picture: The picture.
+        info: Text to write into the file; none by default.
 
     Raises:
         ShapeMismatch: Another shape or type.
@@ -63,7 +68,7 @@ def to_png(picture: np.ndarray) -> bytes:
             "one item, or lay out several: to_png(grid(pictures, columns=8))."
         )
     buffer = io.BytesIO()
-    _frames(picture[None])[0].save(buffer, "PNG")
+    _frames(picture[None])[0].save(buffer, "PNG", pnginfo=info)
     return buffer.getvalue()
 
 

@@ -43,8 +43,8 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(repository: Path, log: Path, *flags: str) -> Iterator[Served]:
-    """`vae serve` with these flags, ready; stopped by its own pid."""
+def serving(repository: Path, log: Path, *flags: str, ready: int = 200) -> Iterator[Served]:
+    """`vae serve` with these flags, once /readyz has this status; stopped by its own pid."""
     port = free_port()
     command = [sys.executable, "-m", "app", "serve", "--port", str(port)]
     command += ["--model-repository", str(repository), "--compute-threads", "1", *flags]
@@ -52,7 +52,7 @@ def serving(repository: Path, log: Path, *flags: str) -> Iterator[Served]:
         process = subprocess.Popen(command, cwd=ROOT, stderr=stderr, start_new_session=True)
     served = Served(process, f"http://127.0.0.1:{port}", log)
     try:
-        _until_ready(served)
+        _until_ready(served, ready)
         yield served
     finally:
         served.client.close()
@@ -61,13 +61,14 @@ def serving(repository: Path, log: Path, *flags: str) -> Iterator[Served]:
         process.wait(timeout=30)
 
 
-def _until_ready(served: Served) -> None:
+def _until_ready(served: Served, status: int) -> None:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         if served.process.poll() is not None:
             raise RuntimeError(served.log.read_text())
         try:
-            if served.client.get("/readyz").status_code == 200:
+            ready = served.client.get("/readyz")
+            if ready.status_code == status and ready.json()["status"] != "loading":
                 return
         except httpx.TransportError:
             pass

@@ -9,8 +9,7 @@ import orjson
 import pytest
 
 from app import errors
-from app.api.problems import TABLE, bounded, describe, lookup
-from app.api.schemas import Problem
+from app.api.problems import TABLE, Problem, bounded, describe, lookup
 from app.errors import ServiceError
 from models import errors as model_errors
 from models.errors import BundleCorrupt, ShapeMismatch, VAEError

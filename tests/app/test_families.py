@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from app.api.schemas import ModelDescription
+from app.api.model_descriptions import ModelDescription
 from app.operations.table import OPERATIONS
 from app.settings import Settings
 from models.bundle.loading import load_bundle

@@ -1,6 +1,7 @@
 """The tree of exceptions is the one that its docstring draws."""
 
 import inspect
+import os
 import re
 
 import pytest
@@ -8,7 +9,7 @@ from pydantic import ValidationError
 
 from models import errors
 from models.config import VAEConfig
-from models.errors import InputError, VAEError, closest, describe_invalid
+from models.errors import InputError, VAEError, closest, describe_invalid, printable
 
 CLASSES = [
     value
@@ -96,3 +97,22 @@ def test_a_config_that_is_invalid_is_described_in_a_sentence(fields, message):
     described = describe_invalid(caught.value)
     assert described.startswith(message)
     assert described.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("name", "printed"),
+    [
+        ("plain é 漢字 [1].png", "plain é 漢字 [1].png"),
+        ("a\nb\t\x1b[31m.png", r"a\nb\t\x1b[31m.png"),
+        (os.fsdecode(b"bad\xff.png"), r"bad\udcff.png"),
+        ("\u202egnp.exe", r"\u202egnp.exe"),
+        ("\u2028", r"\u2028"),
+        ("\ud800\n", r"\ud800\n"),
+    ],
+)
+def test_names_are_printed_with_escapes_for_what_is_no_text(name, printed):
+    assert printable(name) == printed
+
+
+def test_names_of_bytes_that_are_no_text_stay_distinct():
+    assert printable(os.fsdecode(b"\xff")) != printable(os.fsdecode(b"\xfe"))

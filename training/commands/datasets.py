@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from training.commands.options import DataDir, Download, Output
+from training.commands.options import DataDir, DatasetPicture, Download
 from training.data.catalogue import DATASETS
 from training.data.datasets import at_hand, resolve_data_dir
 
@@ -46,7 +46,7 @@ def show(
         str, typer.Argument(help="Name of a data set, or path of a folder, an .npz or an .npy.")
     ],
     data_dir: DataDir = None,
-    output: Output = None,
+    output: DatasetPicture = None,
     download: Download = False,
 ) -> None:
     """Write a grid of training images as a PNG, and print the statistics of each split.
@@ -55,16 +55,24 @@ def show(
     """
     from training.data import summary
     from training.data.datasets import load
+    from training.data.doubts import copies_of_training_images
+    from training.data.left_out import SHOWN, write_left_out
+    from training.recipes.choose import recipe_name
 
     console = Console()
     dataset = load(name, data_dir=data_dir, download=download, console=console)
-    path = output or Path(f"{Path(dataset.name).stem}.png")
+    folder = Path("runs") / recipe_name(dataset.name)
+    is_listed = len(dataset.skipped) > (SHOWN if output else 0)
+    if output is None or is_listed:
+        folder.mkdir(parents=True, exist_ok=True)
+    path = output or folder / "dataset.png"
     path.write_bytes(summary.picture_of_dataset(dataset))
     lines = (
         f"{dataset.name}: {dataset.about}. Licence: {dataset.licence}.",
         summary.sizes_and_modes(dataset),
         summary.class_counts(dataset),
-        summary.copies_of_training_images(dataset),
+        "" if dataset.warnings else copies_of_training_images(dataset.splits),
+        write_left_out(folder, dataset.skipped) if is_listed else "",
         f"sha256 of the content: {dataset.sha256}",
         f"{min(64, len(dataset.train))} training images: {path}",
     )

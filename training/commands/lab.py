@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from models.errors import ConfigError, VAEError
+from models.errors import ConfigError, VAEError, printable
+from models.files import check_place, explain_os_error, prepare_streams
 from training.commands import datasets, plot
 from training.commands.options import (
     DataDir,
@@ -23,6 +24,7 @@ from training.commands.options import (
     Seed,
     Subset,
     SubsetSamples,
+    can_be_written,
     find_device,
     known_precision,
     within,
@@ -63,7 +65,11 @@ def train(
         typer.Option("--set", help="Change one entry of the recipe, as in --set seed=2."),
     ] = None,
     run_dir: Annotated[
-        Path | None, typer.Option(help="Folder of the run; runs/<name> otherwise.")
+        Path | None,
+        typer.Option(
+            callback=can_be_written("--run-dir", is_folder=True),
+            help="Folder of the run; runs/<name> otherwise.",
+        ),
     ] = None,
     data_dir: DataDir = None,
     resume: Annotated[
@@ -124,6 +130,7 @@ def train(
     folder = run_dir or Path("runs") / resolved.name
     if resume and not (folder / RECIPE).is_file():
         typer.echo(f"There is no run to resume in {folder}; training starts at step 0.")
+    check_place(folder, flag="--run-dir", is_folder=True)
     done = run_training(
         resolved,
         run_dir=folder,
@@ -276,14 +283,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     The exit code is 2 after such an error, and 128 plus the signal's number after a signal.
     """
+    prepare_streams()
     try:
         app(args=arguments)
     except Interrupted as error:
-        typer.echo(f"vae-lab: {error}", err=True)
-        sys.exit(error.exit_code)
+        _stop(error, exit_code=error.exit_code)
     except VAEError as error:
-        typer.echo(f"vae-lab: {error}", err=True)
-        sys.exit(2)
+        _stop(error, exit_code=2)
     except OSError as error:
-        typer.echo(f"vae-lab: {error.filename}: {error.strerror}. Check the path.", err=True)
-        sys.exit(2)
+        _stop(explain_os_error(error), exit_code=2)
+
+
+def _stop(error: object, *, exit_code: int) -> None:
+    """Print an error with control characters escaped, and exit."""
+    lines = "\n".join(map(printable, str(error).split("\n")))
+    typer.echo(f"vae-lab: {lines}", err=True)
+    sys.exit(exit_code)

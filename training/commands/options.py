@@ -7,17 +7,20 @@ from typing import Annotated, Any, get_args
 import typer
 
 from models.errors import ConfigError
+from models.files import check_place
 from models.noise import MAX_SEED
 from training.recipes.loop import Precision
 
 
-def _in_a_folder(path: Path | None) -> Path | None:
-    """Refuse a file whose folder is missing before hours are spent on its content."""
-    if path is not None and not path.parent.is_dir():
-        raise typer.BadParameter(
-            f"there is no folder {path.parent}. Make it first: mkdir -p '{path.parent}'"
-        )
-    return path
+def can_be_written(flag: str, *, is_folder: bool = False) -> Callable[[Any], Any]:
+    """A callback that refuses a path that cannot be written before hours are spent on it."""
+
+    def check(path: Any) -> Any:
+        if path is not None:
+            check_place(path, flag=flag, is_folder=is_folder)
+        return path
+
+    return check
 
 
 def within(flag: str, low: int, high: int | None = None) -> Callable[[Any], Any]:
@@ -95,17 +98,23 @@ Csv = Annotated[
     typer.Option(
         "--csv",
         help="File that the numbers are written to, as CSV.",
-        dir_okay=False,
-        callback=_in_a_folder,
+        callback=can_be_written("--csv"),
     ),
 ]
 
 Output = Annotated[
     Path | None,
     typer.Option(
-        help="PNG file of the picture; named after the command or the data set otherwise.",
-        dir_okay=False,
-        callback=_in_a_folder,
+        help="PNG file of the picture; named after the command otherwise.",
+        callback=can_be_written("--output"),
+    ),
+]
+DatasetPicture = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        help="PNG file of the picture; runs/<name>/dataset.png otherwise.",
+        callback=can_be_written("--output"),
     ),
 ]
 

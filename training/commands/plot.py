@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 from rich.console import Console
 
+from models.files import check_place
 from training.commands.options import Csv, DataDir, ElboSamples, Images, IwaeSamples, Output, Seed
 from training.commands.tables import table_of, wide_console, write_csv
 
@@ -246,11 +247,13 @@ def command(name: str, plot: Plot) -> Callable[..., None]:
         named = given.pop(plot.source)
         paths = named if isinstance(named, list) else [named]
         output, csv, data_dir = (given.pop(key) for key in ("output", "csv", "data_dir"))
+        output = output or Path(f"{name}.png")
+        check_place(output, flag="--output")
         num_images = 0 if plot.images is None else given.pop("images")
         models = _load(paths, data_dir, num_images)
         with Console().status("Computing ..."):
             drawn = plot.draw(models, **given)
-        _show(drawn, output or Path(f"{name}.png"), csv)
+        _show(drawn, output, csv)
 
     shared = [
         _parameter(plot.source, _SOURCES[plot.source], inspect.Parameter.empty),

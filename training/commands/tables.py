@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from csv import DictWriter
 from dataclasses import asdict, fields
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Column, Table
+
+from models.files import write_whole
 
 _PIPED_WIDTH = 240
 _CAPTIONS = {"error": "errors are one standard error", "_low_": "low to high covers with 95 %"}
@@ -47,7 +50,8 @@ def _cell(name: str, value: Any) -> str:
 
 def write_csv(path: Path, rows: Sequence[Any]) -> None:
     """Write the rows of one study, unrounded, with a header."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = DictWriter(file, [field.name for field in fields(rows[0])])
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
+    text = StringIO(newline="")
+    writer = DictWriter(text, [field.name for field in fields(rows[0])])
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    write_whole(path, text.getvalue().encode())

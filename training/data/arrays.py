@@ -5,17 +5,20 @@
                                               mean val. What is missing of val and test is split
                                               from train. Labels: train_labels or y_train, ...
     images, x, data or arr_0                  all pictures, split by content hash
-                                              (`hash_split.py`). Labels: labels or y
+                                              (`make_splits.py`), or train beside a test_images or
+                                              x_test. Labels: labels or y
     any one array of three or four axes       the same
     class_names                               optional: the names of the labels 0, 1, ...
+
+Capital letters in names count for nothing (X_train).
 
 A `.npy` holds all pictures. Arrays of Python objects are skipped, never unpickled. Axes are (batch,
 height, width), or four by the rules of `models.images.axes`. Numbers are bytes, other integers in
 0..255, bools, or floats in 0..1; integers that are all 0 or 1 are black and white.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import isqrt
 from pathlib import Path
 
@@ -25,7 +28,7 @@ from models.errors import ShapeMismatch
 from models.images import ImageSpec, as_batch
 from training.data.array_split import ArraySplit, Images
 from training.data.formats import read_npy, read_whole_npz
-from training.data.hash_split import PARTS
+from training.data.make_splits import PARTS
 from training.data.split import Labels
 from training.errors import DatasetError
 
@@ -42,6 +45,8 @@ class Arrays:
     parts: Mapping[str, ArraySplit]
     """The given splits, or all as "train"."""
     class_names: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+    """What is doubtful in its arrays, a sentence or two each."""
 
 
 def read_arrays(path: Path) -> Arrays:
@@ -51,11 +56,12 @@ def read_arrays(path: Path) -> Arrays:
         DatasetError: There is no array of pictures (the message names those found), or shapes,
             types, ranges or labels are not what this module's docstring says.
     """
+    objects: list[str] = []
     if path.suffix.lower() == ".npy":
         arrays = {_ONLY: read_npy(path)}
         keys: dict[str, tuple[str, str | None]] = {"train": (_ONLY, None)}
     else:
-        arrays = read_whole_npz(path)
+        arrays, objects = read_whole_npz(path)
         keys = _find_keys(path, arrays)
     levels = 2 if _are_zeros_and_ones(arrays[images] for images, _ in keys.values()) else 256
     parts = {}
@@ -64,7 +70,53 @@ def read_arrays(path: Path) -> Arrays:
         if name_of_labels is not None:
             labels = _as_labels(path, name_of_labels, arrays[name_of_labels], count=len(images))
         parts[part] = ArraySplit(images, labels, levels)
-    return Arrays(parts, _class_names(path, arrays, parts))
+    warnings = [*_unused(arrays, keys, objects), *_labels_from_train(parts)]
+    return Arrays(parts, _class_names(path, arrays, parts), tuple(warnings))
+
+
+def _unused(
+    arrays: Mapping[str, np.ndarray],
+    keys: Mapping[str, tuple[str, str | None]],
+    objects: Sequence[str],
+) -> Iterator[str]:
+    """Say which arrays are neither pictures nor labels, or hold Python objects."""
+    used = {name for names in keys.values() for name in names}
+    if any(labels is not None for _, labels in keys.values()):
+        used.add(_first(("class_names",), arrays))
+    if objects:
+        yield (
+            f"Arrays of Python objects are not read: {', '.join(objects)}. Save them as numbers "
+            "or text, such as numpy.array(labels.tolist())."
+        )
+    if rest := sorted(name for name in arrays if name not in used):
+        yield (
+            f"Arrays that are not used: {', '.join(rest)}. Pictures are named images or "
+            "train_images, labels are named labels or train_labels, and so on for val and test."
+        )
+
+
+def _labels_from_train(parts: dict[str, ArraySplit]) -> Iterator[str]:
+    """Leave out held-out labels that train has not; says so."""
+    known = parts["train"].labels
+    for name, split in [(name, one) for name, one in parts.items() if name != "train"]:
+        labels = split.labels
+        if known is None and labels is not None:
+            parts[name] = replace(split, labels=None)
+            yield f"The labels of the {name} split are not used, since train has none."
+        elif known is not None and labels is None:
+            yield f"The {name} split has no labels. Save {name}_labels with the others."
+        elif known is not None and labels is not None and len(new := np.setdiff1d(labels, known)):
+            is_known = np.isin(labels, known)
+            said = f"{', '.join(map(str, new[:5]))}{', ...' if len(new) > 5 else ''}"
+            if 2 * is_known.sum() < len(labels):
+                parts[name] = replace(split, labels=None)
+                yield f"The {name} split has no labels: most are not labels of train ({said})."
+            else:
+                parts[name] = split.take(np.flatnonzero(is_known))
+                yield (
+                    f"{len(labels) - is_known.sum():,} of the {len(labels):,} pictures of the "
+                    f"{name} split are left out: train has no label {said}."
+                )
 
 
 def _find_keys(path: Path, arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[str, str | None]]:
@@ -76,8 +128,11 @@ def _find_keys(path: Path, arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[
             found[part] = images, _first((f"{alias}_labels", f"y_{alias}"), arrays)
     if "train" in found:
         return found
+    images = _first(_IMAGES, arrays)
+    if found and images is not None:
+        return {"train": (images, _first(_LABELS, arrays)), **found}
     stacks = [name for name, array in arrays.items() if array.ndim in (3, 4)]
-    images = _first(_IMAGES, arrays) or (stacks[0] if len(stacks) == 1 else None)
+    images = images or (stacks[0] if len(stacks) == 1 else None)
     if images is None:
         shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
         raise DatasetError(
@@ -91,7 +146,9 @@ def _find_keys(path: Path, arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[
 
 
 def _first(names: Iterable[str], arrays: Mapping[str, np.ndarray]) -> str | None:
-    return next((name for name in names if name in arrays), None)
+    """The array of the first of these names, in any case of letters."""
+    by_name = {**{name.lower(): name for name in arrays}, **{name: name for name in arrays}}
+    return next((by_name[name] for name in names if name in by_name), None)
 
 
 def _are_zeros_and_ones(arrays: Iterable[np.ndarray]) -> bool:
@@ -156,25 +213,43 @@ def _check_numbers(path: Path, name: str, array: np.ndarray) -> None:
 
 
 def _as_labels(path: Path, name: str, array: np.ndarray, *, count: int) -> Labels:
-    if array.dtype.kind not in "bui" or array.size != count or array.min() < 0:
-        fix = f"numpy.unique({name}, return_inverse=True)[1]"
-        if array.size != count:
-            fix = "one label for each picture"
-        raise DatasetError(
-            f"{name} of {path} has the shape {array.shape} and holds {array.dtype}. Labels are one "
-            f"integer from 0 on for each of the {count:,} pictures. Save {fix} instead, or leave "
-            f"{name} out of the file.",
-            parameter=name,
-            received=array.shape,
-            suggestion=fix,
-        )
-    return array.reshape(-1).astype(np.int64)
+    is_whole = array.dtype.kind in "bui"
+    if is_whole and array.shape in ((count,), (count, 1), (1, count)) and array.min() >= 0:
+        return array.reshape(-1).astype(np.int64)
+    found = f"has the shape {array.shape} and holds {array.dtype}"
+    if array.dtype.kind in "buif" and array.size:
+        found += f" from {array.min()} to {array.max()}"
+    fix = _fix_of_labels(name, array, count)
+    raise DatasetError(
+        f"{name} of {path} {found}. Labels are one integer from 0 on for each of the {count:,} "
+        f"pictures. {fix}, or leave {name} out of the file.",
+        parameter=name,
+        received=array.shape,
+        suggestion=fix,
+    )
+
+
+def _fix_of_labels(name: str, array: np.ndarray, count: int) -> str:
+    is_number = array.dtype.kind in "buif"
+    if is_number and array.ndim == 2 and len(array) == count and (array.sum(1) == 1).all():
+        return f"Save {name}.argmax(1) instead"
+    if array.size != count or len(array) != count:
+        return "Save one label for each picture"
+    if array.dtype.kind == "f" and (array == np.floor(array)).all() and array.min() >= 0:
+        return f'Save {name}.astype("int64") instead'
+    if is_number and array.dtype.kind != "f":
+        return f"Save the pictures and the labels where {name} >= 0"
+    if name.lower() in _LABELS:
+        return f"Save numpy.unique({name}, return_inverse=True)[1] instead"
+    train = "y_train" if name.lower().startswith("y_") else "train_labels"
+    return f"Save numpy.searchsorted(numpy.unique({train}), {name}) instead"
 
 
 def _class_names(
     path: Path, arrays: Mapping[str, np.ndarray], parts: Mapping[str, ArraySplit]
 ) -> tuple[str, ...]:
-    names = arrays.get("class_names")
+    found = _first(("class_names",), arrays)
+    names = None if found is None else arrays[found]
     labels = [split.labels for split in parts.values() if split.labels is not None]
     if names is None or not labels:
         return ()

@@ -11,13 +11,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from models.errors import closest
-from training.data.arrays import read_arrays
+from models.errors import closest, printable
+from training.data.arrays import Arrays, read_arrays
 from training.data.catalogue import DATASETS, Entry, Source
+from training.data.doubts import doubts
 from training.data.file_split import SkippedFile
-from training.data.folders import Folder, printable, read_folder, skipped_table
-from training.data.hash_split import hold_out
+from training.data.folders import Folder, read_folder
 from training.data.image_statistics import ImageStatistics
+from training.data.left_out import left_out_table
+from training.data.make_splits import hold_out
+from training.data.refusals import DATA_FORMS, is_url, why_no_dataset
 from training.data.split import Split
 from training.errors import DatasetError
 
@@ -40,6 +43,8 @@ class Dataset:
     """Name of each label; empty without labels or names."""
     skipped: tuple[SkippedFile, ...] = ()
     """Files of a folder that were not read, and why."""
+    warnings: tuple[str, ...] = ()
+    """What is doubtful in data at a path, a sentence or two each."""
 
     @property
     def splits(self) -> dict[str, Split]:
@@ -76,7 +81,7 @@ def load(
             its last part, so that a recipe still finds what has moved.
         data_dir: Folder of data sets; see `resolve_data_dir` for the default.
         download: Fetch missing files from the set's publisher, if it has one.
-        console: Where to show progress and the files left out; nowhere by default.
+        console: Where to show progress, the files left out and warnings; nowhere by default.
 
     Raises:
         DatasetError: The name is unknown, files are missing, their content is another one, or
@@ -94,6 +99,14 @@ def find_path(name: str, data_dir: Path) -> Path:
     Raises:
         DatasetError: There is none.
     """
+    if not name.strip():
+        raise DatasetError(
+            f"The name of the data set is empty. Data are {DATA_FORMS}, or one of "
+            f"{', '.join(DATASETS)}. Write . for this folder.",
+            parameter="dataset.name",
+            received=name,
+            allowed=DATASETS,
+        )
     given = Path(name).expanduser()
     paths = (given, data_dir / given, data_dir / given.name)
     for path in paths:
@@ -101,14 +114,16 @@ def find_path(name: str, data_dir: Path) -> Path:
             return path
     other = next((path for path in paths if path.exists()), None)
     guess = closest(name, DATASETS)
-    fault = (
-        f"There is no data set {name!r} here or in the folder {data_dir}."
-        if other is None
-        else f"{other} is no data set: it is neither a folder of pictures nor an .npz or .npy."
-    )
+    if other is None and not is_url(name):
+        fault = f"There is no data set {name!r} here or in the folder {data_dir}."
+        fix = f"Available: {', '.join(DATASETS)}, or the path of {DATA_FORMS}."
+    else:
+        fault, fix = why_no_dataset(name if other is None else str(other)) or (
+            f"{other} is no data set. Data are {DATA_FORMS}.",
+            f"Available by name: {', '.join(DATASETS)}.",
+        )
     raise DatasetError(
-        f"{fault}{f' Did you mean {guess!r}?' if guess else ''} Available: {', '.join(DATASETS)}, "
-        "or the path of a folder of pictures, an .npz or an .npy.",
+        f"{fault}{f' Did you mean {guess!r}?' if guess else ''} {fix}",
         parameter="dataset.name",
         received=name,
         allowed=DATASETS,
@@ -150,12 +165,13 @@ def _load_known(name: str, data_dir: Path, *, download: bool) -> Dataset:
 
 
 def _load_path(path: Path, console: Console | None) -> Dataset:
+    found: Folder | Arrays
     found = read_folder(path, console=console) if path.is_dir() else read_arrays(path)
     skipped = found.skipped if isinstance(found, Folder) else ()
     if console is not None and skipped:
-        console.print(skipped_table(skipped))
+        console.print(left_out_table(skipped))
     train, validation, test = hold_out(found.parts)
-    return Dataset(
+    dataset = Dataset(
         name=printable(path.resolve().name if path.is_dir() else path.name),
         train=train,
         validation=validation,
@@ -165,6 +181,13 @@ def _load_path(path: Path, console: Console | None) -> Dataset:
         class_names=found.class_names,
         skipped=skipped,
     )
+    dataset = replace(
+        dataset, warnings=(*found.warnings, *doubts(dataset.splits, found.class_names))
+    )
+    if console is not None:
+        for warning in dataset.warnings:
+            console.print(f"Warning: {warning}", soft_wrap=True, markup=False, highlight=False)
+    return dataset
 
 
 def _fetch(name: str, entry: Entry, data_dir: Path, *, download: bool) -> tuple[Source, list[Path]]:

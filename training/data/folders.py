@@ -1,16 +1,17 @@
 """A folder of pictures as a data set: which files, which classes, which splits.
 
-    <folder>/*.png                        no labels, split by content hash (`hash_split.py`)
+    <folder>/*.png                        no labels, split by content hash (`make_splits.py`)
     <folder>/<class>/**/*.png             labels: the subfolders' names, in sorted order
     <folder>/train/..., val/..., test/... the splits as given, either form within each; what is
-                                          missing of val (valid, validation) and test is split from
-                                          train
+                                          missing of val (valid, validation, dev) and test is split
+                                          from train
 
-Folders around all of it are ignored. Labels exist when every picture is in the subfolder of one of
-at least two classes. Where the splits are given, pictures outside them are left out.
+`arrangement.py` finds splits and classes, and says what is doubtful. Folders around all of it are
+ignored.
 
 Files that cannot be read are left out and listed with the reason: hidden ones, other formats,
 damaged pictures, those of more than 89 million pixels (all that `models.images.decoding` refuses).
+So are pictures that this project drew (sheets, plots) and the folders of its runs and models.
 A link to a file is read as that file; a link to a folder, which may lead in circles, is skipped.
 """
 
@@ -23,14 +24,13 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Shaped, UInt16
-from rich import box
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Column, Table
 
-from models.errors import InputError
-from models.images import MAX_PIXELS, ImageSpec, read_levels
+from models.errors import InputError, printable
+from models.files import own_folder, search
+from models.images import MAX_PIXELS, ImageSpec, is_drawn, read_levels
 from models.images.decoding import Pixels, decode
+from training.data.arrangement import arrange
 from training.data.file_split import (
     FILE_OPTIONS,
     FileSplit,
@@ -38,13 +38,12 @@ from training.data.file_split import (
     SkippedFile,
     map_in_threads,
 )
-from training.data.hash_split import PARTS
+from training.data.refusals import is_archive
 from training.errors import DatasetError
 
 _MAX_BYTES = 2**29
 _MAX_COUNTED = 2**14
 _ANY = ImageSpec(channels=1, height=1, width=1)
-_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -55,15 +54,22 @@ class Folder:
     """The given splits, or all as "train"; in the order of the digests."""
     class_names: tuple[str, ...]
     skipped: tuple[SkippedFile, ...]
+    warnings: tuple[str, ...] = ()
+    """What is doubtful in its layout, a sentence each."""
 
 
 def read_folder(root: Path, *, console: Console | None = None) -> Folder:
     """Find and decode every picture once; keep its statistics, not its pixels.
 
     Raises:
-        DatasetError: It holds no picture that can be read.
+        DatasetError: It holds no picture that can be read, or is the folder of a run or a model.
     """
-    paths, skipped = _walk(root)
+    if own := own_folder(root):
+        raise DatasetError(
+            f"{root} is {own}, and no folder of pictures. Name the folder of the data.",
+            received=str(root),
+        )
+    paths, folders, skipped = _walk(root)
     found = map_in_threads(_inspect, paths, words="looking at pictures", console=console)
     files = []
     for path, result in zip(paths, found, strict=True):
@@ -73,64 +79,42 @@ def read_folder(root: Path, *, console: Console | None = None) -> Folder:
             skipped.append(_skipped(path, root, result))
     if not files:
         reasons = "; ".join(f"{one.path}: {one.reason.split('. ')[0]}" for one in skipped[:3])
-        others = f", but {len(skipped):,} other files ({reasons})" if skipped else ""
+        noun = "file or folder" if len(skipped) == 1 else "files and folders"
+        others = f", but {len(skipped):,} other {noun} ({reasons})" if skipped else ""
         raise DatasetError(
-            f"{root} holds no picture that can be read{others}. Put PNG, JPEG, WebP, GIF, BMP or "
-            "TIFF files there, or name another folder.",
+            f"{root} holds no picture that can be read{others}. {_fix(paths)}",
             received=str(root),
         )
-    parts, class_names, outside = _arrange(sorted(files, key=lambda file: (file.digest, file.path)))
-    skipped += [_skipped(path, root, "outside train, val and test") for path in outside]
-    return Folder(parts, class_names, tuple(sorted(skipped, key=lambda one: one.path)))
-
-
-def skipped_table(skipped: tuple[SkippedFile, ...]) -> Table:
-    """The first twenty files left out, and the reason of each."""
-    more = f", the first {_SHOWN}" if len(skipped) > _SHOWN else ""
-    title = f"Left out: {len(skipped):,} of the folder's files{more}"
-    table = Table(
-        Column("file", overflow="fold"), "reason", box=box.SIMPLE, title=title, title_justify="left"
+    files.sort(key=lambda file: (file.digest, file.path))
+    arranged = arrange(files, root=root, folders=folders)
+    skipped += [_skipped(path, root, reason) for path, reason in arranged.outside.items()]
+    return Folder(
+        arranged.parts,
+        tuple(map(printable, arranged.class_names)),
+        tuple(sorted(skipped, key=lambda one: one.path)),
+        tuple(arranged.warnings),
     )
-    for one in skipped[:_SHOWN]:
-        table.add_row(escape(one.path), escape(one.reason))
-    return table
 
 
-def _walk(root: Path) -> tuple[list[Path], list[SkippedFile]]:
-    """Every file that may be a picture, sorted, and what was skipped."""
-    paths, skipped = [], []
-
-    def unreadable(error: OSError) -> None:
-        skipped.append(_skipped(Path(error.filename), root, f"{error.strerror}"))
-
-    for place, folders, files in os.walk(root, onerror=unreadable):
-        here = Path(place)
-        for name in sorted(folders):
-            if reason := _why_skipped(here / name):
-                folders.remove(name)
-                skipped.append(_skipped(here / name, root, f"{reason} folder"))
-        folders.sort()
-        for name in sorted(files):
-            if name.startswith("."):
-                skipped.append(_skipped(here / name, root, "hidden file"))
-            else:
-                paths.append(here / name)
-    return paths, skipped
+def _fix(paths: list[Path]) -> str:
+    """What to do with a folder that has files and no pictures."""
+    arrays = [path for path in paths if path.suffix.lower() in (".npz", ".npy")]
+    if arrays:
+        return f"Name the file of arrays instead: {arrays[0]}"
+    if archives := [path for path in paths if is_archive(path)]:
+        return f"Unpack {archives[0].name} first."
+    return "Put PNG, JPEG, WebP, GIF, BMP or TIFF files there, or name another folder."
 
 
-def _why_skipped(folder: Path) -> str:
-    if folder.name.startswith(".") or folder.name == "__MACOSX":
-        return "hidden"
-    return "linked" if folder.is_symlink() else ""
+def _walk(root: Path) -> tuple[list[Path], list[Path], list[SkippedFile]]:
+    """Every file that may be a picture, every folder but those about our own, what was skipped."""
+    found = search(root)
+    skipped = [*found.left_out, *found.unreadable]
+    return found.files, found.folders, [_skipped(path, root, reason) for path, reason in skipped]
 
 
 def _skipped(path: Path, root: Path, reason: str) -> SkippedFile:
     return SkippedFile(printable(os.path.relpath(path, root)), reason)
-
-
-def printable(name: str) -> str:
-    """A file's name with a mark for bytes that are not text."""
-    return os.fsencode(name).decode("utf-8", "replace")
 
 
 # One file
@@ -146,7 +130,8 @@ def _inspect(path: Path) -> PictureFile | str:
             return "an empty file"
         if found.st_size > _MAX_BYTES:
             return f"larger than {_MAX_BYTES:,} bytes"
-        return _describe(path, path.read_bytes())
+        data = path.read_bytes()
+        return "drawn by vae or vae-lab" if is_drawn(data) else _describe(path, data)
     except FileNotFoundError:
         return "a link to nothing"
     except OSError as error:
@@ -196,34 +181,3 @@ def _histogram(
     if white != 255:
         some = np.rint(some * (255 / white)).astype(np.uint8)
     return np.bincount(some, minlength=256).astype(np.uint16)
-
-
-# All files
-
-
-def _arrange(
-    files: list[PictureFile],
-) -> tuple[dict[str, FileSplit], tuple[str, ...], list[Path]]:
-    """Splits, names of classes, and the files outside the splits."""
-    base = os.path.commonpath([file.path.parent for file in files])
-    folders = [file.path.relative_to(base).parts[:-1] for file in files]
-    parts = [PARTS.get(names[0].lower(), "") if names else "" for names in folders]
-    if {"train"} < set(parts) - {""}:
-        folders = [names[1:] for names in folders]
-    else:
-        parts = ["train"] * len(files)
-    classes = [names[0] if names else "" for names in folders]
-    kept = [position for position, part in enumerate(parts) if part]
-    class_names = sorted({classes[position] for position in kept})
-    if "" in class_names or len(class_names) == 1:
-        class_names = []
-    label_of = {name: label for label, name in enumerate(class_names)}
-    splits = {}
-    for part in {parts[position] for position in kept}:
-        chosen = [position for position in kept if parts[position] == part]
-        labels = np.array([label_of.get(classes[one], -1) for one in chosen], dtype=np.int64)
-        splits[part] = FileSplit(
-            tuple(files[position] for position in chosen), labels if class_names else None
-        )
-    outside = [file.path for file, part in zip(files, parts, strict=True) if not part]
-    return splits, tuple(map(printable, class_names)), outside

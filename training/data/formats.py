@@ -90,13 +90,13 @@ def read_npz(path: Path, *keys: str) -> list[np.ndarray]:
         return [arrays[key] for key in keys]
 
 
-def read_whole_npz(path: Path) -> dict[str, np.ndarray]:
-    """Every array of an npz file by its name, but those of Python objects.
+def read_whole_npz(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Every array of an npz file by its name, and the names of those of Python objects.
 
     Raises:
         DatasetError: Not an npz file, or a damaged one.
     """
-    found = {}
+    found, objects = {}, []
     with reading(path), np.load(io.BytesIO(read_content(path)), allow_pickle=False) as arrays:
         for key in arrays:
             try:
@@ -104,7 +104,8 @@ def read_whole_npz(path: Path) -> dict[str, np.ndarray]:
             except ValueError as error:
                 if "Object arrays" not in str(error):
                     raise
-    return found
+                objects.append(key)
+    return found, objects
 
 
 def read_npy(path: Path) -> np.ndarray:

@@ -8,7 +8,7 @@ from rich import box
 from rich.table import Column, Table
 from torch import Tensor
 
-from models.images import ImageSpec, grid, to_png, to_uint8, to_unit
+from models.images import ImageSpec, to_sheet, to_uint8, to_unit
 from training.data.datasets import Dataset
 from training.data.subset import choose_subset
 
@@ -19,7 +19,7 @@ _PICTURE_SIDE = 64
 
 def picture_of(x: Tensor, spec: ImageSpec) -> bytes:
     """A PNG grid of observations in eight columns, small images enlarged by whole pixels."""
-    return to_png(grid(enlarge(to_uint8(to_unit(x, spec))), COLUMNS))
+    return to_sheet(enlarge(to_uint8(to_unit(x, spec))), COLUMNS)
 
 
 def picture_of_dataset(dataset: Dataset) -> bytes:
@@ -41,7 +41,7 @@ def picture_of_dataset(dataset: Dataset) -> bytes:
         )
     else:
         spec = ImageSpec(channels=channels, height=height, width=width)
-    return to_png(grid(enlarge(dataset.train.take(chosen).read_levels(spec)), COLUMNS))
+    return to_sheet(enlarge(dataset.train.take(chosen).read_levels(spec)), COLUMNS)
 
 
 def enlarge(
@@ -96,17 +96,3 @@ def sizes_and_modes(dataset: Dataset) -> str:
         )
     modes = [f"{mode} {count:,}" for mode, count in found.modes.most_common()]
     return f"Sizes: {'; '.join(sizes)}\nModes: {'; '.join(modes)}"
-
-
-def copies_of_training_images(dataset: Dataset) -> str:
-    """Held-out images that the training split holds too, in words; empty when none."""
-    train = set(dataset.train.digests)
-    counts = {
-        name: sum(digest in train for digest in split.digests)
-        for name, split in dataset.splits.items()
-        if name != "train"
-    }
-    if not any(counts.values()):
-        return ""
-    said = " and ".join(f"{count:,} of the {name} split" for name, count in counts.items())
-    return f"Exact copies of training images: {said}. Scores on them flatter the model."

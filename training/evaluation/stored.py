@@ -7,7 +7,9 @@ from pydantic import ValidationError
 
 from models.bundle.schema import Evaluation
 from models.config import Config
+from models.errors import ConfigError
 from training.evaluation.evaluate import EvaluationSettings
+from training.recipes.text import read_text
 from training.runs.folder import BEST, replace
 
 EVALUATION = "evaluation.json"
@@ -32,9 +34,9 @@ def find_evaluation(
             the code writes; any by default.
     """
     try:
-        stored = StoredEvaluation.model_validate_json((run_dir / EVALUATION).read_bytes())
+        stored = StoredEvaluation.model_validate_json(read_text(run_dir / EVALUATION))
         weights = sha256((run_dir / BEST).read_bytes()).hexdigest()
-    except (FileNotFoundError, ValidationError):
+    except (FileNotFoundError, ValidationError, ConfigError):
         return None
     if stored.weights_sha256 != weights:
         return None

@@ -22,6 +22,7 @@ from training.evaluation.evaluate import EvaluationSettings, evaluate
 from training.evaluation.scoring import Images, Labels
 from training.evaluation.stored import find_evaluation, store_evaluation
 from training.recipes.recipe import Recipe
+from training.recipes.text import read_text
 from training.runs.folder import BEST, RECIPE, STATE, Run, is_run, read_run
 
 
@@ -180,7 +181,7 @@ def _provenance(run: Run) -> Provenance:
         return Provenance.model_validate(
             {
                 **{name: run.state[name] for name in kept},
-                "recipe": (run.path / RECIPE).read_text(encoding="utf-8"),
+                "recipe": read_text(run.path / RECIPE),
                 "dataset": run.recipe.dataset.name,
                 "training_seconds": run.state.get("seconds"),
             }

@@ -14,6 +14,7 @@ from models.bundle.saving import save_bundle
 from models.bundle.schema import BundleConfig, Evaluation
 from models.config import Name
 from models.errors import ConfigError
+from models.files import check_place
 from models.vae.model import VAE
 from training.data.summary import picture_of
 from training.evaluation.evaluate import EvaluationSettings
@@ -56,7 +57,7 @@ def export_run(
 
     Raises:
         ConfigError: The run is incomplete, its data have changed, the name or version is not
-            allowed, the version exists, or the bundle is too large.
+            allowed, the version exists or cannot be written, or the bundle is too large.
     """
     recipe = read_run(run_dir).recipe
     name = recipe.name if name is None else _checked_name(name)
@@ -70,6 +71,8 @@ def export_run(
             received=version,
             suggestion="--version next",
         )
+    check_place(repository, flag="--repository", is_folder=True)
+    check_place(target, flag="--repository", is_folder=True)
     settings = settings or EvaluationSettings()
     model = load_trained_model(run_dir, data_dir=data_dir)
     evaluation = model.stored_evaluation(settings) or model.evaluate(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64, UInt8
 from rich.console import Console
@@ -11,6 +12,9 @@ from torch import Tensor
 from models.errors import ConfigError
 from models.images.levels import background_level, binarize, cached_levels, to_values
 from training.data.datasets import Dataset, load
+from training.data.doubts import too_small
+from training.data.file_split import SkippedFile
+from training.errors import DatasetError
 from training.fit.augmentation import augment
 from training.fit.objectives import UNLABELLED, Batch
 from training.recipes.recipe import Recipe
@@ -28,6 +32,8 @@ class Data:
     """Validation images as observations, binarised once."""
     validation_labels: Int64[Tensor, " held_out"] | None
     sha256: str
+    skipped: tuple[SkippedFile, ...] = ()
+    """Files of the data set's folder that are not in it, and why."""
 
     def batch(self, chosen: Int64[Tensor, " batch"], recipe: Recipe, *, progress: float) -> Batch:
         """The images at these positions as observations on the CPU, augmented and binarised anew.
@@ -58,10 +64,13 @@ def load_data(
 
     Raises:
         ConfigError: The model has another number of labels than the data set has classes.
-        DatasetError: Files of the data set are missing or damaged.
+        DatasetError: Files of the data set are missing or damaged, or a held-out split has fewer
+            than two pictures.
     """
     if dataset is None:
         dataset = load(recipe.dataset.name, data_dir=data_dir, console=console)
+    if fault := too_small(dataset.splits):
+        raise DatasetError(f"{dataset.name} cannot be trained on. {fault}")
     labels, held_out = _labels(dataset, recipe)
     return Data(
         cache=torch.from_numpy(dataset.train.read_levels(recipe.image, console=console)),
@@ -69,6 +78,7 @@ def load_data(
         validation=torch.from_numpy(dataset.validation.observations(recipe.image, console=console)),
         validation_labels=held_out,
         sha256=dataset.sha256,
+        skipped=dataset.skipped,
     )
 
 
@@ -80,6 +90,14 @@ def _labels(dataset: Dataset, recipe: Recipe) -> tuple[Tensor | None, Tensor | N
     classes = len(dataset.class_names)
     if train is not None:
         classes = max(classes, int(train.max()) + 1)
+    if train is not None and held_out is None:
+        raise ConfigError(
+            f"vae.num_labels = {recipe.vae.num_labels} needs labels of the validation split, and "
+            f"that of {dataset.name} has none. Make a folder or an array of labels of each class "
+            "in it, or take it away: a tenth of train is held out then.",
+            parameter="vae.num_labels",
+            received=recipe.vae.num_labels,
+        )
     if train is None or held_out is None or classes != recipe.vae.num_labels:
         raise ConfigError(
             f"vae.num_labels = {recipe.vae.num_labels} does not go with {dataset.name}, which has "
@@ -87,6 +105,14 @@ def _labels(dataset: Dataset, recipe: Recipe) -> tuple[Tensor | None, Tensor | N
             parameter="vae.num_labels",
             received=recipe.vae.num_labels,
             suggestion=f"--set vae.num_labels={classes}",
+        )
+    if len(np.unique(train)) < classes:
+        raise ConfigError(
+            f"vae.num_labels = {classes} does not go with {dataset.name}: only "
+            f"{len(np.unique(train))} of its {classes} classes have training pictures. Add some "
+            "of each, or leave the empty classes out.",
+            parameter="vae.num_labels",
+            received=classes,
         )
     labels = torch.from_numpy(train)
     if recipe.dataset.labels_per_class > 0:

@@ -25,6 +25,7 @@ from models.errors import ConfigError
 from models.vae.model import VAE
 from models.vae.priors import VampPrior
 from training.data.datasets import Dataset
+from training.data.left_out import write_left_out
 from training.errors import Interrupted, RunError
 from training.fit.batches import Data, load_data
 from training.fit.classical import CLASSICAL, fit_classical
@@ -105,6 +106,7 @@ def train(
     data = load_data(recipe, data_dir, console, dataset=dataset)
     if recipe.objective.kind in CLASSICAL:
         claim()
+        list_left_out(run_dir, data, console)
         return fit_classical(recipe, data, run_dir=run_dir)
     training = start_training(recipe, data, run_dir=run_dir, device=device)
     if is_new:
@@ -114,8 +116,16 @@ def train(
     record_start(
         run_dir, step=training.done.step, dataset_sha256=data.sha256, device=training.device
     )
+    list_left_out(run_dir, data, console)
     run_steps(training, deadline=deadline, tensorboard=tensorboard, console=console)
     return training.done
+
+
+def list_left_out(run_dir: Path, data: Data, console: Console) -> None:
+    """Write every file that was left out of the data into the run's folder, and say where."""
+    if data.skipped:
+        said = write_left_out(run_dir, data.skipped)
+        console.print(said, soft_wrap=True, markup=False, highlight=False)
 
 
 @dataclass

@@ -38,6 +38,8 @@ COLOUR_SHARE = 0.1
 """Share of the pictures that must have colour to make the model's pictures RGB."""
 MIRROR_RATIO = 1.5
 """Largest `Description.mirror_ratio` at which pictures are mirrored at random."""
+MAIN_SHARE = 0.95
+"""Share of the pictures that must have a size to make it the one size of the data."""
 _ALIKE = 1.1
 """Largest ratio of two aspects that count as the same."""
 _ENCODER_WIDTHS = (32, 64, 96, 96, 96, 96, 96, 96)
@@ -95,7 +97,10 @@ def recipe_name(source: str) -> str:
 
 def _decide_colour(draft: Draft, seen: Description) -> None:
     channels = 3 if seen.facts.colour_share >= COLOUR_SHARE else 1
-    because = f"{100 * seen.facts.colour_share:.0f} % of the pictures have colour"
+    num_colour, count = seen.facts.num_colour, seen.facts.count
+    because = f"{num_colour:,} of {count:,} pictures have colour"
+    if num_colour in (0, count):
+        because = f"{'all pictures have' if num_colour else 'no picture has'} colour"
     choice = "RGB" if channels == 3 else "grey"
     draft.decide("image", Reason("colour", choice, because), channels=channels)
 
@@ -112,10 +117,20 @@ def _decide_size(draft: Draft, seen: Description) -> None:
 
 
 def _native_size(seen: Description) -> tuple[tuple[int, int], str] | None:
-    """The size of all pictures, if they have one and it is at most `LARGE_SIDE`."""
-    if len(seen.facts.sizes) > 1 or max(next(iter(seen.facts.sizes))) > LARGE_SIDE:
-        return None
-    return next(iter(seen.facts.sizes)), "all pictures have it"
+    """The size of nearly all pictures, if there is one and it is at most `LARGE_SIDE`."""
+    size, who = _main_size(seen)
+    if who and max(size) <= LARGE_SIDE:
+        return size, f"{who} have it"
+    return None
+
+
+def _main_size(seen: Description) -> tuple[tuple[int, int], str]:
+    """The most frequent size, and who has it in words; no words where many have others."""
+    (size, having), *others = seen.facts.sizes.most_common()
+    if not others:
+        return size, "all pictures"
+    count = seen.facts.count
+    return size, f"{having:,} of {count:,} pictures" if having >= MAIN_SHARE * count else ""
 
 
 def _common_size(draft: Draft, seen: Description) -> tuple[tuple[int, int], str]:
@@ -127,16 +142,16 @@ def _common_size(draft: Draft, seen: Description) -> tuple[tuple[int, int], str]
         limit = f"the shorter side is {shorter:g} in the median"
     else:
         limit = f"{count:,} pictures are {'enough' if count >= ENOUGH else 'too few'} for 64x64"
-    found = f"there are {len(seen.facts.sizes):,} sizes" if len(seen.facts.sizes) > 1 else (
-        "all pictures are larger than 64x64"
-    )  # fmt: skip
+    (high, wide), who = _main_size(seen)
+    sizes = f"there are {len(seen.facts.sizes):,} sizes"
+    found = f"{who} are {wide}x{high}, with a side above {LARGE_SIDE}" if who else sizes
     aspect = _median_of(_aspect, seen)
     long = max(aspect, 1 / aspect)
     if long <= _ALIKE or _share_near(aspect, seen) < 0.9:
         return (side, side), f"{found}, and {limit}"
     other = max(4, 4 * round(side / long / 4))
     size = (other, side) if aspect > 1 else (side, other)
-    return size, f"{found} of one shape, and {limit}"
+    return size, f"{found}{'' if who else ' of one shape'}, and {limit}"
 
 
 def _decide_fit(draft: Draft, seen: Description) -> None:
@@ -321,8 +336,10 @@ def _decide_crops(draft: Draft, seen: Description) -> None:
         because = "no image is to be moved"
     elif count >= ENOUGH:
         because = f"{count:,} pictures are enough without"
-    elif seen.has_plain_border or len(seen.facts.sizes) == 1:
-        because = "pictures of one size or on a plain background may be aligned to the pixel"
+    elif seen.has_plain_border:
+        because = "pictures on a plain background may be aligned to the pixel"
+    elif who := _main_size(seen)[1]:
+        because = f"{who} have one size, and may be aligned to the pixel"
     else:
         pixels = min(draft.size) // 10
         because = f"{count:,} pictures are few, and of too many sizes to be aligned to the pixel"

@@ -17,6 +17,7 @@ from models.errors import ConfigError, closest
 from training.recipes.faults import describe_fault
 from training.recipes.overrides import apply_overrides
 from training.recipes.recipe import Recipe
+from training.recipes.text import read_text
 
 RECIPES = Path(__file__).resolve().parent
 """Folder of the shipped recipes."""
@@ -46,10 +47,10 @@ def load_recipe(path: Path, *, overrides: Sequence[str] = ()) -> Recipe:
 def _read(path: Path, above: tuple[str, ...] = ()) -> dict[str, Any]:
     """A file's tables over those of its base; `above` names the recipes that led here."""
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(read_text(path))
     except OSError as error:
         raise ConfigError(f"Cannot read the recipe {path}: {error.strerror}.") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(
             f"Recipe {path} is not TOML: {error}. Correct that line; text stands in quotes."
         ) from error

@@ -1,14 +1,17 @@
 """The recipe that a word on the command line means: a file, a shipped recipe, or a data set."""
 
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from pathlib import Path
 
 from models.errors import ConfigError, closest
 from training.data.catalogue import DATASETS
 from training.data.datasets import find_path, resolve_data_dir
+from training.data.refusals import DATA_FORMS, is_url, why_no_dataset
 from training.errors import DatasetError
 from training.recipes.file import RECIPES, shipped_recipes
 
-_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+_TEXT = bytes({*range(0x20, 0x7F), *range(0x80, 0x100), *b"\t\n\r\f"})
+"""Bytes of text in UTF-8 and its kin."""
 
 
 def find_recipe(source: str, *, data_dir: Path | None = None) -> Path | None:
@@ -21,15 +24,9 @@ def find_recipe(source: str, *, data_dir: Path | None = None) -> Path | None:
     Raises:
         ConfigError: It is none of these.
     """
-    if Path(source).suffix.lower() in _PICTURES and not Path(source).is_dir():
-        raise ConfigError(
-            f"{source} is a picture. Train on its folder: vae-lab train {Path(source).parent}",
-            parameter="source",
-            received=source,
-            suggestion=str(Path(source).parent),
-        )
     path, shipped = Path(source), RECIPES / f"{source}.toml"
     if path.is_file() and path.suffix.lower() not in (".npz", ".npy"):
+        _check_text(source)
         return path
     if shipped.is_file():
         return shipped
@@ -38,14 +35,34 @@ def find_recipe(source: str, *, data_dir: Path | None = None) -> Path | None:
     try:
         find_path(source, resolve_data_dir(data_dir))
     except DatasetError as error:
-        raise _unknown(source) from error
+        raise _unknown(source) if source.strip() else error from error
     return None
+
+
+def _check_text(source: str) -> None:
+    """Refuse a file that is no recipe by its name or its bytes, and say what data may be."""
+    path, found = Path(source), why_no_dataset(source)
+    if path.suffix.lower() == ".toml":
+        return
+    if found is None and path.suffix.lower() not in (".yaml", ".yml", ".ini", ".py", ".ipynb"):
+        with path.open("rb") as file:
+            head = file.read(4096)
+        if head.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) or not head.translate(None, delete=_TEXT):
+            return  # the reader of recipes says what is wrong with a text
+    fault, fix = found or (
+        f"{source} is neither a recipe nor data. Recipes are TOML files; data are {DATA_FORMS}.",
+        "Name one of these, or a shipped recipe: vae-lab train digits",
+    )
+    raise ConfigError(f"{fault} {fix}", parameter="source", received=source, suggestion=fix)
 
 
 def _unknown(source: str) -> ConfigError:
     recipes = shipped_recipes()
     only_data = [name for name in DATASETS if name not in recipes]
-    if "/" in source or "\\" in source:
+    found = why_no_dataset(source)
+    if found is not None and (is_url(source) or Path(source).exists()):
+        return ConfigError(" ".join(found), parameter="source", received=source)
+    if "/" in source or "\\" in source or found is not None:
         return ConfigError(
             f"There is no recipe file, folder of pictures, .npz or .npy at {source}. Check the "
             "path, or name a shipped recipe: vae-lab train digits.",

@@ -31,6 +31,7 @@ from models.vae.model import VAE
 from training.errors import RunError
 from training.recipes.file import load_recipe, to_toml
 from training.recipes.recipe import Recipe
+from training.recipes.text import read_text
 from training.runs.hardware import hardware
 
 RECIPE, BEST, STATE, LOG = "recipe.toml", "best.safetensors", "state.json", "log.jsonl"
@@ -91,7 +92,7 @@ def read_run(path: Path) -> Run:
             f"The run {path} has no weights yet: it lacks {' and '.join(missing)}. Train it to its "
             "first validation."
         )
-    return Run(path, load_recipe(path / RECIPE), json.loads((path / STATE).read_text()))
+    return Run(path, load_recipe(path / RECIPE), json.loads(read_text(path / STATE)))
 
 
 def create_or_verify(
@@ -232,7 +233,7 @@ def append_line(path: Path, line: dict[str, Any]) -> None:
 def read_log(run_dir: Path) -> list[dict[str, Any]]:
     """The lines of the log, without the half line that a killed run may have left."""
     path, lines = run_dir / LOG, []
-    for text in path.read_text().splitlines() if path.exists() else []:
+    for text in read_text(path).splitlines() if path.exists() else []:
         try:
             lines.append(json.loads(text))
         except json.JSONDecodeError:

@@ -7,6 +7,7 @@ when the first figure is made.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from io import BytesIO
 from math import isfinite, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from models.files import write_whole
+from models.images.grid import drawn
 from models.images.spec import ImageSpec
 from models.images.writing import to_uint8, to_unit
 from training.fit.objectives import UNLABELLED
@@ -68,7 +71,9 @@ def save(figure: "Figure", path: Path) -> None:
     picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     if not any(axes.images for axes in figure.axes):
         picture = picture.quantize(256, dither=Image.Dither.NONE)
-    picture.save(path, "PNG", optimize=True)
+    buffer = BytesIO()
+    picture.save(buffer, "PNG", optimize=True, pnginfo=drawn())
+    write_whole(path, buffer.getvalue())
 
 
 def _draw(

@@ -10,8 +10,8 @@ import pytest
 from starlette.requests import Request
 
 from app.api.answering import unless_disconnected
+from app.api.body import read_body
 from app.api.headers import preprocessing_header
-from app.api.receiving import read_body
 from app.api.requests import read_items
 from app.errors import ClientDisconnected
 from app.operations.parameters import EncodeParameters
@@ -56,7 +56,7 @@ async def test_a_last_chunk_over_the_limit_is_refused_without_waiting_for_more()
 async def test_a_length_over_the_limit_is_refused_though_nothing_more_comes(
     length: bytes, sent: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.api.receiving.REFUSED_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr("app.api.body.REFUSED_WAIT_SECONDS", 0.01)
     messages = [{"type": "http.request", "body": sent, "more_body": True}] if sent else []
     request = request_of(*messages, headers=[(b"content-length", length)])
     async with asyncio.timeout(5):

@@ -259,3 +259,14 @@ async def test_what_is_not_http_passes_through() -> None:
     observe = Observe(inner, metrics=Metrics(), access_log=True)
     await observe({"type": "lifespan"}, None, None)  # type: ignore[arg-type]
     assert seen == [{"type": "lifespan"}]
+
+
+async def test_two_lengths_of_a_body_are_refused_and_the_connection_closes(
+    open_client: ClientFactory,
+) -> None:
+    headers = {"Transfer-Encoding": "chunked", "Content-Length": "2"}
+    async with open_client() as client:
+        response = await client.post("/v1/encode", content=b"{}", headers=headers)
+    problem = refused(response, 400, "malformed-request")
+    assert problem["parameter"] == "Transfer-Encoding"
+    assert response.headers["connection"] == "close"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from app.api.schemas import ModelDescription, ModelList
+from app.api.model_descriptions import ModelDescription, ModelList
 from app.operations.table import OPERATIONS
 from models.images.spec import ImageSpec
 from tests.app.conftest import ClientFactory

@@ -10,8 +10,8 @@ from starlette.routing import Route
 
 from app.api.examples import ANSWERS
 from app.api.openapi import openapi_document, slugs_by_status
-from app.api.problems import TABLE
-from app.api.schemas import Problem, request_model
+from app.api.problems import TABLE, Problem
+from app.api.request_schemas import request_model
 from app.main import create_app
 from app.operations.table import OPERATIONS
 from app.settings import Settings

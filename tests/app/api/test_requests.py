@@ -2,15 +2,17 @@
 
 import base64
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
+from app.api.problems import Problem
 from app.api.requests import is_small
-from app.api.schemas import Problem
+from app.operations.table import OPERATIONS
 from app.serving.registry import BrokenBundle
 from app.wire.bodies import Body, Picture
+from tests.app.api.calls import body_of
 from tests.app.conftest import ClientFactory
 from tests.app.pictures import JSON, NPY, NPZ, PNG, binary, encoded, npy, npz
 from tests.app.refusals import refused
@@ -45,6 +47,7 @@ INVALID = ("invalid-parameter",)
         ("temprature=1", "sample has no parameter 'temprature'. Did you mean 'temperature'?"),
         ("count=3", "sample has no parameter 'count'. Did you mean 'n'?"),
         ("images=a.png", "sample takes no images. Leave images out."),
+        ("api_key=k", "no parameter 'api_key'. Send the header Authorization: Bearer KEY instead"),
         ("model=colour", "The model is in the path: /v1/models/colour/sample."),
         ("version=2", "The version is in the path: /v1/models/mnist/versions/2/sample."),
         ("label=" + "x" * 65, "text of at most 64 characters"),
@@ -63,6 +66,95 @@ async def test_a_parameter_out_of_its_bounds_is_named(
         problem = refused(await client.get(f"/v1/sample?{query}"), 422, "invalid-parameter")
     assert named in problem["detail"]
     assert problem["parameter"] == query.partition("=")[0]
+
+
+WRITTEN_OTHERWISE = (
+    "1_0",
+    " 1",
+    "1 ",
+    "1.0",
+    "\u0663",
+    "\uff11",
+    "1e3",
+    "0x10",
+    "+1",
+    "-0",
+    "",
+    "_1",
+    "0b1",
+)
+
+
+def _numbers(kind: type) -> list[tuple[str, str]]:
+    """(operation, parameter) of every parameter that is a number of this kind."""
+    return [
+        (operation.name, name)
+        for operation in OPERATIONS.values()
+        for name, field in operation.parameters.model_fields.items()
+        if kind in (field.annotation, *get_args(field.annotation))
+        or (kind is int and name == "pixel_max")
+    ]
+
+
+@pytest.mark.parametrize("written", WRITTEN_OTHERWISE)
+async def test_a_whole_number_is_digits_in_every_parameter(
+    open_client: ClientFactory, written: str
+) -> None:
+    async with open_client() as client:
+        for name, parameter in _numbers(int):
+            operation = OPERATIONS[name]
+            url = f"/v1/models/{'mnist-labelled' if name == 'classify' else 'mnist'}/{name}"
+            body = body_of(name) if operation.takes else {}
+            answers = [
+                await client.request(operation.method, url, params={parameter: written}, **body)
+            ]
+            if operation.takes:
+                answers.append(await client.post(url, json={**body["json"], parameter: written}))
+            for answer in answers:
+                problem = refused(answer, 422, "invalid-parameter")
+                assert (problem["parameter"], problem["received"]) == (parameter, written)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "1_0.5",
+        "\u0663.\u0665",
+        "nan",
+        "inf",
+        "-inf",
+        "infinity",
+        " 1",
+        "+1",
+        "0x1p3",
+        "",
+        "1,5",
+        "1e",
+    ],
+)
+async def test_a_number_is_written_in_ascii(open_client: ClientFactory, written: str) -> None:
+    async with open_client() as client:
+        for name, parameter in _numbers(float):
+            answer = await client.get(f"/v1/{name}", params={parameter: written})
+            assert refused(answer, 422, "invalid-parameter")["parameter"] == parameter
+
+
+async def test_true_is_no_number(open_client: ClientFactory) -> None:
+    async with open_client() as client:
+        for parameter in ("num_samples", "seed", "first_item", "pixel_max"):
+            answer = await client.post(
+                "/v1/elbo", json={**body_of("elbo")["json"], parameter: True}
+            )
+            assert refused(answer, 422, "invalid-parameter")["parameter"] == parameter
+
+
+@pytest.mark.parametrize("written", ["0.5", ".5", "5e-1", "1.", "1", "2e0"])
+async def test_a_number_may_have_a_point_and_an_exponent(
+    open_client: ClientFactory, written: str
+) -> None:
+    async with open_client() as client:
+        answer = await client.get(f"/v1/sample?n=1&temperature={written}")
+    assert answer.status_code == 200
 
 
 async def test_a_refused_parameter_is_said_to_programs_too(open_client: ClientFactory) -> None:
@@ -245,7 +337,7 @@ async def test_a_broken_or_missing_default_model_is_said(
         client.app.state.service.registry.broken += broken  # type: ignore[attr-defined]
         model = refused(await client.get("/v1/models/torn"), 404, "unknown-model")
         version = refused(await client.get("/v1/models/mnist/versions/3"), 404, "unknown-model")
-    assert "'zzz', this server's default (VAE_DEFAULT_MODEL)" in missing["detail"]
+    assert "'zzz', this server's default (VAE_DEFAULT_MODEL), does not exist" in missing["detail"]
     assert "such as /v1/models/colour" in missing["detail"]
     assert "'torn' is broken and not served" in model["detail"]
     assert "Version 3 of mnist is broken" in version["detail"]
@@ -253,9 +345,12 @@ async def test_a_broken_or_missing_default_model_is_said(
 
 async def test_a_version_is_a_number(open_client: ClientFactory) -> None:
     async with open_client() as client:
-        for version in ("first", "0", "-1", "9" * 30):
-            path = f"/v1/models/mnist/versions/{version}/sample"
-            refused(await client.get(path), 422, "invalid-parameter")
+        spellings = ("01", "+1", "1_0", "1.0", "%201", "1%20", "1e0", "0x1", "%D9%A1", "%EF%BC%91")
+        for version in ("first", "0", "-1", "9" * 30, "2147483648", *spellings):
+            for suffix in ("", "/sample"):
+                path = f"/v1/models/mnist/versions/{version}{suffix}"
+                problem = refused(await client.get(path), 422, "invalid-parameter")
+                assert problem["parameter"] == "version"
 
 
 # Items -----------------------------------------------------------------------------------------
@@ -459,10 +554,9 @@ async def test_each_limit_refuses_what_is_over_it_and_names_its_setting(
             response = await client.request(method, path, **body)
         problem = refused(response, 413, "payload-too-large")
         (name,) = settings
-        if name != "max_pixels":  # the bound of a picture is `models.images`' to say
-            assert f"VAE_{name.upper()}" in problem["detail"]
-            assert problem["limit"] == settings[name]
-            assert problem["received"] > problem["limit"]
+        assert f"(VAE_{name.upper()})" in problem["detail"]
+        assert problem["limit"] == settings[name]
+        assert problem["received"] > problem["limit"]
 
 
 async def test_each_limit_admits_what_is_just_within_it(open_client: ClientFactory) -> None:

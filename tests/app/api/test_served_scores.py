@@ -47,8 +47,8 @@ async def test_percentiles_rank_the_score_among_the_stored_ones(open_client: Cli
         ][0]
         iwae = await call(client, "log-likelihood", params={"num_samples": 200})
         metrics = (await client.get("/metrics")).text
-    rank = 1 + sum(value <= result["elbo_nats"] for value in REFERENCES)
-    assert result["percentile"] == pytest.approx(100 * rank / 100)
+    rank = sum(value < result["elbo_nats"] for value in REFERENCES)
+    assert result["percentile"] == pytest.approx((rank + 1) / 100 * 100)
     assert result["reference_n"] == len(REFERENCES) == 99
     assert result["percentile_reason"] is None
     assert other_k["percentile"] is None

@@ -5,7 +5,9 @@ import io
 import json
 import os
 import runpy
+import shutil
 import socket
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,14 +19,21 @@ from typer.testing import CliRunner, Result
 
 from app.api.keys import hash_key
 from app.cli import commands as cli
-from app.cli import local, outputs, startup
+from app.cli import local, startup
 from app.cli.commands import app, main
 from app.cli.refusals import message_of
 from app.operations.table import OPERATIONS
 from app.settings import Settings
 from models.images.spec import ImageSpec
 from tests.app.pictures import binary, encoded, npy, npz, read_npy, read_npz, read_picture
-from tests.app.repository import LABELS, LATENTS, SIDE, random_vae, write_bundle
+from tests.app.repository import (
+    LABELS,
+    LATENTS,
+    SIDE,
+    make_repository,
+    random_vae,
+    write_bundle,
+)
 from tests.app.server_process import Served, serving
 from tests.models.family_cases import family
 from vae_client import client
@@ -33,6 +42,7 @@ from vae_client.errors import CallError, Refused
 pytestmark = pytest.mark.slow
 
 Vae = Callable[..., Result]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -274,7 +284,7 @@ def test_failures_are_one_message_and_exit_code_one(
     write_pictures(tmp_path / "in")
     (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
     (tmp_path / "bad.npy").write_bytes(b"broken")
-    (tmp_path / "notes.txt").write_bytes(b"")
+    (tmp_path / "notes.txt").write_bytes(b"words")
     (tmp_path / "cut.npy").write_bytes(npy(binary())[:100])
     (tmp_path / "cut.npz").write_bytes(npz(images=binary())[:100])
     np.save(tmp_path / "text.npy", np.array(["a"]))
@@ -288,7 +298,7 @@ def test_failures_are_one_message_and_exit_code_one(
         (["elbo", "nowhere"], "There is no file 'nowhere'. Check the path."),
         (["elbo", "in/0.pgn"], "There is no file 'in/0.pgn'. Did you mean 'in/0.png'?"),
         (["elbo", "*.nothing"], "No picture or array matches '*.nothing'. Read are: .png, "),
-        (["elbo", "notes.txt"], "'notes.txt' is not a picture or array. Read are: .png, "),
+        (["elbo", "notes.txt"], "Error: notes.txt: not a picture or array. Read are: .png, "),
         (["elbo", "empty"], "The folder 'empty' holds no picture or array. Read are: "),
         (["elbo", "bad.npy"], "bad.npy is not an array that numpy.save"),
         (["elbo", "cut.npy"], "cut.npy is truncated (100 bytes). Copy or save it again."),
@@ -298,8 +308,9 @@ def test_failures_are_one_message_and_exit_code_one(
         (["elbo", "flat.npy"], "flat.npy: The array of images has the shape (3,): it has 1 axis;"),
         (["decode", "z3.npy"], "z3.npy: latents have the shape (2, 3); this model takes (N, "),
         (["elbo", "two.npz"], "two.npz holds a, b; elbo takes images. Save one array of that"),
-        (["elbo", "in", "bad.png"], "Error: bad.png: The PNG picture is damaged"),
-        (["elbo", "in", "-o", "scores.png"], "writes .json, .npy, .npz, .csv, .parquet"),
+        (["elbo", "in", "bad.png", "--strict"], "Error: bad.png: The PNG picture is damaged"),
+        (["elbo", "bad.png"], "Error: bad.png: The PNG picture is damaged"),
+        (["elbo", "in", "-o", "scores.png"], "writes .json, .npy, .npz, .csv, .jsonl, .parquet"),
         (
             ["elbo", "in", "-o", "folder"],
             "a folder, which holds images; elbo gives none. Name a file: --out elbo.csv",
@@ -322,16 +333,136 @@ def test_failures_are_one_message_and_exit_code_one(
         (["models", "--url", "ftp://x"], "ftp://x is another form. Use --url http://x."),
         (["models", "--url", "https://x:9/v1"], "without a path, and https://x:9/v1 is another"),
         (["models", "--url", "https://x:9/v1"], "Use --url https://x:9."),
-        (["models", "--url", "http://x:no"], "Use --url http://x."),
         (["models", "--url", ""], "Use --url http://localhost."),
-        (["elbo", "in", "-o", "no/s.csv"], "there is no folder no. Make it first: mkdir -p no."),
-        (["elbo", "in", "-o", "notes.txt/s.csv"], "notes.txt is a file, not a folder. Use --out s"),
-        (["sample", "-o", "notes.txt/x"], "notes.txt is a file, not a folder. Use --out x."),
-        (["sample", "-o", "plain"], "plain is a file, not a folder. Use --out plain-images."),
+        (["elbo", "in", "-o", "no/s.csv"], "there is no folder no. Make it first: mkdir -p no"),
+        (
+            ["elbo", "in", "-o", "notes.txt/s.csv"],
+            "notes.txt is a file, not a folder. Use another one: --out s.csv",
+        ),
+        (
+            ["sample", "-o", "notes.txt/x"],
+            "notes.txt is a file, not a folder. Use another one: --out x",
+        ),
+        (
+            ["sample", "-o", "plain"],
+            "plain is a file, not a folder. Use another one: --out plain-2",
+        ),
     ):
         code, message = failure(capsys, monkeypatch, *arguments)
         assert code == 1, arguments
         assert words in message, (arguments, message)
+
+
+@pytest.mark.parametrize(
+    ("url", "meant"),
+    [
+        ("http://x:no", "http://x"),
+        ("http://x:99999", "http://x"),
+        ("http://x:-1", "http://x"),
+        ("http://x:\u0669", "http://x"),
+        ("x:80", "http://x:80"),
+        ("//x:80", "http://x:80"),
+        ("http:/x:80", "http://x:80"),
+        ("HTTPS//x:80", "https://x:80"),
+        ("ws://x:80", "http://x:80"),
+        ("http://[::1]:80/v1/", "http://[::1]:80"),
+        ("[::1]:80", "http://[::1]:80"),
+        ("http://[::1", "http://[::1]"),
+        ("http://x?y=1", "http://x"),
+        ("http://x y:80", "http://xy:80"),
+        (" http://x:80", "http://x:80"),
+        ("http://x\n:80", "http://x:80"),
+        ("http:///", "http://localhost"),
+    ],
+)
+def test_a_url_of_another_form_gets_the_one_that_is_meant(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, url: str, meant: str
+) -> None:
+    code, message = failure(capsys, monkeypatch, "models", "--url", url)
+    assert code == 1
+    assert f"Use --url {meant}." in message
+    assert message.count("--url takes http://HOST:PORT") == 1
+
+
+@pytest.mark.parametrize("url", ["http://me:hush@x:80", "me:hush@x:80", "https://hush@x:80/v1"])
+def test_a_password_in_a_url_is_refused_and_not_shown(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    code, message = failure(capsys, monkeypatch, "models", "--url", url)
+    assert code == 1
+    assert "--url takes no user name and no password." in message
+    assert "x:80, with --api-key KEY if it asks for one." in message
+    assert "hush" not in message
+
+
+@pytest.mark.parametrize("url", ["http://[::1]:9", "HTTP://127.0.0.1:9", "http://127.0.0.1:9/"])
+def test_a_url_may_have_an_ipv6_address_capitals_and_a_slash_at_its_end(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    assert "Cannot reach http://" in failure(capsys, monkeypatch, "models", "--url", url)[1]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("ALL_PROXY", "socks5://127.0.0.1:1", "(ALL_PROXY) cannot be used: Using SOCKS proxy, but"),
+        ("all_proxy", "socks5://127.0.0.1:1", "Do without it: env -u all_proxy vae ..."),
+        ("NO_PROXY", "[::1]", "(NO_PROXY) cannot be used: Invalid port: ':1]'. Do without it: env"),
+        ("HTTP_PROXY", "foo://x", "(HTTP_PROXY) cannot be used: Unknown scheme for proxy URL"),
+        ("http_proxy", "http://me:hush@x:no", "(http_proxy) cannot be used: Invalid port: 'no'."),
+        (
+            "HTTP_PROXY",
+            "http://me:hush@127.0.0.1:1",
+            "HTTP_PROXY is set: where the service is not behind it, set NO_PROXY=127.0.0.1.",
+        ),
+        ("ALL_PROXY", "http://127.0.0.1:1", "ALL_PROXY is set: where the service is not behind it"),
+        (
+            "SSL_CERT_FILE",
+            "/nowhere",
+            "SSL_CERT_FILE or SSL_CERT_DIR names cannot be read: No such",
+        ),
+        ("VAE_API_KEY", "\u043a\u043b\u044e\u0447", "holds characters that no header can carry."),
+    ],
+)
+def test_an_environment_without_a_way_to_the_service_is_one_message(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+    value: str,
+    words: str,
+) -> None:
+    for name in local.PROXY_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.setenv(variable, value)
+    code, message = failure(capsys, monkeypatch, "models", "--url", "http://127.0.0.1:9")
+    assert code == 1
+    assert words in message
+    assert "hush" not in message
+
+
+def test_a_host_name_that_cannot_be_encoded_is_refused(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = "http://xn--a.\u00e4.b:9"
+    code, message = failure(capsys, monkeypatch, "models", "--url", url)
+    assert code == 1
+    assert f"--url {url} cannot be used: Invalid IDNA hostname" in message
+
+
+def test_a_proxy_that_does_not_concern_the_service_is_not_blamed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    message = failure(capsys, monkeypatch, "models", "--url", "http://127.0.0.1:9")[1]
+    assert "Start a service with vae serve" in message
+
+
+def test_in_process_no_proxy_is_asked(vae: Vae, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "[::1]")
+    assert "oracle" in done(vae("models")).stdout
 
 
 def test_an_output_that_cannot_be_written_is_refused_before_computing(
@@ -340,11 +471,15 @@ def test_an_output_that_cannot_be_written_is_refused_before_computing(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(outputs.os, "access", lambda path, mode: False)
+    def locked(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
     monkeypatch.setattr(cli, "open_client", None)
+    monkeypatch.setattr(Path, "touch", locked)
     code, message = failure(capsys, monkeypatch, "sample", "-o", f"{tmp_path}/x.png")
     assert code == 1
-    assert f"--out {tmp_path}/x.png: {tmp_path} is not writable. Write elsewhere: --out " in message
+    assert f"{tmp_path}/x.png: {tmp_path} cannot be written (Permission denied)." in message
+    assert f"Write elsewhere: --out {Path.home()}/x.png" in message
 
 
 def test_any_failure_of_a_file_is_one_message(
@@ -356,7 +491,7 @@ def test_any_failure_of_a_file_is_one_message(
     monkeypatch.setattr(cli, "check_output", full)
     code, message = failure(capsys, monkeypatch, "sample", "-o", "x.png")
     assert code == 1
-    assert "x.png: No space left on device. Check the path" in message
+    assert "x.png: No space left on device; no file is half written. Free space" in message
 
 
 @pytest.mark.parametrize(
@@ -376,6 +511,8 @@ def test_any_failure_of_a_file_is_one_message(
         ("VAE_DEVICE", "gpu", "VAE_DEVICE=gpu is not a torch device, such as cpu or cuda:0."),
         ("VAE_DEVICE", "cuda:99", "VAE_DEVICE=cuda:99 is not available on this machine."),
         ("VAE_DEVICE", "gpu", "Use VAE_DEVICE=cpu."),
+        ("VAE_DEVICE", "meta", "VAE_DEVICE=meta is not available on this machine."),
+        ("VAE_MODEL_REPOSITORY", "/dev/null", "VAE_MODEL_REPOSITORY=/dev/null is not a folder."),
     ],
 )
 @pytest.mark.parametrize("command", ["models", "sample", "serve"])
@@ -439,6 +576,12 @@ def test_rights_to_a_port_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
         (["sample", "--output", "nonsense"], "--output nonsense is not one of mean, sample."),
         (["log-likelihood", "x", "--estimator", "iwea"], "Did you mean 'iwae'?"),
         (["elbo", "x", "--batch-size", "many"], "is not a whole number of at least 1."),
+        (["sample", "--n", "1_0"], "--n 1_0 is not a whole number of at least 1. Use --n 16."),
+        (["sample", "--seed", "\u0663"], "is not a whole number from 0 to"),
+        (["sample", "--temperature", "nan"], "--temperature nan is not a number from 0 to 2."),
+        (["sample", "--temperature", "1_0.5"], "--temperature 1_0.5 is not a number from 0 to 2."),
+        (["serve", "--port", "+1"], "--port +1 is not a whole number from 0 to 65535."),
+        (["elbo", "x", "--version", "1.0"], "--version 1.0 is not a whole number"),
         (["elbo", "x", "--version", "first"], "--version first is not a whole number"),
         (["elbo"], "FILES"),
         (["encod", "x.png"], "encode"),
@@ -460,11 +603,41 @@ def test_a_wrong_command_line_is_exit_code_two_and_gets_a_fix(
         ("VAE_PORT", "70000", "VAE_PORT=70000 is not a whole number from 0 to 65535."),
         ("VAE_LOG_LEVEL", "inof", "VAE_LOG_LEVEL=inof is not one of debug, info,"),
         ("VAE_API_KEYS_SHA256", '["secret"]', "not a sha256 in hex. Hash the key: vae hash-key."),
-        ("VAE_CORS_ORIGINS", "http://a", "VAE_CORS_ORIGINS is not a JSON list. Write it as"),
+        (
+            "VAE_API_KEYS_SHA256",
+            "secret,secret",
+            "not a sha256 in hex. Hash the key: vae hash-key.",
+        ),
+        (
+            "VAE_CORS_ORIGINS",
+            "[http://a",
+            "VAE_CORS_ORIGINS is not a list of words. Separate them by commas: "
+            "VAE_CORS_ORIGINS=http://a,http://b.",
+        ),
+        (
+            "VAE_PORT",
+            "tcp://10.0.0.1:80",
+            "VAE_PORT=tcp://10.0.0.1:80 is not a port: Kubernetes sets it in a pod beside a "
+            "service named 'vae'. Put enableServiceLinks: false into the pod's spec, or set "
+            "VAE_PORT=8000 there.",
+        ),
+        (
+            "VAE_MAX_ITEMS",
+            "1e6",
+            "VAE_MAX_ITEMS=1e6 is not a whole number above 0. Use VAE_MAX_ITEM",
+        ),
+        ("VAE_COMPUTE_THREADS", "5000", "is not a whole number above 0 and at most 4096."),
+        ("VAE_DOCS", "maybe", "VAE_DOCS=maybe is not true or false. Use VAE_DOCS=true."),
         ("VAE_SETTINGS_FILE", "/nowhere.toml", "VAE_SETTINGS_FILE=/nowhere.toml is not a file."),
         ("VAE_SETTINGS_FILE", "prot = 1", "There is no setting 'prot'. Did you mean 'port'?"),
+        ("VAE_SETTINGS_FILE", "VAE_PORT = 1", "no setting 'VAE_PORT'. Did you mean 'port'?"),
+        (
+            "VAE_SETTINGS_FILE",
+            "port = 70000",
+            "settings.toml: VAE_PORT=70000 is not a whole number",
+        ),
         ("VAE_SETTINGS_FILE", "zzzzzz = 1", "docs/api.md lists the settings."),
-        ("VAE_SETTINGS_FILE", "port =", "(VAE_SETTINGS_FILE) is not TOML"),
+        ("VAE_SETTINGS_FILE", "port =", "(VAE_SETTINGS_FILE) is not TOML in UTF-8"),
     ],
 )
 def test_a_wrong_setting_is_explained_without_pydantics_words(
@@ -492,7 +665,9 @@ def test_without_any_model_the_commands_say_so(
 ) -> None:
     monkeypatch.setenv("VAE_MODEL_REPOSITORY", str(tmp_path))
     result = vae("sample")
-    assert "There are no models. Set VAE_MODEL_REPOSITORY" in str(result.exception)
+    assert str(result.exception) == (
+        "VAE_MODEL_REPOSITORY holds no bundles. Put one into it, <model>/<version>/."
+    )
 
 
 def test_without_a_default_model_one_is_to_be_named() -> None:
@@ -502,6 +677,28 @@ def test_without_a_default_model_one_is_to_be_named() -> None:
         client.default_model([ready, broken])
     with pytest.raises(CallError, match=r"b is broken \(damaged\)"):
         client.default_model([broken])
+    for some in ([], [ready]):
+        with pytest.raises(CallError, match="still loading"):
+            client.default_model(some, "The models are still loading.")
+    with pytest.raises(CallError, match=r"There are no models\. Set VAE_MODEL_REPOSITORY"):
+        client.default_model([])
+
+
+def test_of_several_models_a_command_asks_for_one(
+    vae: Vae, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    make_repository(tmp_path / "models")
+    shutil.rmtree(tmp_path / "models" / "mnist")
+    (tmp_path / "models" / "[b]" / "1").mkdir(parents=True)
+    monkeypatch.setenv("VAE_MODEL_REPOSITORY", str(tmp_path / "models"))
+    assert str(vae("sample").exception) == (
+        "There is no default model. Name one with --model colour; available: colour, "
+        "mnist-labelled, oracle."
+    )
+    listed = done(vae("models")).stdout
+    assert "[b]" in listed
+    assert "None" not in listed
+    assert "refused" not in capfd.readouterr().err
 
 
 @pytest.mark.anyio
@@ -554,7 +751,195 @@ def test_a_refusal_names_the_options_of_the_command(refusal: str, expected: str)
 
 def test_an_answer_that_is_no_problem_is_still_explained() -> None:
     response = httpx.Response(502, text="<html>")
-    assert client._explain(response, ()) == "The service answered 502 Bad Gateway."
+    refused = client._refusal(response, ())
+    assert str(refused) == "The service answered 502 Bad Gateway."
+    assert refused.status == 502
+
+
+# A real folder --------------------------------------------------------------------------------
+
+
+def write_folder(folder: Path) -> None:
+    """Three pictures, a damaged one, an array with one bad row, and what is no picture."""
+    write_pictures(folder)
+    (folder / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
+    (folder / "LICENSE").write_text("words")
+    numbers = (binary(3) > 0).astype(np.float32)
+    numbers[1, 0, 0] = np.nan
+    (folder / "rows.npy").write_bytes(npy(numbers))
+
+
+@pytest.mark.parametrize("by_url", [False, True])
+def test_a_folder_gives_a_row_for_each_readable_file_and_names_the_others(
+    vae: Vae,
+    served: Served,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    by_url: bool,
+) -> None:
+    write_folder(tmp_path / "in")
+    where = ["--url", served.url] if by_url else []
+    code, message = failure(capsys, monkeypatch, "elbo", "in", "--seed", "1", "-o", "s.csv", *where)
+    names = ["in/0.png", "in/1.png", "in/2.png", "in/rows.npy[0]", "in/rows.npy[2]"]
+    table = rows((tmp_path / "s.csv").read_text())
+    assert code == 1
+    assert [row["file"] for row in table] == names
+    assert "Left out: in/LICENSE: not a picture or array" in message
+    assert "Failed: in/bad.png: The PNG picture is damaged" in message
+    assert "Failed: in/rows.npy[1]: " in message
+    assert "2 of 7 items could not be read; the other 5 were written. Use --strict" in message
+
+    write_pictures(tmp_path / "good")
+    expected = rows(done(vae("elbo", "good", "--seed", "1")).stdout)
+    assert [row["elbo_nats"] for row in table[:3]] == [row["elbo_nats"] for row in expected]
+
+
+@pytest.mark.parametrize("operation", ["encode", "reconstruct", "classify", "log-likelihood"])
+def test_every_operation_that_takes_images_leaves_a_broken_one_out(
+    vae: Vae, tmp_path: Path, operation: str
+) -> None:
+    write_folder(tmp_path / "in")
+    result = vae(operation, "in", "--model", "mnist-labelled", "-o", "out.npz")
+    assert "2 of 7 items could not be read" in str(result.exception)
+    assert len(read_npz((tmp_path / "out.npz").read_bytes())["files"]) == 5
+
+
+def test_a_strict_command_writes_nothing_when_one_file_is_broken(vae: Vae, tmp_path: Path) -> None:
+    write_folder(tmp_path / "in")
+    result = vae("elbo", "in", "--strict", "-o", "s.csv")
+    assert "in/bad.png: The PNG picture is damaged" in str(result.exception)
+    assert not (tmp_path / "s.csv").exists()
+
+
+def test_a_folder_of_broken_files_alone_is_refused_by_their_names(vae: Vae, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in "ab":
+        (tmp_path / "in" / f"{name}.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
+    message = str(vae("elbo", "in").exception)
+    assert message.startswith("None of the 2 inputs could be read:\n  in/a.png: The PNG picture")
+    (tmp_path / "empty.png").touch()
+    assert str(vae("elbo", "empty.png").exception) == "empty.png: an empty file (0 bytes)."
+
+
+def test_of_many_files_left_out_the_first_are_named_and_the_rest_are_counted(
+    vae: Vae, tmp_path: Path
+) -> None:
+    write_pictures(tmp_path / "in", 1)
+    for i in range(23):
+        (tmp_path / "in" / f"{i:02d}.txt").write_text("words")
+    result = done(vae("encode", "in", "-o", "z.csv"))
+    assert result.stderr.count("Left out: in/") == 20
+    assert "Left out: 3 more." in result.stderr
+
+
+def test_an_interpolation_stops_at_a_broken_end(vae: Vae, tmp_path: Path) -> None:
+    write_folder(tmp_path / "in")
+    result = vae("interpolate", "in/0.png", "in/bad.png", "-o", "x.png")
+    assert "in/bad.png: The PNG picture is damaged" in str(result.exception)
+
+
+def test_an_interpolation_has_two_ends_of_one_kind(vae: Vae, tmp_path: Path) -> None:
+    first, *_ = write_pictures(tmp_path / "in")
+    (tmp_path / "one.npy").write_bytes(npy(binary(1)))
+    (tmp_path / "two.npy").write_bytes(npy(binary(2)))
+    for inputs, words in (
+        ([str(first)], "1 items in 1 files are named"),
+        (["in"], "3 items in 3 files are named"),
+        ([str(first), "one.npy"], "2 items in 2 files are named"),
+    ):
+        message = str(vae("interpolate", *inputs, "-o", "x.png").exception)
+        assert "interpolate takes 2 pictures, or an array of as many rows; " in message
+        assert words in message
+    done(vae("interpolate", "two.npy", "-o", "x.png"))
+
+
+def test_an_interpolation_is_one_row_of_pictures(vae: Vae, tmp_path: Path) -> None:
+    first, second = write_pictures(tmp_path / "in", 2)
+    asked = ("interpolate", str(first), str(second), "--steps", "5")
+    done(vae(*asked, "-o", "row.png"))
+    done(vae(*asked, "-o", "grid.png", "--columns", "3"))
+    row, grid = (read_picture((tmp_path / name).read_bytes()) for name in ("row.png", "grid.png"))
+    assert row.shape == (SIDE + 4, 5 * SIDE + 12)
+    assert grid.shape == (2 * SIDE + 6, 3 * SIDE + 8)
+
+
+def test_large_files_go_in_several_requests_of_a_small_service(
+    repository: Path, tmp_path: Path, vae: Vae
+) -> None:
+    (tmp_path / "in").mkdir()
+    picture = encoded(binary(1)[0])
+    for i in range(6):
+        (tmp_path / "in" / f"{i}.png").write_bytes(picture + bytes(30_000))
+    (tmp_path / "in" / "large.png").write_bytes(picture + bytes(200_000))
+    with serving(repository, tmp_path / "log", "--max-body-bytes", "100000") as server:
+        result = vae("elbo", "in", "--url", server.url, "-o", "s.csv", "--seed", "1")
+    assert "1 of 7 items could not be read; the other 6 were written" in str(result.exception)
+    assert "Failed: in/large.png: " in result.stderr
+    assert "VAE_MAX_BODY_BYTES" in result.stderr
+    assert len(rows((tmp_path / "s.csv").read_text())) == 6
+
+
+def test_a_repository_is_named_for_one_command(
+    vae: Vae, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("VAE_MODEL_REPOSITORY")
+    assert "oracle" in done(vae("models", "--model-repository", str(repository))).stdout
+    done(vae("sample", "--model-repository", str(repository), "-m", "oracle", "--n", "1"))
+    both = vae("models", "--model-repository", str(repository), "--url", "http://127.0.0.1:9")
+    assert "and http://127.0.0.1:9 is another one (--url or VAE_URL)" in str(both.exception)
+    nowhere = vae("models", "--model-repository", "/nowhere")
+    assert "/nowhere does not exist." in str(nowhere.exception)
+
+
+# As a shell sees it ------------------------------------------------------------------------------
+
+
+def shell(repository: Path, command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A command line in a process of its own; `vae` is this interpreter's."""
+    return subprocess.run(
+        ["bash", "-o", "pipefail", "-c", f'vae() {{ {sys.executable} -m app "$@"; }}; {command}'],
+        env={**os.environ, "VAE_MODEL_REPOSITORY": str(repository), **environment},
+        capture_output=True,
+        text=True,
+        errors="surrogateescape",
+        timeout=120,
+        check=False,
+    )
+
+
+def test_a_closed_pipe_is_silent(repository: Path, tmp_path: Path) -> None:
+    folder = write_pictures(tmp_path / "in")[0].parent
+    for command in (f"vae encode {folder} -m mnist", "vae models"):
+        done = shell(repository, f"cd {ROOT}; {command} | true")
+        assert done.stderr.strip() == ""
+
+
+def test_a_full_disk_behind_standard_output_is_one_sentence(repository: Path) -> None:
+    done = shell(repository, f"cd {ROOT}; vae models > /dev/full")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: Standard output: No space left on device; no file is")
+
+
+def test_names_of_any_bytes_are_printed_on_an_ascii_terminal(
+    repository: Path, tmp_path: Path
+) -> None:
+    picture, folder = write_pictures(tmp_path / "one", 1)[0], tmp_path / "in"
+    folder.mkdir()
+    for name in (b"bad\xff.png", "é.png".encode(), b"a\nb.png", b"\x1b[31m.png"):
+        (folder / os.fsdecode(name)).write_bytes(picture.read_bytes())
+    (folder / os.fsdecode(b"broken\xff\n.png")).write_bytes(b"words")
+    ascii_ = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = shell(
+        repository,
+        f"cd {ROOT}; vae encode {folder} -m mnist",
+        PYTHONIOENCODING="ascii",
+        **ascii_,
+    )
+    names = [Path(row["file"]).name for row in rows(done.stdout)]
+    assert names == [r"\x1b[31m.png", r"a\nb.png", r"bad\udcff.png", r"\xe9.png"]
+    assert r"broken\udcff\n.png: no picture that is read" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 # Other commands --------------------------------------------------------------------------------

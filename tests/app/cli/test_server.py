@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import pickle
 import signal
 import socket
 import threading
@@ -13,7 +14,9 @@ import httpx
 import pytest
 import uvicorn
 
-from app.cli.server import export_flags, log_config, serve
+from app.api.logs import log_config
+from app.api.protocol import StrictProtocol
+from app.cli.server import export_flags, serve
 from app.serving.lifecycle import Lifecycle, drain_on_signals
 from app.serving.registry import Registry
 from app.settings import Settings
@@ -184,10 +187,13 @@ async def test_the_first_signal_drains_and_the_second_stops(
 def test_serve_runs_uvicorn_as_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, object] = {}
     monkeypatch.setattr(uvicorn, "run", lambda app, **options: seen.update(options, app=app))
-    serve(Settings(port=9, workers=2, request_timeout_seconds=10))
+    serve(Settings(port=9, workers=2, request_timeout_seconds=10, client_timeout_seconds=3))
     assert (seen["app"], seen["factory"]) == ("app.main:create_app", True)
     assert (seen["port"], seen["workers"]) == (9, 2)
     assert seen["timeout_graceful_shutdown"] == 15
+    protocol = pickle.loads(pickle.dumps(seen["http"]))  # it goes to every worker
+    assert (protocol.func, protocol.keywords) == (StrictProtocol, {"client_timeout": 3})
+    assert seen["ws"] == "none"
 
 
 def test_flags_go_to_the_environment_as_settings_read_them(monkeypatch: pytest.MonkeyPatch) -> None:

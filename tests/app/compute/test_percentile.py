@@ -25,7 +25,7 @@ def make_request(repository: Path, model: str, operation: str, **asked: Any) -> 
 def test_a_percentile_is_the_rank_among_the_stored_scores() -> None:
     stored = np.array([-3.0, -2.0, -1.0])
     values = np.array([-9.0, -2.5, -2.0, 0.0, math.nan, math.inf])
-    assert percentile(values, stored) == [25, 50, 75, 100, None, None]
+    assert percentile(values, stored) == [25.0, 50.0, 75.0, 100.0, None, None]
 
 
 def test_a_score_is_compared_with_those_of_its_own_estimator_and_number_of_samples(

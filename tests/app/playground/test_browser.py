@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from app.settings import PRETRAINED
 from tests.app.family_repository import make_families
@@ -160,6 +161,24 @@ def test_the_start_page_draws_and_scores(browser: Browser, tmp_path: Path) -> No
     assert all(url.startswith(f"{browser.url}/") for url in browser.asked())
 
 
+def test_the_start_page_warns_of_a_picture_that_looks_inverted(
+    browser: Browser, tmp_path: Path
+) -> None:
+    browser.open("/")
+    browser.until(lambda: browser.source("samples"))
+    digit = load_digits().images[3] / 16 * 255
+    (tmp_path / "dark.png").write_bytes(encoded(255 - digit.astype(np.uint8)))
+    Select(browser.find("#model")).select_by_visible_text("digits")
+    browser.until(lambda: "digits, version 1" in browser.find("#about").text)
+    browser.find("#file").send_keys(str(tmp_path / "dark.png"))
+    browser.until(lambda: "looks inverted" in browser.find("#warnings").text)
+    browser.find("#invert").click()
+    browser.until(lambda: "invert" in browser.find("#steps").text)
+    browser.until(lambda: browser.find("#scores").text)
+    assert browser.find("#warnings").text == ""
+    assert browser.complaints() == []
+
+
 def test_the_start_page_shows_of_each_family_what_it_offers(tmp_path: Path) -> None:
     picture = np.zeros((4, 4), np.uint8)
     picture[1:3] = 255
@@ -167,9 +186,16 @@ def test_the_start_page_shows_of_each_family_what_it_offers(tmp_path: Path) -> N
     with serving(make_families(tmp_path / "models"), tmp_path / "log") as families:
         for browser in browsing(families.url, tmp_path / "profile"):
             browser.open("/")
+            browser.until(lambda: "no default model. Choose one." in browser.find("#about").text)  # noqa: B023
+            browser.find("#file").send_keys(str(tmp_path / "bars.png"))
+            browser.until(lambda: browser.find("#error").text == "Choose a model first.")  # noqa: B023
+            browser.find("#draw").click()
+            assert browser.find("#error").text == "Choose a model first."
+            assert browser.source("samples") is None
+
+            Select(browser.find("#model")).select_by_visible_text("autoencoder")
             browser.until(lambda: "autoencoder, version 1" in browser.find("#about").text)  # noqa: B023
             assert not browser.find("#draw").is_enabled()
-            browser.find("#file").send_keys(str(tmp_path / "bars.png"))
             browser.until(lambda: browser.source("reconstruction"))  # noqa: B023
             assert browser.find("#scores").text == ""
             assert not browser.find("#label").is_displayed()
@@ -187,6 +213,16 @@ def test_the_start_page_shows_of_each_family_what_it_offers(tmp_path: Path) -> N
             assert browser.source("reconstruction") is None
             assert browser.find("#error").text == ""
             assert browser.complaints() == []
+
+
+def test_the_start_page_says_why_no_model_is_served(tmp_path: Path) -> None:
+    (tmp_path / "models" / "torn" / "1").mkdir(parents=True)
+    with serving(tmp_path / "models", tmp_path / "log", ready=503) as empty:
+        for browser in browsing(empty.url, tmp_path / "profile"):
+            browser.open("/")
+            message = browser.until(lambda: browser.find("#error").text)  # noqa: B023
+            assert message.startswith("No model is served. torn is broken: <repository>/torn/1 has")
+            assert browser.find("#about").text == ""
 
 
 def test_a_picture_that_cannot_be_read_is_refused_in_words(

@@ -1,15 +1,18 @@
 """Bodies that lie, are broken, or are of no type that is read."""
 
 import base64
+import gzip
+import pickle
 from collections.abc import AsyncIterator
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 
 from app.errors import MalformedRequest
-from app.wire.bodies import parse_body, parse_json
-from models.errors import CorruptImage, ShapeMismatch, UnsupportedMedia
+from app.wire.bodies import Picture, parse_body, parse_json
+from models.errors import CorruptImage, ShapeMismatch, UnsupportedMedia, VAEError
 from tests.app.conftest import ClientFactory
 from tests.app.pictures import JSON, NPY, NPZ, PNG, binary, encoded, npy, npz
 from tests.app.refusals import refused
@@ -49,11 +52,11 @@ async def test_json_that_is_broken_deep_or_not_finite_is_refused(
         refused(response, status, slug)
 
 
-@pytest.mark.parametrize("media_type", ["", "text/plain", "image/svg+xml", "image/avif"])
-async def test_a_body_of_another_type_or_none_is_unsupported(
+@pytest.mark.parametrize("media_type", ["text/plain", "image/svg+xml", "image/avif", "x-icon"])
+async def test_a_body_of_another_type_is_unsupported(
     open_client: ClientFactory, media_type: str
 ) -> None:
-    headers = {"Content-Type": media_type} if media_type else {}
+    headers = {"Content-Type": media_type}
     async with open_client() as client:
         response = await client.post("/v1/encode", content=encoded(binary()[0]), headers=headers)
     assert "image/png" in refused(response, 415, "unsupported-media")["detail"]
@@ -238,10 +241,13 @@ async def test_a_decoder_of_latents_suggests_no_picture(open_client: ClientFacto
     ],
     ids=["npy", "npz", "json", "base64"],
 )
-@pytest.mark.parametrize("sent_as", ["image/png", "application/octet-stream"])
+@pytest.mark.parametrize("sent_as", ["image/png", "image/*"])
 async def test_what_is_no_picture_gets_the_content_type_to_send(
     data: bytes, words: str, media_type: str, sent_as: str
 ) -> None:
+    if sent_as == "image/*" and media_type != "application/json":
+        assert parse_body(data, sent_as, **LIMITS).images  # its first bytes say what it is
+        return
     with pytest.raises(UnsupportedMedia) as refusal:
         parse_body(data, sent_as, **LIMITS)
     assert str(refusal.value).startswith(f"The body is {words}, not a picture.")
@@ -271,8 +277,8 @@ async def test_an_array_sent_as_json_gets_the_content_type_to_send() -> None:
 @pytest.mark.parametrize(
     ("sent", "meant"),
     [
-        ("text/json", "application/json"),
-        ("image/x-png", "image/png"),
+        ("text/jsn", "application/json"),
+        ("image/pngg", "image/png"),
         ("application/jsn", "application/json"),
     ],
 )
@@ -286,7 +292,7 @@ async def test_a_type_near_an_allowed_one_gets_that_one(sent: str, meant: str) -
 @pytest.mark.parametrize(
     ("sent", "fix"),
     [
-        ("image/jpg", "Send it as image/jpeg: curl -F 'images=@FILE;type=image/jpeg'."),
+        ("image/jpgg", "Send it as image/jpeg: curl -F 'images=@FILE;type=image/jpeg'."),
         ("text/plain", "Convert it and send it as image/png: "),
     ],
 )
@@ -314,3 +320,222 @@ async def test_a_json_image_at_fault_is_named(
     assert str(refusal.value).startswith(fault)
     assert "base64" in str(refusal.value)
     assert refusal.value.details["parameter"] == "images[1]"  # type: ignore[attr-defined]
+
+
+# What clients send ------------------------------------------------------------------------------
+
+PICTURE = encoded(binary()[0])
+IN_BASE64 = base64.b64encode(PICTURE).decode()
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("PNG", ["image/x-png", "image/apng", "IMAGE/PNG", "image/png; q=1", "image/*", "*/*", ""]),
+        ("JPEG", ["image/jpg", "image/pjpeg", "image/jfif", "image/x-jpeg", "image/jpeg;a=b"]),
+        ("BMP", ["image/x-ms-bmp", "image/x-bmp", "image/x-windows-bmp"]),
+        ("TIFF", ["image/tif", "image/x-tiff", "image/x-tif"]),
+        ("GIF", ["image/x-gif", "binary/octet-stream", "application/octet-stream"]),
+        ("WebP", ["image/x-webp"]),
+    ],
+)
+async def test_a_picture_is_read_by_every_name_of_its_type(
+    open_client: ClientFactory, kind: str, names: list[str]
+) -> None:
+    data = encoded(binary()[0], kind)
+    async with open_client() as client:
+        for name in names:
+            headers = {"Content-Type": name} if name else {}
+            response = await client.post("/v1/encode", content=data, headers=headers)
+            assert response.status_code == 200, (name, response.text)
+            if name:
+                text = f"data:{name.split(';')[0]};base64,{base64.b64encode(data).decode()}"
+                response = await client.post("/v1/encode", json={"images": [text]})
+                assert response.status_code == 200, (name, response.text)
+                form = [("images", ("a", data, name))]
+                response = await client.post("/v1/encode", files=form)
+                assert response.status_code == 200, (name, response.text)
+
+
+@pytest.mark.parametrize("media_type", ["", "application/octet-stream", "binary/octet-stream"])
+async def test_arrays_say_themselves_what_they_are(media_type: str) -> None:
+    for data in (npy(binary()), npz(images=binary())):
+        (array,) = parse_body(data, media_type, **LIMITS).images
+        assert np.array_equal(array, binary())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    [
+        "application/json; charset=utf-8",
+        "application/json;charset=ISO-8859-1",
+        "APPLICATION/JSON",
+        "text/json",
+        "application/x-json",
+        "application/vnd.x+json",
+    ],
+)
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+async def test_json_is_read_by_every_name_and_with_a_byte_order_mark(
+    media_type: str, mark: bytes
+) -> None:
+    body = parse_body(mark + b'{"images": [[[0]]], "seed": 3}', media_type, **LIMITS)
+    assert body.members == {"seed": 3}
+
+
+@pytest.mark.parametrize(
+    ("data", "fault"),
+    [
+        *[
+            ('{"images": [[[0]]]}'.encode(encoding), f"is in {name}")
+            for encoding, name in (
+                ("utf-16", "UTF-16"),
+                ("utf-16-le", "UTF-16"),
+                ("utf-16-be", "UTF-16"),
+                ("utf-32", "UTF-32"),
+                ("utf-32-le", "UTF-32"),
+                ("utf-32-be", "UTF-32"),
+            )
+        ],
+        ('{"label": "\xe9"}'.encode("latin-1"), "is not UTF-8 at byte 11"),
+    ],
+)
+async def test_json_in_another_encoding_is_named(data: bytes, fault: str) -> None:
+    with pytest.raises(MalformedRequest, match=f"The JSON body {fault}") as refusal:
+        parse_body(data, "application/json; charset=latin-1", **LIMITS)
+    assert refusal.value.details["suggestion"] == "text.encode('utf-8')"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        base64.encodebytes(PICTURE).decode(),
+        base64.encodebytes(PICTURE).decode().replace("\n", "\r\n"),
+        f" {IN_BASE64}\r\n",
+        base64.urlsafe_b64encode(PICTURE).decode().rstrip("="),
+        f"DATA:IMAGE/PNG;BASE64,{IN_BASE64}",
+        f"data:;base64,{IN_BASE64}",
+        f"data:application/octet-stream;base64,{IN_BASE64}",
+        f"data:image/png;charset=utf-8;name=a.png;base64,{IN_BASE64}",
+        "data:image/png;base64," + IN_BASE64.replace("+", "%2B").replace("=", "%3D"),
+        "data:image/png," + "".join(f"%{byte:02x}" for byte in PICTURE),
+    ],
+)
+async def test_a_picture_as_text_is_read_as_every_client_writes_it(text: str) -> None:
+    (picture,) = parse_json(orjson.dumps({"images": [text]})).images
+    assert isinstance(picture, Picture)
+    assert picture.data == PICTURE
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (repr(base64.b64encode(PICTURE)), "Python's way to show bytes"),
+        (IN_BASE64[:101], "cut short"),
+        ("data:image/png;base64", "comma"),
+        ("https://a/b.png", "URLs are not fetched"),
+    ],
+)
+async def test_text_that_is_no_picture_says_why(text: str, words: str) -> None:
+    with pytest.raises(CorruptImage, match=r"^images\[1\] is not base64") as refusal:
+        parse_json(orjson.dumps({"images": [IN_BASE64, text]}))
+    assert words in str(refusal.value)
+    assert refusal.value.details["parameter"] == "images[1]"
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (gzip.compress(npy(binary())), "compressed with gzip"),
+        (pickle.dumps(binary()), "a pickle of Python objects"),
+        (PICTURE.replace(b"\r", b"").replace(b"\n", b""), "without its line ends"),
+        (b"\x89PNG\x1a", "without its line ends"),
+        (PICTURE.decode("utf-8", "replace").encode(), "read as text"),
+        (PICTURE.decode("latin-1").encode(), "read as text"),
+        (encoded(binary()[0], "JPEG").decode("utf-8", "replace").encode(), "read as text"),
+    ],
+    ids=["gzip", "pickle", "curl -d", "to NUL", "utf-8", "latin-1", "jpeg"],
+)
+@pytest.mark.parametrize(
+    "media_type",
+    ["", "image/png", "application/octet-stream", "application/x-npy", "application/json", "a/b"],
+)
+async def test_bytes_that_are_never_read_are_named(
+    data: bytes, words: str, media_type: str
+) -> None:
+    with pytest.raises(UnsupportedMedia, match=words) as refusal:
+        parse_body(data, media_type, **LIMITS)
+    assert refusal.value.details["parameter"] == "body"
+
+
+@pytest.mark.parametrize("media_type", ["application/x-npy", "application/json"])
+async def test_a_picture_sent_as_something_else_gets_its_content_type(media_type: str) -> None:
+    with pytest.raises(VAEError) as refusal:
+        parse_body(encoded(binary()[0], "JPEG"), media_type, **LIMITS)
+    assert "a picture in JPEG, not " in str(refusal.value)
+    assert refusal.value.details["suggestion"] == "-H 'Content-Type: image/jpeg'"
+
+
+@pytest.mark.parametrize(
+    ("data", "fix"),
+    [
+        (b'{"images": [[[0]]]}', "-H 'Content-Type: application/json'."),
+        (PICTURE, "-H 'Content-Type: image/png' and --data-binary"),
+        (npy(binary()), "-H 'Content-Type: application/x-npy' and --data-binary"),
+    ],
+)
+async def test_what_curl_posts_by_default_gets_the_header_of_its_bytes(
+    data: bytes, fix: str
+) -> None:
+    with pytest.raises(UnsupportedMedia) as refusal:
+        parse_body(data, "application/x-www-form-urlencoded", **LIMITS)
+    assert fix in str(refusal.value)
+
+
+async def test_an_empty_body_without_a_type_is_empty(open_client: ClientFactory) -> None:
+    async with open_client() as client:
+        problem = refused(await client.post("/v1/encode"), 400, "malformed-request")
+    assert problem["detail"].startswith("The body is empty.")
+
+
+async def test_a_body_with_get_is_refused_and_an_empty_one_is_none(
+    open_client: ClientFactory,
+) -> None:
+    async def nothing() -> AsyncIterator[bytes]:
+        yield b""
+
+    async with open_client() as client:
+        sent = await client.request("GET", "/v1/sample", json={"n": 3})
+        empty = await client.request("GET", "/v1/sample?n=1", content=nothing())
+        none = await client.request("GET", "/v1/sample?n=1", headers={"Content-Length": "0"})
+    problem = refused(sent, 400, "malformed-request")
+    assert problem["suggestion"] == "GET /v1/sample?n=16&seed=1"
+    assert (empty.status_code, none.status_code) == (200, 200)
+
+
+async def test_too_many_pixels_name_the_setting(open_client: ClientFactory) -> None:
+    async with open_client(max_pixels=63) as client:
+        for response in (
+            await client.post("/v1/encode", content=PICTURE, headers=PNG),
+            await client.post("/v1/encode", content=npy(binary(1)[0]), headers=NPY),
+        ):
+            detail = refused(response, 413, "payload-too-large")["detail"]
+            assert "the limit is 63 (VAE_MAX_PIXELS)." in detail
+
+
+@pytest.mark.parametrize(
+    ("data", "words", "meant"),
+    [
+        (b'{"images": []}', "JSON", "application/json"),
+        (PICTURE, "a picture in PNG", "image/png"),
+        (npz(images=binary()), "a zip file, as npz is", "application/x-npz"),
+    ],
+)
+async def test_bytes_of_a_type_that_is_not_read_say_what_to_send(
+    data: bytes, words: str, meant: str
+) -> None:
+    with pytest.raises(UnsupportedMedia) as refusal:
+        parse_body(data, "text/plain;charset=UTF-8", **LIMITS)
+    fault = f"Content-Type 'text/plain' is not read here, and the body is {words}."
+    assert str(refusal.value) == f"{fault} Send Content-Type: {meant}."
+    assert refusal.value.details["suggestion"] == meant

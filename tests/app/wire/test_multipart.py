@@ -1,12 +1,17 @@
 """Forms are parsed at once, in memory, as HTTP clients write them."""
 
+import base64
+import binascii
+
 import pytest
 
-from app.errors import MalformedRequest
+from app.errors import InvalidParameter, MalformedRequest
+from app.wire.bodies import parse_body
 from app.wire.multipart import MAX_FORM_FIELD_BYTES, parse_multipart
 
 HEADER = "multipart/form-data; boundary=x"
 TAKES = ("images",)
+DATA = b"\x89PNG\r\n=\x1a\n" + bytes(range(200))
 
 
 def form(*parts: bytes) -> bytes:
@@ -54,6 +59,97 @@ def test_a_form_that_no_client_writes_is_malformed(body: bytes, fault: str) -> N
     assert fault in str(refusal.value)
     assert refusal.value.details["parameter"] == ("f" if "KiB" in fault else "body")
     assert refusal.value.details["suggestion"].startswith("curl -F images=@digit.png")
+
+
+@pytest.mark.parametrize(
+    "disposition",
+    [
+        b"form-data; name=\"images\"; filename*=UTF-8''gr%C3%B6%C3%9Fe.png",
+        b"form-data; name=images; FILENAME = a.png",
+        b"form-data; name=images",
+    ],
+)
+def test_a_file_is_one_by_either_filename_or_by_its_type(disposition: bytes) -> None:
+    head = b"Content-Disposition: " + disposition + b"\r\nContent-Type: image/png\r\n\r\n"
+    (part,) = parse_multipart(form(head + b"x" * 99_999), HEADER, max_items=1, takes=TAKES)
+    assert (part.name, part.is_file, len(part.data)) == ("images", True, 99_999)
+
+
+def test_a_part_of_another_name_or_of_text_is_no_file_by_its_type() -> None:
+    typed = field(b"seed", b"1", extra=b"Content-Type: application/json\r\n")
+    text = field(b"images", b"1", extra=b"Content-Type: text/plain; charset=utf-8\r\n")
+    parts = parse_multipart(form(typed, text), HEADER, max_items=1, takes=TAKES)
+    assert [(part.is_file, part.text) for part in parts] == [(False, "1"), (False, "1")]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "data"),
+    [
+        (b"base64", base64.encodebytes(DATA).replace(b"\n", b"\r\n")),
+        (b"BASE64", base64.b64encode(DATA)),
+        (b"quoted-printable", binascii.b2a_qp(DATA, istext=False)),
+        (b"binary", DATA),
+        (b"8bit", DATA),
+        (b"7bit", DATA),
+    ],
+)
+def test_a_parts_transfer_encoding_is_undone(encoding: bytes, data: bytes) -> None:
+    extra = b"Content-Transfer-Encoding: " + encoding + b"\r\n"
+    file, text = parse_multipart(
+        form(
+            field(b"images", data, filename=b"a", extra=extra),
+            field(b"seed", {b"base64": b"MQ=="}.get(encoding.lower(), b"1"), extra=extra),
+        ),
+        HEADER,
+        max_items=1,
+        takes=TAKES,
+    )
+    assert bytes(file.data) == DATA
+    assert text.text == "1"
+
+
+@pytest.mark.parametrize(
+    ("extra", "data", "fault"),
+    [
+        (b"Content-Transfer-Encoding: uuencode\r\n", b"x", "is 'uuencode', which is not read"),
+        (b"Content-Transfer-Encoding: base64\r\n", b"\xff", "'base64', but its data are not"),
+        (b"Content-Transfer-Encoding: base64\r\n", b"a", "'base64', but its data are not"),
+        (b"Content-Type: multipart/mixed; boundary=y\r\n", b"--y", "a form within a form"),
+    ],
+)
+def test_a_part_that_is_not_read_is_named(extra: bytes, data: bytes, fault: str) -> None:
+    body = form(field(b"images", data, filename=b"a", extra=extra))
+    with pytest.raises(MalformedRequest, match=fault) as refusal:
+        parse_multipart(body, HEADER, max_items=1, takes=TAKES)
+    assert refusal.value.details["parameter"] == "images"
+
+
+def test_what_stands_around_the_parts_is_no_part() -> None:
+    body = form(field(b"images", b"x", filename=b"a"))
+    for around in (b"This is a form.\r\n" + body, b"\r\n" + body, body + b"the end\r\n"):
+        (part,) = parse_multipart(around, HEADER, max_items=1, takes=TAKES)
+        assert bytes(part.data) == b"x"
+
+
+def test_a_file_that_was_not_chosen_is_left_out_and_an_empty_one_is_not() -> None:
+    none = b'Content-Disposition: form-data; name="images"; filename=""\r\n\r\n'
+    empty = field(b"images", b"", filename=b"a.png")
+    (part,) = parse_multipart(form(none, empty), HEADER, max_items=2, takes=TAKES)
+    assert (part.is_file, bytes(part.data)) == (True, b"")
+
+
+def test_lines_that_end_in_lf_are_named() -> None:
+    body = form(field(b"images", b"x", filename=b"a")).replace(b"\r\n", b"\n")
+    with pytest.raises(MalformedRequest, match="end in LF, not in CR LF"):
+        parse_multipart(body, HEADER, max_items=1, takes=TAKES)
+
+
+def test_a_misspelt_field_of_a_file_gets_the_right_one() -> None:
+    for name in (b"image", b"images[]", b"images[0]", b"Images", b"file"):
+        body = form(field(name, b"x", filename=b"a"))
+        with pytest.raises(InvalidParameter, match="curl -F images=@FILE") as refusal:
+            parse_body(body, HEADER, max_bytes=99, max_items=1, takes=TAKES)
+        assert refusal.value.details["parameter"] == name.decode()
 
 
 def test_too_many_text_fields_are_counted_and_the_limit_is_named() -> None:

@@ -154,6 +154,13 @@ def test_an_npz_that_is_broken_or_lies_is_corrupt(data: bytes) -> None:
     assert refusal.value.details["parameter"] in ("body", "images")
 
 
+def test_a_zip_of_pictures_gets_the_form_to_send() -> None:
+    data = zipped({"a.png": b"\x89PNG", "b c.png": b"\x89PNG"})
+    with pytest.raises(CorruptImage, match=r"no npy array, but a\.png, b c\.png") as refusal:
+        parse_npz(data, max_bytes=10**9)
+    assert refusal.value.details["suggestion"] == "curl -F images=@a.png -F 'images=@b c.png'"
+
+
 def test_an_npz_with_a_pickle_in_it_is_unsupported() -> None:
     with pytest.raises(UnsupportedMedia):
         parse_npz(zipped({"images.npy": pickled_npy()}), max_bytes=10**9)

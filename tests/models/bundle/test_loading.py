@@ -1,17 +1,21 @@
 """Loading of a bundle: it computes what the saved model does; damaged files are refused by name."""
 
+import codecs
 import hashlib
 import json
 import os
 import pickle
+import re
+import socket
 from pathlib import Path
 
 import pytest
 import torch
 
+from models.bundle import loading
 from models.bundle.loading import load_bundle
 from models.config import ConvConfig, MLPConfig, NormalConfig, VAEConfig
-from models.errors import BundleNotFound
+from models.errors import BundleCorrupt, BundleNotFound
 from models.estimators.importance import estimate_log_px
 from models.vae import VAE
 from tests.models.bundle_cases import (
@@ -250,7 +254,83 @@ def test_a_folder_in_a_bundle_is_refused(bundle):
 
 def test_a_pipe_in_a_bundle_is_refused_without_waiting_for_it(bundle):
     os.mkfifo(bundle / "pipe.png")
-    refused(bundle, "pipe.png")
+    refused(bundle, "pipe.png is a device, a pipe or a socket")
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "config.json", "model.safetensors"])
+def test_a_pipe_in_place_of_a_file_is_refused_without_waiting_for_it(bundle, name):
+    (bundle / name).unlink()
+    os.mkfifo(bundle / name)
+    refused(bundle, name, "a pipe")
+
+
+def test_a_socket_in_a_bundle_is_refused(bundle, monkeypatch):
+    monkeypatch.chdir(bundle)  # the path of a socket is short
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("s")
+        refused(bundle, "s is a device, a pipe or a socket")
+
+
+@pytest.mark.parametrize("target", ["1", "gone"])
+def test_a_version_that_is_a_link_to_another_one_is_refused_by_its_own_name(bundle, target):
+    link = bundle.with_name("7")
+    link.symlink_to(target)
+    if target == "gone":
+        refused(link, "There is no bundle folder", error=BundleNotFound)
+    else:
+        refused(link, f"{link} is a link; it holds the bundle tiny/1. Remove the link.")
+
+
+def test_a_link_to_a_folder_that_is_no_bundle_names_nothing_in_it(bundle, tmp_path):
+    private = tmp_path / "private"
+    (private / "payroll").mkdir(parents=True)
+    (private / "manifest.json").write_text('{"name": "a web page", "icons": []}')
+    link = bundle.with_name("7")
+    link.symlink_to(private)
+    with pytest.raises(BundleCorrupt) as caught:
+        load_bundle(link)
+    assert "payroll" not in str(caught.value)
+
+
+def test_a_link_to_the_very_bundle_is_followed(bundle, tmp_path):
+    (tmp_path / "repository" / "tiny").mkdir(parents=True)
+    link = tmp_path / "repository" / "tiny" / "1"
+    link.symlink_to(bundle)
+    assert load_bundle(link).version == 1
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "config.json", "evaluation.json"])
+def test_a_key_that_stands_twice_is_refused(bundle, name):
+    text = (bundle / name).read_text()
+    first = next(iter(json.loads(text)))
+    (bundle / name).write_text(text.replace("{", f'{{"{first}": 1, ', 1))
+    if name != "manifest.json":
+        remake_manifest(bundle)
+    refused(bundle, name, f"the key '{first}' stands twice in one object. Export the bundle again.")
+
+
+def test_a_key_that_stands_twice_inside_is_refused(bundle):
+    text = (bundle / "config.json").read_text()
+    (bundle / "config.json").write_text(re.sub(r'("channels": ?\d+)', r"\1, \1", text, count=1))
+    remake_manifest(bundle)
+    refused(bundle, "config.json", "the key 'channels' stands twice")
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "config.json", "evaluation.json"])
+def test_json_that_begins_with_a_byte_order_mark_is_read(bundle, name):
+    (bundle / name).write_bytes(codecs.BOM_UTF8 + (bundle / name).read_bytes())
+    if name != "manifest.json":
+        remake_manifest(bundle)
+    assert load_bundle(bundle).name == "tiny"
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "config.json", "evaluation.json"])
+def test_huge_json_is_refused_before_it_is_read(bundle, name, monkeypatch):
+    (bundle / name).write_bytes((bundle / name).read_bytes() + b" " * 65536)
+    if name != "manifest.json":
+        remake_manifest(bundle)
+    monkeypatch.setattr(loading, "MAX_JSON_BYTES", 65536)
+    refused(bundle, name, "over the limit of 65536. Export the bundle again.")
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"\xff\xfe", b"null", b"[" * 100_000])

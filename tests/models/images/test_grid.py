@@ -1,10 +1,13 @@
 """Grids of pictures."""
 
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from models.errors import ShapeMismatch
-from models.images import grid
+from models.images import grid, is_drawn, to_png, to_sheet
 
 
 def test_a_grid_puts_every_picture_in_its_cell():
@@ -30,3 +33,13 @@ def test_a_grid_needs_a_column():
 def test_a_grid_of_no_pictures_is_refused(shape):
     with pytest.raises(ShapeMismatch, match="channels"):
         grid(np.zeros(shape, np.uint8), 2)
+
+
+def test_a_sheet_is_a_grid_that_says_that_it_was_drawn():
+    pictures = np.random.default_rng(0).integers(0, 256, (5, 3, 4, 4), dtype=np.uint8)
+    sheet = to_sheet(pictures, 3)
+    with Image.open(io.BytesIO(sheet)) as picture:
+        assert np.array_equal(np.asarray(picture).transpose(2, 0, 1), grid(pictures, 3))
+    assert is_drawn(sheet)
+    assert not is_drawn(to_png(grid(pictures, 3)))
+    assert not is_drawn(b"Software\0vae-serve")

@@ -1,11 +1,13 @@
 """The commands of `vae-lab datasets`, as typed."""
 
+import csv
 import io
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from tests.training.data.pictures import fill
 from tests.training.vae_lab import exit_code
 
 
@@ -28,7 +30,9 @@ def test_dataset_is_shown_as_a_picture_and_numbers(
     assert "1,197" in printed
     assert "d522fc1a" in printed
     assert "Training images by class: 0 " in printed
-    with Image.open(io.BytesIO((tmp_path / "digits.png").read_bytes())) as picture:
+    with Image.open(
+        io.BytesIO((tmp_path / "runs" / "digits" / "dataset.png").read_bytes())
+    ) as picture:
         assert picture.size == (530, 530)
 
 
@@ -48,6 +52,57 @@ def test_a_folder_of_images_is_shown_with_what_was_left_out(
     assert "Modes: RGB, 8 bits 20" in printed
     with Image.open(tmp_path / "grid.png") as picture:
         assert picture.mode == "RGB"
+
+
+def test_showing_the_folder_itself_twice_counts_no_picture_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "photos"
+    fill(folder, 12)
+    monkeypatch.chdir(folder)
+    for _ in range(2):
+        assert exit_code("datasets", "show", ".") == 0
+        assert "Modes: RGB, 8 bits 12" in capsys.readouterr().out
+    assert sorted(path.name for path in folder.iterdir() if path.is_file()) == sorted(
+        f"{number}.png" for number in range(12)
+    )
+    assert (folder / "runs" / "photos" / "dataset.png").is_file()
+
+
+def test_more_files_left_out_than_the_screen_shows_are_all_in_a_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(tmp_path / "photos", 12)
+    for number in range(30):
+        (tmp_path / "photos" / f"{number}.txt").write_text("hello")
+    assert exit_code("datasets", "show", str(tmp_path / "photos"), "--output", "grid.png") == 0
+    assert "Left out: 30 files, each listed with its reason in runs/photos/left-out.csv." in (
+        capsys.readouterr().out
+    )
+    with (tmp_path / "runs" / "photos" / "left-out.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == 30
+
+
+def test_what_is_doubtful_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(tmp_path / "data" / "cats", 10)
+    fill(tmp_path / "data" / "dogs", 10, start=10)
+    fill(tmp_path / "data", 1, start=50)
+    (tmp_path / "data" / "birds").mkdir()
+    assert exit_code("datasets", "show", "data") == 0
+    printed = capsys.readouterr().out
+    assert "Warning: 1 picture is left out, such as '50.png'" in printed
+    assert "Warning: 1 folder has no picture that can be read" in printed
+
+
+def test_a_file_that_is_no_data_says_what_data_may_be(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "faces.zip").write_bytes(b"PK")
+    assert exit_code("datasets", "show", "faces.zip") == 2
+    assert capsys.readouterr().err == (
+        "vae-lab: faces.zip is an archive. Data are a folder of pictures, an .npz or an .npy. "
+        "Unpack it and name the folder: unzip 'faces.zip' -d 'faces'\n"
+    )
 
 
 def test_showing_absent_data_says_where_to_put_them(

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.training.data.pictures import fill
 from tests.training.vae_lab import exit_code
 
 pytestmark = pytest.mark.slow
@@ -91,7 +92,7 @@ def test_own_errors_are_one_line_and_exit_code_2(
     [
         (
             ["train", "a/digit.png"],
-            "a/digit.png is a picture. Train on its folder: vae-lab train a",
+            "There is no recipe file, folder of pictures, .npz or .npy at a/digit.png. Check",
         ),
         (["train", "digits", "--precision", "16"], "Use --precision 32-true."),
         (["train", "digits", "--precision", "bf16"], "Use --precision bf16-mixed."),
@@ -169,7 +170,7 @@ def test_pictures_become_a_bundle_without_a_recipe(
     printed = capsys.readouterr().out
     assert "Recipe for the " in printed
     reasons = [line[2:] for line in printed.splitlines() if line.startswith("- ")]
-    assert reasons[0] == "colour: grey, because 0 % of the pictures have colour."
+    assert reasons[0] == "colour: grey, because no picture has colour."
     stored = (tmp_path / "runs/small-pictures/recipe.toml").read_text()
     assert all(f"# {reason}\n" in stored for reason in reasons)
     assert exit_code(*train, "--resume") == 0
@@ -177,6 +178,37 @@ def test_pictures_become_a_bundle_without_a_recipe(
     assert exit_code("export", "runs/small-pictures", "--repository", "models", *QUICK) == 0
     config = (tmp_path / "models/small-pictures/1/config.json").read_text()
     assert "because all pictures have it." in config
+
+
+def test_a_folder_is_trained_with_its_doubts_said_and_every_file_left_out_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(tmp_path / "pets" / "cats", 20)
+    fill(tmp_path / "pets" / "dogs", 20, start=20)
+    fill(tmp_path / "pets", 1, start=99)
+    for number in range(25):
+        (tmp_path / "pets" / f"{number}.txt").write_text("hello")
+    changes = ["--set", "training.epochs=1", "--set", "vae.latent_shape=[2]", "--no-tensorboard"]
+    assert exit_code("train", "pets", "--device", "cpu", *changes) == 0
+    printed = capsys.readouterr().out
+    assert "Warning: 1 picture is left out, such as '99.png'" in printed
+    assert "Left out: 26 files, each listed with its reason in runs/pets/left-out.csv." in printed
+    lines = (tmp_path / "runs/pets/left-out.csv").read_text().splitlines()
+    assert len(lines) == 27
+    assert '99.png,"beside the class folders, and so without a class"' in lines
+
+
+def test_a_test_split_of_one_picture_is_refused_before_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(tmp_path / "pets" / "train", 30)
+    fill(tmp_path / "pets" / "test", 1, start=50)
+    assert exit_code("train", "pets", "--device", "cpu") == 2
+    error = capsys.readouterr().err
+    assert "pets cannot be trained on. The test split has 1 picture; " in error
+    assert not (tmp_path / "runs" / "pets" / "recipe.toml").exists()
+    assert exit_code("datasets", "show", "pets") == 0
+    assert "Warning: The test split has 1 picture; " in capsys.readouterr().out
 
 
 def test_asked_changes_reach_the_choice(pictures: Path, tmp_path: Path) -> None:

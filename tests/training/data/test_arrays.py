@@ -68,14 +68,14 @@ def test_exact_copies_in_an_array_never_straddle(tmp_path: Path) -> None:
 def test_given_splits_are_kept(
     keys: tuple[str, ...], labels: tuple[str, ...], tmp_path: Path
 ) -> None:
-    stack, classes = noise(9, 4, 4), np.arange(9)
+    stack, classes = noise(9, 4, 4), np.array([0, 1, 2, 3, 0, 0, 1, 3, 2])
     parts = [slice(0, 4), slice(4, 7), slice(7, 9)]
     arrays = {key: stack[part] for key, part in zip(keys, parts, strict=True)}
     arrays |= {key: classes[part] for key, part in zip(labels, parts, strict=True)}
     dataset = load(str(saved(tmp_path, **arrays)))
     assert lengths(dataset) == [4, 3, 2]
     assert dataset.test.labels is not None
-    assert dataset.test.labels.tolist() == [7, 8]
+    assert dataset.test.labels.tolist() == [3, 2]
 
 
 def test_validation_is_taken_from_train_where_it_is_not_given(tmp_path: Path) -> None:
@@ -135,6 +135,61 @@ def test_a_dark_split_is_read_on_the_scale_of_the_others(tmp_path: Path) -> None
     assert test.read_levels(ImageSpec(channels=1, height=4, width=4)).max() == 1
 
 
+def test_a_column_of_labels_is_a_list_of_labels(tmp_path: Path) -> None:
+    path = saved(tmp_path, images=noise(9, 4, 4), labels=np.arange(9, dtype=np.uint8)[:, None])
+    labels = read_arrays(path).parts["train"].labels
+    assert labels is not None
+    assert labels.tolist() == list(range(9))
+
+
+def test_capital_letters_in_names_count_for_nothing(tmp_path: Path) -> None:
+    path = saved(tmp_path, X_train=noise(9, 4, 4), Y_Train=np.arange(9) % 2, X_TEST=noise(3, 4, 4))
+    parts = read_arrays(path).parts
+    assert parts["train"].labels is not None
+    assert len(parts["test"]) == 3
+    whole = saved(tmp_path, X=noise(9, 4, 4), Y=np.arange(9))
+    assert read_arrays(whole).parts["train"].labels is not None
+
+
+def test_all_pictures_beside_a_test_split_train(tmp_path: Path) -> None:
+    path = saved(
+        tmp_path,
+        **{"x": noise(40, 4, 4), "y": np.arange(40) % 2},
+        **{"x_test": noise(5, 4, 4, seed=1), "y_test": np.arange(5) % 2},
+    )
+    dataset = load(str(path))
+    assert len(dataset.test) == 5
+    assert len(dataset.train) + len(dataset.validation) == 40
+
+
+def test_arrays_that_are_not_used_are_named(tmp_path: Path) -> None:
+    path = saved(tmp_path, images=noise(9, 4, 4), targets=np.arange(9), masks=noise(9, 4, 4))
+    (said,) = read_arrays(path).warnings
+    assert said.startswith("Arrays that are not used: masks, targets. Pictures are named images")
+
+
+def test_labels_come_from_train(tmp_path: Path) -> None:
+    train = {"x_train": noise(9, 4, 4), "y_train": np.arange(9) % 3}
+    images = noise(4, 4, 4, seed=1)
+    for given, kept, words in [
+        ([0, 1, 2, 2], [0, 1, 2, 2], None),
+        ([0, 1, 2, 5], [0, 1, 2], "1 of the 4 pictures of the test split are left out: train has"),
+        ([5, 6, 7, 2], None, "The test split has no labels: most are not labels of train (5, 6"),
+        (None, None, "The test split has no labels. Save test_labels with the others."),
+    ]:
+        labels = {} if given is None else {"y_test": np.array(given)}
+        found = read_arrays(saved(tmp_path, **train, x_test=images, **labels))
+        test = found.parts["test"]
+        assert (None if test.labels is None else test.labels.tolist()) == kept
+        assert len(test) == (4 if kept is None else len(kept))
+        assert len(found.warnings) == (words is not None)
+        assert all(said.startswith(words or "") for said in found.warnings)
+    alone = saved(tmp_path, x_train=noise(9, 4, 4), x_test=images, y_test=np.arange(4))
+    found = read_arrays(alone)
+    assert found.parts["test"].labels is None
+    assert found.warnings == ("The labels of the test split are not used, since train has none.",)
+
+
 def test_class_names_are_taken_when_they_are_there(tmp_path: Path) -> None:
     arrays = {"images": noise(9, 4, 4), "labels": np.arange(9) % 2}
     assert read_arrays(saved(tmp_path, **arrays)).class_names == ()
@@ -142,11 +197,15 @@ def test_class_names_are_taken_when_they_are_there(tmp_path: Path) -> None:
     assert read_arrays(named).class_names == ("cat", "dog")
     without = saved(tmp_path, images=noise(9, 4, 4), class_names=np.array(["cat"]))
     assert read_arrays(without).class_names == ()
+    assert "not used: class_names." in read_arrays(without).warnings[0]
 
 
 def test_arrays_of_python_objects_are_passed_over(tmp_path: Path) -> None:
     path = saved(tmp_path, images=noise(9, 4, 4), metadata=np.array([{}], dtype=object))
-    assert len(read_arrays(path).parts["train"]) == 9
+    found = read_arrays(path)
+    assert len(found.parts["train"]) == 9
+    (said,) = found.warnings
+    assert said.startswith("Arrays of Python objects are not read: metadata. Save them as numbers")
     np.save(tmp_path / "some.npy", np.array([{}], dtype=object))
     with pytest.raises(DatasetError, match="pickle"):
         read_arrays(tmp_path / "some.npy")
@@ -184,10 +243,38 @@ def test_arrays_of_python_objects_are_passed_over(tmp_path: Path) -> None:
             {"images": noise(9, 4, 4), "labels": np.arange(8)},
             r"labels of .* shape \(8,\).*each of the 9 pictures.*one label for each",
         ),
+        (
+            {"images": noise(8, 4, 4), "labels": np.arange(8).reshape(2, 4)},
+            r"labels of .* shape \(2, 4\).*each of the 8 pictures.*one label for each",
+        ),
         ({"images": noise(9, 4, 4), "labels": noise(9, 14)}, r"labels of .* shape \(9, 14\)"),
         (
             {"images": noise(9, 4, 4), "labels": np.arange(9) / 2},
             r"labels of .*float64.*numpy\.unique\(labels, return_inverse",
+        ),
+        (
+            {"images": noise(9, 4, 4), "labels": np.array(["cat", "dog", "fish"] * 3)},
+            r"holds <U4\. .*numpy\.unique\(labels, return_inverse=True\)\[1\] instead",
+        ),
+        (
+            {"x_train": noise(9, 4, 4), "y_train": np.array(["cat", "dog", "fish"] * 3)},
+            r"numpy\.searchsorted\(numpy\.unique\(y_train\), y_train\) instead",
+        ),
+        (
+            {"images": noise(9, 4, 4), "labels": np.eye(9, dtype=np.uint8)},
+            r"shape \(9, 9\) and holds uint8 from 0 to 1\. .*Save labels\.argmax\(1\) instead",
+        ),
+        (
+            {"images": noise(9, 4, 4), "labels": np.arange(9.0)},
+            r'float64 from 0\.0 to 8\.0\. .*labels\.astype\("int64"\)',
+        ),
+        (
+            {"images": noise(9, 4, 4), "labels": np.arange(9) - 1},
+            r"int64 from -1 to 7\. .*where labels >= 0",
+        ),
+        (
+            {"images": noise(9, 4, 4), "labels": np.full(9, np.nan)},
+            r"float64 from nan to nan\. .*numpy\.unique\(labels",
         ),
         (
             {"images": noise(9, 4, 4), "y": np.arange(9), "class_names": np.array(["cat"])},

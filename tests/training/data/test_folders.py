@@ -10,25 +10,14 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from models.images import ImageSpec
+from models.images import ImageSpec, to_sheet
+from tests.training.data.pictures import fill, save
 from training.data import folders
 from training.data.datasets import Dataset, load
-from training.data.file_split import FileSplit, SkippedFile
-from training.data.folders import read_folder, skipped_table
+from training.data.file_split import FileSplit
+from training.data.folders import read_folder
+from training.data.left_out import left_out_table
 from training.errors import DatasetError
-
-
-def save(path: Path, *, seed: int, form: str = "PNG", side: int = 6) -> Path:
-    """One picture of noise, the same for the same seed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(path, form)
-    return path
-
-
-def fill(folder: Path, count: int, *, start: int = 0) -> None:
-    for seed in range(start, start + count):
-        save(folder / f"{seed}.png", seed=seed)
 
 
 def named(dataset: Dataset) -> dict[str, str]:
@@ -112,13 +101,6 @@ def test_a_folder_around_all_of_it_counts_for_nothing(tmp_path: Path) -> None:
     assert load(str(tmp_path)).class_names == ()
     fill(tmp_path / "unzipped" / "more", 10, start=10)
     assert load(str(tmp_path)).class_names == ("images", "more")
-
-
-def test_pictures_beside_class_folders_leave_no_labels(tmp_path: Path) -> None:
-    fill(tmp_path / "cats", 10)
-    fill(tmp_path / "dogs", 10, start=10)
-    save(tmp_path / "contact-sheet.png", seed=99)
-    assert load(str(tmp_path)).train.labels is None
 
 
 @pytest.mark.parametrize(
@@ -208,12 +190,68 @@ def test_what_is_no_readable_picture_is_listed_with_the_reason(
     assert "50000x50000" in found["bomb.png"]
     assert "0..1" in found["bright.tif"]
     assert found[".hidden.png"] == "hidden file"
-    assert found[".cache"] == found["__MACOSX"] == "hidden folder"
+    assert found[".cache"] == "hidden folder"
+    assert found["__MACOSX"] == "a folder of the system, not of pictures"
     assert found["pipe.png"] == "not a regular file"
     assert found["huge.bmp"] == "larger than 100,000 bytes"
     dataset = load(str(tmp_path))
     assert {one.path: one.reason for one in dataset.skipped} == found
     assert sum(map(len, dataset.splits.values())) == 8
+
+
+def test_pictures_and_folders_that_this_project_wrote_are_no_data(tmp_path: Path) -> None:
+    fill(tmp_path, 8)
+    sheet = to_sheet(np.zeros((4, 1, 8, 8), np.uint8), 2)
+    (tmp_path / "dataset.png").write_bytes(sheet)
+    for folder, names in {
+        "runs/photos": ("recipe.toml", "starts.jsonl"),
+        "runs/pca": ("recipe.toml", "state.json"),
+        "models/photos/1": ("manifest.json", "model.safetensors"),
+        "mine": ("recipe.toml",),
+    }.items():
+        fill(tmp_path / folder, 1, start=100)
+        for name in names:
+            (tmp_path / folder / name).touch()
+    found = read_folder(tmp_path)
+    assert {one.path: one.reason for one in found.skipped if "." not in one.path} == {
+        "runs/photos": "the folder of a run",
+        "runs/pca": "the folder of a run",
+        "models/photos/1": "the folder of a model",
+    }
+    assert reasons(tmp_path)["dataset.png"] == "drawn by vae or vae-lab"
+    assert len(found.parts["train"]) == 9
+    assert found.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("names", "kind"),
+    [
+        (("recipe.toml", "state.json"), "the folder of a run"),
+        (("manifest.json", "model.safetensors"), "the folder of a model"),
+    ],
+)
+def test_the_folder_of_a_run_or_a_model_is_no_data_set(
+    names: tuple[str, ...], kind: str, tmp_path: Path
+) -> None:
+    fill(tmp_path, 8)
+    for name in names:
+        (tmp_path / name).touch()
+    with pytest.raises(DatasetError, match=rf"is {kind}, and no folder of pictures\. Name the"):
+        read_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "fix"),
+    [
+        ("faces.npz", r"Name the file of arrays instead: .*/faces\.npz"),
+        ("faces.tar.gz", r"Unpack faces\.tar\.gz first\."),
+        ("faces.txt", r"Put PNG, JPEG"),
+    ],
+)
+def test_a_folder_of_other_data_says_which_to_name(name: str, fix: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"hello")
+    with pytest.raises(DatasetError, match=rf"holds no picture that can be read, .*{fix}"):
+        read_folder(tmp_path)
 
 
 def test_links_to_files_are_read_and_links_to_folders_are_not(tmp_path: Path) -> None:
@@ -260,30 +298,24 @@ def test_names_that_are_not_unicode_can_be_written(tmp_path: Path) -> None:
     fill(tmp_path / "cats", 2)
     try:
         fill(tmp_path / os.fsdecode(b"dogs\xff"), 2, start=2)
+        fill(tmp_path / os.fsdecode(b"dogs\xfe"), 2, start=4)
         (tmp_path / os.fsdecode(b"\xff[bold].txt")).write_text("hello")
     except OSError:
         pytest.skip("the file system takes no such names")
     folder = read_folder(tmp_path)
-    assert folder.class_names == ("cats", "dogs\ufffd")
+    assert folder.class_names == ("cats", r"dogs\udcfe", r"dogs\udcff")
     shown = io.StringIO()
-    Console(file=shown, width=120).print(skipped_table(folder.skipped))
-    assert "\ufffd[bold].txt" in shown.getvalue()
+    Console(file=shown, width=120).print(left_out_table(folder.skipped))
+    assert r"\udcff[bold].txt" in shown.getvalue()
 
 
 def test_a_folder_without_pictures_says_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello")
     with pytest.raises(
         DatasetError,
-        match=r"no picture that can be read, but 1 other files \(notes\.txt: .*Put PNG",
+        match=r"no picture that can be read, but 1 other file or folder \(notes\.txt: .*Put PNG",
     ):
         load(str(tmp_path))
-
-
-def test_the_table_of_what_was_left_out_is_short() -> None:
-    skipped = tuple(SkippedFile(f"{number}.txt", "hidden file") for number in range(300))
-    table = skipped_table(skipped)
-    assert table.row_count == 20
-    assert table.title == "Left out: 300 of the folder's files, the first 20"
 
 
 def test_loading_shows_what_was_left_out(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from training.data.array_split import ArraySplit
 from training.data.datasets import Dataset, load
 from training.data.summary import (
     class_counts,
-    copies_of_training_images,
     picture_of_dataset,
     sizes_and_modes,
     statistics_table,
@@ -69,11 +68,3 @@ def test_statistics_count_copies_levels_and_classes() -> None:
 
 def test_nothing_is_said_of_classes_without_names_or_labels() -> None:
     assert class_counts(dataset_of(ramp(0, 4), ramp(0, 1), ramp(0, 1))) == ""
-
-
-def test_copies_between_given_splits_are_told() -> None:
-    dataset = dataset_of(ramp(0, 4), ramp(10, 2), ramp(3, 3))
-    assert copies_of_training_images(dataset).startswith(
-        "Exact copies of training images: 0 of the validation split and 1 of the test split"
-    )
-    assert copies_of_training_images(dataset_of(ramp(0, 4), ramp(10, 2), ramp(20, 2))) == ""

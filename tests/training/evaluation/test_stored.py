@@ -28,6 +28,15 @@ def test_an_evaluation_is_found_for_its_settings_or_for_any(
     assert find_evaluation(run_dir, settings=EvaluationSettings()) is None
 
 
+@pytest.mark.parametrize(("encoding", "is_read"), [("utf-8-sig", True), ("utf-16", False)])
+def test_an_evaluation_with_a_byte_order_mark_is_read_where_it_is_utf_8(
+    run_dir: Path, evaluation: Evaluation, encoding: str, is_read: bool
+) -> None:
+    text = (run_dir / EVALUATION).read_text(encoding="utf-8")
+    (run_dir / EVALUATION).write_text(text, encoding=encoding)
+    assert find_evaluation(run_dir) == (evaluation if is_read else None)
+
+
 def test_an_evaluation_of_other_weights_is_not_found(run_dir: Path, evaluation: Evaluation) -> None:
     other = {name: tensor + 1 for name, tensor in load_file(run_dir / BEST).items()}
     save_file(other, run_dir / BEST)

@@ -82,6 +82,23 @@ def test_released_version_is_never_overwritten(bundle_path: Path, run_dir: Path)
         export_run(run_dir, repository=bundle_path.parent.parent, version=1, settings=QUICK)
 
 
+def test_a_repository_that_cannot_be_written_is_refused_before_the_evaluation(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "load_trained_model", None)
+    (tmp_path / "file").touch()
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "tiny").touch()
+    for repository, words in (
+        (tmp_path / "file", "file is a file, not a folder. Use another one: --repository "),
+        (tmp_path / "models", "tiny is a file, not a folder."),
+        (Path("/proc/models"), "/proc cannot be written ("),
+    ):
+        with pytest.raises(ConfigError) as raised:
+            export_run(run_dir, repository=repository, settings=QUICK)
+        assert words in str(raised.value)
+
+
 def test_a_name_that_no_model_may_have_is_refused_with_one_like_it(
     run_dir: Path, tmp_path: Path
 ) -> None:

@@ -1,11 +1,15 @@
 """What a step makes of the cache."""
 
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
 from torch import Tensor
 
 from models.errors import ConfigError
+from training.data.array_split import ArraySplit
+from training.data.datasets import Dataset
+from training.errors import DatasetError
 from training.fit.batches import Data, keep_labels, load_data, observe
 from training.fit.objectives import UNLABELLED
 from training.recipes.file import RECIPES, load_recipe
@@ -81,3 +85,39 @@ def test_data_have_labels_for_a_model_that_takes_them_and_as_many():
         ConfigError, match=r"vae.num_labels = 9 .* digits, which has 10 .*num_labels=10"
     ):
         load_data(few, None, console)
+
+
+def labelled(train: list[int], validation: list[int] | None, *, test: int = 2) -> Dataset:
+    """Blank pictures of 8x8 with these labels, of the classes a, b and c."""
+
+    def split(count: int, labels: list[int] | None = None) -> ArraySplit:
+        images = np.zeros((count, 8, 8), np.uint8)
+        return ArraySplit(images, None if labels is None else np.array(labels), levels=17)
+
+    held_out = split(2 if validation is None else len(validation), validation)
+    return Dataset("abc", split(len(train), train), held_out, split(test), "", "", ("a", "b", "c"))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "fault"),
+    [
+        (labelled([0, 1, 2], None), r"needs labels of the validation split, and that of abc has"),
+        (labelled([0, 2, 2], [0, 1]), r"only 2 of its 3 classes have training pictures"),
+    ],
+)
+def test_a_model_of_labels_needs_each_class_in_train_and_labels_to_validate(
+    dataset: Dataset, fault: str
+):
+    recipe = load_recipe(RECIPES / "digits.toml", overrides=["vae.num_labels=3"])
+    with pytest.raises(ConfigError, match=fault):
+        load_data(recipe, None, Console(quiet=True), dataset=dataset)
+    assert load_data(
+        recipe, None, Console(quiet=True), dataset=labelled([0, 1, 2], [0, 1])
+    ).labels.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("dataset", [labelled([0] * 9, [0] * 3, test=1), labelled([0] * 9, [0])])
+def test_what_cannot_be_scored_is_not_trained_on(dataset: Dataset):
+    recipe = load_recipe(RECIPES / "digits.toml")
+    with pytest.raises(DatasetError, match=r"^abc cannot be trained on\. The \w+ split has 1 pic"):
+        load_data(recipe, None, Console(quiet=True), dataset=dataset)

@@ -84,6 +84,60 @@ def test_a_few_coloured_pictures_among_grey_ones_do_not_make_the_model_rgb(chose
     assert shape(chosen(seen(num_colour=500)))[0] == 3
 
 
+def reasons(chosen: ChosenRecipe) -> dict[str, str]:
+    return {one.subject: str(one) for why in chosen.reasons.values() for one in why}
+
+
+@pytest.mark.parametrize(
+    ("sizes", "side", "words"),
+    [
+        (
+            {(100, 100): 1659, (90, 90): 2, (101, 100): 1},
+            28,
+            "1,659 of 1,662 pictures are 100x100, with a side above 64, and 1,662 pictures are too",
+        ),
+        ({(100, 100): 500}, 28, "all pictures are 100x100, with a side above 64, and 500 pictures"),
+        ({(40, 40): 1659, (90, 90): 3}, 40, "1,659 of 1,662 pictures have it"),
+        ({(40, 40): 500}, 40, "all pictures have it"),
+        ({(40, 40): 90, (90, 90): 10}, 28, "there are 2 sizes, and the shorter side is 40 in"),
+    ],
+)
+def test_few_strays_do_not_make_the_sizes_many(chosen, sizes, side, words):
+    result = chosen(seen(sizes=sizes))
+    assert shape(result) == (1, side, side)
+    assert f"because {words}" in reasons(result)["size"]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "plain", "why"),
+    [
+        ({(100, 100): 1659, (90, 90): 3}, False, "1,659 of 1,662 pictures have one size, and may"),
+        ({(64, 64): 300}, False, "all pictures have one size, and may be aligned to the pixel"),
+        (FEW, True, "pictures on a plain background may be aligned to the pixel"),
+        (FEW, False, "400 pictures are few, and of too many sizes to be aligned to the pixel"),
+        (MIXED, False, "4,000 pictures are enough without"),
+    ],
+)
+def test_the_reason_for_crops_is_the_true_one(chosen, sizes, plain, why):
+    result = chosen(seen(sizes=sizes, has_plain_border=plain))
+    assert why in reasons(result)["random crops"]
+    assert (result.recipe.augmentation.crop_pixels > 0) == ("too many sizes" in why)
+
+
+@pytest.mark.parametrize(
+    ("num_colour", "words"),
+    [
+        (0, "grey, because no picture has colour."),
+        (1, "grey, because 1 of 5,000 pictures have colour."),
+        (499, "grey, because 499 of 5,000 pictures have colour."),
+        (500, "RGB, because 500 of 5,000 pictures have colour."),
+        (5000, "RGB, because all pictures have colour."),
+    ],
+)
+def test_the_reason_for_colour_is_a_count(chosen, num_colour, words):
+    assert reasons(chosen(seen(num_colour=num_colour)))["colour"] == f"colour: {words}"
+
+
 @pytest.mark.parametrize(
     ("sizes", "plain", "fit"),
     [

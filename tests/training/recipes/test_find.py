@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import ConfigError
+from training.errors import DatasetError
 from training.recipes.find import find_recipe
 
 
@@ -57,3 +58,45 @@ def test_a_path_where_nothing_is_is_not_taken_for_a_misspelt_name() -> None:
         "There is no recipe file, folder of pictures, .npz or .npy at pictures/"
     )
     assert "Did you mean" not in message
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("x.csv", "x.zip", "x.png", "x.tar.gz", "x.parquet", "x.mat", "x.pt", "x.h5"),
+        *("x.yaml", "x.bin", "x", "x.dat"),
+    ],
+)
+def test_a_file_that_is_no_recipe_says_what_data_may_be(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"PK\x03\x04\x00")
+    with pytest.raises(ConfigError) as refused:
+        find_recipe(name)
+    message = str(refused.value)
+    assert message.startswith(f"{name} is ")
+    assert "a folder of pictures, an .npz or an .npy" in message
+    assert "TOML:" not in message
+
+
+@pytest.mark.parametrize("source", ["https://example.org/faces.zip", "s3://bucket/faces"])
+def test_an_address_is_refused_with_what_to_do(source: str) -> None:
+    with pytest.raises(ConfigError, match=r" is a URL, .*Download it, unpack it, and name"):
+        find_recipe(source)
+
+
+@pytest.mark.parametrize("source", ["gone.csv", "folder/gone.zip", "gone.npz"])
+def test_a_missing_file_is_said_to_be_missing(source: str) -> None:
+    with pytest.raises(ConfigError, match=r"^There is no recipe"):
+        find_recipe(source)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+@pytest.mark.parametrize("name", ["mine", "mine.txt", "mine.toml"])
+def test_a_text_is_a_recipe_by_any_name(name: str, encoding: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes('name = "é"'.encode(encoding))
+    assert find_recipe(name) == Path(name)
+
+
+@pytest.mark.parametrize("source", ["", " "])
+def test_an_empty_name_is_not_this_folder(source: str) -> None:
+    with pytest.raises(DatasetError, match=r"name of the data set is empty\. .* Write \. for this"):
+        find_recipe(source)

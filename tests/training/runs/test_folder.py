@@ -15,6 +15,7 @@ from training.errors import RunError
 from training.runs import folder as run
 from training.runs.folder import (
     LOG,
+    STATE,
     append_line,
     create_or_verify,
     read_log,
@@ -82,6 +83,16 @@ def test_the_hardware_is_named():
 def test_a_run_is_read_with_its_recipe_and_state(run_dir: Path):
     found = read_run(run_dir)
     assert (found.path, found.recipe, found.state["seed"]) == (run_dir, RECIPE, 5)
+
+
+def test_byte_order_marks_change_nothing_in_a_run(run_dir: Path):
+    append_line(run_dir / LOG, {"step": 1})
+    before, log = read_run(run_dir), read_log(run_dir)
+    for name in (STATE, LOG, "recipe.toml"):
+        text = (run_dir / name).read_text(encoding="utf-8")
+        (run_dir / name).write_text(text, encoding="utf-8-sig")
+    assert read_run(run_dir) == before
+    assert read_log(run_dir) == log == [{"step": 1}]
 
 
 def test_a_folder_without_a_run_or_weights_is_refused(run_dir: Path, tmp_path: Path):

@@ -13,6 +13,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
+from models.images import is_drawn
 from models.images.spec import ImageSpec
 from training.studies import plots
 from training.studies.accuracy import AccuracyRow
@@ -126,6 +127,11 @@ def png_of(figure: Figure, folder: Path) -> bytes:
     path = folder / "figure.png"
     plots.save(figure, path)
     return path.read_bytes()
+
+
+def test_a_figure_says_that_it_was_drawn_so_that_it_is_no_datum(tmp_path: Path) -> None:
+    make, _ = next(iter(FIGURES.values()))
+    assert is_drawn(png_of(make(), tmp_path))
 
 
 @pytest.mark.parametrize("name", FIGURES)

@@ -20,6 +20,7 @@ from training.errors import DatasetError
 PARTS = {
     **{"train": "train", "training": "train"},
     **{"val": "validation", "valid": "validation", "validation": "validation"},
+    "dev": "validation",
     **{"test": "test", "testing": "test"},
 }
 """Names of folders and arrays that mean a split, and the split."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from training.data.array_split import ArraySplit
-from training.data.hash_split import hold_out, split_by_hash
+from training.data.make_splits import hold_out, split_by_hash
 from training.errors import DatasetError
 
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 from starlette.requests import Request
 
-from app.errors import ClientDisconnected
+from app.errors import ClientDisconnected, MalformedRequest
 from models.errors import PayloadTooLarge, UnsupportedMedia
 
 MAX_LENGTH_DIGITS = 20
@@ -49,6 +49,24 @@ async def read_body(request: Request, *, max_bytes: int) -> bytes:
             limit=max_bytes,
         )
     return bytes(data)
+
+
+async def refuse_body(request: Request, operation: str, *, max_bytes: int) -> None:
+    """Refuse a body where none is read: its parameters would be left out without a word.
+
+    Raises:
+        MalformedRequest: There is one.
+    """
+    if "transfer-encoding" not in request.headers and "content-length" not in request.headers:
+        return
+    if await read_body(request, max_bytes=max_bytes):
+        suggestion = f"GET {request.url.path[:200]}?n=16&seed=1"
+        raise MalformedRequest(
+            f"{operation} is GET and takes no body. Send the parameters in the query: "
+            f"{suggestion}.",
+            parameter="body",
+            suggestion=suggestion,
+        )
 
 
 async def _stream(request: Request, *, refused: bool) -> AsyncIterator[bytes]:

@@ -12,8 +12,7 @@ import pytest
 
 from app.api.metrics import Metrics
 from app.api.openapi import openapi_document
-from app.api.problems import HTTP_SLUGS, TABLE
-from app.api.schemas import Problem
+from app.api.problems import HTTP_SLUGS, TABLE, Problem
 from app.operations.table import OPERATIONS, Need
 from app.settings import Settings
 from tests.app.conftest import client_of

@@ -1,0 +1,87 @@
+"""JSON of the models' pages: the list of models, and the description of one."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from app.operations.answers import LatentGroup, Schema
+
+
+class ModelSummary(Schema):
+    """One version of a model in the repository."""
+
+    name: str
+    version: int | None
+    default: Annotated[bool, Field(description="Whether paths without a model name use it.")]
+    status: Literal["ready", "broken"]
+    reason: Annotated[str | None, Field(description="Why a broken bundle is not served.")] = None
+    digest: str | None = None
+
+
+class ModelList(Schema):
+    """All models of the repository."""
+
+    models: list[ModelSummary]
+    reason: Annotated[
+        str | None,
+        Field(description="Why no model is served, or that they are loading; else null."),
+    ] = None
+
+
+class OperationDescription(Schema):
+    """How to call an operation of a model."""
+
+    name: str
+    method: Literal["GET", "POST"]
+    path: str
+    summary: str
+    takes: list[Literal["images", "latents"]]
+    formats: Annotated[list[str], Field(description="Formats of the answer, the default first.")]
+    unavailable_options: Annotated[
+        list[str], Field(description="Parameter values that this model refuses, as name=value.")
+    ]
+    parameters: Annotated[dict[str, Any], Field(description="JSON Schema of the parameters.")]
+
+
+class ModelDescription(Schema):
+    """Description of one version of a model."""
+
+    name: str
+    version: int
+    versions: list[int]
+    default: bool
+    digest: Annotated[str, Field(description="sha256 of the bundle's manifest.")]
+    image_shape: list[int]
+    latent_shape: list[int]
+    latent_groups: Annotated[
+        list[LatentGroup], Field(description="Layers of latents, the layer next to x first.")
+    ]
+    likelihood: dict[str, Any]
+    is_mass: Annotated[
+        bool, Field(description="Whether p(x|z) is a probability mass, as bits_per_dim needs.")
+    ]
+    prior: dict[str, Any]
+    posterior: dict[str, Any]
+    image: Annotated[
+        dict[str, Any], Field(description="Image spec: how a picture becomes an observation.")
+    ]
+    labels: Annotated[
+        list[str],
+        Field(
+            description="Names of the data set's classes. The parameter `label` takes them if "
+            "`labels` is among the capabilities."
+        ),
+    ]
+    label_probabilities: Annotated[
+        list[float], Field(description="Prior p(y) of each label, in the order of `labels`.")
+    ]
+    capabilities: Annotated[
+        list[str], Field(description="Capabilities that operations may need and the model has.")
+    ]
+    lacks: Annotated[
+        dict[str, str],
+        Field(description="Capabilities that the model lacks, each with the reason."),
+    ]
+    operations: list[OperationDescription]
+    evaluation: Annotated[dict[str, Any], Field(description="Evaluation on the held-out test set.")]
+    provenance: dict[str, Any]
