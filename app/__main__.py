@@ -1,6 +1,20 @@
-"""`python -m app`: the same as `vae`."""
+"""The program `vae`, and `python -m app`."""
 
-from app.cli.commands import main
+from collections.abc import Callable
+
+from models.signals import run_command
+
+
+def main() -> None:
+    """Run `vae`."""
+    run_command("vae", _load)
+
+
+def _load() -> Callable[[], None]:
+    from app.cli.commands import main
+
+    return main
+
 
 if __name__ == "__main__":
     main()

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import get_args
 
 from models.bundle.schema import Estimate, Evaluation
+from training.evaluation.proportion import format_interval
 from training.evaluation.scoring import name_estimator
 from training.evaluation.stored import find_evaluation
 from training.evaluation.table import ABSENT, format_with_error
@@ -133,9 +134,7 @@ def others(evaluation: Evaluation, recipe: Recipe) -> dict[str, str]:
     if recipe.vae.encoder is not None:
         row["active units"] = f"{evaluation.active_units} of {recipe.vae.latent_shape[0]}"
     if (labels := evaluation.classification) is not None:
-        row["labels right, %"] = format_with_error(
-            100 * labels.accuracy, 100 * labels.standard_error, ".1f", sign="±"
-        )
+        row["labels right, %"] = f"{100 * labels.accuracy:.1f} ({format_interval(labels, '.1f')})"
     if evaluation.squared_error is not None:
         row["squared error"] = f"{evaluation.squared_error:.3f}"
     return row

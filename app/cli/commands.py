@@ -196,6 +196,8 @@ async def _run(operation: Operation, values: dict[str, Any]) -> None:
     given = {name: _text(value) for name, value in asked.items() if name not in RENDERED_HERE}
     if "seed" in operation.parameters.model_fields and "seed" not in given:
         given["seed"] = str(secrets.randbits(53))
+    if "check" in operation.parameters.model_fields:
+        given.setdefault("check", "true")
     async with open_client(*where) as client:
         with _progress() as progress:
             rows = await _rows(
@@ -209,9 +211,10 @@ async def _run(operation: Operation, values: dict[str, Any]) -> None:
         raise all_failed(rows.failed)
     fields = join(rows.answers, shared=operation.shared)
     labels, named = rows.labels, bool(operation.takes)
+    _warn(rows)
     if operation.exact_items is not None:
         labels, named = numbers(0, len(fields["images"])), False
-    write(output, operation, fields, labels, values, named=named)
+    write(output, operation, fields, labels, values, warnings=rows.warnings, named=named)
     _report(output, len(labels), inputs.left_out, rows.failed)
 
 
@@ -244,6 +247,14 @@ async def _rows(sender: Sender, inputs: Inputs, progress: Progress, *, batch_siz
         else:
             await sender.send_whole(source, rows)
     return rows
+
+
+def _warn(rows: Rows) -> None:
+    for warned in rows.warnings[:SHOWN]:
+        name = "" if warned.item is None else f"{rows.labels[warned.item]}: "
+        say(f"Warning: {name}{warned.message}")
+    if len(rows.warnings) > SHOWN:
+        say(f"Warning: {len(rows.warnings) - SHOWN:,} more; tables and JSON have all of them.")
 
 
 def _report(

@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from app.operations.table import Operation
 from app.wire.rendering import render, to_json
 from models.files import check_place, write_whole
 from models.images import to_png, to_uint8
+from models.warnings import Warned
 from vae_client.errors import CallError
 
 TABLE_SUFFIXES = (".csv", ".jsonl", ".parquet")
@@ -72,6 +74,7 @@ def write(
     labels: Sequence[str],
     options: Mapping[str, Any],
     *,
+    warnings: Sequence[Warned] = (),
     named: bool = True,
 ) -> None:
     """Write results to a file or folder; without one, print CSV.
@@ -82,6 +85,7 @@ def write(
         fields: Arrays by name, as npz holds them.
         labels: Names of the items.
         options: The command's options, for how images are written.
+        warnings: What is doubtful about the items.
         named: Whether the labels are names of inputs, and are written into every form. What has no
             place for them (npy, pictures) gets a table of them beside it.
     """
@@ -96,12 +100,19 @@ def write(
         return
     suffix = "" if output is None else output.suffix.lower()
     if output is not None and suffix not in TABLE_SUFFIXES:
-        content = _rendered(output, operation, columns, facts, options, labels if named else ())
+        answer = Answer(columns, warnings=warnings)
+        content = _rendered(output, operation, answer, facts, options, labels if named else ())
         write_whole(output, content)
         if named and len(labels) > 1 and suffix not in (".json", ".npz"):
             write_whole(names_beside(output), _csv({"file": labels}).encode())
         return
     rows = table(columns, labels, classes=facts.get("labels", ()))
+    if named:
+        codes: list[list[str]] = [[] for _ in labels]
+        for warned in warnings:
+            for of_item in codes if warned.item is None else (codes[warned.item],):
+                of_item.append(warned.code)
+        rows["warnings"] = ["; ".join(of_item) for of_item in codes]
     if output is None:
         print_whole(_csv(rows))
     elif suffix == ".parquet":
@@ -127,13 +138,13 @@ def _fact(value: np.ndarray, *, is_list: bool) -> Any:
 def _rendered(
     output: Path,
     operation: Operation,
-    columns: Mapping[str, Any],
+    answer: Answer,
     facts: Mapping[str, Any],
     options: Mapping[str, Any],
     names: Sequence[str],
 ) -> bytes:
     form = output.suffix.lower()[1:]
-    held = dict(columns)
+    held = dict(answer.columns)
     if names and form in ("json", "npz"):
         per_row = form == "json" and operation.per_item
         held = {"file" if per_row else "files": list(names), **held}
@@ -149,7 +160,8 @@ def _rendered(
     chosen = {
         name: options[name] for name in Rendering.model_fields if options.get(name) is not None
     }
-    return render(form, Answer(held), operation, Rendering(**chosen), envelope)
+    content = replace(answer, columns=held)
+    return render(form, content, operation, Rendering(**chosen), envelope)
 
 
 def table(

@@ -3,13 +3,15 @@
 An item that the service refuses is named and left out, and the rest of its request is sent again.
 """
 
+import json
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from app.operations.table import Operation
+from models.warnings import Warned
 from vae_client.client import Client
 from vae_client.errors import CallError, Refused, UnreadableItems
 from vae_client.sources import Source
@@ -19,14 +21,20 @@ TOO_LARGE = 413
 
 @dataclass
 class Rows:
-    """Labels of the items that were answered, their answers, and the items that were not."""
+    """Labels of the items that were answered, their answers and warnings, and the other items."""
 
     labels: list[str] = field(default_factory=list)
     answers: list[dict[str, np.ndarray]] = field(default_factory=list)
+    warnings: list[Warned] = field(default_factory=list)
+    """Of the items by their indices in `labels`."""
     failed: list[tuple[str, str]] = field(default_factory=list)
 
     def add(self, labels: Iterable[str], answer: dict[str, np.ndarray]) -> None:
         """Add the answer of one request."""
+        for one in json.loads(str(answer.pop("warnings", "[]"))):
+            warned = Warned(**one)
+            item = None if warned.item is None else len(self.labels) + warned.item
+            self.warnings.append(replace(warned, item=item))
         self.labels += labels
         self.answers.append(answer)
 

@@ -10,6 +10,7 @@ import uvicorn
 from app.api.logs import log_config
 from app.api.protocol import serving_protocol
 from app.settings import Settings
+from models.signals import use_default_signals
 
 GRACE_SECONDS = 5.0
 """Added to the request deadline on shutdown, so that the last answer can be written."""
@@ -19,6 +20,7 @@ WORKER_START_SECONDS = 60
 
 def serve(settings: Settings) -> None:
     """Serve until a signal; the app reads its settings from the environment."""
+    use_default_signals()
     uvicorn.run(
         "app.main:create_app",
         factory=True,

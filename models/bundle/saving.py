@@ -1,6 +1,8 @@
 """Saving of a bundle: completely or not at all."""
 
+import errno
 import hashlib
+import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -59,9 +61,7 @@ def save_bundle(
         OutOfSupport: The parity inputs lie outside the likelihood's support.
     """
     if path.exists():
-        raise FileExistsError(
-            f"{path} exists; a released bundle is never overwritten. Export the next version."
-        )
+        raise _exists_error(path)
     _check_config(path, vae, config)
     _check_pictures(pictures)
     _check_parity_inputs(vae, parity_inputs)
@@ -76,16 +76,25 @@ def save_bundle(
     }
     entries = {name: _entry(data) for name, data in sorted(files.items())}
     files[MANIFEST] = _json(Manifest(format_version=FORMAT_VERSION, files=entries))
-    partial = path.with_name(f".{path.name}.partial")
+    # Two processes may save the same version: each has a folder of its own, and one is renamed.
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
         for name, data in files.items():
             (partial / name).write_bytes(data)
         partial.rename(path)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(partial, ignore_errors=True)
+        if isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            raise _exists_error(path) from error
         raise
+
+
+def _exists_error(path: Path) -> FileExistsError:
+    return FileExistsError(
+        f"{path} exists; a released bundle is never overwritten. Export the next version."
+    )
 
 
 def _check_config(path: Path, vae: VAE, config: BundleConfig) -> None:

@@ -11,7 +11,8 @@ from models.vae.model import VAE
 from training.data.datasets import load
 from training.evaluation.evaluate import EvaluationSettings
 from training.recipes.recipe import DatasetConfig, Recipe, TrainingConfig
-from training.runs.folder import Progressed, create_or_verify, save_best, write_state
+from training.runs.claim import create_or_verify
+from training.runs.folder import Progressed, save_best, write_state
 
 RECIPE = Recipe(
     name="tiny",

@@ -7,6 +7,7 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -29,6 +30,7 @@ from training.commands.options import (
     known_precision,
     within,
 )
+from training.commands.runs import load_same_data, refuse_run, say_unfinished
 from training.commands.tables import wide_console
 from training.errors import Interrupted
 from training.recipes.file import load_recipe
@@ -108,26 +110,25 @@ def train(
     """
     from training.data.datasets import load
     from training.fit.train import train as run_training
-    from training.recipes.choose import recipe_name
     from training.runs.folder import RECIPE
 
     changes = overrides or []
     flags = {"training.precision": precision, "dataset.labels_per_class": labels_per_class}
     changes += [f"{key}={value}" for key, value in flags.items() if value is not None]
-    console, dataset, comments = Console(), None, None
+    console, comments = Console(), None
     device = find_device(device)
-    path = find_recipe(source, data_dir=data_dir)
-    stored = (run_dir or Path("runs") / recipe_name(source)) / RECIPE
-    if path is None and resume and stored.is_file():
-        path = stored
+    refuse_run(source)
+    path, folder, dataset = _find(
+        source, changes, run_dir=run_dir, resume=resume, data_dir=data_dir, console=console
+    )
     if path is None:
         dataset = load(source, data_dir=data_dir, download=download, console=console)
         resolved, comments = _choose(dataset, source, changes, device=device, console=console)
     else:
         resolved = load_recipe(path, overrides=changes)
-        if download:
+        if download and dataset is None:
             dataset = load(resolved.dataset.name, data_dir=data_dir, download=True, console=console)
-    folder = run_dir or Path("runs") / resolved.name
+    folder = folder or Path("runs") / resolved.name
     if resume and not (folder / RECIPE).is_file():
         typer.echo(f"There is no run to resume in {folder}; training starts at step 0.")
     check_place(folder, flag="--run-dir", is_folder=True)
@@ -145,9 +146,41 @@ def train(
     )
     if done.stopped_because:
         typer.echo(f"The run is over: {done.stopped_because}.")
-        typer.echo(f"The run is in {folder}. Next: vae-lab evaluate {folder}")
+        typer.echo(f"The run is in {folder}. Next: vae-lab evaluate {quote(str(folder))}")
     else:
         typer.echo(f"The run in {folder} is at step {done.step}. Continue it with --resume.")
+
+
+def _find(
+    source: str,
+    changes: list[str],
+    *,
+    run_dir: Path | None,
+    resume: bool,
+    data_dir: Path | None,
+    console: Console,
+) -> tuple[Path | None, Path | None, "Dataset | None"]:
+    """The recipe's file (none for a data set that has none yet), the run's folder, and the data.
+
+    Raises:
+        ConfigError: The source is unknown, or the folder holds the run of other data.
+    """
+    from training.recipes.choose import recipe_name
+    from training.recipes.overrides import apply_overrides
+    from training.runs.claim import is_begun, refuse_taken
+    from training.runs.folder import RECIPE
+
+    path = find_recipe(source, data_dir=data_dir)
+    if path is not None:
+        return path, run_dir, None
+    name = apply_overrides({}, changes).get("name", recipe_name(source))
+    folder = run_dir or Path("runs") / str(name)
+    if resume and (folder / RECIPE).is_file() and is_begun(folder):
+        dataset = load_same_data(source, folder, data_dir=data_dir, console=console)
+        return folder / RECIPE, folder, dataset
+    if not resume:
+        refuse_taken(folder, source)
+    return None, folder, None
 
 
 def _choose(
@@ -195,10 +228,11 @@ def evaluate(
     from training.evaluation.table import format_evaluation
     from training.evaluation.trained import load_trained_model
 
-    console = Console()
+    console, device = Console(), find_device(device)
+    say_unfinished(source)
     evaluation = load_trained_model(source, data_dir=data_dir).evaluate(
         settings=_settings(seed, elbo_samples, iwae_samples, subset, subset_samples),
-        device=find_device(device),
+        device=device,
         console=console,
     )
     console.print(format_evaluation(evaluation))
@@ -233,6 +267,7 @@ def export(
     from training.export.export import export_run
 
     console = Console()
+    say_unfinished(run)
     settings = _settings(seed, elbo_samples, iwae_samples, subset, subset_samples)
     path = export_run(
         run,

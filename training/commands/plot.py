@@ -14,7 +14,9 @@ from rich.console import Console
 
 from models.files import check_place
 from training.commands.options import Csv, DataDir, ElboSamples, Images, IwaeSamples, Output, Seed
+from training.commands.runs import say_unfinished
 from training.commands.tables import table_of, wide_console, write_csv
+from training.progress_bar import ProgressBar
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -251,7 +253,8 @@ def command(name: str, plot: Plot) -> Callable[..., None]:
         check_place(output, flag="--output")
         num_images = 0 if plot.images is None else given.pop("images")
         models = _load(paths, data_dir, num_images)
-        with Console().status("Computing ..."):
+        with ProgressBar(console=Console(), transient=True) as bar:
+            bar.add_task(name, total=None)
             drawn = plot.draw(models, **given)
         _show(drawn, output, csv)
 
@@ -279,6 +282,7 @@ def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
 def _load(paths: Sequence[Path], data_dir: Path | None, num_images: int) -> "list[TrainedModel]":
     from training.evaluation.trained import load_trained_model
 
+    say_unfinished(*paths)
     return [load_trained_model(path, data_dir=data_dir, num_images=num_images) for path in paths]
 
 

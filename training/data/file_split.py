@@ -12,7 +12,6 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Int64, UInt16
 from rich.console import Console
-from rich.progress import MofNCompleteColumn
 
 from models.errors import InputError
 from models.images import MAX_PIXELS, ReadOptions
@@ -114,6 +113,6 @@ def map_in_threads(
     console: Console | None,
 ) -> Iterator[Result]:
     """Results of each item, in order, under a progress bar if there is a console."""
-    bar = ProgressBar(MofNCompleteColumn(), console=console, transient=True)
+    bar = ProgressBar(console=console, transient=True)
     with bar, ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1)) as pool:
         yield from bar.track(pool.map(function, items), total=len(items), description=words)

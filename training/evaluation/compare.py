@@ -12,6 +12,7 @@ from rich.table import Column, Table
 
 from models.bundle.schema import Evaluation
 from models.vae.model import VAE
+from training.evaluation.proportion import format_interval
 from training.evaluation.stored import find_evaluation
 from training.evaluation.table import (
     ABSENT,
@@ -103,7 +104,9 @@ def list_test_scores(evaluation: Evaluation) -> dict[str, str]:
     if evaluation.squared_error is not None:
         rows[f"{split} squared error"] = f"{evaluation.squared_error:.4f}"
     if evaluation.classification is not None:
-        rows[f"{split} labels right"] = f"{evaluation.classification.accuracy:.2%}"
+        share = 100 * evaluation.classification.accuracy
+        interval = format_interval(evaluation.classification)
+        rows[f"{split} labels right, %"] = f"{share:.2f} ({interval})"
     return {**rows, "active units": count_active_units(evaluation)}
 
 

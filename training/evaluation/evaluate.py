@@ -6,6 +6,7 @@ the same numbers.
 """
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from math import sqrt
 from typing import Annotated, Any
 
@@ -13,7 +14,7 @@ import torch
 from jaxtyping import Float
 from pydantic import Field, NonNegativeInt, PositiveInt
 from rich.console import Console
-from rich.progress import MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Task
 from torch import Tensor
 
 from models.bundle.schema import Classification, Estimate, Evaluation, Reference
@@ -79,8 +80,7 @@ def evaluate(
     vae = vae.to(device).freeze()
     vae.check_support(x)
     _check_num_images(len(x), settings.subset_num_images)
-    columns = MofNCompleteColumn(), TextColumn("images"), TimeElapsedColumn(), TextColumn("left")
-    with ProgressBar(*columns, console=console) as progress:
+    with ProgressBar(_image_words, console=console) as progress:
         scorer = Scorer(vae, x, progress=progress)
         has_dimensions = vae.config.encoder is not None
         units = active_units(scorer.posterior_means()) if has_dimensions else 0
@@ -94,6 +94,11 @@ def evaluate(
     return Evaluation(
         dataset=dataset, split=split, num_images=len(x), active_units=units, **results
     )
+
+
+def _image_words(task: Task) -> list[str]:
+    elapsed = timedelta(seconds=int(task.elapsed or 0))
+    return [f"{task.completed:,.0f}/{task.total:,.0f} images", f"in {elapsed}"]
 
 
 def _check_num_images(count: int, subset: int) -> None:

@@ -7,6 +7,7 @@ from rich.table import Column, Table
 
 from models.bundle.schema import Estimate, Evaluation
 from training.evaluation.baselines import DESCRIPTIONS
+from training.evaluation.proportion import format_interval
 from training.evaluation.scoring import name_estimator
 
 ABSENT = "-"
@@ -44,8 +45,9 @@ def format_evaluation(evaluation: Evaluation) -> Table:
     if evaluation.squared_error is not None:
         table.add_row("squared error (no nats)", images, f"{evaluation.squared_error:.4f}")
     if (found := evaluation.classification) is not None:
-        share = format_with_error(100 * found.accuracy, 100 * found.standard_error)
-        table.add_row(f"labels right, by {found.method}", f"{found.n:,}", f"{share} %")
+        share = f"{100 * found.accuracy:.2f} %"
+        table.add_row(f"labels right, by {found.method}", f"{found.n:,}", share)
+        table.add_row("  their interval of 95 %", "", format_interval(found))
     return table
 
 

@@ -17,6 +17,7 @@ from models.images.spec import ImageSpec
 from models.vae.model import VAE
 from training.data.datasets import Dataset, load
 from training.data.subset import choose_subset
+from training.errors import RunError
 from training.evaluation.baselines import score_baselines
 from training.evaluation.evaluate import EvaluationSettings, evaluate
 from training.evaluation.scoring import Images, Labels
@@ -68,7 +69,7 @@ class TrainedModel:
     ) -> Evaluation:
         """Score the test images, by the baselines too where they compare.
 
-        A run's folder keeps the evaluation; a bundle's is left as it is.
+        A run's folder keeps the evaluation, unless it is read-only; a bundle's is left as it is.
         """
         evaluation = evaluate(
             self.vae,
@@ -83,10 +84,24 @@ class TrainedModel:
             baselines = score_baselines(self.dataset.train, self.x.numpy(), self.spec)
             evaluation = evaluation.model_copy(update={"baselines": baselines})
         if self.recipe is not None:
+            self._store(evaluation, settings, console or Console(stderr=True))
+        return evaluation
+
+    def _store(
+        self, evaluation: Evaluation, settings: EvaluationSettings, console: Console
+    ) -> None:
+        """Keep an evaluation in the run's folder; the console says where that cannot be done."""
+        try:
             store_evaluation(
                 self.path, evaluation, settings=settings, weights_sha256=self.weights_sha256
             )
-        return evaluation
+        except RunError as error:
+            console.print(
+                f"Warning: the scores are not kept in {self.path}: {error.__cause__}.",
+                soft_wrap=True,
+                markup=False,
+                highlight=False,
+            )
 
 
 def load_trained_model(

@@ -18,6 +18,7 @@ from models.images.spec import ImageSpec
 from models.vae.model import VAE
 from training.data.datasets import Dataset
 from training.evaluation.baselines import DESCRIPTIONS
+from training.evaluation.proportion import format_interval
 from training.evaluation.table import describe_estimator, format_optional
 from training.recipes.loop import AugmentationConfig
 from training.recipes.objective import ClassicalKind
@@ -151,6 +152,7 @@ def _numbers(evaluation: Evaluation, vae: VAE) -> dict[str, Any]:
         "active": f"{evaluation.active_units} of {vae.num_latents} latent dimensions are active: "
         "the variance over the data of the mean of q(z|x) is above 0.01.",
         "classified": evaluation.classification,
+        "interval": evaluation.classification and format_interval(evaluation.classification),
         "best": best,
         "best_error_bits": best and best.standard_error_nats / (dimensions * log(2)),
         "baselines": DESCRIPTIONS,

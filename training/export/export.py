@@ -64,13 +64,7 @@ def export_run(
     version = version or Repository(repository).next_version(name)
     target = repository / name / str(version)
     if target.exists():
-        raise ConfigError(
-            f"{target} exists, and a released version is never overwritten. "
-            "Take --version next, or another --name.",
-            parameter="version",
-            received=version,
-            suggestion="--version next",
-        )
+        raise _exists_error(target)
     check_place(repository, flag="--repository", is_folder=True)
     check_place(target, flag="--repository", is_folder=True)
     settings = settings or EvaluationSettings()
@@ -92,16 +86,29 @@ def export_run(
     if vae.has_density:
         pictures["samples.png"] = picture_of(draw_samples(vae, _NUM_SAMPLES), config.image)
     _check_size(vae, evaluation, pictures)
-    save_bundle(
-        target,
-        vae=vae,
-        config=config,
-        evaluation=evaluation,
-        card=write_card(config, evaluation, dataset, vae),
-        pictures=pictures,
-        parity_inputs=x[torch.arange(8) % len(x)],  # a split of less than 8 images repeats
-    )
+    try:
+        save_bundle(
+            target,
+            vae=vae,
+            config=config,
+            evaluation=evaluation,
+            card=write_card(config, evaluation, dataset, vae),
+            pictures=pictures,
+            parity_inputs=x[torch.arange(8) % len(x)],  # a split of less than 8 images repeats
+        )
+    except FileExistsError as error:  # another process was faster
+        raise _exists_error(target) from error
     return target
+
+
+def _exists_error(target: Path) -> ConfigError:
+    return ConfigError(
+        f"{target} exists, and a released version is never overwritten. "
+        "Take --version next, or another --name.",
+        parameter="version",
+        received=int(target.name),
+        suggestion="--version next",
+    )
 
 
 def _checked_name(name: str) -> str:

@@ -187,21 +187,28 @@ CLASSICAL: dict[str, Callable[..., dict[str, float]]] = {
 }
 
 
-def fit_classical(recipe: Recipe, data: Data, *, run_dir: Path) -> Progressed:
-    """Fit a recipe's classical model, and write the files that a finished run has."""
+def fit_classical(
+    recipe: Recipe, data: Data, *, run_dir: Path, begin: Callable[[], None] = lambda: None
+) -> Progressed:
+    """Fit a recipe's classical model, and write the files that a finished run has.
+
+    `begin` is called between the two: a fit that fails leaves no folder behind.
+    """
     started = time.monotonic()
     torch.manual_seed(recipe.seed)
     vae = VAE(recipe.vae).eval()
     everything = torch.arange(len(data.cache))
     x = data.batch(everything, recipe, progress=1.0).x.flatten(1).double().numpy()
     found = CLASSICAL[recipe.objective.kind](vae, x, seed=recipe.seed)
-    save_best(run_dir, vae)
     bound_nats, error_nats = validate(vae, data, recipe.objective)
+    begin()
+    if math.isfinite(bound_nats):
+        save_best(run_dir, vae)
     done = Progressed(
         step=1,
         bound_nats=bound_nats,
         bound_error_nats=error_nats,
-        best_bound_nats=bound_nats,
+        best_bound_nats=bound_nats if math.isfinite(bound_nats) else -math.inf,
         best_error_nats=error_nats,
         best_epoch=1,
         stopped_because="it was fitted at once",

@@ -2,14 +2,14 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
 
 from rich.console import Console
-from rich.progress import TextColumn
+from rich.progress import Task
 from torch import Tensor
 
 from training.fit.objectives import Terms
 from training.progress_bar import ProgressBar
+from training.runs.folder import Progressed
 
 
 @dataclass
@@ -45,34 +45,38 @@ class Window:
 
 
 class Bar(ProgressBar):
-    """A training run's progress bar: its step, the window's means and the last validation."""
+    """A training run's progress bar: its epoch, the window's means and the last validation."""
 
-    def __init__(self, name: str, *, num_steps: int, console: Console) -> None:
+    def __init__(
+        self, name: str, *, num_steps: int, steps_per_epoch: int, console: Console
+    ) -> None:
         """Make a bar at step 0."""
-        super().__init__(
-            TextColumn(
-                "{task.completed}/{task.total} ELBO {task.fields[elbo]} rate {task.fields[rate]} "
-                "distortion {task.fields[distortion]} val {task.fields[validation]} nats "
-                "{task.fields[speed]} img/s"
-            ),
-            console=console,
-        )
-        fields: dict[str, Any] = dict.fromkeys(_SHOWN, "-")
-        self._task = self.add_task(name, total=num_steps, validation="-", **fields)
+        super().__init__(_words, console=console)
+        self._num_steps, self._steps_per_epoch = num_steps, steps_per_epoch
+        self._task = self.add_task(name, total=num_steps, shown=[])
 
-    def show(self, *, step: int, window: Window, bound_nats: float) -> None:
-        """Show a step, the window's means and the last validation bound."""
-        means = window.means()
-        fields: dict[str, Any] = {
-            name: format(means[key], form) for name, (key, form) in _SHOWN.items() if key in means
-        }
-        validation = f"{bound_nats:.2f}" if math.isfinite(bound_nats) else "-"
-        self.update(self._task, completed=step, validation=validation, **fields)
+    def show(self, done: Progressed, window: Window) -> None:
+        """Show how far the run is, the window's means and the last validation bound."""
+        means, bound_nats = window.means(), done.bound_nats
+        epoch, last = (-(-step // self._steps_per_epoch) for step in (done.step, self._num_steps))
+        shown = [f"epoch {epoch}/{last}"]
+        if "train_elbo_nats" in means:
+            shown.append(f"ELBO {_nats(means['train_elbo_nats'])}")
+        shown.append(f"val {_nats(bound_nats) if math.isfinite(bound_nats) else '-'}")
+        shown += [
+            f"{name} {_nats(means[key])}"
+            for name, key in (("rate", "train_rate_nats"), ("dist.", "train_distortion_nats"))
+            if key in means
+        ]
+        if means:
+            shown.append(f"{means['images_per_second']:.0f} img/s")
+        self.update(self._task, completed=done.step, shown=shown)
 
 
-_SHOWN = {
-    "elbo": ("train_elbo_nats", ".2f"),
-    "rate": ("train_rate_nats", ".2f"),
-    "distortion": ("train_distortion_nats", ".2f"),
-    "speed": ("images_per_second", ".0f"),
-}
+def _words(task: Task) -> list[str]:
+    shown: list[str] = task.fields["shown"]
+    return shown
+
+
+def _nats(value: float) -> str:
+    return f"{value:.2f}" if abs(value) < 1_000 else f"{value:.0f}"

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from models.estimators.elbo import estimate_elbo
+from models.estimators.elbo import ElboEstimate, estimate_elbo
 from models.images import grid, to_uint8, to_unit
 from models.images.spec import ImageSpec
 from models.vae.model import VAE
@@ -72,10 +72,10 @@ class Curves:
                     writer.add_scalar(name, value, step)
             for name, picture in self._pictures(vae).items():
                 writer.add_image(name, picture, step)
-            if kl is not None and kl.kl_per_dimension_nats is not None:
-                mean = kl.kl_per_dimension_nats.mean(0).flatten().numpy()
-                writer.add_histogram("kl_per_dimension_nats", mean, step)
-                writer.add_image("kl_per_dimension_nats", bars(mean), step)
+            for name, rows in _kl_parts(kl).items():
+                mean = rows.mean(0).flatten().numpy()
+                writer.add_histogram(name, mean, step)
+                writer.add_image(name, bars(mean), step)
             writer.flush()
         except OSError as error:
             raise write_error(self._folder, error) from error
@@ -94,6 +94,7 @@ class Curves:
         return {
             name: grid(enlarge(to_uint8(to_unit(x, self._spec))), COLUMNS)
             for name, x in observations.items()
+            if x.isfinite().all()  # a run that diverges has no pictures
         }
 
     def __enter__(self) -> "Curves":
@@ -109,6 +110,19 @@ class Curves:
         with suppress(OSError):
             if self._writer is not None:
                 self._writer.close()
+
+
+def _kl_parts(kl: ElboEstimate | None) -> dict[str, Tensor]:
+    """What the KL is the sum of, by name: dimensions if q and p factorise, groups of a ladder."""
+    if kl is None:
+        return {}
+    parts = {
+        "kl_per_dimension_nats": kl.kl_per_dimension_nats,
+        "kl_per_group_nats": kl.kl_per_group_nats,
+    }
+    return {
+        name: rows for name, rows in parts.items() if rows is not None and rows.isfinite().all()
+    }
 
 
 def bars(values: Float[np.ndarray, " latent"]) -> UInt8[np.ndarray, "1 height width"]:

@@ -9,9 +9,8 @@ resumed from its last checkpoint repeats the lost steps exactly, and ends with t
 import copy
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,6 +29,7 @@ from training.errors import Interrupted, RunError
 from training.fit.batches import Data, load_data
 from training.fit.classical import CLASSICAL, fit_classical
 from training.fit.interruption import Interruption
+from training.fit.memory import memory_errors
 from training.fit.objectives import OBJECTIVES, Annealing
 from training.fit.optimizer import (
     clamp_pseudo_inputs,
@@ -43,20 +43,22 @@ from training.fit.progress import Bar, Window
 from training.fit.start import num_start_images, start_from_marginal
 from training.fit.tensorboard import Curves
 from training.fit.validation import validate
+from training.recipes.loop import OptimizerConfig
 from training.recipes.recipe import Recipe
 from training.runs.checkpoint import restore_checkpoint, save_checkpoint
+from training.runs.claim import create_or_verify, is_begun
 from training.runs.folder import (
     LOG,
-    RECIPE,
     Progressed,
     append_line,
-    create_or_verify,
+    check_writable,
     save_best,
     start_from,
     trim_log,
     write_state,
 )
 from training.runs.hardware import peak_memory
+from training.runs.lock import RunLock
 from training.runs.provenance import record_start
 
 
@@ -95,30 +97,43 @@ def train(
         ConfigError: The folder holds another run, or the recipe does not go with its data.
         DatasetError: Files of the data set are missing or damaged.
         Interrupted: SIGTERM or SIGINT came; a checkpoint is written.
-        RunError: The disk is full, no checkpoint can be read, or training diverged.
+        RunError: The disk is full, no checkpoint can be read, another process trains the run, the
+            memory is too small, or training diverged.
     """
     deadline = time.monotonic() + limit_seconds
     console = console or Console()
-    claim = partial(create_or_verify, run_dir, recipe, resume=resume, comments=comments)
-    is_new = not (run_dir / RECIPE).exists()
-    if not is_new:
-        claim()  # refuse before the data are read
-    data = load_data(recipe, data_dir, console, dataset=dataset)
-    if recipe.objective.kind in CLASSICAL:
-        claim()
-        list_left_out(run_dir, data, console)
-        return fit_classical(recipe, data, run_dir=run_dir)
-    training = start_training(recipe, data, run_dir=run_dir, device=device)
-    if is_new:
-        claim()  # only now, so that a run without its data leaves no folder behind
-    if resume:
-        restore(training, console)
-    record_start(
-        run_dir, step=training.done.step, dataset_sha256=data.sha256, device=training.device
-    )
-    list_left_out(run_dir, data, console)
-    run_steps(training, deadline=deadline, tensorboard=tensorboard, console=console)
-    return training.done
+    check_writable(run_dir)
+    with RunLock(run_dir, console) as lock, memory_errors(recipe):
+
+        def claim() -> None:
+            lock.acquire()
+            create_or_verify(run_dir, recipe, resume=resume, comments=comments)
+
+        is_new = not is_begun(run_dir)
+        if not is_new:
+            claim()  # refuse before the data are read
+        data = load_data(recipe, data_dir, console, dataset=dataset)
+
+        def begin() -> None:
+            if is_new:
+                claim()  # only now: what cannot take a first step leaves no folder behind
+            list_left_out(run_dir, data, console)
+
+        if recipe.objective.kind in CLASSICAL:
+            done = fit_classical(recipe, data, run_dir=run_dir, begin=begin)
+        else:
+            training = start_training(recipe, data, run_dir=run_dir, device=device)
+            if not is_new:
+                restore(training, console)
+            training.begin = begin
+            run_steps(training, deadline=deadline, tensorboard=tensorboard, console=console)
+            done = training.done
+    refuse_diverged(done, recipe)
+    return done
+
+
+def do_nothing() -> None:
+    """Begin without a claim of the folder."""
 
 
 def list_left_out(run_dir: Path, data: Data, console: Console) -> None:
@@ -147,6 +162,8 @@ class Training:
     window: Window = field(default_factory=Window)
     next_checkpoint: float = 0.0
     """Time of the next checkpoint on the monotonic clock, in seconds."""
+    begin: Callable[[], None] = do_nothing
+    """Claims the folder, if it is a new one, after this start's first step."""
 
     @property
     def device(self) -> torch.device:
@@ -257,14 +274,23 @@ def run_steps(training: Training, *, deadline: float, tensorboard: bool, console
         RunError: The disk is full, or training diverged.
     """
     done, plan, run_dir = training.done, training.plan, training.run_dir
+    first = done.step
     held_out, spec = training.data.validation, training.recipe.image
     with (
         Interruption() as interruption,
         Curves(run_dir, step=done.step, held_out=held_out, spec=spec) as curves,
-        Bar(training.recipe.name, num_steps=plan.num_steps, console=console) as bar,
+        Bar(
+            training.recipe.name,
+            num_steps=plan.num_steps,
+            steps_per_epoch=plan.steps_per_epoch,
+            console=console,
+        ) as bar,
     ):
+        bar.show(done, training.window)
         for chosen in plan.batches(start=plan.num_steps if done.stopped_because else done.step):
             take_step(training, chosen)
+            if done.step == first + 1:
+                note_start(training, step=first)
             if is_due(training):
                 line = validate_and_log(training)
                 if tensorboard:
@@ -272,7 +298,7 @@ def run_steps(training: Training, *, deadline: float, tensorboard: bool, console
             ends = done.stopped_because or interruption.received or time.monotonic() > deadline
             if ends or time.monotonic() > training.next_checkpoint:
                 save(training)
-            bar.show(step=done.step, window=training.window, bound_nats=done.bound_nats)
+            bar.show(done, training.window)
             if ends:
                 break
     if interruption.received is not None and not done.stopped_because:
@@ -281,6 +307,13 @@ def run_steps(training: Training, *, deadline: float, tensorboard: bool, console
             f"{plan.num_steps}; the checkpoint is in {run_dir}. Continue it with --resume.",
             signal_number=interruption.received,
         )
+
+
+def note_start(training: Training, *, step: int) -> None:
+    """Claim the run's folder, and note this start at a step in it."""
+    training.begin()
+    sha256, device = training.data.sha256, training.device
+    record_start(training.run_dir, step=step, dataset_sha256=sha256, device=device)
 
 
 def take_step(training: Training, chosen: Int64[Tensor, " batch"]) -> None:
@@ -317,10 +350,10 @@ def take_step(training: Training, chosen: Int64[Tensor, " batch"]) -> None:
         done.skipped_in_a_row = 0
         training.window.add(terms, norm, images=len(batch.x), seconds=seconds)
     else:
-        count_skipped(done, limit=recipe.training.max_skipped_in_a_row)
+        count_skipped(done, recipe)
 
 
-def count_skipped(done: Progressed, *, limit: int) -> None:
+def count_skipped(done: Progressed, recipe: Recipe) -> None:
     """Count a step that was skipped because its gradient was not finite.
 
     Raises:
@@ -328,12 +361,37 @@ def count_skipped(done: Progressed, *, limit: int) -> None:
     """
     done.skipped_steps += 1
     done.skipped_in_a_row += 1
-    if done.skipped_in_a_row >= limit:
-        raise RunError(
-            f"Training diverged: the last {limit} gradients, up to step {done.step}, were not "
-            "finite. Lower optimizer.learning_rate or optimizer.gradient_clip, and train with "
-            "another --run-dir; this one keeps the weights that validated best."
+    if done.skipped_in_a_row >= (limit := recipe.training.max_skipped_in_a_row):
+        raise diverged(
+            done, recipe, f"the last {limit} gradients, up to step {done.step}, were not finite"
         )
+
+
+def refuse_diverged(done: Progressed, recipe: Recipe) -> None:
+    """Refuse a run that is over and has learnt nothing.
+
+    Raises:
+        RunError: No validation was finite, or every step was skipped.
+    """
+    if done.stopped_because and not math.isfinite(done.best_bound_nats):
+        raise diverged(done, recipe, "no validation had a finite bound")
+    if done.stopped_because and done.skipped_steps == done.step:
+        raise diverged(done, recipe, "no step had a finite gradient")
+
+
+def diverged(done: Progressed, recipe: Recipe, why: str) -> RunError:
+    """The error of a run that diverged, with a lower learning rate to paste."""
+    has_weights = math.isfinite(done.best_bound_nats)
+    kept = "; this one keeps the weights that validated best" if has_weights else ""
+    if recipe.objective.kind in CLASSICAL:
+        return RunError(f"The fit failed: {why}. Check the data for images that are all alike.")
+    rate = recipe.optimizer.learning_rate
+    lower = min(rate / 10, OptimizerConfig().learning_rate)
+    return RunError(
+        f"Training diverged: {why}. Lower optimizer.learning_rate = {rate:g} or "
+        f"optimizer.gradient_clip = {recipe.optimizer.gradient_clip:g}, as in --set "
+        f"optimizer.learning_rate={lower:g}, and train with another --run-dir{kept}."
+    )
 
 
 def is_due(training: Training) -> bool:
@@ -374,7 +432,7 @@ def keep_best(training: Training, bound_nats: float, error_nats: float) -> None:
     done = training.done
     done.bound_nats, done.bound_error_nats = bound_nats, error_nats
     done.stale_validations += 1
-    if bound_nats > done.best_bound_nats:
+    if math.isfinite(bound_nats) and bound_nats > done.best_bound_nats:
         done.best_bound_nats, done.best_error_nats = bound_nats, error_nats
         done.best_epoch = done.step // training.plan.steps_per_epoch
         done.stale_validations = 0
@@ -387,6 +445,8 @@ def stop_reason(training: Training) -> str:
     if done.step == training.plan.num_steps:
         return f"all {settings.epochs} epochs are done"
     if 0 < settings.patience <= done.stale_validations:
+        if done.best_epoch == 0:
+            return f"none of the {done.stale_validations} validations was finite"
         return (
             f"the last {done.stale_validations} validations were not better than that of epoch "
             f"{done.best_epoch}"

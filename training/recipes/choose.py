@@ -5,12 +5,15 @@ the entries set with `--set`, which it never overrules: `image.height=64` alone 
 networks, latents and a number of epochs that suit 64 pixels.
 """
 
+import hashlib
 import re
+import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from math import ceil, log2
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -19,6 +22,8 @@ import torch
 from training.data.datasets import Dataset
 from training.recipes.describe import Description, describe
 from training.recipes.draft import Draft, Reason
+from training.recipes.entries import configs_in
+from training.recipes.faults import no_table
 from training.recipes.file import check_recipe
 from training.recipes.loop import Precision
 from training.recipes.overrides import apply_overrides
@@ -75,7 +80,11 @@ def choose_recipe(
     Raises:
         ConfigError: An override cannot be read, or does not go with the rest.
     """
-    draft, seen = Draft(apply_overrides({}, overrides)), describe(dataset.train)
+    values = apply_overrides({}, overrides)
+    for key, entry in Recipe.model_fields.items():
+        if configs_in(entry.annotation) and not isinstance(values.get(key, {}), dict):
+            raise no_table(key, values[key])
+    draft, seen = Draft(values), describe(dataset.train)
     draft.fill({"name": recipe_name(source), "seed": 1, "dataset": {"name": source}})
     for decide in _DECISIONS:
         decide(draft, seen)
@@ -86,10 +95,22 @@ def choose_recipe(
 
 
 def recipe_name(source: str) -> str:
-    """A model's name made from a data set's name or the last part of its path."""
+    """A model's name made from a data set's name or the last part of its path.
+
+    Accents are dropped. A name that loses letters of other scripts, or its end, ends with a digest
+    of the whole, so that two folders do not share it by chance.
+    """
     last = re.split(r"[/\\]", source.rstrip("/\\"))[-1]
-    stem = re.sub(r"\.np[yz]$", "", last.lower())
-    return re.sub(r"[^a-z0-9_-]+", "-", stem).strip("-")[:64] or "pictures"
+    if last in ("", ".", ".."):
+        last = Path(source).resolve().name
+    stem = re.sub(r"\.np[yz]$", "", unicodedata.normalize("NFKD", last).lower())
+    bare = "".join(sign for sign in stem if not unicodedata.combining(sign))
+    name = re.sub(r"[^a-z0-9_-]+", "-", bare).strip("-")
+    if len(name) <= 64 and name and not re.search(r"[^\W_]", re.sub("[a-z0-9]", "", bare)):
+        return name
+    whole = unicodedata.normalize("NFC", last).encode("utf-8", "surrogatepass")
+    digest = hashlib.sha256(whole).hexdigest()[:8]
+    return f"{name[:55].strip('-') or 'pictures'}-{digest}"
 
 
 # Pictures

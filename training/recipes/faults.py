@@ -70,6 +70,8 @@ def _fault(error: Mapping[str, Any]) -> tuple[str, VAEError]:
     received = error["input"]
     if error["type"] == "missing":  # a list is too short
         key, received = key.partition("[")[0], list(received)
+    if words == "a table":
+        return key, no_table(key, received)
     fix = None if field is None or "[" in key else _example(field)
     suggestion = None if fix is None else f"--set {key}={fix}"
     return key, ConfigError(
@@ -81,8 +83,26 @@ def _fault(error: Mapping[str, Any]) -> tuple[str, VAEError]:
     )
 
 
+def no_table(key: str, received: object) -> ConfigError:
+    """The error for a value where a table is expected; the fix sets an entry of the table."""
+    entry, value = nearest_entry(key), "VALUE"
+    if key in _tables_with_kinds():
+        _, configs, _ = _locate(tuple(key.split(".")))
+        kinds = [kind for config in configs for kind in kinds_of(config)]
+        meant = closest(received, kinds) if isinstance(received, str) else None
+        entry, value = f"{key}.kind", meant or kinds[0]
+    suggestion = f"--set {entry}={value}"
+    return ConfigError(
+        f"{key} = {received!r} is not allowed. Allowed: a table. Set an entry of it: {suggestion}.",
+        parameter=key,
+        received=received,
+        suggestion=suggestion,
+    )
+
+
 def _ranges(words: str) -> str:
-    """Two limits of a number as a range: "whole number from 0 to 255"."""
+    """Limits in words: "whole number from 0 to 255", and the letters of a name."""
+    words = words.replace("text like ^[a-z0-9_-]+$", "a-z, 0-9, - and _, at most 64 characters")
     return re.sub(r"≥ (\S+) ≤ ([\d.,]*\d|2\^63 - 1)", r"from \1 to \2", words)
 
 

@@ -28,7 +28,7 @@ CLASSICAL_KINDS: tuple[str, ...] = get_args(ClassicalKind)
 class DatasetConfig(Config):
     """The data set, and how many of its labels training may see."""
 
-    name: str
+    name: Annotated[str, Field(min_length=1)]
     """A name that `vae-lab datasets` lists, or the path of a folder, an `.npz` or an `.npy`."""
     labels_per_class: NonNegativeInt = 0
     """Training labels that are kept of each class, chosen by the seed; 0 for all."""

@@ -2,6 +2,7 @@
 
     runs/<name>/recipe.toml       the resolved recipe, with every override and default
                 starts.jsonl      one line per start: command, versions, hardware (`provenance.py`)
+                lock.json         the process that trains it (`lock.py`)
                 checkpoint.pt     everything that a resumed run needs (`checkpoint.py`)
                 best.safetensors  averaged weights with the best validation bound
                 state.json        how far it came, on what, with what
@@ -15,7 +16,7 @@ Files are replaced in one step: a run killed at any moment leaves the old file o
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +30,7 @@ from models import __version__
 from models.errors import ConfigError
 from models.vae.model import VAE
 from training.errors import RunError
-from training.recipes.file import load_recipe, to_toml
+from training.recipes.file import load_recipe
 from training.recipes.recipe import Recipe
 from training.recipes.text import read_text
 from training.runs.hardware import hardware
@@ -88,59 +89,45 @@ def read_run(path: Path) -> Run:
             "made, such as runs/digits."
         )
     if missing := [name for name in (STATE, BEST) if not (path / name).is_file()]:
+        state = read_state(path)
+        if state.get("finished") and state.get("best_validation_bound_nats") is None:
+            raise ConfigError(
+                f"The run {path} has no weights: training diverged before a validation. Train "
+                "again with a lower optimizer.learning_rate, in another folder."
+            )
         raise ConfigError(
             f"The run {path} has no weights yet: it lacks {' and '.join(missing)}. Train it to its "
             "first validation."
         )
-    return Run(path, load_recipe(path / RECIPE), json.loads(read_text(path / STATE)))
+    return Run(path, load_recipe(path / RECIPE), read_state(path))
 
 
-def create_or_verify(
-    run_dir: Path,
-    recipe: Recipe,
-    *,
-    resume: bool,
-    comments: Mapping[str, Sequence[str]] | None = None,
-) -> None:
-    """Make the folder of a run, or verify that it holds this recipe's run.
-
-    Args:
-        run_dir: The folder; the recipe is written to it if nothing is there yet.
-        recipe: The resolved recipe.
-        resume: Accept a folder that holds this recipe's run.
-        comments: Lines for the recipe's tables, as `to_toml` takes them.
+def read_state(run_dir: Path) -> dict[str, Any]:
+    """What `write_state` wrote; nothing before the first validation.
 
     Raises:
-        ConfigError: The folder holds a run that is not to be resumed, or another recipe's.
+        ConfigError: The file is damaged.
     """
-    path = run_dir / RECIPE
-    if not path.exists():
-        run_dir.mkdir(parents=True, exist_ok=True)
-        replace(path, to_toml(recipe, comments=comments).encode())
-    elif not resume:
+    path = run_dir / STATE
+    text = read_text(path) if path.exists() else "{}"
+    try:
+        state = json.loads(text)
+        if not isinstance(state, dict):
+            raise ValueError("it holds no table")
+    except ValueError as error:
         raise ConfigError(
-            f"There is a run in {run_dir} already. Add --resume to go on with it, or name another "
-            "folder with --run-dir.",
-            parameter="run_dir",
-        )
-    elif (stored := load_recipe(path)) != recipe:
-        changed = _differing(stored.model_dump(mode="json"), recipe.model_dump(mode="json"))
-        raise ConfigError(
-            f"The run in {run_dir} has other values of {', '.join(changed)}. Name another folder "
-            f"with --run-dir, or go on with its own recipe: vae-lab train {path} --resume "
-            f"--run-dir {run_dir}",
-            parameter="run_dir",
-            received=changed,
-        )
+            f"{path} is damaged: {error}. Restore it, or train again in another folder."
+        ) from error
+    return state
 
 
-def _differing(one: Any, other: Any, name: str = "") -> list[str]:
+def differing(one: Any, other: Any, name: str = "") -> list[str]:
     """Dotted names of the entries that two recipes do not share."""
     if not (isinstance(one, dict) and isinstance(other, dict)):
         return [] if one == other else [name]
     keys = dict.fromkeys([*one, *other])
     pairs = ((key, one.get(key), other.get(key)) for key in keys)
-    return [found for key, a, b in pairs for found in _differing(a, b, f"{name}.{key}".strip("."))]
+    return [found for key, a, b in pairs for found in differing(a, b, f"{name}.{key}".strip("."))]
 
 
 def start_from(run_dir: Path, vae: VAE) -> float:
@@ -168,7 +155,7 @@ def start_from(run_dir: Path, vae: VAE) -> float:
             received=run_dir.name,
         )
     if run.recipe.vae != vae.config:
-        changed = _differing(run.recipe.vae.model_dump(), vae.config.model_dump(), "vae")
+        changed = differing(run.recipe.vae.model_dump(), vae.config.model_dump(), "vae")
         raise ConfigError(
             f"The run {run_dir} to start from has other values of {', '.join(changed)}. Make them "
             "equal, or start from another run.",
@@ -226,7 +213,8 @@ def append_line(path: Path, line: dict[str, Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        os.truncate(path, size)
+        with suppress(OSError):
+            os.truncate(path, size)
         raise write_error(path, error) from error
 
 
@@ -269,8 +257,26 @@ def replace(path: Path, data: bytes, *, keep: Path | None = None) -> None:
             path.replace(keep)
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # the folder may be read-only
+            partial.unlink(missing_ok=True)
         raise write_error(path, error) from error
+
+
+def check_writable(run_dir: Path) -> None:
+    """Refuse a run's folder that cannot be written to, or made, before any work is done.
+
+    Raises:
+        RunError: It is a file, or it or the nearest folder above it that exists is read-only.
+    """
+    nearest = next(path for path in (run_dir, *run_dir.resolve().parents) if path.exists())
+    fault = None if nearest.is_dir() else "it is not a folder"
+    if fault is None and not os.access(nearest, os.W_OK | os.X_OK):
+        fault = "the folder is read-only"
+    if fault is not None:
+        raise RunError(
+            f"Cannot write the run to {run_dir}: {nearest} stands there, and {fault}. Name another "
+            "folder with --run-dir."
+        )
 
 
 def write_error(path: Path, error: OSError) -> RunError:

@@ -30,9 +30,12 @@ class AccuracyRow:
     n: int
     """Test images."""
     accuracy: float
-    accuracy_error: float
+    accuracy_low_share: float
+    accuracy_high_share: float
+    """Wilson's interval of 95 %."""
     regression_accuracy: float
-    regression_error: float
+    regression_low_share: float
+    regression_high_share: float
 
 
 def label_accuracy(models: Sequence[TrainedModel], *, num_samples: int = 100) -> list[AccuracyRow]:

@@ -115,17 +115,16 @@ def _line(
     label: str,
     *,
     style: str,
-    scale: float = 1.0,
 ) -> None:
     """Draw one field of rows over another, with the errors of a third."""
     x, y, error = fields
     _bars(
         axes,
         [getattr(row, x) for row in rows],
-        [scale * getattr(row, y) for row in rows],
+        [getattr(row, y) for row in rows],
         index,
         label,
-        yerr=[scale * getattr(row, error) for row in rows],
+        yerr=[getattr(row, error) for row in rows],
         linestyle=style,
     )
 
@@ -363,15 +362,23 @@ def _by_gradient(rows: Sequence[GapRow]) -> dict[str, list[GapRow]]:
     return {name: [*start, *(row for row in rows if row.gradient == name)] for name in names}
 
 
+def _shares(axes: "Axes", rows: Sequence[AccuracyRow], name: str, index: int, label: str) -> None:
+    """Draw shares of right labels with their intervals over the number of known labels."""
+    value = name if name == "accuracy" else f"{name}_accuracy"
+    fields = (value, f"{name}_low_share", f"{name}_high_share")
+    share, low, high = (100 * np.array([getattr(row, field) for row in rows]) for field in fields)
+    x, error = [row.num_labels for row in rows], np.stack([share - low, high - share])
+    # An end of the interval may differ from the share in its last bit, to the wrong side.
+    _bars(axes, x, share, index, label, yerr=error.clip(0), linestyle=LINES[index])
+
+
 def label_accuracy(rows: Sequence[AccuracyRow], *, title: str) -> "Figure":
     """Accuracy over the number of known labels, beside that of logistic regression."""
 
     def paint(axes: "Axes") -> None:
-        own = ("num_labels", "accuracy", "accuracy_error")
-        _line(axes, rows, own, 0, "this model", style=LINES[0], scale=100.0)
-        other = ("num_labels", "regression_accuracy", "regression_error")
-        name = "logistic regression, same labels"
-        _line(axes, rows, other, 1, name, style=LINES[1], scale=100.0)
+        names = {"accuracy": "this model", "regression": "logistic regression, same labels"}
+        for index, (share, name) in enumerate(names.items()):
+            _shares(axes, rows, share, index, name)
         ticks = sorted({row.num_labels for row in rows})
         axes.set_xscale("log")
         axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])

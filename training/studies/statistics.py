@@ -4,7 +4,7 @@ from math import nan, sqrt
 
 from torch import Tensor
 
-_NORMAL_975 = 1.959963984540054
+from training.evaluation.proportion import NORMAL_975, wilson_interval
 
 
 def mean_and_error(values: Tensor) -> tuple[float, float]:
@@ -18,10 +18,10 @@ def mean_and_error(values: Tensor) -> tuple[float, float]:
 def paired(values: Tensor, others: Tensor) -> tuple[float, float, float]:
     """The mean of values - others over the same images, and its normal interval of 95 %."""
     mean, error = mean_and_error(values - others)
-    return mean, mean - _NORMAL_975 * error, mean + _NORMAL_975 * error
+    return mean, mean - NORMAL_975 * error, mean + NORMAL_975 * error
 
 
-def proportion(right: Tensor) -> tuple[float, float]:
-    """A share, and its standard error sqrt(p (1 - p) / n)."""
+def proportion(right: Tensor) -> tuple[float, float, float]:
+    """A share, and its Wilson interval of 95 %."""
     share = float(right.double().mean())
-    return share, sqrt(share * (1 - share) / len(right))
+    return share, *wilson_interval(share, len(right))

@@ -78,6 +78,22 @@ def write_pictures(folder: Path, n: int = 3) -> list[Path]:
     return paths
 
 
+def test_warnings_are_said_on_standard_error_and_stand_in_the_table(
+    vae: Vae, tmp_path: Path
+) -> None:
+    write_pictures(tmp_path / "in", 2)
+    (tmp_path / "in" / "plain.png").write_bytes(encoded(np.zeros((SIDE, SIDE), np.uint8)))
+    result = done(vae("elbo", "in", "--seed", "1", "-m", "mnist"))
+    assert "Warning: in/plain.png: All pixels of the picture have one value" in result.stderr
+    assert ["constant" in row["warnings"] for row in rows(result.stdout)] == [False, False, True]
+    done(vae("encode", "in", "-m", "mnist", "-o", "z.json", "--no-check"))
+    (warning,) = json.loads((tmp_path / "z.json").read_text())["warnings"]
+    assert (warning["code"], warning["item"]) == ("constant", 2)
+    (tmp_path / "many.npy").write_bytes(npy(np.zeros((25, SIDE, SIDE), np.uint8)))
+    many = done(vae("encode", "many.npy", "-m", "mnist", "-o", "z.npy", "--no-check"))
+    assert "Warning: 5 more; tables and JSON have all of them." in many.stderr
+
+
 # Scores and arrays -----------------------------------------------------------------------------
 
 
@@ -910,7 +926,7 @@ def shell(repository: Path, command: str, **environment: str) -> subprocess.Comp
 
 def test_a_closed_pipe_is_silent(repository: Path, tmp_path: Path) -> None:
     folder = write_pictures(tmp_path / "in")[0].parent
-    for command in (f"vae encode {folder} -m mnist", "vae models"):
+    for command in (f"vae encode {folder} -m mnist --no-check", "vae models"):
         done = shell(repository, f"cd {ROOT}; {command} | true")
         assert done.stderr.strip() == ""
 

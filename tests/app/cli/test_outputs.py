@@ -3,12 +3,14 @@
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from app.cli.outputs import picture_names, write
 from app.operations.table import OPERATIONS
+from models.warnings import Warned
 from tests.app.pictures import read_npz
 
 SCORES = {"elbo_nats": np.array([-1.0, np.nan]), "seed": np.array(3)}
@@ -17,7 +19,7 @@ IMAGES = {"images": np.zeros((2, 1, 4, 4), np.float32)}
 NAMES = ["a,b.png", r"c\n.png"]
 
 
-def written(path: Path, operation: str, fields: dict[str, np.ndarray], **options: bool) -> Path:
+def written(path: Path, operation: str, fields: dict[str, np.ndarray], **options: Any) -> Path:
     write(path, OPERATIONS[operation], fields, NAMES, {}, **options)
     return path
 
@@ -27,12 +29,14 @@ def table(path: Path) -> list[dict[str, str]]:
 
 
 def test_every_row_keeps_the_name_of_its_file(tmp_path: Path) -> None:
-    rows = table(written(tmp_path / "a.csv", "elbo", SCORES))
+    warnings = [Warned("constant", "", 1), Warned("shrunk", "", 1), Warned("enlarged", "")]
+    rows = table(written(tmp_path / "a.csv", "elbo", SCORES, warnings=warnings))
     assert [row["file"] for row in rows] == NAMES
+    assert [row["warnings"] for row in rows] == ["enlarged", "constant; shrunk; enlarged"]
     lines = written(tmp_path / "a.jsonl", "elbo", SCORES).read_text().splitlines()
     assert [json.loads(line) for line in lines] == [
-        {"file": "a,b.png", "elbo_nats": -1.0},
-        {"file": r"c\n.png", "elbo_nats": None},
+        {"file": "a,b.png", "elbo_nats": -1.0, "warnings": ""},
+        {"file": r"c\n.png", "elbo_nats": None, "warnings": ""},
     ]
     answer = json.loads(written(tmp_path / "a.json", "elbo", SCORES).read_text())
     assert [row["file"] for row in answer["results"]] == NAMES

@@ -130,6 +130,22 @@ def test_an_existing_version_is_never_overwritten(bundle):
     assert {p.name: p.read_bytes() for p in bundle.iterdir()} == before
 
 
+def test_of_two_saves_of_one_version_at_once_the_second_is_refused(tmp_path, monkeypatch):
+    path, exact = tmp_path / "tiny" / "1", Path.write_bytes
+
+    def meanwhile(self, data):
+        monkeypatch.setattr(Path, "write_bytes", exact)
+        path.mkdir()
+        (path / "manifest.json").write_bytes(b"the other's")
+        return exact(self, data)
+
+    monkeypatch.setattr(Path, "write_bytes", meanwhile)
+    with pytest.raises(FileExistsError, match="1 exists; a released bundle is never overwritten"):
+        save(path, tiny_vae())
+    assert [p.name for p in path.parent.iterdir()] == ["1"]
+    assert [p.name for p in path.iterdir()] == ["manifest.json"]
+
+
 @pytest.mark.parametrize("writes", [0, 1, 3, 6])
 def test_an_interrupted_save_leaves_nothing_to_load_and_can_be_repeated(
     tmp_path, monkeypatch, writes

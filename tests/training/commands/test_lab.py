@@ -1,13 +1,17 @@
 """The commands of `vae-lab`, as typed."""
 
+import json
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from rich.console import Console
 
 from tests.training.data.pictures import fill
 from tests.training.vae_lab import exit_code
+from training.runs.lock import RunLock
 
 pytestmark = pytest.mark.slow
 
@@ -119,6 +123,101 @@ def test_resuming_without_a_run_says_that_training_starts(
     assert said in capsys.readouterr().out
     assert exit_code("train", str(recipe), "--resume", *options) == 0
     assert said not in capsys.readouterr().out
+
+
+def write_pictures(path: Path, seed: int) -> None:
+    images = np.random.default_rng(seed).integers(0, 256, (60, 8, 8), dtype=np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.save(path, images)
+
+
+SHORT = ["--device", "cpu", "--no-tensorboard", "--set", "training.epochs=1"]
+SHORT += ["--set", "vae.latent_shape=[2]"]
+
+
+def test_a_run_goes_on_with_its_own_data_only(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, seed in (("a", 0), ("b", 1), ("moved", 0)):
+        write_pictures(tmp_path / name / "cells.npy", seed)
+    assert exit_code("train", "a/cells.npy", *SHORT) == 0
+    checkpoint = (tmp_path / "runs/cells/checkpoint.pt").read_bytes()
+    other = "The run in runs/cells is on the data set a/cells.npy, not on b/cells.npy."
+    for arguments in ([], ["--resume"]):
+        capsys.readouterr()
+        assert exit_code("train", "b/cells.npy", *SHORT, *arguments) == 2
+        error = capsys.readouterr().err
+        assert f"{other} Name another folder for b/cells.npy: --run-dir runs/cells-2" in error
+    assert exit_code("train", "moved/cells.npy", *SHORT, "--resume") == 0
+    assert "moved/cells.npy has the content of a/cells.npy" in capsys.readouterr().out
+    assert exit_code("train", str(tmp_path / "a/cells.npy"), *SHORT, "--resume") == 0
+    assert "has the content of" not in capsys.readouterr().out
+    assert (tmp_path / "runs/cells/checkpoint.pt").read_bytes() == checkpoint
+    write_pictures(tmp_path / "a/cells.npy", 2)
+    assert exit_code("train", "a/cells.npy", *SHORT, "--resume") == 2
+    assert "has changed since the run began" in capsys.readouterr().err
+    (tmp_path / "a/cells.npy").unlink()
+    assert exit_code("train", "moved/cells.npy", *SHORT, "--resume") == 0
+
+
+def test_data_in_other_scripts_have_runs_of_their_own(tmp_path: Path) -> None:
+    for seed, name in enumerate(("\u0444\u043e\u0442\u043e", "\u5199\u771f")):
+        write_pictures(tmp_path / f"{name}.npy", seed)
+        assert exit_code("train", f"{name}.npy", *SHORT) == 0
+    runs = sorted(path.name for path in (tmp_path / "runs").iterdir())
+    assert len(runs) == 2
+    assert all(re.fullmatch("pictures-[0-9a-f]{8}", name) for name in runs)
+
+
+def test_the_name_that_is_set_is_the_name_of_the_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_pictures(tmp_path / "cells.npy", 0)
+    named = [*SHORT, "--set", "name=mine"]
+    assert exit_code("train", "cells.npy", *named) == 0
+    assert exit_code("train", "cells.npy", *named) == 2
+    assert "There is a run in runs/mine already." in capsys.readouterr().err
+    assert exit_code("train", "cells.npy", *named, "--resume") == 0
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["mine"]
+
+
+def test_the_folder_of_a_run_is_no_data_set(
+    run_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code("train", str(run_dir)) == 2
+    error = capsys.readouterr().err
+    assert f"vae-lab train {run_dir}/recipe.toml --resume --run-dir {run_dir}" in error
+
+
+def test_a_run_that_is_not_over_is_said_to_be(
+    run_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code("evaluate", str(run_dir), *QUICK) == 0
+    assert capsys.readouterr().err == ""
+    with RunLock(run_dir, Console(quiet=True)) as lock:
+        lock.acquire()
+        assert exit_code("evaluate", str(run_dir), *QUICK) == 0
+    assert f"Note: the run {run_dir} is being trained by process" in capsys.readouterr().err
+    state = json.loads((run_dir / "state.json").read_text())
+    (run_dir / "state.json").write_text(json.dumps({**state, "finished": False}))
+    assert exit_code("export", str(run_dir), "--repository", "models", *QUICK) == 0
+    assert f"Note: the run {run_dir} is not finished." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:7", "foo", "mps", "", "CUDA", "cuda:-1", "0"])
+def test_a_device_that_is_not_here_is_refused_by_every_command(
+    run_dir: Path, device: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    for command in (["train", "digits"], ["evaluate", str(run_dir)], ["export", str(run_dir)]):
+        assert exit_code(*command, "--device", device) == 2
+        error = capsys.readouterr().err
+        assert error == (
+            f"vae-lab: --device {device}: this machine has no such device. Allowed here: auto, "
+            "cpu. Take --device auto.\n"
+        )
+    assert not Path("runs/digits").exists()
 
 
 @pytest.mark.parametrize("version", ["0", "-1", "latest", "01x"])

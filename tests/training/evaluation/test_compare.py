@@ -115,7 +115,7 @@ def test_an_evaluation_without_scores_has_rows_of_its_own():
     )
     assert list_test_scores(evaluation) == {
         "test squared error": "1.2500",
-        "test labels right": "50.00%",
+        "test labels right, %": "50.00 (22.65 to 77.35)",
         "active units": "2",
     }
 

@@ -6,7 +6,7 @@ from math import nan
 import pytest
 from rich.console import Console
 
-from models.bundle.schema import Baseline
+from models.bundle.schema import Baseline, Classification, Evaluation
 from tests.oracle import instance
 from training.evaluation.evaluate import EvaluationSettings, evaluate
 from training.evaluation.table import format_evaluation, format_optional, format_with_error
@@ -48,3 +48,21 @@ def test_a_number_stands_with_its_error_where_there_is_one(
 def test_what_is_no_number_is_a_dash() -> None:
     assert format_optional(1.23456, ".3f") == "1.235"
     assert format_optional(None, ".3f") == format_optional(nan, ".3f") == "-"
+
+
+def test_right_labels_stand_with_their_interval_in_a_window_of_80_columns() -> None:
+    found = Classification(method="bayes", num_samples=2, n=197, accuracy=1.0, standard_error=0.0)
+    evaluation = Evaluation(
+        dataset="cells",
+        split="test",
+        num_images=197,
+        estimates=(),
+        active_units=2,
+        classification=found,
+    )
+    console = Console(file=StringIO(), width=80)
+    console.print(format_evaluation(evaluation))
+    printed = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "100.00 %" in printed
+    assert "98.09 to 100.00" in printed
+    assert "+- 0.00" not in printed

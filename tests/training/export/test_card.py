@@ -133,10 +133,11 @@ def test_layers_and_right_classes_are_told() -> None:
     update = {"kl_per_group_nats": (8.0, 3.25), "classification": found}
     text = card_of(evaluation=EVALUATION.model_copy(update=update))
     assert "(by layer, from the one next to the picture: 8.00, 3.25); the distortion" in text
-    assert "right class of 95.00 +- 1.26 % of 300 images, by Bayes' rule with 7 draws" in text
+    share = "right class of 95.00 % of 300 images (95 % interval: 91.92 to 96.95)"
+    assert f"{share}, by Bayes' rule with 7 draws" in text
     found = found.model_copy(update={"method": "classifier", "num_samples": 0})
     text = card_of(evaluation=EVALUATION.model_copy(update={"classification": found}))
-    assert "images, by its classifier q(y|x)." in text
+    assert f"{share}, by its classifier q(y|x)." in text
 
 
 def test_numbers_stand_beside_baselines_in_the_same_unit() -> None:

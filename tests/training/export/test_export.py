@@ -225,3 +225,29 @@ def test_enlarging_repeats_whole_pixels() -> None:
     assert large.shape == (1, 1, 64, 64)
     assert np.array_equal(large[:, :, ::32, ::32], images)
     assert enlarge(np.zeros((1, 3, 100, 20), dtype=np.uint8)).shape == (1, 3, 100, 20)
+
+
+def test_of_two_exports_of_one_version_the_second_is_refused(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_card = export.write_card
+
+    def meanwhile(*arguments: Any) -> str:
+        monkeypatch.setattr(export, "write_card", write_card)
+        export_run(run_dir, repository=tmp_path / "models", settings=QUICK)
+        return write_card(*arguments)
+
+    monkeypatch.setattr(export, "write_card", meanwhile)
+    with pytest.raises(ConfigError, match=r"models/tiny/1 exists.*--version next"):
+        export_run(run_dir, repository=tmp_path / "models", settings=QUICK)
+    assert [path.name for path in (tmp_path / "models" / "tiny").iterdir()] == ["1"]
+    assert load_bundle(tmp_path / "models/tiny/1").version == 1
+
+
+def test_scores_of_a_run_that_is_read_only_are_exported_with_a_warning(
+    run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (run_dir / ".evaluation.json.partial").mkdir()
+    path = export_run(run_dir, repository=tmp_path / "models", settings=QUICK)
+    assert load_bundle(path).version == 1
+    assert "the scores are not kept in" in " ".join(capsys.readouterr().err.split())

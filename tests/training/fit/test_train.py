@@ -1,6 +1,7 @@
 """The loop: it learns, and keeps what validates best. See test_resume.py for how it goes on."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from training.recipes.file import RECIPES, load_recipe
 from training.recipes.recipe import Recipe
 from training.runs.checkpoint import CHECKPOINT
 from training.runs.folder import BEST, LOG, RECIPE, STATE, read_log
+from training.runs.lock import RunLock
 
 SMALL = [
     "vae.encoder.hidden=[16]",
@@ -234,3 +236,95 @@ def test_the_log_has_the_gradients_norm_the_rate_and_memory(uninterrupted: Path)
         assert 50 * 2**20 < line["peak_memory_bytes"] < 2**40
         assert line["train_kl_weight"] == pytest.approx((epoch + 4 / 9) / 20)  # the mean of 9 steps
         assert line["validation_standard_error_nats"] > 0
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_a_run_without_a_finite_validation_is_an_error_that_names_the_remedy(
+    epochs: int, tmp_path: Path
+):
+    chosen = recipe(f"training.epochs={epochs}", "optimizer.learning_rate=1e30")
+    fault = r"diverged: no validation had a finite bound\. .*--set optimizer\.learning_rate=0\.001"
+    with pytest.raises(RunError, match=fault):
+        loop.train(chosen, run_dir=tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run" / BEST).exists()
+    with pytest.raises(RunError, match=fault):
+        loop.train(chosen, run_dir=tmp_path / "run", device="cpu", resume=True)
+
+
+def test_validations_that_are_not_finite_count_against_patience(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(loop, "validate", lambda *_: (math.nan, math.nan))
+    with pytest.raises(RunError, match="no validation had a finite bound"):
+        loop.train(recipe("training.patience=2"), run_dir=tmp_path / "run", device="cpu")
+    state = json.loads((tmp_path / "run" / STATE).read_text())
+    assert state["stopped_because"] == "none of the 2 validations was finite"
+    assert len(read_log(tmp_path / "run")) == 2
+
+
+def test_an_infinite_bound_is_not_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    bounds = iter([(-5.0, 1.0), (math.inf, 1.0), (-6.0, 1.0), (-7.0, 1.0)])
+    monkeypatch.setattr(loop, "validate", lambda *_: next(bounds))
+    done = loop.train(recipe(), run_dir=tmp_path / "run", device="cpu")
+    assert (done.best_bound_nats, done.best_epoch, done.stale_validations) == (-5.0, 1, 3)
+
+
+def test_epochs_of_skipped_steps_count_against_patience_and_are_no_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(loop, "clip_gradient", lambda *_: torch.tensor(math.nan))
+    with pytest.raises(RunError, match="diverged: no step had a finite gradient"):
+        loop.train(recipe("training.patience=2"), run_dir=tmp_path / "run", device="cpu")
+    state = json.loads((tmp_path / "run" / STATE).read_text())
+    assert state["stopped_because"].startswith("the last 2 validations were not better")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), "CUDA out of mem"),
+        (RuntimeError("[enforce fail] can't allocate memory: 4 TB\nframe 0"), "can't allocate"),
+        (MemoryError("Unable to allocate 3 GiB"), "Unable to allocate 3 GiB"),
+        (MemoryError(), "training.batch_size = 128"),
+        (TypeError('empty(): "Overflow when unpacking long"'), "Overflow"),
+    ],
+)
+def test_a_first_step_without_enough_memory_leaves_no_folder_and_says_what_to_make_smaller(
+    error: Exception, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def failing(*_: object, **__: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "update_average", failing)
+        with pytest.raises(RunError, match=r"--set training\.batch_size=64") as caught:
+            loop.train(recipe(), run_dir=tmp_path / "runs" / "a", device="cpu")
+    assert words in str(caught.value)
+    assert "frame 0" not in str(caught.value)
+    assert not (tmp_path / "runs").exists()
+    chosen = recipe("training.epochs=1")
+    assert loop.train(chosen, run_dir=tmp_path / "runs" / "a", device="cpu").step == 9
+
+
+def test_another_error_of_a_step_stays_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def failing(*_: object, **__: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(loop, "take_step", failing)
+    with pytest.raises(RuntimeError, match="a bug"):
+        loop.train(recipe(), run_dir=tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_is_not_trained_by_two_processes(uninterrupted: Path, tmp_path: Path):
+    console = Console(quiet=True)
+    with RunLock(uninterrupted, console) as lock:
+        lock.acquire()
+        with pytest.raises(RunError, match="is being trained by process"):
+            loop.train(recipe(), run_dir=uninterrupted, device="cpu", resume=True)
+    loop.train(recipe(), run_dir=uninterrupted, device="cpu", resume=True)
+    with RunLock(tmp_path / "new", console) as lock:  # it begins while another takes a first step
+        lock.acquire()
+        with pytest.raises(RunError, match="is being trained by process"):
+            loop.train(recipe(), run_dir=tmp_path / "new", device="cpu")
+    assert not (tmp_path / "new" / RECIPE).exists()

@@ -1,5 +1,6 @@
 """A recipe chosen for pictures: what is chosen, why, and what `--set` makes of it."""
 
+import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -357,12 +358,44 @@ def test_every_reason_is_one_sentence_and_stands_in_the_stored_recipe(chosen, tm
         ("/home/me/My Photos (2)/", "my-photos-2"),
         ("C:\\data\\cats.NPZ", "cats"),
         ("./x.npy", "x"),
-        ("..", "pictures"),
-        ("a" * 99, "a" * 64),
+        ("caf\u00e9", "cafe"),
+        ("cafe\u0301", "cafe"),
+        ("a" * 64, "a" * 64),
     ],
 )
 def test_a_run_is_named_after_its_data(source, name):
     assert recipe_name(source) == name
+
+
+def test_names_that_lose_letters_differ_all_the_same():
+    sources = [
+        "фото",
+        "видео",
+        "写真",
+        "写真 2",
+        "фото 2",
+        "a" * 98,
+        "a" * 99,
+        "x\udce9",
+        "--",
+        "😀",
+    ]
+    names = [recipe_name(source) for source in sources]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch("[a-z0-9_-]{1,64}", name) for name in names)
+
+
+def test_the_folder_that_a_command_stands_in_has_its_own_name(tmp_path, monkeypatch):
+    (tmp_path / "My Cells" / "sub").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "My Cells" / "sub")
+    assert (recipe_name("."), recipe_name(".."), recipe_name("./")) == ("sub", "my-cells", "sub")
+
+
+def test_a_value_where_a_table_is_expected_is_refused_before_anything_is_chosen():
+    dataset = load("digits")
+    for override in ("image=3", "vae=3", "training=", "objective=elbo"):
+        with pytest.raises(ConfigError, match=r"is not allowed\. Allowed: a table\. Set an entry"):
+            choose_recipe(dataset, source="digits", overrides=[override])
 
 
 def test_precision_is_mixed_only_where_bfloat16_is_computed_in_hardware(monkeypatch):

@@ -7,6 +7,15 @@ import pytest
 from models.errors import ConfigError
 from training.recipes.file import RECIPES, load_recipe
 
+TABLES = ("objective", "vae", "vae.encoder", "image", "optimizer", "training", "dataset")
+KINDS = {
+    "objective": "elbo",
+    "vae.encoder": "mlp",
+    "vae.prior": "mixture",
+    "vae.posterior": "ladder",
+    "vae.likelihood": "bernoulli",
+}
+
 
 def refusal(*overrides: str, path: Path = RECIPES / "digits.toml") -> ConfigError:
     with pytest.raises(ConfigError) as refused:
@@ -66,7 +75,26 @@ def test_a_misspelt_entry_is_reported_before_the_one_that_it_leaves_missing(tmp_
             "seed=-1",
             "seed = -1 is not allowed. Allowed: whole number from 0 to 2^63 - 1. Use --set seed=0.",
         ),
-        ("vae.encoder=3", "vae.encoder = 3 is not allowed. Allowed: a table."),
+        (
+            "vae.encoder=3",
+            "vae.encoder = 3 is not allowed. Allowed: a table. Set an entry of it: "
+            "--set vae.encoder.kind=mlp.",
+        ),
+        (
+            "objective=iwea",
+            "objective = 'iwea' is not allowed. Allowed: a table. Set an entry of it: "
+            "--set objective.kind=iwae.",
+        ),
+        (
+            "optimizer=adam",
+            "optimizer = 'adam' is not allowed. Allowed: a table. Set an entry of it: "
+            "--set optimizer.learning_rate=VALUE.",
+        ),
+        (
+            "name=A B",
+            "name = 'A B' is not allowed. Allowed: a-z, 0-9, - and _, at most 64 characters.",
+        ),
+        ("dataset.name=", "dataset.name = '' is not allowed. Allowed: text."),
         (
             "vae.encoder.hidden=[3,0]",
             "vae.encoder.hidden[1] = 0 is not allowed. Allowed: list of whole number > 0, at most "
@@ -126,3 +154,25 @@ def test_what_the_model_itself_refuses_keeps_its_words(override: str) -> None:
     assert message.startswith(("Recipe digits: ", override.partition("=")[0]))
     assert "validation error" not in message
     assert "pydantic" not in message
+
+
+BAD = [
+    *(f"{table}={value}" for table in TABLES for value in ("3", "", "nan", "[]", "[[1]]", "x")),
+    *(f"{table}={{kind={kind}}}" for table in KINDS for kind in ('"none at all"', "3", "[]", "{}")),
+    *(f"{table}={{}}" for table in KINDS),
+    *(f'{table}={{kind="{kind}",foo=1}}' for table, kind in KINDS.items()),
+    *('objective={kind="m2"}', 'objective={kind="elbo",beta=nan}', "objective.num_samples=[1]"),
+    *("seed=-1", "seed=nan", "seed=2026-01-01", "seed=9223372036854775808", "start=../x"),
+    *("training.epochs=0", "training.epochs=", "training.epochs=[1]", "training.epochs=null"),
+    *("optimizer.betas=[0.9]", "optimizer.betas=[[1],[2]]", "optimizer.learning_rate=inf"),
+    *("vae.latent_shape=[]", "vae.latent_shape=[[1]]", "vae.latent_groups=[[1],[2,'a']]"),
+    *("vae.image_shape=[1,2]", "image.height=1.5", "image.levels=1", "image.channels=2"),
+]
+
+
+@pytest.mark.parametrize("override", BAD)
+def test_no_words_of_pydantic_reach_a_user(override: str) -> None:
+    message = str(refusal(override))
+    for words in ("Input should", "pydantic", "validation error", "type=", "errors.pydantic"):
+        assert words not in message
+    assert len(message.splitlines()) == 1

@@ -17,7 +17,7 @@ from training.runs.folder import (
     LOG,
     STATE,
     append_line,
-    create_or_verify,
+    check_writable,
     read_log,
     read_run,
     replace,
@@ -104,18 +104,32 @@ def test_a_folder_without_a_run_or_weights_is_refused(run_dir: Path, tmp_path: P
         read_run(run_dir)
 
 
-def test_a_folder_with_a_run_is_resumed_with_its_own_recipe_only(run_dir: Path):
-    with pytest.raises(ConfigError, match=r"a run in .*/tiny already\. Add --resume .*--run-dir"):
-        create_or_verify(run_dir, RECIPE, resume=False)
-    create_or_verify(run_dir, RECIPE, resume=True)
-    changes = {"seed": 6, "training": RECIPE.training.model_copy(update={"epochs": 4})}
-    other = RECIPE.model_copy(update=changes)
-    with pytest.raises(ConfigError, match=r"values of seed, training\.epochs\.") as caught:
-        create_or_verify(run_dir, other, resume=True)
-    assert str(caught.value).endswith(
-        f"vae-lab train {run_dir}/recipe.toml --resume --run-dir {run_dir}"
-    )
-    assert caught.value.details["received"] == ["seed", "training.epochs"]
+def test_a_run_that_diverged_is_not_told_to_train_on(run_dir: Path):
+    (run_dir / "best.safetensors").unlink()
+    state = json.loads((run_dir / "state.json").read_text())
+    state["best_validation_bound_nats"] = None
+    (run_dir / "state.json").write_text(json.dumps(state))
+    with pytest.raises(ConfigError, match=r"no weights: training diverged.*lower optimizer"):
+        read_run(run_dir)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", ""])
+def test_a_damaged_state_is_named(run_dir: Path, text: str):
+    (run_dir / "state.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"state\.json is damaged: .*Restore it"):
+        read_run(run_dir)
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    check_writable(tmp_path / "new" / "run")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match=r"file stands there, and it is not a folder.*--run-dir"):
+        check_writable(tmp_path / "file" / "run")
+    monkeypatch.setattr(run.os, "access", lambda path, mode: False)
+    with pytest.raises(RunError, match=r"the folder is read-only.*--run-dir"):
+        check_writable(tmp_path / "new")
 
 
 def test_a_run_starts_from_a_finished_one_of_the_same_model(run_dir: Path):

@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from training.runs.provenance import STARTS, code_sha256, git_commit, record_start
+from training.runs.provenance import (
+    STARTS,
+    code_sha256,
+    git_commit,
+    record_start,
+    recorded_data,
+)
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -26,6 +32,15 @@ def test_each_start_is_a_line_with_all_that_it_ran_with(
     assert {"numpy", "pillow", "pydantic"} <= {name.lower() for name in first["packages"]}
     assert first["dataset_sha256"] == "ab"
     assert "CPU" in first["hardware"]
+
+
+def test_the_data_of_a_run_are_those_of_its_last_start(tmp_path: Path):
+    assert recorded_data(tmp_path) is None
+    (tmp_path / "state.json").write_text('{"dataset_sha256": "aa"}')
+    assert recorded_data(tmp_path) == "aa"
+    lines = ['{"dataset_sha256": "bb"}', '{"dataset_sha256": "cc"}', '{"dataset_sh']
+    (tmp_path / STARTS).write_text("\n".join(lines))
+    assert recorded_data(tmp_path) == "cc"
 
 
 def test_the_commit_is_read_without_git_from_every_form_of_checkout(tmp_path: Path):

@@ -62,8 +62,8 @@ GRADIENTS = [
     for count in (1, 4)
 ]
 ACCURACIES = [
-    AccuracyRow("m2-1", 10, 1, 300, 0.7, 0.02, 0.6, 0.03),
-    AccuracyRow("m2-all", 1197, 1, 300, 0.98, 0.01, 0.95, 0.01),
+    AccuracyRow("m2-1", 10, 1, 300, 0.7, 0.65, 0.75, 0.6, 0.54, 0.65),
+    AccuracyRow("m2-all", 1197, 1, 300, 1.0, 0.98, 1.0, 0.95, 0.92, 0.97),
 ]
 MAP = Map(
     [MapRow(i, i % 12, float(i), float(-i)) for i in range(24)], ("E[z_0 | x]", "E[z_1 | x]"), "pca"

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from training.evaluation.proportion import wilson_interval
 from training.studies.statistics import mean_and_error, paired, proportion
 
 
@@ -16,7 +17,7 @@ def test_errors_are_those_of_a_mean_of_differences_and_of_a_share() -> None:
     assert mean == 1.0
     assert (high - low) / 2 == pytest.approx(1.959964 * math.sqrt(1 / 3), rel=1e-6)
     right = torch.tensor([True, True, True, False])
-    assert proportion(right) == pytest.approx((0.75, math.sqrt(0.75 * 0.25 / 4)))
+    assert proportion(right) == (0.75, *wilson_interval(0.75, 4))
 
 
 def test_a_single_value_has_no_error() -> None:

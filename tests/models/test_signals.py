@@ -1,0 +1,122 @@
+"""A signal ends a command in one line, whatever the command is doing."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from models import signals
+from models.signals import run_command, use_default_signals
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Left(BaseException):
+    """Raised in place of leaving the process."""
+
+
+@pytest.fixture(autouse=True)
+def _own_handlers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in signals.CAUGHT}
+
+    def leave(code: int) -> None:
+        raise Left(code)
+
+    monkeypatch.setattr(signals.os, "_exit", leave)
+    monkeypatch.setattr(signals, "PATIENCE_SECONDS", 60.0)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", signals.CAUGHT)
+def test_a_signal_ends_a_running_command_after_its_own_clean_up(
+    number: signal.Signals, capfd: pytest.CaptureFixture[str]
+) -> None:
+    closed = []
+
+    def command() -> None:
+        try:
+            signal.raise_signal(number)
+        except Exception:  # pragma: no cover, what libraries do
+            closed.append("swallowed")
+        finally:
+            closed.append("closed")
+
+    with pytest.raises(Left, match=str(128 + number)):
+        run_command("vae", lambda: command)
+    assert closed == ["closed"]
+    assert capfd.readouterr().err == f"vae: {number.name} ended the command.\n"
+    assert signal.getsignal(number) == signal.SIG_DFL
+
+
+def test_a_signal_during_an_import_leaves_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "slow_module.py").write_text(
+        "import signal\ntry:\n    signal.raise_signal(signal.SIGINT)\n"
+        "except SystemExit:\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def load() -> Callable[[], None]:
+        __import__("slow_module")
+        raise AssertionError("the import went on")
+
+    with pytest.raises(Left, match="130"):
+        run_command("vae-lab", load)
+    assert capfd.readouterr().err == "vae-lab: SIGINT ended the command.\n"
+
+
+def test_a_command_that_no_signal_reaches_ends_as_it_does() -> None:
+    ran = []
+    run_command("vae", lambda: lambda: ran.append("ran"))
+    with pytest.raises(SystemExit, match="2"):
+        run_command("vae", lambda: lambda: sys.exit(2))
+    assert ran == ["ran"]
+
+
+def test_an_ignored_signal_stays_ignored() -> None:
+    for number in signals.CAUGHT:
+        signal.signal(number, signal.SIG_IGN)
+    run_command("vae", lambda: use_default_signals)
+    assert [signal.getsignal(number) for number in signals.CAUGHT] == [signal.SIG_IGN] * 2
+
+
+def test_a_server_gets_the_default_handlers_back() -> None:
+    run_command("vae", lambda: use_default_signals)
+    found = [signal.getsignal(number) for number in signals.CAUGHT]
+    assert found == [signal.default_int_handler, signal.SIG_DFL]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", ["app", "training"])
+@pytest.mark.parametrize("number", signals.CAUGHT)
+def test_a_command_that_still_imports_ends_in_one_line(module: str, number: signal.Signals) -> None:
+    name = {"app": "vae", "training": "vae-lab"}[module]
+    code = (
+        f"import sys; sys.argv = [{name!r}, '--help']; from {module}.__main__ import main; "
+        "print('begun', flush=True); main()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'client'}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        time.sleep(0.1)
+        process.send_signal(number)
+        _, error = process.communicate(timeout=60)
+    assert (process.returncode, error) == (
+        128 + number,
+        f"{name}: {number.name} ended the command.\n",
+    )
