@@ -81,7 +81,7 @@ async def test_dark_digits_on_light_paper_look_inverted_with_the_gain_in_nats() 
             assert found["looks_inverted"]["message"].endswith("Add invert=true.")
             assert codes(await send(client, PAPER, operation, check=True, invert=True)) == []
         undone = await send(client, THREE, check=True, invert=True)
-        assert undone.json()["warnings"][-1]["message"].endswith("Leave out invert=true.")
+        assert undone.json()["warnings"][0]["message"].endswith("Leave out invert=true.")
 
 
 @pytest.mark.slow
