@@ -21,7 +21,7 @@ MAX_STRETCH = 1.25
 MAX_CUT = 2.0
 """Largest change of the aspect ratio by cropping: half of the picture remains. Recipes crop the
 pictures of many shapes that they train on down to this, so that less is usual."""
-SHALLOW = 255
+SHALLOW = 255.0
 """White of 8 bits: where there are more, fewer than 8 are hardly meant."""
 LEAST_RANGE = 0.1
 """Least share of the range from black to white without a warning."""
