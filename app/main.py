@@ -29,7 +29,7 @@ from app.api.unknown_paths import answer_http_error
 from app.serving.lifecycle import Lifecycle, drain_on_signals
 from app.serving.registry import Registry
 from app.serving.scheduler import Scheduler
-from app.serving.startup import check_startup
+from app.serving.startup_checks import check_startup
 from app.settings import Settings, load_settings, misspelt_variables
 from models import __version__
 from models.errors import VAEError

@@ -66,7 +66,7 @@ class _Environment(EnvSettingsSource):
 
 
 class Settings(BaseSettings):
-    """Every setting of the service; docs/api.md says the same in a table."""
+    """Every setting of the service; docs/deployment.md says the same in a table."""
 
     model_config = SettingsConfigDict(
         env_prefix="VAE_",

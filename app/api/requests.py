@@ -258,7 +258,8 @@ def read_items(
                 inputs = replace(inputs, exchanged=exchanged)
         except ShapeMismatch as error:
             array = _ambiguous(operation, body)
-            if array is None or not error.details.get("received") == array.shape:
+            is_about_it = array is not None and error.details.get("received") == array.shape
+            if array is None or not is_about_it or error.details.get("suggestion"):
                 raise
             raise _neither_kind(served, array) from error
     if operation.exact_items not in (None, inputs.num_items):

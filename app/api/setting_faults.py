@@ -30,7 +30,7 @@ def _explain(fault: Mapping[str, Any]) -> str:
     declared = Settings.model_json_schema()["properties"]
     if name not in declared:
         meant = closest(name.casefold().removeprefix("vae_"), declared)
-        hint = f"Did you mean {meant!r}?" if meant else "docs/api.md lists the settings."
+        hint = f"Did you mean {meant!r}?" if meant else "docs/deployment.md lists the settings."
         return f"There is no setting {name!r}. {hint}"
     variable = f"VAE_{name.upper()}"
     if name == "api_keys_sha256":  # a key by mistake must not reach the log

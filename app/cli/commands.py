@@ -27,17 +27,17 @@ from rich.table import Table
 from rich.text import Text
 
 from app.api.keys import hash_key
+from app.cli.connection import open_client
 from app.cli.flags import as_flags
 from app.cli.inputs import Inputs, find_inputs, open_inputs
-from app.cli.local import open_client
 from app.cli.options import option
 from app.cli.outputs import check_output, write
 from app.cli.refusals import FAILURES, message_of
 from app.cli.sending import Rows, Sender, all_failed, in_words, join, mean_score, numbers
-from app.cli.server import export_flags
+from app.cli.server import check_port, export_flags
 from app.cli.server import serve as run_server
-from app.cli.startup import check_port, check_settings
 from app.cli.terminal import messages, say
+from app.main import check_settings
 from app.operations.table import OPERATIONS, Operation
 from app.settings import Settings, load_settings
 from models.errors import printable

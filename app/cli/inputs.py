@@ -18,7 +18,7 @@ from app.wire.media_types import NPY, NPZ, PICTURES
 from models.errors import printable
 from models.files import search
 from models.images import is_drawn
-from models.images.decoding import picture_kind
+from models.images.decoding import picture_kind, why_not_read
 from vae_client.errors import CallError
 from vae_client.sources import AsBatch, Source, array_source
 
@@ -182,14 +182,7 @@ def _kind_of(head: bytes, suffix: str) -> tuple[str, str]:
         return "drawn" if is_drawn(head) else "picture", ""
     if suffix not in _PICTURE_SUFFIXES:
         return "other", ""
-    start = head[:8].hex(" ")
-    return "other", f"no picture that is read: it starts with the bytes {start}. {_convert(suffix)}"
-
-
-def _convert(suffix: str) -> str:
-    if suffix in READ_SUFFIXES:
-        return "Save it again as PNG."
-    return f"Read are: {_read()}. Convert it to PNG."
+    return "other", why_not_read(head)
 
 
 def _check_not_replaced(files: Sequence[Path], output: Path | None) -> None:

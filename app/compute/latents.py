@@ -23,6 +23,9 @@ def check_latents(latents: np.ndarray, vae: VAE) -> np.ndarray:
         if latents.shape == shape or prod(latents.shape[1:]) == prod(shape):
             suggestion = f"latents.reshape(-1, {sides})"
             fix = f"Send {suggestion}."
+        elif latents.shape[:-1] == shape:
+            suggestion = "numpy.moveaxis(latents, -1, 0)"
+            fix = f"If the batch is last, send {suggestion}."
         raise ShapeMismatch(
             f"latents have the shape {latents.shape}; this model takes (N, {sides}). {fix}",
             parameter="latents",

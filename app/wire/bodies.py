@@ -34,6 +34,7 @@ from app.wire.media_types import (
 from app.wire.multipart import Part, parse_multipart
 from app.wire.npy import MAX_ARRAY_AXES, NPY_MAGIC, parse_npy, parse_npz
 from models.errors import CorruptImage, ShapeMismatch, UnsupportedMedia, closest
+from models.images.orders import LEAST_SIDE
 
 _ENCODINGS = (
     ("UTF-32", re.compile(rb"\xff\xfe\0\0|\0\0\xfe\xff|\0\0\0[^\0]|[^\0]\0\0\0")),
@@ -247,9 +248,24 @@ def _json_image(index: int, entry: Any) -> Item:
     if isinstance(entry, str):
         return _json_picture(index, entry)
     numbers = _json_numbers(index, entry, "images")
-    if numbers.ndim not in (2, 3) or 0 in numbers.shape:
+    if numbers.ndim == 4 and len(numbers) == 1:
+        return numbers
+    if numbers.ndim == 4:
+        raise _several_pictures(index, numbers.shape)
+    is_flat = numbers.ndim == 1 and numbers.size >= LEAST_SIDE**2
+    if not (is_flat or numbers.ndim in (2, 3)) or 0 in numbers.shape:
         raise _not_numbers(index, "images", f"an array of shape {numbers.shape}")
     return numbers[None] if numbers.ndim > 2 else numbers  # one item, whatever its axes
+
+
+def _several_pictures(index: int, shape: tuple[int, ...]) -> ShapeMismatch:
+    where, fix = f"images[{index}]", '{"images": array.tolist()}'
+    return ShapeMismatch(
+        f"{where} is an array of shape {shape}, and each entry is one picture. Send {fix}.",
+        parameter=where,
+        suggestion=fix,
+        items=((index, f"an array of shape {shape}"),),
+    )
 
 
 def _json_picture(index: int, text: str) -> Picture:

@@ -19,14 +19,17 @@ class MediaType(NamedTuple):
     """Suffixes of its files."""
 
 
+_SUFFIXES = {
+    "JPEG": (".jpg", ".jpeg"),
+    "TIFF": (".tif", ".tiff"),
+    "Netpbm": (".pgm", ".ppm", ".pbm", ".pnm", ".pfm"),
+}
 PICTURES = tuple(
     MediaType(
         name=kind.lower(),
         media_type=names[0],
         aliases=names[1:],
-        suffixes={"JPEG": (".jpg", ".jpeg"), "TIFF": (".tif", ".tiff")}.get(
-            kind, (f".{kind.lower()}",)
-        ),
+        suffixes=_SUFFIXES.get(kind, (f".{kind.lower()}",)),
     )
     for kind, names in PICTURE_MEDIA_TYPES.items()
 )

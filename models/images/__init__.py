@@ -4,8 +4,13 @@ reading        files and arrays to observations
 writing        observations to PNG, grids and animations
 spec           size, colour and levels of observations
 decoding       the formats of picture files
+netpbm         PBM, PGM, PPM and PFM
+png_chunks     a PNG without metadata
+libtiff        no lines of libtiff
+unread         what other files are
 orientation    EXIF and XMP
 axes           the axes of arrays
+orders         flat arrays, and others in no order of pictures
 pixel_range    the numbers of arrays, and white
 colour         RGB to grey
 fitting        resize, crop, pad, centre

@@ -1,27 +1,41 @@
 """The axes of an array of pictures: which are batch, channels, height and width, by shape alone.
 
-    2 axes  (height, width): one grey picture
-    3 axes  1. one picture of the model's own shape, channels first or last
-            2. (batch, height, width) when height and width are the model's
-            3. (height, width, channels) when the last axis is 1 or 3
-            4. (channels, height, width) when the first is 1, or 3 and the model is in colour
-            5. (batch, height, width)
-    4 axes  1. pictures of the model's own shape, channels first or last
-            2. (batch, height, width, channels) when the last axis is 1 or 3
-            3. (batch, channels, height, width) when the second is 1 or 3
+In the model's own size, the first that fits:
 
-The first rule that fits decides.
+    (height, width)                                          one picture of a grey model
+    (channels, height, width), (height, width, channels)     one picture
+    (batch, height, width)                                   grey pictures
+    (batch, channels, height, width), channels also last     pictures
+
+The model's pixels in another order are refused with the expression that mends it (`orders.py`):
+flat rows, the batch last, rows and columns exchanged. In another size:
+
+    2 axes  (height, width): one grey picture
+    3 axes  (height, width, channels) if the last is 1 or 3; (channels, height, width) if the first
+            is 1, or 3 and the model is in colour; else (batch, height, width)
+    4 axes  (batch, height, width, channels) if the last is 1 or 3; (batch, channels, height, width)
+            if the second is
+
+Where another reading is as likely, the array is refused and both are named.
 """
 
+from collections.abc import Sequence
 from math import prod
 
 import numpy as np
 from jaxtyping import Shaped
 
 from models.errors import ShapeMismatch
+from models.images.orders import (
+    CHANNELS,
+    Reading,
+    batch_last,
+    find_doubt,
+    find_order,
+    find_unsized,
+    scale_of,
+)
 from models.images.spec import ImageSpec
-
-_CHANNELS = (1, 3)
 
 
 def as_batch(
@@ -30,43 +44,108 @@ def as_batch(
     """View pictures as (batch, channel, height, width).
 
     Raises:
-        ShapeMismatch: Empty, or of no shape that the rules above know.
+        ShapeMismatch: Empty, of no shape that the rules above know, or of one that has two
+            readings.
     """
-    if array.ndim not in (2, 3, 4) or 0 in array.shape:
+    if 0 in array.shape:
         raise _mismatch(array, spec)
-    if array.ndim == 2:
-        return array[None, None]
-    return _from_three(array, spec) if array.ndim == 3 else _from_four(array, spec)
+    form = _own_form(array.shape, spec)
+    if form is None:
+        if found := find_order(array.shape, spec.shape):
+            raise _doubtful(array, found)
+        if array.ndim not in (2, 3, 4) or (form := _form(array.shape, spec)) is None:
+            raise _mismatch(array, spec)
+        if found := find_doubt(array.shape, form, channels=spec.channels):
+            raise _doubtful(array, found)
+    return view(array, form)
 
 
-def _from_three(
-    array: np.ndarray, spec: ImageSpec
-) -> Shaped[np.ndarray, "batch channel height width"]:
-    first, _, last = array.shape
-    if array.shape == spec.shape:
-        return array[None]
-    if array.shape == (spec.height, spec.width, spec.channels):
-        return array.transpose(2, 0, 1)[None]
-    if array.shape[1:] == (spec.height, spec.width):
-        return array[:, None]
-    if last in _CHANNELS:
-        return array.transpose(2, 0, 1)[None]
-    if first == 1 or first == spec.channels == 3:
-        return array[None]
-    return array[:, None]
+def as_stack(
+    array: np.ndarray,
+) -> Shaped[np.ndarray, "batch channel height width"] | tuple[Reading, ...]:
+    """View a data set's pictures, of any size, as (batch, channel, height, width).
+
+    Returns:
+        The view, or what else the array may be: then it has no axes, or no order, of pictures.
+    """
+    shape = array.shape
+    form = "NHW" if array.ndim == 3 else None
+    if array.ndim == 4:
+        form = "NHWC" if shape[-1] in CHANNELS else "NCHW" if shape[1] in CHANNELS else None
+    if 0 in shape or form is None:
+        return find_unsized(shape)
+    return find_doubt(shape, form, channels=None) or view(array, form)
 
 
-def _from_four(
-    array: np.ndarray, spec: ImageSpec
-) -> Shaped[np.ndarray, "batch channel height width"]:
-    _, second, _, last = array.shape
-    if array.shape[1:] == spec.shape:
-        return array
-    if array.shape[1:] == (spec.height, spec.width, spec.channels) or last in _CHANNELS:
-        return array.transpose(0, 3, 1, 2)
-    if second in _CHANNELS:
-        return array
-    raise _mismatch(array, spec)
+def view(array: np.ndarray, form: str) -> Shaped[np.ndarray, "batch channel height width"]:
+    """View an array whose axes are known: HW, CHW, HWC, NHW, NCHW or NHWC."""
+    if form.endswith("C"):
+        array = np.moveaxis(array, -1, -3)
+    elif "C" not in form:
+        array = array[..., None, :, :]
+    return array if form.startswith("N") else array[None]
+
+
+def _own_form(shape: tuple[int, ...], spec: ImageSpec) -> str | None:
+    """The axes of pictures of the model's own size."""
+    channels, size = spec.channels, (spec.height, spec.width)
+    own: dict[str, tuple[int, ...] | None] = {
+        "HW": size if channels == 1 else None,
+        "CHW": spec.shape,
+        "HWC": (*size, channels),
+        "NHW": None if shape[:1] == (4,) and channels == 3 else (*shape[:1], *size),
+        "NCHW": (*shape[:1], *spec.shape),
+        "NHWC": (*shape[:1], *size, channels),
+    }
+    return next((form for form, wanted in own.items() if shape == wanted), None)
+
+
+def _form(shape: tuple[int, ...], spec: ImageSpec) -> str | None:
+    """The axes of pictures of another size."""
+    if len(shape) == 2:
+        return "HW"
+    if len(shape) == 3:
+        if shape[1:] == (spec.height, spec.width):
+            return "NHW"
+        if shape[-1] in CHANNELS:
+            return "HWC"
+        return "CHW" if shape[0] == 1 or shape[0] == spec.channels == 3 else "NHW"
+    if shape[-1] in CHANNELS:
+        return "NHWC"
+    return "NCHW" if shape[1] in CHANNELS else None
+
+
+def _doubtful(array: np.ndarray, readings: Sequence[Reading]) -> ShapeMismatch:
+    kinds, send, fix = explain(array, readings, "array")
+    return ShapeMismatch(
+        f"The array of images has the shape {array.shape}, which {kinds}. {send}.",
+        parameter="images",
+        received=array.shape,
+        suggestion=fix,
+    )
+
+
+def explain(
+    array: np.ndarray, readings: Sequence[Reading], name: str, *, verb: str = "Send"
+) -> tuple[str, str, str | None]:
+    """What an array may be, what to do in each case, and the first expression.
+
+    Args:
+        array: It.
+        readings: What it may be.
+        name: Its name in expressions.
+        verb: What to do with them.
+    """
+    several = len(readings) > 1
+    scale, values = scale_of(array)
+    kinds = f"{'may be' if several else 'looks like'} {', or '.join(r.words for r in readings)}"
+    fixes = [f"{r.expression.format(name)}{scale}" for r in readings if r.expression]
+    if not fixes:
+        return kinds, f"{values}{verb} picture files, such as PNG", None
+    if len(fixes) > 1:
+        respectively = f"{', '.join(fixes[:-1])} or {fixes[-1]}"
+        return kinds, f"{values}{verb} {respectively}, whichever it is", fixes[0]
+    return kinds, f"{values}{verb} {fixes[0]}", fixes[0]
 
 
 def _mismatch(array: np.ndarray, spec: ImageSpec) -> ShapeMismatch:
@@ -94,11 +173,13 @@ def _fault_and_fix(array: np.ndarray, spec: ImageSpec) -> tuple[str, str | None]
         found = shape[axis]
         cut = f"array[:, :{found - 1}]" if first else f"array[..., :{found - 1}]"
         fault = f"axis {axis} has {found} channels; 1 or 3 are taken"
+        if shape[0] in CHANNELS or shape[2] in CHANNELS:
+            return fault, batch_last(shape).expression.format("array")
         return fault, cut if found in (2, 4) else None  # the last one is transparency
     fault = f"it has {array.ndim} {'axis' if array.ndim == 1 else 'axes'}; 2, 3 or 4 are taken"
     one = shape[-3:]
     if array.ndim == 1 and spec.channels == 1 and array.size % prod(size) == 0:
         one = spec.shape
-    elif one not in {(n, *size) for n in _CHANNELS} | {(*size, n) for n in _CHANNELS}:
+    elif one not in {(n, *size) for n in CHANNELS} | {(*size, n) for n in CHANNELS}:
         return fault, None
     return fault, f"array.reshape(-1, {', '.join(map(str, one))})"

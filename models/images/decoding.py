@@ -1,11 +1,13 @@
 """The bytes of a picture file to its pixels: upright, opaque, grey or RGB.
 
-PNG, JPEG, WebP, GIF (first frame), BMP and TIFF are read, nothing else. Sizes are read from the
+PNG, JPEG, WebP, GIF (first frame), BMP, TIFF and Netpbm (PBM, PGM, PPM, PFM) are read, nothing else
+(`unread.py` names the others). Sizes are read from the
 header before pixels are allocated; `reading.py` resizes and binarises. What a file's form becomes:
 
     palette, 1 bit, CMYK, YCbCr, Lab        8-bit grey or sRGB; colour profiles are not applied
     16-bit grey (TIFF of 9..16 bits too)    all 16 bits; white is 65535, whatever the bits in use
     16-bit colour or grey with alpha        its high bytes, as Pillow decodes it
+    Netpbm                                  8 or 16 bits as its largest value says (`netpbm.py`)
     32-bit integers                         as 16-bit grey if they fit, else refused
     32-bit floats                           as they are; white is 1
     transparency                            composed on a grey background
@@ -36,8 +38,11 @@ from PIL import Image as PillowImage
 from PIL.ImageFile import ImageFile
 
 from models.errors import CorruptImage, InputError, PayloadTooLarge, UnsupportedMedia
+from models.images import libtiff, netpbm
 from models.images.orientation import ORIENTATION_TAG, find_orientation, orientation_steps, upright
+from models.images.png_chunks import without_metadata
 from models.images.preprocessing import Step
+from models.images.unread import describe_file, other_picture
 
 # Pillow warns from 89,478,485 pixels on; a limit above would let that warning out.
 MAX_PIXELS = 89_478_485
@@ -94,6 +99,8 @@ def decode(data: bytes, *, background: int, max_pixels: int, media_type: str | N
         CorruptImage: Truncated or damaged.
     """
     kind = _kind(data, media_type)
+    if kind == "Netpbm":
+        return _decode_netpbm(data, max_pixels)
     with _pillow_kept_quiet():
         try:
             return _decode(data, kind, background, max_pixels)
@@ -107,11 +114,23 @@ def decode(data: bytes, *, background: int, max_pixels: int, media_type: str | N
             ) from error
 
 
+def _decode_netpbm(data: bytes, max_pixels: int) -> Pixels:
+    header = netpbm.read_header(data)
+    check_size((header.width, header.height), max_pixels)
+    values, white = netpbm.read_pixels(data, header)
+    return Pixels(values, white, ())
+
+
 def _decode(data: bytes, kind: str, background: int, max_pixels: int) -> Pixels:
     if kind in _BLOCK_COUNTERS:
         _BLOCK_COUNTERS[kind](data)
     if kind == "WebP":  # its constructor allocates the canvas
         check_size(_webp_size(data), max_pixels)
+    if kind == "TIFF":
+        libtiff.silence()
+    xmp = b""
+    if kind == "PNG":
+        data, xmp = without_metadata(data)
     image = _OPENERS[kind](io.BytesIO(data))
     check_size(image.size, max_pixels)
     if isinstance(image, TiffImagePlugin.TiffImageFile):
@@ -122,7 +141,7 @@ def _decode(data: bytes, kind: str, background: int, max_pixels: int) -> Pixels:
         turn = 1
     else:
         image.load()
-        orientation, damaged = find_orientation(image.info)
+        orientation, damaged = find_orientation({"xmp": xmp, **image.info})
         steps = (_BAD_EXIF,) if damaged else orientation_steps(orientation)
         turn = orientation
     values, maximum, alpha_steps = _opaque(image, background)
@@ -158,14 +177,7 @@ def _kind(data: bytes, media_type: str | None) -> str:
     kind = picture_kind(data)
     claimed = (media_type or "").split(";")[0].strip().lower()
     if kind is None:
-        raise UnsupportedMedia(
-            f"The file is no picture that is read here: it starts with the bytes "
-            f"{data[:8].hex(' ')}{f', sent as {claimed}' if claimed else ''}. Allowed: "
-            f"{', '.join(_MAGIC)}. Convert it to PNG.",
-            parameter="images",
-            received=claimed or None,
-            allowed=_MAGIC,
-        )
+        raise _not_read(data, claimed)
     if claimed not in ("", "application/octet-stream", *PICTURE_MEDIA_TYPES[kind]):
         fitting = PICTURE_MEDIA_TYPES[kind][0]
         raise UnsupportedMedia(
@@ -177,6 +189,34 @@ def _kind(data: bytes, media_type: str | None) -> str:
             suggestion=fitting,
         )
     return kind
+
+
+def _not_read(data: bytes, claimed: str) -> UnsupportedMedia:
+    """The fault of bytes that are no picture, or one of a format that is not read."""
+    return UnsupportedMedia(
+        why_not_read(data, claimed),
+        parameter="images",
+        received=claimed or other_picture(data) or None,
+        allowed=_MAGIC,
+    )
+
+
+def why_not_read(data: bytes, claimed: str = "") -> str:
+    """What a file is that `picture_kind` does not know, and what to do.
+
+    Args:
+        data: Its first kilobyte, or all of it.
+        claimed: The media type that it was sent as.
+    """
+    formats, sent = ", ".join(_MAGIC), f", sent as {claimed}" if claimed else ""
+    if other := other_picture(data):
+        return f"{other} pictures are not read here; {formats} are. Convert it to PNG."
+    if words := describe_file(data):
+        return f"The file is {words}{sent}, and no picture. Pictures are {formats}."
+    return (
+        f"The file is in no format that is read here: it starts with the bytes "
+        f"{data[:8].hex(' ')}{sent}. Pictures are {formats}."
+    )
 
 
 # Guards
@@ -390,6 +430,7 @@ _MAGIC = {
     "GIF": rb"GIF8[79]a",
     "BMP": rb"BM",
     "TIFF": rb"II[*+]\0|MM\0[*+]",
+    "Netpbm": netpbm.BEGINNING,
 }
 PICTURE_MEDIA_TYPES = {
     "PNG": ("image/png", "image/apng", "image/x-png"),
@@ -398,6 +439,11 @@ PICTURE_MEDIA_TYPES = {
     "GIF": ("image/gif", "image/x-gif"),
     "BMP": ("image/bmp", "image/x-bmp", "image/x-ms-bmp", "image/x-windows-bmp"),
     "TIFF": ("image/tiff", "image/tif", "image/x-tiff", "image/x-tif"),
+    "Netpbm": (
+        "image/x-portable-anymap",
+        *(f"image/x-portable-{one}" for one in ("bitmap", "graymap", "pixmap", "floatmap")),
+        *("image/x-pbm", "image/x-pgm", "image/x-ppm", "image/x-pnm"),
+    ),
 }
 _OPENERS: dict[str, type[ImageFile]] = {
     "PNG": PngImagePlugin.PngImageFile,

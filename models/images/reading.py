@@ -45,6 +45,8 @@ Batch = Shaped[np.ndarray, "batch channel height width"]
 class ReadOptions(Config):
     """Choices of a caller, beyond the model's image spec."""
 
+    layout: Literal["by shape", "NCHW"] = "by shape"
+    """`NCHW`: an array is (batch, channel, height, width), whatever its shape looks like."""
     resize: Literal["auto", "never"] = "auto"
     """`never` refuses a picture of another size."""
     invert: bool = False
@@ -104,7 +106,7 @@ def read_picture(
     """Read one picture file.
 
     Args:
-        data: The whole file: PNG, JPEG, WebP, GIF (first frame), BMP or TIFF.
+        data: The whole file: PNG, JPEG, WebP, GIF (first frame), BMP, TIFF or Netpbm.
         spec: Size, colour and levels of the model's observations.
         options: The caller's choices.
         media_type: The sender's name for the format; with None or application/octet-stream, the
@@ -161,7 +163,8 @@ def _load(
     source: bytes | np.ndarray, spec: ImageSpec, options: ReadOptions, media_type: str | None
 ) -> _Pictures:
     if isinstance(source, np.ndarray):
-        values, white = check_numbers(as_batch(source, spec), options.pixel_max)
+        batch = source if options.layout == "NCHW" else as_batch(source, spec)
+        values, white = check_numbers(batch, options.pixel_max)
         height, width = values.shape[2:]
         check_size((width, height), options.max_pixels)
         return _Pictures(values, white, [()] * len(values))

@@ -1,4 +1,4 @@
-"""docs/api.md says all that there is, and its examples run."""
+"""docs/api.md and docs/deployment.md say all that there is, and their examples run."""
 
 import json
 import re
@@ -18,7 +18,8 @@ from app.settings import Settings
 from tests.app.conftest import client_of
 from tests.app.server_process import ROOT, Served
 
-TEXT = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+PAGES = ("api.md", "deployment.md")
+TEXT = "\n".join((ROOT / "docs" / page).read_text(encoding="utf-8") for page in PAGES)
 
 
 def rows_with(name: str) -> list[str]:

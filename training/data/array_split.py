@@ -89,5 +89,6 @@ class ArraySplit(Split):
     def _parts(
         self, read: Callable[[Source, ReadOptions], Cache], console: Console | None
     ) -> Iterator[Cache]:
-        options = ReadOptions(pixel_max=1 if self.images.dtype.kind == "f" else 255)
+        white = 1 if self.images.dtype.kind == "f" else 255
+        options = ReadOptions(layout="NCHW", pixel_max=white)
         return (read(self._grey(chunk), options) for chunk in self._chunks())

@@ -13,19 +13,19 @@
 Capital letters in names count for nothing (X_train).
 
 A `.npy` holds all pictures. Arrays of Python objects are skipped, never unpickled. Axes are (batch,
-height, width), or four by the rules of `models.images.axes`. Numbers are bytes, other integers in
+height, width), or four with 1 or 3 channels last or second; where another reading is as likely
+(flat pictures, the batch last), the array is refused. Numbers are bytes, other integers in
 0..255, bools, or floats in 0..1; integers that are all 0 or 1 are black and white.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import isqrt
 from pathlib import Path
 
 import numpy as np
 
-from models.errors import ShapeMismatch
-from models.images import ImageSpec, as_batch
+from models.images.axes import as_stack, explain
+from models.images.orders import Reading
 from training.data.array_split import ArraySplit, Images
 from training.data.formats import read_npy, read_whole_npz
 from training.data.make_splits import PARTS
@@ -34,8 +34,7 @@ from training.errors import DatasetError
 
 _IMAGES = ("images", "x", "data", "arr_0")
 _LABELS = ("labels", "y")
-_ONLY = "the array"
-_ANY = ImageSpec(channels=1, height=1, width=1)
+_ONLY = "array"
 
 
 @dataclass(frozen=True)
@@ -157,32 +156,37 @@ def _are_zeros_and_ones(arrays: Iterable[np.ndarray]) -> bool:
 
 def _as_images(path: Path, name: str, array: np.ndarray) -> Images:
     """Colour last, one channel left out; integers as bytes."""
-    if array.ndim not in (3, 4) or 0 in array.shape:
-        raise _wrong_shape(path, name, array)
+    batch = as_stack(array)
+    if isinstance(batch, tuple):
+        raise _wrong_shape(path, name, array, batch)
     _check_numbers(path, name, array)
-    values = array if array.dtype.kind == "f" else array.astype(np.uint8, copy=False)
-    if values.ndim == 3:
-        return values
-    try:
-        batch = as_batch(values, _ANY)
-    except ShapeMismatch as error:
-        raise _wrong_shape(path, name, array) from error
+    if array.dtype.kind != "f":
+        batch = batch.astype(np.uint8, copy=False)
     return batch[:, 0] if batch.shape[1] == 1 else batch.transpose(0, 2, 3, 1)
 
 
-def _wrong_shape(path: Path, name: str, array: np.ndarray) -> DatasetError:
+def _wrong_shape(
+    path: Path, name: str, array: np.ndarray, readings: tuple[Reading, ...]
+) -> DatasetError:
     shape = array.shape
+    fault = f"{name} of {path} has the shape {shape}"
+    if readings:
+        kinds, fix, expression = explain(array, readings, name, verb="Save")
+        return DatasetError(
+            f"{fault}, which {kinds}. {fix}.",
+            parameter=name,
+            received=shape,
+            suggestion=expression,
+        )
     if 0 in shape:
         fix = "Save at least one picture"
-    elif array.ndim == 2 and (side := isqrt(shape[1])) ** 2 == shape[1]:
-        fix = f"Save {name}.reshape(-1, {side}, {side}) instead"
     elif array.ndim == 4 and shape[-1] in (2, 4):
         fix = f"Leave out transparency: save {name}[..., :{shape[-1] - 1}] instead"
     else:
         fix = f"Save {name}.reshape(batch, height, width) instead"
     return DatasetError(
-        f"{name} of {path} has the shape {shape}. Pictures are (batch, height, width), or four "
-        f"axes with 1 or 3 channels last or second. {fix}.",
+        f"{fault}. Pictures are (batch, height, width), or four axes with 1 or 3 channels last or "
+        f"second. {fix}.",
         parameter=name,
         received=shape,
         suggestion=fix,

@@ -103,7 +103,7 @@ def _fix(paths: list[Path]) -> str:
         return f"Name the file of arrays instead: {arrays[0]}"
     if archives := [path for path in paths if is_archive(path)]:
         return f"Unpack {archives[0].name} first."
-    return "Put PNG, JPEG, WebP, GIF, BMP or TIFF files there, or name another folder."
+    return "Put PNG, JPEG, WebP, GIF, BMP, TIFF or PGM files there, or name another folder."
 
 
 def _walk(root: Path) -> tuple[list[Path], list[Path], list[SkippedFile]]:

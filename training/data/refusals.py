@@ -20,7 +20,7 @@ _ARRAYS = (
 )
 _PICTURES = (
     *(".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
-    *(".pgm", ".ppm", ".pbm", ".pnm", ".heic", ".heif", ".avif", ".svg"),
+    *(".pgm", ".ppm", ".pbm", ".pnm", ".pfm", ".heic", ".heif", ".avif", ".svg"),
 )
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 

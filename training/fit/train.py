@@ -25,9 +25,11 @@ from models.vae.model import VAE
 from models.vae.priors import VampPrior
 from training.data.datasets import Dataset
 from training.data.left_out import write_left_out
-from training.errors import Interrupted, RunError
+from training.errors import Interrupted
 from training.fit.batches import Data, load_data
 from training.fit.classical import CLASSICAL, fit_classical
+from training.fit.divergence import count_skipped, refuse_diverged
+from training.fit.early_stopping import record_validation, stop_reason
 from training.fit.interruption import Interruption
 from training.fit.memory import memory_errors
 from training.fit.objectives import OBJECTIVES, Annealing
@@ -43,7 +45,6 @@ from training.fit.progress import Bar, Window
 from training.fit.start import num_start_images, start_from_marginal
 from training.fit.tensorboard import Curves
 from training.fit.validation import validate
-from training.recipes.loop import OptimizerConfig
 from training.recipes.recipe import Recipe
 from training.runs.checkpoint import restore_checkpoint, save_checkpoint
 from training.runs.claim import create_or_verify, is_begun
@@ -261,7 +262,10 @@ def restore(training: Training, console: Console) -> None:
         training.average.load_state_dict(state["average"])
         training.optimizer.load_state_dict(state["optimizer"])
         training.done = Progressed(**state["done"])
-        training.done.stopped_because = training.done.stopped_because or stop_reason(training)
+        if not training.done.stopped_because:
+            settings = training.recipe.training
+            reason = stop_reason(training.done, training.plan, settings)
+            training.done.stopped_because = reason
         training.window = Window(**state.get("window", {}))
     trim_log(training.run_dir, step=training.done.step)
 
@@ -353,47 +357,6 @@ def take_step(training: Training, chosen: Int64[Tensor, " batch"]) -> None:
         count_skipped(done, recipe)
 
 
-def count_skipped(done: Progressed, recipe: Recipe) -> None:
-    """Count a step that was skipped because its gradient was not finite.
-
-    Raises:
-        RunError: It was the last of as many in a row as are allowed.
-    """
-    done.skipped_steps += 1
-    done.skipped_in_a_row += 1
-    if done.skipped_in_a_row >= (limit := recipe.training.max_skipped_in_a_row):
-        raise diverged(
-            done, recipe, f"the last {limit} gradients, up to step {done.step}, were not finite"
-        )
-
-
-def refuse_diverged(done: Progressed, recipe: Recipe) -> None:
-    """Refuse a run that is over and has learnt nothing.
-
-    Raises:
-        RunError: No validation was finite, or every step was skipped.
-    """
-    if done.stopped_because and not math.isfinite(done.best_bound_nats):
-        raise diverged(done, recipe, "no validation had a finite bound")
-    if done.stopped_because and done.skipped_steps == done.step:
-        raise diverged(done, recipe, "no step had a finite gradient")
-
-
-def diverged(done: Progressed, recipe: Recipe, why: str) -> RunError:
-    """The error of a run that diverged, with a lower learning rate to paste."""
-    has_weights = math.isfinite(done.best_bound_nats)
-    kept = "; this one keeps the weights that validated best" if has_weights else ""
-    if recipe.objective.kind in CLASSICAL:
-        return RunError(f"The fit failed: {why}. Check the data for images that are all alike.")
-    rate = recipe.optimizer.learning_rate
-    lower = min(rate / 10, OptimizerConfig().learning_rate)
-    return RunError(
-        f"Training diverged: {why}. Lower optimizer.learning_rate = {rate:g} or "
-        f"optimizer.gradient_clip = {recipe.optimizer.gradient_clip:g}, as in --set "
-        f"optimizer.learning_rate={lower:g}, and train with another --run-dir{kept}."
-    )
-
-
 def is_due(training: Training) -> bool:
     """Whether the averaged weights are to be validated after this step."""
     step, plan = training.done.step, training.plan
@@ -412,8 +375,10 @@ def validate_and_log(training: Training) -> dict[str, Any]:
     """
     recipe, done = training.recipe, training.done
     bound_nats, error_nats = validate(training.average, training.data, recipe.objective)
-    keep_best(training, bound_nats, error_nats)
-    done.stopped_because = stop_reason(training)
+    epoch = done.step // training.plan.steps_per_epoch
+    if record_validation(done, bound_nats, error_nats, epoch=epoch):
+        save_best(training.run_dir, training.average)
+    done.stopped_because = stop_reason(training.done, training.plan, training.recipe.training)
     line = log_line(training)
     append_line(training.run_dir / LOG, line)
     write_state(
@@ -425,33 +390,6 @@ def validate_and_log(training: Training) -> dict[str, Any]:
     )
     training.window, training.next_checkpoint = Window(), 0.0
     return line
-
-
-def keep_best(training: Training, bound_nats: float, error_nats: float) -> None:
-    """Record a validation's bound, and write its weights if they are the best so far."""
-    done = training.done
-    done.bound_nats, done.bound_error_nats = bound_nats, error_nats
-    done.stale_validations += 1
-    if math.isfinite(bound_nats) and bound_nats > done.best_bound_nats:
-        done.best_bound_nats, done.best_error_nats = bound_nats, error_nats
-        done.best_epoch = done.step // training.plan.steps_per_epoch
-        done.stale_validations = 0
-        save_best(training.run_dir, training.average)
-
-
-def stop_reason(training: Training) -> str:
-    """Why the run is over; empty while it is not."""
-    done, settings = training.done, training.recipe.training
-    if done.step == training.plan.num_steps:
-        return f"all {settings.epochs} epochs are done"
-    if 0 < settings.patience <= done.stale_validations:
-        if done.best_epoch == 0:
-            return f"none of the {done.stale_validations} validations was finite"
-        return (
-            f"the last {done.stale_validations} validations were not better than that of epoch "
-            f"{done.best_epoch}"
-        )
-    return ""
 
 
 def log_line(training: Training) -> dict[str, Any]:

@@ -360,9 +360,9 @@ async def test_a_version_is_a_number(open_client: ClientFactory) -> None:
     ("images", "status", "slug"),
     [
         ([[[0, 1], [1, 0]]], 422, "invalid-input"),
-        ([[[0, 300]]], 422, "out-of-support"),
-        ([[[0, -1]]], 422, "out-of-support"),
-        ([[[0.0, 1.5]]], 422, "out-of-support"),
+        ([[[0, 300], [0, 0]]], 422, "out-of-support"),
+        ([[[0, -1], [0, 0]]], 422, "out-of-support"),
+        ([[[0.0, 1.5], [0, 0]]], 422, "out-of-support"),
         ([[[0, 1], [1]]], 422, "shape-mismatch"),
         ([[["a"]]], 422, "shape-mismatch"),
         ([[[None]]], 422, "shape-mismatch"),

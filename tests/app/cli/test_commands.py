@@ -12,14 +12,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
 from app.api.keys import hash_key
 from app.cli import commands as cli
-from app.cli import local, startup
+from app.cli import connection, server
 from app.cli.commands import app, main
 from app.cli.refusals import message_of
 from app.operations.table import OPERATIONS
@@ -36,7 +35,6 @@ from tests.app.repository import (
 )
 from tests.app.server_process import Served, serving
 from tests.models.family_cases import family
-from vae_client import client
 from vae_client.errors import CallError, Refused
 
 pytestmark = pytest.mark.slow
@@ -466,7 +464,7 @@ def test_an_environment_without_a_way_to_the_service_is_one_message(
     value: str,
     words: str,
 ) -> None:
-    for name in local.PROXY_VARIABLES:
+    for name in connection.PROXY_VARIABLES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
     monkeypatch.setenv(variable, value)
@@ -562,7 +560,7 @@ def test_a_setting_that_names_nothing_is_refused_before_any_model_is_loaded(
 ) -> None:
     monkeypatch.setenv(variable, value)
     monkeypatch.setattr(cli, "run_server", None)
-    monkeypatch.setattr(local, "create_app", None)
+    monkeypatch.setattr(connection, "create_app", None)
     code, message = failure(capsys, monkeypatch, command)
     assert code == 1
     assert words in message
@@ -599,9 +597,9 @@ def test_rights_to_a_port_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(startup.socket, "getaddrinfo", refused)
+    monkeypatch.setattr(server.socket, "getaddrinfo", refused)
     with pytest.raises(CallError, match=r"Port 80 needs rights .* vae serve --port 8000\."):
-        startup.check_port("127.0.0.1", 80)
+        server.check_port("127.0.0.1", 80)
 
 
 @pytest.mark.parametrize(
@@ -671,7 +669,7 @@ def test_a_wrong_command_line_is_exit_code_two_and_gets_a_fix(
             "port = 70000",
             "settings.toml: VAE_PORT=70000 is not a whole number",
         ),
-        ("VAE_SETTINGS_FILE", "zzzzzz = 1", "docs/api.md lists the settings."),
+        ("VAE_SETTINGS_FILE", "zzzzzz = 1", "docs/deployment.md lists the settings."),
         ("VAE_SETTINGS_FILE", "port =", "(VAE_SETTINGS_FILE) is not TOML in UTF-8"),
     ],
 )
@@ -705,20 +703,6 @@ def test_without_any_model_the_commands_say_so(
     )
 
 
-def test_without_a_default_model_one_is_to_be_named() -> None:
-    ready = {"name": "a", "status": "ready", "default": False, "reason": None}
-    broken = {"name": "b", "status": "broken", "default": False, "reason": "damaged"}
-    with pytest.raises(CallError, match="--model a; available: a"):
-        client.default_model([ready, broken])
-    with pytest.raises(CallError, match=r"b is broken \(damaged\)"):
-        client.default_model([broken])
-    for some in ([], [ready]):
-        with pytest.raises(CallError, match="still loading"):
-            client.default_model(some, "The models are still loading.")
-    with pytest.raises(CallError, match=r"There are no models\. Set VAE_MODEL_REPOSITORY"):
-        client.default_model([])
-
-
 def test_of_several_models_a_command_asks_for_one(
     vae: Vae, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -734,15 +718,6 @@ def test_of_several_models_a_command_asks_for_one(
     assert "[b]" in listed
     assert "None" not in listed
     assert "refused" not in capfd.readouterr().err
-
-
-@pytest.mark.anyio
-@pytest.mark.parametrize("content", [b"<html>", b"[]", b"{}"])
-async def test_another_service_at_the_url_is_said_to_be_one(content: bytes) -> None:
-    transport = httpx.MockTransport(lambda request: httpx.Response(200, content=content))
-    async with httpx.AsyncClient(transport=transport, base_url="http://other") as http:
-        with pytest.raises(CallError, match="http://other/v1/models does not answer as vae-serve"):
-            await client.Client(http, None, None).models()
 
 
 @pytest.mark.parametrize(
@@ -782,13 +757,6 @@ async def test_another_service_at_the_url_is_said_to_be_one(content: bytes) -> N
 )
 def test_a_refusal_names_the_options_of_the_command(refusal: str, expected: str) -> None:
     assert message_of(Refused(refusal)) == expected
-
-
-def test_an_answer_that_is_no_problem_is_still_explained() -> None:
-    response = httpx.Response(502, text="<html>")
-    refused = client._refusal(response, ())
-    assert str(refused) == "The service answered 502 Bad Gateway."
-    assert refused.status == 502
 
 
 # A real folder --------------------------------------------------------------------------------
@@ -973,7 +941,7 @@ def test_names_of_any_bytes_are_printed_on_an_ascii_terminal(
     )
     names = [Path(row["file"]).name for row in rows(done.stdout)]
     assert names == [r"\x1b[31m.png", r"a\nb.png", r"bad\udcff.png", r"\xe9.png"]
-    assert r"broken\udcff\n.png: no picture that is read" in done.stderr
+    assert r"broken\udcff\n.png: The file is text that begins with" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -1049,6 +1017,21 @@ def test_the_module_runs_as_a_program(
     assert "log-likelihood" in capsys.readouterr().out
 
 
-def test_the_default_model_is_called_by_its_path() -> None:
-    assert client.Client(httpx.AsyncClient(), None, None).base == "/v1"
-    assert client.Client(httpx.AsyncClient(), "a", None).base == "/v1/models/a"
+def test_arrays_of_another_order_are_refused_with_the_expression(vae: Vae, tmp_path: Path) -> None:
+    rows_of = binary(50).reshape(50, SIDE * SIDE)
+    (tmp_path / "flat.npy").write_bytes(npy(rows_of))
+    (tmp_path / "last.npy").write_bytes(npy(binary(50).transpose(1, 2, 0)))
+    flat, last = vae("elbo", "flat.npy"), vae("elbo", "last.npy")
+    assert (flat.exit_code, last.exit_code) == (1, 1)
+    assert "Send array.reshape(-1, 1, 8, 8) or array[None, None]" in str(flat.exception)
+    assert "Send array.transpose(2, 0, 1)[:, None]" in str(last.exception)
+    (tmp_path / "mended.npy").write_bytes(npy(rows_of.reshape(-1, 1, 8, 8)))
+    assert len(rows(done(vae("elbo", "mended.npy")).stdout)) == 50
+
+
+def test_a_folder_of_pgms_is_scored(vae: Vae, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for number, picture in enumerate(binary(3)):
+        (tmp_path / "in" / f"{number}.pgm").write_bytes(encoded(picture, "PPM"))
+    table = rows(done(vae("encode", "in")).stdout)
+    assert [Path(row["file"]).name for row in table] == ["0.pgm", "1.pgm", "2.pgm"]

@@ -58,6 +58,7 @@ def test_what_is_no_picture_is_left_out_and_what_should_be_one_has_failed(find: 
     write("in/LICENSE", "in/labels.csv", "in/a.docx", content=b"PK\x03\x04 words")
     write("in/empty.png", "in/empty.txt", content=b"")
     write("in/words.png", content=b"words")
+    write("in/face.pgm", "in/face", content=encoded(binary(1)[0], "PPM"))
     write("in/photo.heic", content=b"\0\0\0\x18ftypheic")
     os.mkfifo("in/pipe.png")
     os.mkfifo("in/pipe")
@@ -66,7 +67,7 @@ def test_what_is_no_picture_is_left_out_and_what_should_be_one_has_failed(find: 
     Path("in/gone.png").symlink_to("nowhere")
     Path("in/circle.png").symlink_to("circle.png")
     result = find("in")
-    assert found(result) == ["in/a.png", "in/scores.npy"]
+    assert found(result) == ["in/a.png", "in/face", "in/face.pgm", "in/scores.npy"]
     assert dict(result.left_out) == {
         "in/LICENSE": "not a picture or array",
         "in/a.docx": "not a picture or array",
@@ -78,7 +79,8 @@ def test_what_is_no_picture_is_left_out_and_what_should_be_one_has_failed(find: 
     assert failed.pop("in/circle.png").startswith("Too many levels of symbolic links.")
     assert failed.pop("in/photo.heic").endswith("Convert it to PNG.")
     assert failed.pop("in/words.png") == (
-        "no picture that is read: it starts with the bytes 77 6f 72 64 73. Save it again as PNG."
+        "The file is text that begins with 'words', and no picture. Pictures are PNG, JPEG, WebP, "
+        "GIF, BMP, TIFF, Netpbm."
     )
     assert failed == {
         "in/empty.png": "an empty file (0 bytes).",

@@ -13,7 +13,12 @@ from tests.models.family_cases import family
 @pytest.mark.parametrize(
     ("shape", "fix", "suggestion"),
     [
-        ((2, 5), "Send what encode or sample gives.", None),
+        ((5, 3), "Send what encode or sample gives.", None),
+        (
+            (2, 5),
+            "If the batch is last, send numpy.moveaxis(latents, -1, 0).",
+            "numpy.moveaxis(latents, -1, 0)",
+        ),
         ((4,), "Send what encode or sample gives.", None),
         ((2,), "Send latents.reshape(-1, 2).", "latents.reshape(-1, 2)"),
         ((2, 2, 1), "Send latents.reshape(-1, 2).", "latents.reshape(-1, 2)"),

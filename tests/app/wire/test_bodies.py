@@ -35,7 +35,7 @@ pytestmark = pytest.mark.anyio
         (b'{"images": [[[-Infinity, 0]]]}', 422, "invalid-parameter"),
         (b'{"images": [[[1e400]]]}', 400, "malformed-request"),
         (b'{"images": [[[99999999999999999999999999]]]}', 422, "out-of-support"),
-        (b'{"images": [[[1, 18446744073709551615]]]}', 422, "out-of-support"),
+        (b'{"images": [[[1, 2], [3, 18446744073709551615]]]}', 422, "out-of-support"),
         (b'{"images": [[[0]]], "\\ud800": 1}', 400, "malformed-request"),
         (b'{"images": [[[0]]], "nonsense": 1}', 422, "invalid-parameter"),
         (b'{"images": [[[0]]], "seed": 1, "seed": 2}', 200, ""),

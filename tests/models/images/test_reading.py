@@ -137,3 +137,12 @@ def test_mnist_files_and_arrays_are_one(data_dir):
         images = np.frombuffer(stream.read(16 + 20 * 784), np.uint8, offset=16).reshape(20, 28, 28)
     for observation, image in zip(read_array(images, STOCHASTIC), images, strict=True):
         np.testing.assert_array_equal(observation.x, read_picture(file_of(image), STOCHASTIC).x)
+
+
+def test_an_array_whose_layout_is_known_is_not_told_by_its_shape():
+    spec = GREY.model_copy(update={"height": 6, "width": 4})
+    array = np.zeros((9, 1, 4, 6), np.uint8)
+    with pytest.raises(ShapeMismatch, match="rows and columns exchanged"):
+        read_array(array, spec)
+    (one, *_) = read_array(array, spec, options=ReadOptions(layout="NCHW"))
+    assert one.preprocessing[0].startswith("resize")

@@ -220,10 +220,10 @@ def test_arrays_of_python_objects_are_passed_over(tmp_path: Path) -> None:
             r"holds a \(9, 4, 4\), b \(9, 4, 4\): which are the pictures",
         ),
         (
-            {"images": noise(9, 16)},
-            r"images of .* has the shape \(9, 16\).*images\.reshape\(-1, 4, 4\)",
+            {"images": noise(9, 64)},
+            r"images of .* has the shape \(9, 64\).*Save images\.reshape\(-1, 1, 8, 8\)\.",
         ),
-        ({"images": noise(9, 15)}, r"\(9, 15\).*images\.reshape\(batch, height, width\)"),
+        ({"images": noise(9, 15)}, r"\(9, 15\).*images\.reshape\(-1, 1, height, width\)"),
         ({"images": noise(0, 4, 4)}, r"has the shape \(0, 4, 4\).*at least one picture"),
         (
             {"images": noise(9, 4, 4, 2)},
@@ -302,3 +302,56 @@ def test_a_damaged_file_is_named(name: str, damage: bytes | str, tmp_path: Path)
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DatasetError, match=name):
         load(str(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+    ("shape", "words", "made"),
+    [
+        ((90, 784), "looks like 90 flat pictures of 784 numbers", (90, 1, 28, 28)),
+        ((784, 90), "looks like 90 flat pictures of 784 numbers", (90, 1, 28, 28)),
+        ((90, 784, 1), "looks like 90 flat pictures of 784 numbers", (90, 1, 28, 28)),
+        ((90, 1, 784), "looks like 90 flat pictures of 784 numbers", (90, 1, 28, 28)),
+        ((90, 1, 1, 784), "looks like 90 flat pictures of 784 numbers", (90, 1, 28, 28)),
+        ((90, 3072), "channels first, or channels last", (90, 3, 32, 32)),
+        ((28, 28, 90), "28 grey pictures, or 90 pictures, the batch last", (28, 1, 28, 90)),
+        ((20, 28, 999), "20 grey pictures, or 999 pictures, the batch last", (20, 1, 28, 999)),
+        ((32, 32, 3, 90), "looks like 90 pictures, the batch last", (90, 3, 32, 32)),
+        ((32, 32, 1, 90), "looks like 90 pictures, the batch last", (90, 1, 32, 32)),
+        ((3, 32, 32, 90), "looks like 90 pictures, the batch last", (90, 3, 32, 32)),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["npz", "npy"])
+def test_flat_pictures_and_the_batch_last_are_refused_with_what_to_save(
+    shape: tuple[int, ...], words: str, made: tuple[int, ...], suffix: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"some.{suffix}"
+    array = noise(*shape)
+    if suffix == "npz":
+        np.savez(path, images=array)
+    else:
+        np.save(path, array)
+    with pytest.raises(DatasetError, match=words) as refused:
+        read_arrays(path)
+    name = "images" if suffix == "npz" else "array"
+    expression = refused.value.details["suggestion"]
+    assert f"Save {expression}" in str(refused.value)
+    mended = eval(expression, {name: array})
+    assert mended.shape == made
+    np.save(path.with_suffix(".npy"), mended)
+    (split,) = read_arrays(path.with_suffix(".npy")).parts.values()
+    assert len(split) == made[0]
+
+
+@pytest.mark.parametrize("largest", [16, 255.0])
+def test_flat_pictures_on_another_scale_are_also_divided(largest: float, tmp_path: Path) -> None:
+    path = saved(tmp_path, data=np.full((90, 64), largest))
+    with pytest.raises(DatasetError, match=rf"reach {largest:g}\. Save data\.reshape") as refused:
+        read_arrays(path)
+    assert refused.value.details["suggestion"] == f"data.reshape(-1, 1, 8, 8) / {largest:g}"
+
+
+@pytest.mark.parametrize("size", [(4, 6), (24, 1), (1, 24), (6, 3)])
+def test_a_recipe_may_ask_for_any_other_size(size: tuple[int, int], tmp_path: Path) -> None:
+    (split,) = read_arrays(saved(tmp_path, images=noise(9, 6, 4))).parts.values()
+    spec = ImageSpec(channels=1, height=size[0], width=size[1])
+    assert split.read_levels(spec).shape == (9, 1, *size)

@@ -184,7 +184,7 @@ def test_what_is_no_readable_picture_is_listed_with_the_reason(
     (tmp_path / "huge.bmp").write_bytes(b"BM" + bytes(100_000))
     found = reasons(tmp_path)
     assert len(found) == 10
-    assert "starts with the bytes 68 65 6c 6c 6f" in found["notes.txt"]
+    assert "The file is text that begins with 'hello', and no picture." in found["notes.txt"]
     assert found["empty.png"] == "an empty file"
     assert "cannot be decoded" in found["cut.jpg"]
     assert "50000x50000" in found["bomb.png"]
@@ -340,3 +340,18 @@ def test_pictures_of_16_bits_count_on_256_levels(tmp_path: Path) -> None:
     assert np.flatnonzero(split.statistics.histogram).tolist() == [0, 1, 255]
     spec = ImageSpec(channels=1, height=1, width=3)
     assert split.read_levels(spec).ravel().tolist() == [0, 1, 255]
+
+
+def test_pgm_and_ppm_files_are_pictures(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 12, 9), dtype=np.uint8)
+    for number, one in enumerate(pixels):
+        place = tmp_path / f"s{number % 2}"
+        place.mkdir(exist_ok=True)
+        Image.fromarray(one).save(place / f"{number}.pgm")
+    (tmp_path / "s0" / "deep.pgm").write_bytes(b"P5 2 1 4095\n\x0f\xff\x00\x00")
+    folder = read_folder(tmp_path)
+    assert folder.class_names == ("s0", "s1")
+    assert folder.skipped == ()
+    modes = {file.path.name: file.mode for file in folder.parts["train"].files}
+    assert modes["0.pgm"] == "grey, 8 bits"
+    assert modes["deep.pgm"] == "grey, 16 bits"

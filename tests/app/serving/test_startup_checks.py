@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.main import create_app
-from app.serving.startup import check_startup
+from app.serving.startup_checks import check_startup
 from models.errors import ConfigError
 from tests.app.repository import make_repository
 from tests.app.server_process import ROOT, free_port

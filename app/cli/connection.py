@@ -13,8 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from app.cli.startup import check_settings
-from app.main import create_app
+from app.main import check_settings, create_app
 from app.settings import Settings, load_settings
 from models.errors import printable
 from vae_client.client import Client

@@ -1,0 +1,50 @@
+"""Divergence: runs whose gradients or validations are not finite end with a remedy."""
+
+import math
+
+from training.errors import RunError
+from training.fit.classical import CLASSICAL
+from training.recipes.loop import OptimizerConfig
+from training.recipes.recipe import Recipe
+from training.runs.folder import Progressed
+
+
+def count_skipped(done: Progressed, recipe: Recipe) -> None:
+    """Count a step that was skipped because its gradient was not finite.
+
+    Raises:
+        RunError: It was the last of as many in a row as are allowed.
+    """
+    done.skipped_steps += 1
+    done.skipped_in_a_row += 1
+    if done.skipped_in_a_row >= (limit := recipe.training.max_skipped_in_a_row):
+        raise diverged(
+            done, recipe, f"the last {limit} gradients, up to step {done.step}, were not finite"
+        )
+
+
+def refuse_diverged(done: Progressed, recipe: Recipe) -> None:
+    """Refuse a run that is over and has learnt nothing.
+
+    Raises:
+        RunError: No validation was finite, or every step was skipped.
+    """
+    if done.stopped_because and not math.isfinite(done.best_bound_nats):
+        raise diverged(done, recipe, "no validation had a finite bound")
+    if done.stopped_because and done.skipped_steps == done.step:
+        raise diverged(done, recipe, "no step had a finite gradient")
+
+
+def diverged(done: Progressed, recipe: Recipe, why: str) -> RunError:
+    """The error of a run that diverged, with a lower learning rate to paste."""
+    has_weights = math.isfinite(done.best_bound_nats)
+    kept = "; this one keeps the weights that validated best" if has_weights else ""
+    if recipe.objective.kind in CLASSICAL:
+        return RunError(f"The fit failed: {why}. Check the data for images that are all alike.")
+    rate = recipe.optimizer.learning_rate
+    lower = min(rate / 10, OptimizerConfig().learning_rate)
+    return RunError(
+        f"Training diverged: {why}. Lower optimizer.learning_rate = {rate:g} or "
+        f"optimizer.gradient_clip = {recipe.optimizer.gradient_clip:g}, as in --set "
+        f"optimizer.learning_rate={lower:g}, and train with another --run-dir{kept}."
+    )
