@@ -50,8 +50,11 @@ _BAD_EXIF = Step("ignore-exif", "exif damaged, ignored")
 _STRIP = 256
 _MAX_BLOCKS = 1024
 MAX_SIDE = 65535
+MAX_DEEP = 65535
+"""White of 16 bits."""
 _GREY_MODES = ("1", "L", "LA", "La")
 _CLEAR_MODES = ("RGBA", "RGBa", "LA", "La", "PA")
+_BITS_PER_SAMPLE = 0x0102
 _TILE_SIZE = 0x0142, 0x0143
 _SMALL_TILE = 1 << 20
 # The others (LZMA, Zstandard, WebP in TIFF) allocate what the file asks for.
@@ -69,11 +72,13 @@ class Pixels:
         values: (channels, height, width), 1 or 3 channels, of uint8, uint16 or float32.
         maximum: The value of white: 255, 65535, or 1 for floats.
         steps: What was done to get here.
+        maximum_in_use: White by the bits that the file says are in use, where these are fewer.
     """
 
     values: Shaped[np.ndarray, "channel height width"]
     maximum: int
     steps: tuple[Step, ...]
+    maximum_in_use: int | None = None
 
 
 def decode(data: bytes, *, background: int, max_pixels: int, media_type: str | None) -> Pixels:
@@ -130,7 +135,16 @@ def _decode(data: bytes, kind: str, background: int, max_pixels: int) -> Pixels:
         steps = (_BAD_EXIF,) if damaged else orientation_steps(orientation)
         turn = orientation
     values, maximum, alpha_steps = _opaque(image, background)
-    return Pixels(upright(values, turn), maximum, (*steps, *alpha_steps))
+    in_use = _maximum_in_use(image) if maximum == MAX_DEEP else None
+    return Pixels(upright(values, turn), maximum, (*steps, *alpha_steps), in_use)
+
+
+def _maximum_in_use(image: ImageFile) -> int | None:
+    """White of a deep TIFF of 9 to 15 bits, which Pillow reads into 16."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return None
+    bits: tuple[int, ...] = image.tag_v2.get(_BITS_PER_SAMPLE, ())
+    return 2 ** bits[0] - 1 if bits and 8 < bits[0] < 16 else None
 
 
 def _prepare(data: bytes, kind: str, max_pixels: int) -> tuple[bytes, bytes]:
