@@ -210,11 +210,11 @@ PROBLEMS: dict[str, dict[str, Any]] = {
         "allowed": ["N", 40],
     },
     "out-of-support": {
-        "detail": "The picture has pixels outside 0..255. Add pixel_max=65535 if 65535 is white.",
+        "detail": "The picture has pixels outside 0..255. Add pixel_max=1023 if 1023 is white.",
         "instance": "/v1/encode",
         "parameter": "pixel_max",
         "allowed": [0, 255],
-        "suggestion": "pixel_max=65535",
+        "suggestion": "pixel_max=1023",
         "items": [{"index": 0, "reason": "value 300 is above pixel_max 255"}],
     },
     "invalid-input": {

@@ -20,7 +20,7 @@ from app.compute.latents import check_latents
 from app.errors import ClientDisconnected, InvalidParameter
 from app.operations.latents import are_latents
 from app.operations.parameters import Parameters
-from app.operations.table import Operation
+from app.operations.table import OPERATIONS, Operation
 from app.serving.served_model import ServedModel
 from app.settings import Settings
 from app.wire.bodies import Body, Picture
@@ -253,7 +253,7 @@ def read_items(
         )
         try:
             inputs = _images(settings, served, body, options, stop)
-            if parameters.check:  # type: ignore[attr-defined]
+            if parameters.check and served.offers(OPERATIONS["elbo"]):  # type: ignore[attr-defined]
                 other = options.model_copy(update={"invert": not options.invert})
                 exchanged = _images(settings, served, body, other, stop).x
                 inputs = replace(inputs, exchanged=exchanged)

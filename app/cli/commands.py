@@ -29,6 +29,7 @@ from rich.text import Text
 
 from app.api.keys import hash_key
 from app.cli.connection import open_client
+from app.cli.flags import as_flags
 from app.cli.inputs import Inputs, find_inputs, open_inputs
 from app.cli.options import option
 from app.cli.outputs import check_output, write
@@ -61,6 +62,8 @@ SHOWN = 20
 """Most files that are named as left out."""
 HIDDEN = ("format", "encoding", "first_item")
 """Parameters that a command sets itself, from the output's name and the batch size."""
+DEFAULTS = {"check": True}
+"""Defaults of commands that are not those of the service."""
 RENDERED_HERE = ("dtype", "columns")
 """Parameters of the written file; a command asks for npz and writes the file itself."""
 
@@ -136,7 +139,7 @@ def command(operation: Operation) -> Callable[..., None]:
             0, inspect.Parameter("files", inspect.Parameter.KEYWORD_ONLY, annotation=inputs)
         )
     parameters += [
-        option(name, field)
+        option(name, field, default=DEFAULTS.get(name))
         for name, field in operation.parameters.model_fields.items()
         if name not in HIDDEN
     ]
@@ -199,8 +202,8 @@ async def _run(operation: Operation, values: dict[str, Any]) -> None:
     given = {name: _text(value) for name, value in asked.items() if name not in RENDERED_HERE}
     if "seed" in operation.parameters.model_fields and "seed" not in given:
         given["seed"] = str(secrets.randbits(53))
-    if "check" in operation.parameters.model_fields:
-        given.setdefault("check", "true")
+    for name in DEFAULTS.keys() & operation.parameters.model_fields.keys():
+        given.setdefault(name, _text(DEFAULTS[name]))
     async with open_client(*where) as client:
         with _progress() as progress:
             rows = await _rows(
@@ -275,7 +278,7 @@ def _read_arrays(name: str, *, spec: ImageSpec, latent_shape: tuple[int, ...]) -
 def _warn(rows: Rows) -> None:
     for warned in rows.warnings[:SHOWN]:
         name = "" if warned.item is None else f"{rows.labels[warned.item]}: "
-        say(f"Warning: {name}{warned.message}")
+        say(f"Warning: {name}{as_flags(warned.message)}")
     if len(rows.warnings) > SHOWN:
         say(f"Warning: {len(rows.warnings) - SHOWN:,} more; tables and JSON have all of them.")
 

@@ -1,4 +1,7 @@
-"""The words of a service's refusal as a command line has them: `--label 3`, not `label=3`."""
+"""The words of a service's refusals and warnings as a command line has them.
+
+`--label 3` stands for `label=3`, and `--invert` for `invert=true`.
+"""
 
 import re
 
@@ -7,7 +10,18 @@ from app.operations.table import OPERATIONS
 _NAMES = {name for one in OPERATIONS.values() for name in one.parameters.model_fields}
 _NAME = f"({'|'.join(sorted({*_NAMES, 'version'}, key=len, reverse=True))})"
 
+_SWITCHES = "|".join(
+    {
+        name: None
+        for one in OPERATIONS.values()
+        for name, field in one.parameters.model_fields.items()
+        if field.annotation is bool
+    }
+)
+
 _REPLACEMENTS = (
+    (rf"(?<![\w/&?-])({_SWITCHES})=true", r"--\1"),
+    (rf"(?<![\w/&?-])({_SWITCHES})=false", r"--no-\1"),
     (
         r"(?:Ask for n=|Send )(\d+)(?: per request,)? with the same seed and first_item=.*$",
         r"Use --batch-size \1; the result is identical.",

@@ -15,13 +15,20 @@ _METAVARS = {int: "INTEGER", float: "FLOAT"}
 _PLAIN = {int: BeforeValidator(plain_integer), float: BeforeValidator(plain_number)}
 
 
-def option(name: str, field: FieldInfo) -> inspect.Parameter:
-    """Build the option of a declared parameter or setting; its default None means not given."""
+def option(name: str, field: FieldInfo, *, default: Any = None) -> inspect.Parameter:
+    """Build the option of a declared parameter or setting; its default None means not given.
+
+    Args:
+        name: The parameter's.
+        field: Its declaration.
+        default: The default that the help names; the declared one if None.
+    """
     kind = _kind(field)
     flag = f"--{name.replace('_', '-')}"
     text = field.description or ""
-    if field.default is not None and field.default != ():
-        text = f"{text} Default: {field.default}."
+    default = field.default if default is None else default
+    if default is not None and default != ():
+        text = f"{text} Default: {default}."
     declared: dict[str, Any] = {"help": text, "show_default": False}
     choices = get_args(kind) if get_origin(kind) is Literal else ()
     if kind in _METAVARS or choices:

@@ -39,10 +39,7 @@ def measure(request: ComputeRequest[Any]) -> Work:
     items = items or request.inputs.num_items
     samples = getattr(parameters, "num_samples", 1)
     numbers = {"encode": latents * (2 + samples), "classify": len(served.classes)}
-    rows = _rows_per_item(request)
-    if is_checked(request):
-        rows += 2 * CHECK_SAMPLES * branches(request)
-    cost = items * rows * served.cost
+    cost = items * (_rows_per_item(request) + _rows_of_check(request)) * served.cost
     name = request.operation.name
     return Work(items, samples, cost, items * numbers.get(name, latents + pixels))
 
@@ -60,6 +57,18 @@ def _rows_per_item(request: ComputeRequest[Any]) -> int:
     if tried > 1 and operation.guesses and "label_posterior" in served.lacks:
         rows += GUESS_NUM_SAMPLES * tried
     return rows
+
+
+def _rows_of_check(request: ComputeRequest[Any]) -> int:
+    """Decodings for each item of the two ELBOs of a check."""
+    if not is_checked(request):
+        return 0
+    tried, rows = branches(request), CHECK_SAMPLES
+    if request.served.vae.config.posterior.kind == "enumerated":
+        return 2 * (rows + tried)
+    if tried > 1 and "label_posterior" in request.served.lacks:
+        rows += GUESS_NUM_SAMPLES
+    return 2 * rows * tried
 
 
 def is_checked(request: ComputeRequest[Any]) -> bool:

@@ -5,7 +5,7 @@ exchanged. The noise has a seed of its own, so the answer's numbers do not chang
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -14,27 +14,36 @@ from app.compute.cost import CHECK_SAMPLES, chunk_rows, groups, is_checked
 from app.compute.labels import given_labels
 from app.compute.percentile import find_reference
 from app.compute.request import ComputeRequest
-from app.operations.parameters import ElboParameters, LogLikelihoodParameters
+from app.operations.parameters import LogLikelihoodParameters
 from app.operations.result import Answer
 from models.estimators.elbo import ElboEstimate, elbo_steps
 from models.estimators.labels import log_q_without_draws
 from models.estimators.steps import Steps
-from models.warnings import Warned
+from models.warnings import Code, Warned
 
+CODES: tuple[Code, ...] = get_args(Code)
 CHECK_SEED = 0
 NUM_ERRORS = 3.0
-"""Standard errors by which a score must differ. docs/api.md has the rates on test images."""
+"""Standard errors of the negative's ELBO by which it must gain. That of the picture does not count:
+a picture that the model does not know has an error of hundreds of nats."""
 MIN_LABEL_ODDS = 1e-4
 MAX_EXCESS_NORM = 5.0
 """How far a latent's norm may exceed the root of its dimension, where N(0, 1) varies by 0.7."""
 
 
 def find_warnings(request: ComputeRequest[Any], answer: Answer) -> Steps[tuple[Warned, ...]]:
-    """What is doubtful about a request's items, in their order."""
-    found = [*request.inputs.warnings, *_far_latents(request), *_low_scores(request, answer)]
+    """What is doubtful about a request's items, in their order and in that of the codes."""
+    found = [*request.inputs.warnings, *_far_latents(request)]
+    scores = _own_scores(request, answer)
+    if scores is not None:
+        found += _below(*scores)
     if is_checked(request):
-        found += yield from _check(request)
-    return tuple(sorted(found, key=lambda warned: -1 if warned.item is None else warned.item))
+        found += yield from _check(request, has_score=scores is not None)
+    return tuple(sorted(found, key=_place))
+
+
+def _place(warned: Warned) -> tuple[int, int]:
+    return -1 if warned.item is None else warned.item, CODES.index(warned.code)
 
 
 def _far_latents(request: ComputeRequest[Any]) -> Iterator[Warned]:
@@ -53,39 +62,36 @@ def _far_latents(request: ComputeRequest[Any]) -> Iterator[Warned]:
         )
 
 
-def _low_scores(request: ComputeRequest[Any], answer: Answer) -> Iterator[Warned]:
-    """Scores below every stored one, of the same estimator or, for want of these, by the ELBO."""
+def _own_scores(
+    request: ComputeRequest[Any], answer: Answer
+) -> tuple[np.ndarray, str, np.ndarray] | None:
+    """Stored scores, their name and the answer's, which can be below them; None without any.
+
+    Those of the answer's own estimator and K, or else its ELBO, whose expectation knows no K. A
+    label or a threshold raises the score of a picture that the model knows.
+    """
     parameters, columns = request.parameters, answer.columns
     if isinstance(parameters, LogLikelihoodParameters):
         reference, _ = find_reference(request, parameters.estimator)
         if reference is not None:
-            yield from _below(reference, parameters.estimator, columns["estimate_nats"])
-    elif isinstance(parameters, ElboParameters) and parameters.binarize is None:
-        reference = _stored_elbos(request)
-        if reference is not None:
-            errors = columns["standard_error_nats"]
-            yield from _below(reference, "ELBO", columns["elbo_nats"], errors)
+            return reference, parameters.estimator, columns["estimate_nats"]
+    reference, elbo = _stored_elbos(request), columns.get("elbo_nats")
+    if reference is None or not isinstance(elbo, np.ndarray):  # the estimator prior has no ELBO
+        return None
+    return reference, "ELBO", elbo
 
 
 def _stored_elbos(request: ComputeRequest[Any]) -> np.ndarray | None:
-    """The stored ELBOs, ascending; those of few samples vary about those of many."""
-    if request.label is not None:
-        return None
+    """The stored ELBOs, ascending."""
     references = request.served.bundle.evaluation.references
     stored = [r.values_nats for r in references if r.estimator == "elbo"]
     return np.asarray(stored[0]) if stored else None
 
 
 def _below(
-    reference: np.ndarray,
-    kind: str,
-    values: np.ndarray,
-    errors: Any = 0.0,
-    *,
-    first_item: int = 0,
+    reference: np.ndarray, kind: str, values: np.ndarray, first_item: int = 0
 ) -> Iterator[Warned]:
-    upper = values + NUM_ERRORS * np.nan_to_num(errors)
-    for row in np.flatnonzero(upper < reference[0]).tolist():
+    for row in np.flatnonzero(values < reference[0]).tolist():
         yield Warned(
             "below_references",
             f"The score of {values[row]:,.6g} nats ({kind}) is below that of each of "
@@ -96,18 +102,21 @@ def _below(
         )
 
 
-def _check(request: ComputeRequest[Any]) -> Steps[list[Warned]]:
-    """Compare small ELBOs of the pictures with those of their negatives and with stored ones."""
+def _check(request: ComputeRequest[Any], *, has_score: bool) -> Steps[list[Warned]]:
+    """Compare small ELBOs of the pictures with those of their negatives and with stored ones.
+
+    Args:
+        request: Its inputs hold the negatives.
+        has_score: Whether the answer's own scores are compared already.
+    """
     found: list[Warned] = []
-    has_score = isinstance(request.parameters, ElboParameters | LogLikelihoodParameters)
+    reference = None if has_score else _stored_elbos(request)
     for part in groups(request):
         as_sent = yield from _small_elbo(request, request.inputs.x, part)
         exchanged = yield from _small_elbo(request, request.inputs.exchanged, part)
-        found += _inverted(request, as_sent, exchanged, part.start)
-        reference = None if has_score else _stored_elbos(request)
+        found += _inverted(request, as_sent, exchanged, part)
         if reference is not None:
-            values, errors = _arrays(as_sent)
-            found += _below(reference, "ELBO", values, errors, first_item=part.start)
+            found += _below(reference, "ELBO", as_sent.elbo_nats.numpy(), part.start)
         found += _unlikely_labels(request, part)
     return found
 
@@ -127,23 +136,30 @@ def _small_elbo(request: ComputeRequest[Any], images: Any, part: slice) -> Steps
     )
 
 
-def _arrays(elbo: ElboEstimate) -> tuple[np.ndarray, np.ndarray]:
-    return elbo.elbo_nats.numpy(), elbo.standard_error_nats.numpy()
-
-
 def _inverted(
-    request: ComputeRequest[Any], as_sent: ElboEstimate, exchanged: ElboEstimate, first_item: int
+    request: ComputeRequest[Any], as_sent: ElboEstimate, exchanged: ElboEstimate, part: slice
 ) -> Iterator[Warned]:
-    (before, error), (after, other) = _arrays(as_sent), _arrays(exchanged)
-    margin = NUM_ERRORS * np.hypot(np.nan_to_num(error), np.nan_to_num(other))
+    """Pictures whose negative scores higher, and is not merely plain: what is plain scores high."""
+    before, after = as_sent.elbo_nats.numpy(), exchanged.elbo_nats.numpy()
+    error = np.nan_to_num(exchanged.standard_error_nats.numpy())
+    gains = after - before > NUM_ERRORS * error
     fix = "Leave out invert=true" if request.parameters.invert else "Add invert=true"
-    for row in np.flatnonzero(after - before > margin).tolist():
-        yield Warned(
-            "looks_inverted",
-            f"Exchanging black and white raises the ELBO by {after[row] - before[row]:,.0f} nats, "
-            f"from {before[row]:,.0f} to {after[row]:,.0f}: the picture looks inverted. {fix}.",
-            first_item + row,
-        )
+    plain = {warned.item for warned in request.inputs.warnings if warned.code == "constant"}
+    for row in np.flatnonzero(gains & ~_is_plain(request.inputs.exchanged, part)).tolist():
+        if part.start + row not in plain:
+            yield Warned(
+                "looks_inverted",
+                f"Exchanging black and white raises the ELBO by {after[row] - before[row]:,.0f} "
+                f"nats, from {before[row]:,.0f} to {after[row]:,.0f}: the picture looks inverted. "
+                f"{fix}.",
+                part.start + row,
+            )
+
+
+def _is_plain(images: Any, part: slice) -> np.ndarray:
+    """Whether all pixels of an image have one value."""
+    flat = images[part].reshape(part.stop - part.start, -1)
+    return np.asarray(flat.min(1) == flat.max(1))
 
 
 @torch.no_grad()

@@ -6,6 +6,7 @@ spec           size, colour and levels of observations
 decoding       the formats of picture files
 netpbm         PBM, PGM, PPM and PFM
 png_chunks     a PNG without metadata
+jpeg_blocks    a JPEG without metadata
 libtiff        no lines of libtiff
 unread         what other files are
 orientation    EXIF and XMP

@@ -38,7 +38,7 @@ from PIL import Image as PillowImage
 from PIL.ImageFile import ImageFile
 
 from models.errors import CorruptImage, InputError, PayloadTooLarge, UnsupportedMedia
-from models.images import jpeg_segments, libtiff, netpbm, png_chunks
+from models.images import jpeg_blocks, libtiff, netpbm, png_chunks
 from models.images.orientation import ORIENTATION_TAG, find_orientation, orientation_steps, upright
 from models.images.preprocessing import Step
 from models.images.unread import describe_file, other_picture
@@ -49,10 +49,12 @@ MAX_PIXELS = 89_478_485
 _BAD_EXIF = Step("ignore-exif", "exif damaged, ignored")
 _STRIP = 256
 _MAX_BLOCKS = 1024
-_MAX_SCANS = 64
 MAX_SIDE = 65535
+MAX_DEEP = 65535
+"""White of 16 bits."""
 _GREY_MODES = ("1", "L", "LA", "La")
 _CLEAR_MODES = ("RGBA", "RGBa", "LA", "La", "PA")
+_BITS_PER_SAMPLE = 0x0102
 _TILE_SIZE = 0x0142, 0x0143
 _SMALL_TILE = 1 << 20
 # The others (LZMA, Zstandard, WebP in TIFF) allocate what the file asks for.
@@ -70,11 +72,13 @@ class Pixels:
         values: (channels, height, width), 1 or 3 channels, of uint8, uint16 or float32.
         maximum: The value of white: 255, 65535, or 1 for floats.
         steps: What was done to get here.
+        maximum_in_use: White by the bits that the file says are in use, where these are fewer.
     """
 
     values: Shaped[np.ndarray, "channel height width"]
     maximum: int
     steps: tuple[Step, ...]
+    maximum_in_use: int | None = None
 
 
 def decode(data: bytes, *, background: int, max_pixels: int, media_type: str | None) -> Pixels:
@@ -116,17 +120,7 @@ def _decode_netpbm(data: bytes, max_pixels: int) -> Pixels:
 
 
 def _decode(data: bytes, kind: str, background: int, max_pixels: int) -> Pixels:
-    if kind in _BLOCK_COUNTERS:
-        _BLOCK_COUNTERS[kind](data)
-    if kind == "WebP":  # its constructor allocates the canvas
-        check_size(_webp_size(data), max_pixels)
-    if kind == "TIFF":
-        libtiff.silence()
-    xmp = b""
-    if kind == "PNG":
-        data, xmp = png_chunks.without_metadata(data)
-    if kind == "JPEG":
-        data = jpeg_segments.without_metadata(data)
+    data, xmp = _prepare(data, kind, max_pixels)
     image = _OPENERS[kind](io.BytesIO(data))
     check_size(image.size, max_pixels)
     if isinstance(image, TiffImagePlugin.TiffImageFile):
@@ -143,7 +137,32 @@ def _decode(data: bytes, kind: str, background: int, max_pixels: int) -> Pixels:
         steps = (_BAD_EXIF,) if damaged else orientation_steps(orientation)
         turn = orientation
     values, maximum, alpha_steps = _opaque(image, background)
-    return Pixels(upright(values, turn), maximum, (*steps, *alpha_steps))
+    in_use = _maximum_in_use(image) if maximum == MAX_DEEP else None
+    return Pixels(upright(values, turn), maximum, (*steps, *alpha_steps), in_use)
+
+
+def _maximum_in_use(image: ImageFile) -> int | None:
+    """White of a deep TIFF of 9 to 15 bits, which Pillow reads into 16."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return None
+    bits: tuple[int, ...] = image.tag_v2.get(_BITS_PER_SAMPLE, ())
+    return 2 ** bits[0] - 1 if bits and 8 < bits[0] < 16 else None
+
+
+def _prepare(data: bytes, kind: str, max_pixels: int) -> tuple[bytes, bytes]:
+    """The bytes without metadata that is never used, guarded against what costs much; and XMP."""
+    if kind == "PNG":
+        return png_chunks.without_metadata(data)
+    if kind == "JPEG":
+        data = jpeg_blocks.without_metadata(data)
+        jpeg_blocks.check_blocks(data)
+    elif kind == "GIF":
+        _check_gif_blocks(data)
+    elif kind == "WebP":  # its constructor allocates the canvas
+        check_size(_webp_size(data), max_pixels)
+    elif kind == "TIFF":
+        libtiff.silence()
+    return data, b""
 
 
 # Which format
@@ -258,25 +277,6 @@ def _check_gif_blocks(data: bytes) -> None:
             received=comments,
             limit=_MAX_BLOCKS,
         )
-
-
-def _check_jpeg_blocks(data: bytes) -> None:
-    """Walk the blocks up to the picture's end: each scan, however short, is a pass over all pixels,
-    and Pillow joins metadata as it joins a GIF's comments.
-    """
-    blocks = scans = 0
-    marker = _JPEG_MARKER.search(data, 2)
-    while marker is not None and marker[1] != b"\xd9":
-        blocks += 1
-        scans += marker[1] == b"\xda"
-        if blocks > _MAX_BLOCKS or scans > _MAX_SCANS:
-            raise CorruptImage(
-                f"The JPEG has more than {_MAX_BLOCKS:,} blocks or {_MAX_SCANS} scans, the limits. "
-                "Save it again as a baseline JPEG, or as PNG.",
-                parameter="images",
-            )
-        length = int.from_bytes(data[marker.end() : marker.end() + 2], "big")
-        marker = _JPEG_MARKER.search(data, marker.end() + length)
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:
@@ -410,8 +410,6 @@ def _lab_to_rgb(image: PillowImage.Image) -> PillowImage.Image:
     return rgb
 
 
-_JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")  # the others have no block
-_BLOCK_COUNTERS = {"GIF": _check_gif_blocks, "JPEG": _check_jpeg_blocks}
 _MAGIC = {
     "PNG": rb"\x89PNG\r\n\x1a\n",
     "JPEG": rb"\xff\xd8\xff",

@@ -89,6 +89,8 @@ class _Pictures:
     values: Batch
     white: int
     steps: list[tuple[Step, ...]]
+    white_in_use: int | None = None
+    """White by the bits that a file says are in use, where these are fewer."""
 
     def then(self, values: Batch, *steps: Step) -> "_Pictures":
         return _Pictures(values, self.white, [(*done, *steps) for done in self.steps])
@@ -175,7 +177,7 @@ def _load(
     white = _white_of_file(pixels.maximum, options.pixel_max)
     if white != pixels.maximum or white == 1:
         check_range(pixels.values[None], white)
-    return _Pictures(pixels.values[None], white, [pixels.steps])
+    return _Pictures(pixels.values[None], white, [pixels.steps], pixels.maximum_in_use)
 
 
 def _white_of_file(own: int, pixel_max: int | None) -> int:
@@ -190,14 +192,17 @@ def _observations(pictures: _Pictures, spec: ImageSpec, options: ReadOptions) ->
     sizes = size_warnings(width, height, spec)
     lows, highs = extremes(pictures.values)
     floats = pictures.values.dtype.kind == "f"
-    ranges = range_warnings(lows, highs, pictures.white, floats=floats)
+    ranges = range_warnings(
+        lows, highs, pictures.white, floats=floats, white_in_use=pictures.white_in_use
+    )
     pictures = _prepared(pictures, spec, options)
     levels, last = _levels(pictures, spec, options)
     x = to_values(levels.astype(np.float32), spec)
     found = []
     for index, (one, steps) in enumerate(zip(x, pictures.steps, strict=True)):
         constant = constant_warnings(one, steps, is_plain=bool(lows[index] == highs[index]))
-        found.append(Observation(one, (*steps, *last), (*constant, *ranges[index], *sizes)))
+        content = ranges[index] or constant  # of both, the range is the cause
+        found.append(Observation(one, (*steps, *last), (*content, *sizes)))
     return found
 
 

@@ -21,6 +21,8 @@ MAX_STRETCH = 1.25
 MAX_CUT = 2.0
 """Largest change of the aspect ratio by cropping: half of the picture remains. Recipes crop the
 pictures of many shapes that they train on down to this, so that less is usual."""
+SHALLOW = 255.0
+"""White of 8 bits: where there are more, fewer than 8 are hardly meant."""
 LEAST_RANGE = 0.1
 """Least share of the range from black to white without a warning."""
 
@@ -74,7 +76,12 @@ def extremes(values: Batch) -> tuple[PerPicture, PerPicture]:
 
 
 def range_warnings(
-    lows: PerPicture, highs: PerPicture, white: int, *, floats: bool
+    lows: PerPicture,
+    highs: PerPicture,
+    white: int,
+    *,
+    floats: bool = False,
+    white_in_use: int | None = None,
 ) -> list[tuple[Warned, ...]]:
     """Warnings about the range of each picture; the largest of all pixels hints at white.
 
@@ -83,31 +90,33 @@ def range_warnings(
         highs: Largest pixels.
         white: White as they are read.
         floats: Whether pixels are floats.
+        white_in_use: White by the bits that a file says are in use, where these are fewer.
     """
     narrow = (lows < highs) & (highs - lows < LEAST_RANGE * white)
     if not narrow.any():
         return [()] * len(lows)
-    fix = _range_fix(float(highs.max()), white, floats=floats)
+    largest = float(highs.max())
+    if largest >= LEAST_RANGE * white:
+        fix = f"it has hardly any contrast. Stretch its contrast to 0..{white}."
+    elif floats and white == 1:
+        fix = f"it is read as nearly black. Scale them: array / {largest:g}."
+    else:
+        likely = white_in_use or likely_white(max(largest, SHALLOW if white > SHALLOW else 1.0))
+        fix = f"Add pixel_max={likely} if {likely} is white."
+        if likely >= white:
+            fix = f"Stretch its contrast to 0..{white}, or make pixel_max smaller."
+        fix = f"it is read as nearly black. {fix}"
     return [
         (
             Warned(
-                "range_unused", f"The picture's pixels lie in {low:g}..{high:g} of 0..{white}{fix}"
+                "range_unused",
+                f"The picture's pixels lie in {low:g}..{high:g} of 0..{white}: {fix}",
             ),
         )
         if is_narrow
         else ()
         for low, high, is_narrow in zip(lows, highs, narrow, strict=True)
     ]
-
-
-def _range_fix(largest: float, white: int, *, floats: bool) -> str:
-    """What a narrow range means, and a fix."""
-    if largest >= LEAST_RANGE * white:
-        return f": it has hardly any contrast. Stretch its contrast to 0..{white}."
-    if floats and white == 1:
-        return f": it is read as nearly black. Scale them: array / {largest:g}."
-    fix = likely_white(largest)
-    return f": it is read as nearly black. Add pixel_max={fix} if {fix} is white."
 
 
 def constant_warnings(

@@ -81,7 +81,7 @@ async def test_dark_digits_on_light_paper_look_inverted_with_the_gain_in_nats() 
             assert found["looks_inverted"]["message"].endswith("Add invert=true.")
             assert codes(await send(client, PAPER, operation, check=True, invert=True)) == []
         undone = await send(client, THREE, check=True, invert=True)
-        assert undone.json()["warnings"][-1]["message"].endswith("Leave out invert=true.")
+        assert undone.json()["warnings"][0]["message"].endswith("Leave out invert=true.")
 
 
 @pytest.mark.slow
@@ -116,6 +116,76 @@ async def test_photographs_and_sheets_of_digits_are_doubtful_for_a_model_of_digi
     async with client_of(Settings()) as client:
         for picture in (sheet, photograph):
             assert codes(await send(client, picture, model="mnist"))
+
+
+@pytest.mark.slow
+async def test_a_negative_in_which_nothing_is_left_looks_no_better() -> None:
+    white_ink = np.full((8, 8, 4), 255, np.uint8)
+    white_ink[..., 3] = THREE
+    black_ink = white_ink.copy()
+    black_ink[..., :3] = 0
+    plain = np.full((8, 8), 200, np.uint8)
+    async with client_of(Settings()) as client:
+        found = [
+            codes(await send(client, picture, check=True))
+            for picture in (white_ink, black_ink, plain)
+        ]
+        undone = codes(await send(client, black_ink, check=True, invert=True))
+    assert found[:2] == [[], ["constant"]]
+    assert "looks_inverted" not in found[2]
+    assert undone == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("operation", "model", "asked"),
+    [
+        ("elbo", "mnist", {"num_samples": 1}),
+        ("elbo", "mnist", {"binarize": "threshold"}),
+        ("log-likelihood", "mnist", {"num_samples": 1000}),
+        ("log-likelihood", "mnist", {"num_samples": 50}),
+        ("log-likelihood", "mnist", {"num_samples": 10, "estimator": "prior", "check": True}),
+        ("elbo", "mnist-labelled", {"label": "3"}),
+        ("log-likelihood", "mnist-labelled", {"label": "3", "num_samples": 50}),
+        ("classify", "mnist-labelled", {"check": True}),
+        ("encode", "mnist", {"check": True}),
+        ("reconstruct", "mnist", {"check": True}),
+    ],
+)
+async def test_a_picture_of_another_domain_is_doubtful_whatever_is_asked(
+    operation: str, model: str, asked: dict[str, Any]
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8)
+    async with client_of(Settings()) as client:
+        answer = await send(client, noise, operation, model, **asked)
+    (found,) = [w for w in answer.json()["warnings"] if w["code"] == "below_references"]
+    assert "held-out test images, the lowest" in found["message"]
+
+
+@pytest.mark.slow
+async def test_the_likeliest_cause_comes_first() -> None:
+    dark = (255 - grey(DIGITS[3], 280))[:, 40:200]
+    async with client_of(Settings()) as client:
+        answer = await send(client, dark, model="mnist", check=True)
+    assert codes(answer) == [
+        "looks_inverted",
+        "below_references",
+        "aspect_ratio_changed",
+        "shrunk",
+    ]
+
+
+@pytest.mark.slow
+async def test_the_picture_of_a_pair_that_is_doubtful_is_named() -> None:
+    pair = np.stack([THREE, PAPER])
+    async with client_of(Settings()) as client:
+        answer = await client.post(
+            "/v1/models/digits/interpolate?check=true", content=npy(pair), headers=NPY
+        )
+    assert [(w["code"], w["item"]) for w in answer.json()["warnings"]] == [
+        ("looks_inverted", 1),
+        ("below_references", 1),
+    ]
 
 
 @pytest.mark.slow

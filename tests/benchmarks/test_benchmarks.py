@@ -8,7 +8,11 @@ import pytest
 import torch
 from rich.console import Console
 
-from benchmarks import media, scoring, timing
+from app.serving.served_model import serve_bundle
+from app.settings import PRETRAINED
+from benchmarks import media, scoring, timing, warnings
+from models.bundle.loading import load_bundle
+from training.data.datasets import load
 
 
 @pytest.fixture(autouse=True)
@@ -53,3 +57,10 @@ def test_sides_take_turns_and_every_second_round_goes_backwards() -> None:
 
 def test_a_ratio_is_the_median_of_the_rounds() -> None:
     assert timing.ratio(np.array([2.0, 4.0, 90.0]), np.array([1.0, 2.0, 3.0])).startswith("2.00 ")
+
+
+def test_warnings_are_counted_by_code() -> None:
+    served = serve_bundle(load_bundle(PRETRAINED / "digits" / "1"), "cpu")
+    images = load("digits").test.take(np.arange(20)).images  # type: ignore[attr-defined]
+    assert warnings.count(served, images, 17)["looks_inverted"] == 0
+    assert warnings.count(served, 16 - images, 17)["looks_inverted"] == 20

@@ -4,9 +4,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,8 +30,17 @@ def _own_handlers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         raise Left(code)
 
     monkeypatch.setattr(signals.os, "_exit", leave)
+    timers: list[threading.Timer] = []
+
+    def note(*arguments: Any) -> threading.Timer:
+        timers.append(threading.Timer(*arguments))
+        return timers[-1]
+
     monkeypatch.setattr(signals, "PATIENCE_SECONDS", 60.0)
+    monkeypatch.setattr(signals, "Timer", note)
     yield
+    for timer in timers:  # one that is left would end the process of all tests
+        timer.cancel()
     for number, handler in before.items():
         signal.signal(number, handler)
 

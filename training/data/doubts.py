@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from models.images.warnings import LEAST_RANGE
 from training.data.file_split import FileSplit
 from training.data.split import Split
 
@@ -21,10 +22,25 @@ def doubts(splits: Mapping[str, Split], class_names: Sequence[str]) -> Iterator[
     """
     yield from _untrained_classes(splits["train"], class_names)
     yield from _pictures_of_two_labels(splits)
+    if unused := unused_range(splits["train"]):
+        yield unused
     if copies := copies_of_training_images(splits):
         yield copies
     if small := too_small(splits):
         yield small
+
+
+def unused_range(train: Split) -> str:
+    """That all training pictures use less than a tenth of the range, in words; empty if not."""
+    counts = train.statistics.histogram
+    used, white = np.flatnonzero(counts), len(counts) - 1
+    low, high = int(used[0]), int(used[-1])
+    if high - low >= LEAST_RANGE * white:
+        return ""
+    return (
+        f"All training pixels lie in {low}..{high} of 0..{white}, so that there is next to nothing "
+        "to learn. Scale them to the whole range: 12 bits in a 16-bit file by 16, for example."
+    )
 
 
 def copies_of_training_images(splits: Mapping[str, Split]) -> str:

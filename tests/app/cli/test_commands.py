@@ -92,6 +92,25 @@ def test_warnings_are_said_on_standard_error_and_stand_in_the_table(
     assert "Warning: 5 more; tables and JSON have all of them." in many.stderr
 
 
+def test_warnings_name_options_as_the_command_line_has_them(vae: Vae, tmp_path: Path) -> None:
+    dark = np.arange(SIDE * SIDE, dtype=np.uint8).reshape(SIDE, SIDE) // SIDE
+    clear = np.zeros((SIDE, SIDE, 4), np.uint8)
+    clear[..., 3] = dark * 32
+    (tmp_path / "dark.png").write_bytes(encoded(dark))
+    (tmp_path / "clear.png").write_bytes(encoded(clear))
+    said = done(vae("encode", "dark.png", "clear.png", "-m", "mnist", "--no-check")).stderr
+    assert "Warning: dark.png: " in said
+    assert "Add --pixel-max 7 if 7 is white." in said
+    assert "Add --invert if it is drawn" in said
+
+
+def test_commands_check_pictures_unless_told_not_to(vae: Vae) -> None:
+    text = " ".join(done(vae("elbo", "--help")).stdout.replace("│", " ").split())
+    assert "--check" in text
+    assert "--no-check" in text
+    assert text[text.index("--check") :].partition("Default: ")[2].startswith("True.")
+
+
 # Scores and arrays -----------------------------------------------------------------------------
 
 

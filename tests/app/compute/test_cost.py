@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.compute.cost import GROUP_ITEMS, groups, measure
+from app.compute.cost import CHECK_SAMPLES, GROUP_ITEMS, groups, measure
 from app.compute.inputs import Inputs
 from app.compute.request import ComputeRequest
 from app.operations.table import OPERATIONS
@@ -16,8 +16,10 @@ from models.estimators.labels import GUESS_NUM_SAMPLES
 from tests.app.family_repository import make_families
 
 X = np.zeros((2, 1, 4, 4), np.float32)
+CHECKED: dict[str, Any] = {"inputs": Inputs(x=X, exchanged=X)}
 FREE: dict[str, Any] = {"inputs": Inputs(x=X)}
-GIVEN: dict[str, Any] = {"inputs": Inputs(x=X), "label": 1}
+GIVEN_LABEL: dict[str, Any] = {"label": 1}
+GIVEN: dict[str, Any] = FREE | GIVEN_LABEL
 LABELS = 3
 
 
@@ -52,6 +54,17 @@ def make_request(
         ("categorical", "log-likelihood", FREE, {"num_samples": 9}, 9 + 2),
         ("categorical", "log-likelihood", FREE, {"estimator": "exact"}, 1 + 2),
         ("categorical", "classify", FREE, {}, 1 + 2),
+        ("standard", "encode", CHECKED, {}, 1 + 2 * CHECK_SAMPLES),
+        ("m2", "encode", CHECKED, {}, 1 + 2 * CHECK_SAMPLES * LABELS),
+        ("m2", "elbo", CHECKED | GIVEN_LABEL, {"num_samples": 9}, 9 + 2 * CHECK_SAMPLES),
+        (
+            "labelled",
+            "log-likelihood",
+            CHECKED,
+            {"num_samples": 9},
+            (9 + 2 * (CHECK_SAMPLES + GUESS_NUM_SAMPLES)) * LABELS,
+        ),
+        ("categorical", "classify", CHECKED, {}, 1 + 2 + 2 * (CHECK_SAMPLES + 2)),
     ],
 )
 def test_every_decoding_is_counted(

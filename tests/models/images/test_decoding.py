@@ -319,7 +319,7 @@ def test_a_jpeg_of_very_many_scans_is_refused_before_it_is_decoded(monkeypatch):
 def test_a_jpeg_of_very_many_blocks_is_refused_before_it_is_decoded(monkeypatch):
     data = file_of(GREY, "JPEG")
     monkeypatch.setattr(decoding, "_OPENERS", None)
-    for block in (b"\xff\xfe\x00\x03x", b"\xff\xe1\x00\x08Exif\0\0", b"\xff\xfe\x00\x00"):
+    for block in (b"\xff\xe1\x00\x03x", b"\xff\xe1\x00\x08Exif\0\0", b"\xff\xe1\x00\x00"):
         with pytest.raises(CorruptImage, match="1,024 blocks"):
             read(data[:2] + block * 2000 + data[2:])
 

@@ -4,16 +4,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.training.data.pictures import fill, save
 from training.data.array_split import ArraySplit
 from training.data.datasets import load
-from training.data.doubts import copies_of_training_images, doubts, too_small
+from training.data.doubts import copies_of_training_images, doubts, too_small, unused_range
 from training.data.split import Split
 
 
 def ramp(first: int, count: int) -> np.ndarray:
-    return np.arange(first, first + count, dtype=np.uint8).reshape(-1, 1, 1).repeat(4, axis=1)
+    """Pictures of one grey each, with a white pixel."""
+    pictures = np.arange(first, first + count, dtype=np.uint8).reshape(-1, 1, 1).repeat(4, axis=1)
+    pictures[:, 3] = 255
+    return pictures
 
 
 def splits_of(*images: np.ndarray, labels: tuple[list[int] | None, ...] = ()) -> dict[str, Split]:
@@ -50,6 +54,26 @@ def test_a_held_out_split_needs_two_pictures(counts: tuple[int, int, int], fault
     splits = splits_of(*(ramp(start, n) for start, n in zip(starts, counts, strict=True)))
     assert too_small(splits).startswith(fault)
     assert (too_small(splits) == "") == (fault == "")
+
+
+@pytest.mark.parametrize(
+    ("white", "said"),
+    [(25, "All training pixels lie in 0..25 of 0..255"), (26, "")],
+)
+def test_training_pictures_that_use_less_than_a_tenth_of_the_range_are_told(
+    white: int, said: str
+) -> None:
+    splits = splits_of(np.array([[[0]], [[white]]], np.uint8))
+    assert unused_range(splits["train"]).startswith(said)
+    assert (unused_range(splits["train"]) == "") == (said == "")
+
+
+def test_a_folder_of_twelve_bits_in_sixteen_is_told(tmp_path: Path) -> None:
+    for number in range(10):
+        deep = np.random.default_rng(number).integers(0, 4096, (6, 5)).astype(np.uint16)
+        Image.fromarray(deep).save(tmp_path / f"{number}.tif")
+    (said,) = load(str(tmp_path)).warnings
+    assert said.startswith("All training pixels lie in 0..16 of 0..255")
 
 
 def test_one_picture_under_two_labels_is_said_within_a_split_and_across() -> None:
