@@ -19,6 +19,7 @@ from models.errors import printable
 from models.files import search
 from models.images import is_drawn
 from models.images.decoding import picture_kind, why_not_read
+from models.images.unread import other_picture
 from vae_client.errors import CallError
 from vae_client.sources import ReadArrays, Source, array_source
 
@@ -30,7 +31,7 @@ READ_SUFFIXES = tuple(suffix for entry in (*PICTURES, NPY, NPZ) for suffix in en
 _PICTURE_SUFFIXES = {
     *(suffix for entry in PICTURES for suffix in entry.suffixes),
     *(".jfif", ".jpe", ".apng", ".dib", ".pbm", ".pgm", ".pnm", ".ppm", ".avif", ".heic", ".heif"),
-    *(".ico", ".jp2", ".jxl", ".psd", ".qoi", ".svg", ".tga", ".pcx", ".exr"),
+    *(".pam", ".ico", ".jp2", ".jxl", ".psd", ".qoi", ".svg", ".tga", ".pcx", ".exr"),
 }
 """Suffixes of pictures, also of forms that are not read: such a file is not left out silently."""
 _HEAD_BYTES = 4096
@@ -180,7 +181,7 @@ def _kind_of(head: bytes, suffix: str) -> tuple[str, str]:
         return "array", ""
     if picture_kind(head) is not None:
         return "drawn" if is_drawn(head) else "picture", ""
-    if suffix not in _PICTURE_SUFFIXES:
+    if suffix not in _PICTURE_SUFFIXES and other_picture(head) is None:
         return "other", ""
     return "other", why_not_read(head)
 
