@@ -8,7 +8,7 @@ In the model's own size, the first that fits:
     (batch, channels, height, width), channels also last     pictures
 
 The model's pixels in another order are refused with the expression that mends it (`orders.py`):
-flat rows, the batch last, rows and columns exchanged. In another size:
+flat rows, the batch last, rows and columns exchanged, or any (`permuted.py`). In another size:
 
     2 axes  (height, width): one grey picture
     3 axes  (height, width, channels) if the last is 1 or 3; (channels, height, width) if the first
@@ -37,6 +37,7 @@ from models.images.orders import (
     find_unsized,
     scale_of,
 )
+from models.images.permuted import find_permuted
 from models.images.spec import ImageSpec
 from models.warnings import Warned
 
@@ -56,7 +57,10 @@ def as_batch(
     if form is None:
         if found := find_order(array.shape, spec.shape):
             raise _doubtful(array, found)
-        if array.ndim not in (2, 3, 4) or (form := _form(array.shape, spec)) is None:
+        form = _form(array.shape, spec) if array.ndim in (2, 3, 4) else None
+        if found := find_permuted(array.shape, spec.shape, form):
+            raise _doubtful(array, found)
+        if form is None:
             raise _mismatch(array, spec)
         if found := find_doubt(array.shape, form, channels=spec.channels):
             raise _doubtful(array, found)
@@ -74,6 +78,9 @@ def axes_warnings(shape: tuple[int, ...], spec: ImageSpec) -> tuple[Warned, ...]
     elif len(shape) == 3 and shape[1:] == (height * width, 3):
         kind, doubt = "one picture in colour", "each row is a picture"
         fix = f"array.reshape(-1, {height}, {width}, 3)"
+    elif len(shape) == 3 and shape[0] == spec.channels == 3 and height * width in shape[1:]:
+        kind, doubt = "one picture in colour", "pictures are flat"
+        fix = f"shape (N, 3, {height}, {width})"
     else:
         return ()
     if _own_form(shape, spec) not in (None, "NHW"):

@@ -92,7 +92,11 @@ def _find_flat(shape: Shape, layouts: Mapping[int, Layout]) -> tuple[Reading, ..
         axes, array = axes[::-1], "{0}.T"
     batch, pixels = axes[0] if len(axes) == 2 else 1, axes[-1]
     flat = _flat(batch, pixels, layouts[pixels], array)
-    return (*flat, ONE_PICTURE) if len(shape) == 2 and _may_be_picture(axes) else flat
+    if _may_be_picture(axes) and len(shape) == 2:
+        return (*flat, ONE_PICTURE)
+    if _may_be_picture(axes) and len(shape) == 3 and shape[0] == 1:
+        return (*flat, Reading(ONE_PICTURE.words, "{0}[None]"))
+    return flat
 
 
 def is_explicit(shape: Shape) -> bool:
