@@ -287,3 +287,14 @@ async def test_an_autoencoder_is_not_checked(tmp_path: Path) -> None:
         picture[1:3] = 255
         answer = await send(client, picture, "encode", "autoencoder", check=True)
     assert codes(answer) == []
+
+
+async def test_a_label_is_checked_only_where_there_is_a_classifier(tmp_path: Path) -> None:
+    from tests.app.family_repository import LABELLED, LABELS, make_families
+
+    picture = np.zeros((4, 4), np.uint8)
+    picture[1:3] = 255
+    async with client_of(Settings(model_repository=make_families(tmp_path / "models"))) as client:
+        for model in LABELLED:
+            answer = await send(client, picture, "encode", model, check=True, label=LABELS[0])
+            assert "label_unlikely" not in codes(answer), model

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from models.images import ImageSpec, ReadOptions, read_array, read_picture
+from models.images.warnings import range_warnings
 from models.warnings import Warned
 from tests.models.images.picture_files import file_of
 from tests.models.images.readings import COLOUR, GREY, PICTURE, THRESHOLD, spec_of
@@ -161,3 +162,9 @@ def test_a_larger_white_leaves_a_files_own():
         for white in (None, 65535)
     )
     np.testing.assert_array_equal(plain, same)
+
+
+def test_a_dark_picture_whose_white_is_known_gets_another_fix():
+    lows, highs = np.array([0.0]), np.array([100.0])
+    ((found,),) = range_warnings(lows, highs, 4095, floats=False, white_in_use=4095)
+    assert found.message.endswith("Stretch its contrast to 0..4095, or make pixel_max smaller.")
