@@ -299,6 +299,13 @@ async def test_a_pictures_wrong_type_in_a_form_has_the_right_one_to_paste() -> N
     assert refusal.value.details["suggestion"] == "curl -F 'images=@FILE;type=image/png'"
 
 
+async def test_a_picture_in_a_data_url_of_another_type_is_to_be_named() -> None:
+    url = f"data:image/jpgg;base64,{base64.b64encode(encoded(binary()[0])).decode()}"
+    with pytest.raises(UnsupportedMedia, match=r"Name its type: one of image/png, ") as refusal:
+        parse_json(orjson.dumps({"images": [url]}))
+    assert "onvert" not in str(refusal.value)
+
+
 WORDS = {
     b"Milk and eggs": "text that begins with 'Milk and eggs'",
     "K\xe4se, Br\xf6tchen".encode("latin-1"): "text in another encoding than UTF-8",
