@@ -12,6 +12,7 @@ Code = Literal[
     "below_references",
     "label_unlikely",
     "latents_far",
+    "axes_guessed",
     "constant",
     "range_unused",
     "aspect_ratio_changed",
@@ -26,6 +27,8 @@ MEANINGS: dict[Code, str] = {
     "label_unlikely": "The model's classifier finds another label at least 10,000 times as "
     "probable as `label`. With `check`.",
     "latents_far": "The latent is further from the origin than the standard normal prior draws.",
+    "axes_guessed": "The array is read as grey pictures, and may be flat pictures or the channels "
+    "of one picture.",
     "constant": "All pixels have one value, as sent or once the model sees them.",
     "range_unused": "The pixels use less than a tenth of the range from black to white.",
     "aspect_ratio_changed": "Stretching changes the aspect ratio by more than a quarter, or "

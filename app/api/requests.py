@@ -18,6 +18,7 @@ from app.compute.inputs import Inputs
 from app.compute.labels import unknown_label
 from app.compute.latents import check_latents
 from app.errors import ClientDisconnected, InvalidParameter
+from app.operations.latents import are_latents
 from app.operations.parameters import Parameters
 from app.operations.table import OPERATIONS, Operation
 from app.serving.served_model import ServedModel
@@ -169,8 +170,8 @@ def kind_of_items(operation: Operation, served: ServedModel, body: Body) -> str:
     has = {"images": bool(body.images), "latents": bool(body.latents)}
     possible = [kind for kind in operation.takes if has[kind]]
     if len(possible) == 2 and body.images[0] is body.latents[0]:
-        is_latent = body.latents[0].shape[1:] == served.vae.latent_shape
-        return "latents" if is_latent else "images"
+        shape = body.latents[0].shape
+        return "latents" if are_latents(shape, served.vae.latent_shape) else "images"
     if len(possible) != 1:
         raise _wrong_items(operation, served, [kind for kind, there in has.items() if there])
     return possible[0]

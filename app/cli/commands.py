@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 from pydantic import BaseModel, Field
 from rich.console import Console
@@ -38,13 +39,15 @@ from app.cli.server import check_port, export_flags
 from app.cli.server import serve as run_server
 from app.cli.terminal import messages, say
 from app.main import check_settings
+from app.operations.latents import are_latents, explain_latents
 from app.operations.table import OPERATIONS, Operation
 from app.settings import Settings, load_settings
 from models.errors import printable
 from models.files import prepare_streams
-from models.images.axes import as_batch
+from models.images.axes import as_batch, axes_warnings
 from models.images.spec import ImageSpec
 from vae_client.errors import CallError
+from vae_client.sources import ReadArrays
 
 app = typer.Typer(
     name="vae",
@@ -224,11 +227,14 @@ async def _run(operation: Operation, values: dict[str, Any]) -> None:
 async def _rows(sender: Sender, inputs: Inputs, progress: Progress, *, batch_size: int) -> Rows:
     """Labels and answers of all items, asked for in requests of at most `batch_size` items."""
     operation, rows = sender.operation, Rows()
-    spec = ImageSpec(**(await sender.client.describe())["image"])
+    model = await sender.client.describe()
     n = int(sender.parameters.get("n", 16))
-    sources = open_inputs(
-        inputs, operation.name, operation.takes, partial(as_batch, spec=spec), strict=sender.strict
+    read = partial(
+        _read_arrays,
+        spec=ImageSpec(**model["image"]),
+        latent_shape=tuple(model["latent_shape"]),
     )
+    sources = open_inputs(inputs, operation.name, operation.takes, read, strict=sender.strict)
     total = sum(map(len, sources)) if operation.takes else n
     if operation.exact_items is not None and (total != operation.exact_items or len(sources) > 1):
         raise CallError(
@@ -250,6 +256,23 @@ async def _rows(sender: Sender, inputs: Inputs, progress: Progress, *, batch_siz
         else:
             await sender.send_whole(source, rows)
     return rows
+
+
+def _read_arrays(name: str, *, spec: ImageSpec, latent_shape: tuple[int, ...]) -> ReadArrays:
+    """How arrays of a file are read; says where the axes of pictures are in doubt."""
+
+    def images(array: np.ndarray) -> np.ndarray:
+        batch = as_batch(array, spec)
+        for warned in axes_warnings(array.shape, spec):
+            say(f"Warning: {name}: {warned.message}")
+        return batch
+
+    def latents(array: np.ndarray) -> np.ndarray:
+        if found := explain_latents(array.shape, latent_shape):
+            raise ValueError(found[0])
+        return array
+
+    return ReadArrays(images, latents, lambda array: are_latents(array.shape, latent_shape))
 
 
 def _warn(rows: Rows) -> None:

@@ -9,7 +9,7 @@ import os
 import shlex
 import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -19,8 +19,9 @@ from models.errors import printable
 from models.files import search
 from models.images import is_drawn
 from models.images.decoding import picture_kind, why_not_read
+from models.images.unread import other_picture
 from vae_client.errors import CallError
-from vae_client.sources import AsBatch, Source, array_source
+from vae_client.sources import ReadArrays, Source, array_source
 
 STDIN = "-"
 MAX_FILE_BYTES = 2**29
@@ -30,7 +31,7 @@ READ_SUFFIXES = tuple(suffix for entry in (*PICTURES, NPY, NPZ) for suffix in en
 _PICTURE_SUFFIXES = {
     *(suffix for entry in PICTURES for suffix in entry.suffixes),
     *(".jfif", ".jpe", ".apng", ".dib", ".pbm", ".pgm", ".pnm", ".ppm", ".avif", ".heic", ".heif"),
-    *(".ico", ".jp2", ".jxl", ".psd", ".qoi", ".svg", ".tga", ".pcx", ".exr"),
+    *(".pam", ".ico", ".jp2", ".jxl", ".psd", ".qoi", ".svg", ".tga", ".pcx", ".exr"),
 }
 """Suffixes of pictures, also of forms that are not read: such a file is not left out silently."""
 _HEAD_BYTES = 4096
@@ -180,7 +181,7 @@ def _kind_of(head: bytes, suffix: str) -> tuple[str, str]:
         return "array", ""
     if picture_kind(head) is not None:
         return "drawn" if is_drawn(head) else "picture", ""
-    if suffix not in _PICTURE_SUFFIXES:
+    if suffix not in _PICTURE_SUFFIXES and other_picture(head) is None:
         return "other", ""
     return "other", why_not_read(head)
 
@@ -226,7 +227,12 @@ def _nothing_found(text: str, path: Path, left_out: Sequence[tuple[str, str]]) -
 
 
 def open_inputs(
-    inputs: Inputs, operation: str, takes: Sequence[str], as_batch: AsBatch, *, strict: bool
+    inputs: Inputs,
+    operation: str,
+    takes: Sequence[str],
+    read: Callable[[str], ReadArrays],
+    *,
+    strict: bool,
 ) -> list[Source]:
     """The inputs as sources, neighbouring pictures together; arrays that cannot be read are failed.
 
@@ -234,7 +240,7 @@ def open_inputs(
         inputs: What `find_inputs` found.
         operation: The operation's name, for messages.
         takes: What its body may hold.
-        as_batch: An array of pictures with its axes in the model's order.
+        read: From a file's name, how its arrays are read.
         strict: Whether to raise for an array that cannot be read.
 
     Raises:
@@ -260,7 +266,7 @@ def open_inputs(
         add_pictures()
         try:
             place = io.BytesIO(content) if isinstance(content, bytes) else content
-            sources.append(array_source(place, name, operation, takes, as_batch))
+            sources.append(array_source(place, name, operation, takes, read(name)))
         except CallError as error:
             if strict:
                 raise

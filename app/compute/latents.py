@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from app.operations.latents import explain_latents
 from models.errors import OutOfSupport, ShapeMismatch
 from models.vae.model import VAE
 
@@ -17,17 +18,10 @@ def check_latents(latents: np.ndarray, vae: VAE) -> np.ndarray:
         OutOfSupport: Not finite as float32, or not unit vectors where a latent is one of these.
     """
     shape = vae.latent_shape
-    if latents.ndim != 1 + len(shape) or latents.shape[1:] != shape:
-        sides = ", ".join(map(str, shape))
-        fix, suggestion = "Send what encode or sample gives.", None
-        if latents.shape == shape or prod(latents.shape[1:]) == prod(shape):
-            suggestion = f"latents.reshape(-1, {sides})"
-            fix = f"Send {suggestion}."
-        elif latents.shape[:-1] == shape:
-            suggestion = "numpy.moveaxis(latents, -1, 0)"
-            fix = f"If the batch is last, send {suggestion}."
+    if found := explain_latents(latents.shape, shape):
+        message, suggestion = found
         raise ShapeMismatch(
-            f"latents have the shape {latents.shape}; this model takes (N, {sides}). {fix}",
+            message,
             parameter="latents",
             received=list(latents.shape),
             allowed=["N", *shape],

@@ -17,8 +17,10 @@ from app.wire.base64_text import decode_base64, decode_data_url, is_data_url
 from app.wire.lookalikes import (
     find_binary_type,
     find_likeness,
+    refuse_described,
     refuse_never_read,
     refuse_no_picture,
+    refuse_unread,
 )
 from app.wire.media_types import (
     ANY_TYPE,
@@ -34,6 +36,7 @@ from app.wire.media_types import (
 from app.wire.multipart import Part, parse_multipart
 from app.wire.npy import MAX_ARRAY_AXES, NPY_MAGIC, parse_npy, parse_npz
 from models.errors import CorruptImage, ShapeMismatch, UnsupportedMedia, closest
+from models.images.decoding import PICTURE_MEDIA_TYPES, picture_kind
 from models.images.orders import LEAST_SIDE
 
 _ENCODINGS = (
@@ -112,6 +115,8 @@ def parse_body(
     if not data and not media_type:
         raise _empty_body(takes)
     refuse_never_read(data, parameter="body")
+    if "images" in takes and media_type != _FORM_TYPE:
+        refuse_described(data, media_type[:80])
     raise _unsupported_body(data, media_type, takes)
 
 
@@ -250,11 +255,12 @@ def _json_image(index: int, entry: Any) -> Item:
     numbers = _json_numbers(index, entry, "images")
     if numbers.ndim == 4 and len(numbers) == 1:
         return numbers
-    if numbers.ndim == 4:
+    if numbers.ndim == 4 or (numbers.ndim == 3 and not {1, 2, 3, 4} & set(numbers.shape[::2])):
         raise _several_pictures(index, numbers.shape)
     is_flat = numbers.ndim == 1 and numbers.size >= LEAST_SIDE**2
     if not (is_flat or numbers.ndim in (2, 3)) or 0 in numbers.shape:
-        raise _not_numbers(index, "images", f"an array of shape {numbers.shape}")
+        is_row = numbers.ndim == 1 and numbers.size > 0
+        raise _not_numbers(index, "images", f"an array of shape {numbers.shape}", is_part=is_row)
     return numbers[None] if numbers.ndim > 2 else numbers  # one item, whatever its axes
 
 
@@ -288,9 +294,11 @@ def _json_picture(index: int, text: str) -> Picture:
     except ValueError as error:
         raise _not_base64(index, text, error) from error
     if media_type not in (ANY_TYPE, *PICTURE_TYPES):
+        refuse_no_picture(data, parameter=where)
+        refuse_unread(data, media_type[:80], parameter=where)
         raise UnsupportedMedia(
-            f"{where} is a data URL of {media_type[:80]!r}, which is not read here. Convert it "
-            f"to one of {', '.join(PICTURE_TYPES)}.",
+            f"{where} is a data URL of {media_type[:80]!r}, which is not read here. Name its type: "
+            f"one of {', '.join(PICTURE_TYPES)}.",
             parameter=where,
             received=media_type[:80],
             allowed=PICTURE_TYPES,
@@ -323,7 +331,8 @@ def _shown(text: str) -> str:
 def _json_numbers(index: int, entry: Any, name: str) -> np.ndarray:
     """Nested lists as an array of numbers."""
     if not isinstance(entry, list):
-        raise _not_numbers(index, name, _json_kind(entry))
+        is_number = isinstance(entry, int | float) and not isinstance(entry, bool)
+        raise _not_numbers(index, name, _json_kind(entry), is_part=is_number)
     try:
         array = np.asarray(entry)
     except (ValueError, OverflowError) as error:
@@ -335,14 +344,18 @@ def _json_numbers(index: int, entry: Any, name: str) -> np.ndarray:
     return array
 
 
-def _not_numbers(index: int, name: str, received: str) -> ShapeMismatch:
+def _not_numbers(index: int, name: str, received: str, *, is_part: bool = False) -> ShapeMismatch:
     allowed = {
         "images": "base64 text, or rows of numbers such as [[0, 255], [255, 0]]",
         "latents": "a list of numbers such as [0.5, -1.2, ...], as encode answers it",
     }[name]
+    one = {"images": "picture", "latents": "latent"}[name]
+    fix = f'{{"{name}": [array.tolist()]}}'
+    wrap = f" If {name} is one {one}, put it into a list: {fix}." if is_part else ""
     return ShapeMismatch(
-        f"{name}[{index}] is {received}. Send {allowed}.",
+        f"{name}[{index}] is {received}. Send {allowed}.{wrap}",
         parameter=f"{name}[{index}]",
+        suggestion=fix if is_part else None,
         items=((index, received),),
     )
 
@@ -397,12 +410,13 @@ def _form_picture(data: bytes, media_type: str) -> Picture:
         return Picture(data)
     if media_type in PICTURE_TYPES:
         return Picture(data, media_type)
+    refuse_unread(data, media_type[:80], parameter="images")
     allowed = (*PICTURE_TYPES, NPY_TYPE)
-    meant = nearest_type(media_type, allowed)
-    suggestion = f"curl -F 'images=@FILE;type={meant or allowed[0]}'"
+    meant = PICTURE_MEDIA_TYPES[str(picture_kind(data))][0]
+    suggestion = f"curl -F 'images=@FILE;type={meant}'"
     raise UnsupportedMedia(
         f"The file in images is of type {media_type[:80]!r}; {', '.join(allowed)} are read. "
-        f"{'Send' if meant else 'Convert it and send'} it as {meant or allowed[0]}: {suggestion}.",
+        f"Send it as {meant}: {suggestion}.",
         parameter="images",
         received=media_type[:80],
         allowed=allowed,

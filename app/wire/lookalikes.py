@@ -4,7 +4,8 @@ import re
 
 from app.wire.media_types import ANY_TYPE, JSON, NPY, NPZ, PICTURE_TYPES
 from models.errors import UnsupportedMedia
-from models.images.decoding import PICTURE_MEDIA_TYPES, picture_kind
+from models.images.decoding import PICTURE_MEDIA_TYPES, picture_kind, why_not_read
+from models.images.unread import describe_file, is_text, other_picture
 
 _BEGINNINGS = (
     ("an npy array", NPY.media_type, re.compile(rb"\x93NUMPY")),
@@ -29,6 +30,8 @@ _NEVER_READ = (
         "Read its bytes: open(path, 'rb').read()",
     ),
 )
+_NPZ = re.compile(rb"PK\x03\x04.{26}[^\0]{1,200}?\.npy", re.DOTALL)
+"""A zip file whose first member is an npy array."""
 _BASE64 = re.compile(rb"\s*(data:image/|iVBORw0KGgo|/9j/|R0lGOD|UklGR|SUkq|TU0AK)")
 
 
@@ -75,6 +78,13 @@ def refuse_no_picture(data: bytes, *, parameter: str) -> None:
     """
     refuse_never_read(data, parameter=parameter)
     likeness = find_likeness(data)
+    if likeness is not None and likeness[1] == NPZ.media_type and not _NPZ.match(data):
+        raise UnsupportedMedia(
+            f"{describe_place(parameter)} is a zip file, not a picture. Unpack it and send the "
+            "pictures in it.",
+            parameter=parameter,
+            allowed=PICTURE_TYPES,
+        )
     if likeness is not None:
         words, media_type = likeness
         if media_type in PICTURE_TYPES:
@@ -92,6 +102,36 @@ def refuse_no_picture(data: bytes, *, parameter: str) -> None:
         allowed=PICTURE_TYPES,
         suggestion=f"-H 'Content-Type: {media_type}'",
     )
+
+
+def refuse_described(data: bytes, media_type: str) -> None:
+    """Refuse a body whose beginning says that it is nothing that is read.
+
+    Text is left to its own type, where it has one.
+
+    Raises:
+        UnsupportedMedia: It says what the body is.
+    """
+    if not media_type and _BASE64.match(data):
+        refuse_no_picture(data, parameter="body")
+    is_known = find_likeness(data) is not None or (media_type and is_text(data[:1024]))
+    if other_picture(data) or (not is_known and describe_file(data)):
+        refuse_unread(data, media_type, parameter="body")
+
+
+def refuse_unread(data: bytes, media_type: str, *, parameter: str) -> None:
+    """Refuse what is no picture of a format that is read, whatever type it was sent as.
+
+    Raises:
+        UnsupportedMedia: It says what the bytes are.
+    """
+    if picture_kind(data) is None:
+        raise UnsupportedMedia(
+            why_not_read(data, media_type),
+            parameter=parameter,
+            received=media_type or None,
+            allowed=PICTURE_TYPES,
+        )
 
 
 def describe_place(parameter: str) -> str:

@@ -21,6 +21,18 @@ AsBatch = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
+class ReadArrays:
+    """How a model's arrays are read; both raise ValueError for an array that does not fit."""
+
+    images: AsBatch
+    """An array of pictures with its axes in the model's order, (N, C, H, W)."""
+    latents: AsBatch
+    """An array of latents, a row for each."""
+    are_latents: Callable[[np.ndarray], bool]
+    """Whether an array that may hold either holds latents."""
+
+
+@dataclass(frozen=True)
 class Source:
     """Items that can share a request: pictures, or the rows of one array."""
 
@@ -100,7 +112,7 @@ class Source:
 
 
 def array_source(
-    path: Path | BinaryIO, label: str, operation: str, takes: Sequence[str], as_batch: AsBatch
+    path: Path | BinaryIO, label: str, operation: str, takes: Sequence[str], read: ReadArrays
 ) -> Source:
     """The rows of an .npy or .npz as a source.
 
@@ -109,7 +121,7 @@ def array_source(
         label: Its name in messages; its rows are `label[0]`, `label[1]`, ...
         operation: The operation's name, for messages.
         takes: What its body may hold: "images", "latents".
-        as_batch: An array of pictures with its axes in the model's order, (N, C, H, W).
+        read: How its arrays are read.
 
     Raises:
         CallError: It is not an array of numbers, or has another shape.
@@ -123,22 +135,23 @@ def array_source(
             f"{takes[0]}=array)."
         )
     array = named[wanted[0]]
-    kind = wanted[0] if wanted[0] in takes else takes[0]
     if array.dtype.kind not in "biuf":
         raise CallError(
             f"{label} holds an array of {array.dtype}, not of numbers. Save numbers: "
             "numpy.save(file, array.astype('float32'))."
         )
-    if kind == "images":
-        try:
-            array = as_batch(array)
-        except ValueError as error:
-            raise CallError(f"{label}: {error}") from error
-    elif array.ndim == 0:
+    kind = wanted[0] if wanted[0] in takes else takes[0]
+    if wanted[0] not in takes and "latents" in takes and read.are_latents(array):
+        kind = "latents"
+    if kind == "latents" and array.ndim == 0:
         raise CallError(
             f"{label} holds one number; {operation} takes latents of shape (N, ...). Save an "
             "array with a row for each latent."
         )
+    try:
+        array = read.images(array) if kind == "images" else read.latents(array)
+    except ValueError as error:
+        raise CallError(f"{label}: {error}") from error
     labels = tuple(f"{label}[{i}]" for i in range(len(array)))
     return Source(labels, array=array, kind=kind, defaults=_defaults(array, kind))
 

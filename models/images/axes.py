@@ -8,7 +8,7 @@ In the model's own size, the first that fits:
     (batch, channels, height, width), channels also last     pictures
 
 The model's pixels in another order are refused with the expression that mends it (`orders.py`):
-flat rows, the batch last, rows and columns exchanged. In another size:
+flat rows, the batch last, rows and columns exchanged, or any (`permuted.py`). In another size:
 
     2 axes  (height, width): one grey picture
     3 axes  (height, width, channels) if the last is 1 or 3; (channels, height, width) if the first
@@ -16,7 +16,8 @@ flat rows, the batch last, rows and columns exchanged. In another size:
     4 axes  (batch, height, width, channels) if the last is 1 or 3; (batch, channels, height, width)
             if the second is
 
-Where another reading is as likely, the array is refused and both are named.
+Where another reading is as likely, the array is refused and both are named; where it is less
+likely, `axes_warnings` names it.
 """
 
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ from jaxtyping import Shaped
 from models.errors import ShapeMismatch
 from models.images.orders import (
     CHANNELS,
+    LEAST_SIDE,
     Reading,
     batch_last,
     find_doubt,
@@ -35,7 +37,9 @@ from models.images.orders import (
     find_unsized,
     scale_of,
 )
+from models.images.permuted import find_permuted
 from models.images.spec import ImageSpec
+from models.warnings import Warned
 
 
 def as_batch(
@@ -53,11 +57,36 @@ def as_batch(
     if form is None:
         if found := find_order(array.shape, spec.shape):
             raise _doubtful(array, found)
-        if array.ndim not in (2, 3, 4) or (form := _form(array.shape, spec)) is None:
+        form = _form(array.shape, spec) if array.ndim in (2, 3, 4) else None
+        if found := find_permuted(array.shape, spec.shape, form):
+            raise _doubtful(array, found)
+        if form is None:
             raise _mismatch(array, spec)
         if found := find_doubt(array.shape, form, channels=spec.channels):
             raise _doubtful(array, found)
     return view(array, form)
+
+
+def axes_warnings(shape: tuple[int, ...], spec: ImageSpec) -> tuple[Warned, ...]:
+    """A warning where an array that `as_batch` reads may be something else."""
+    height, width = spec.height, spec.width
+    if shape == (3, height, width) and spec.channels == 1:
+        kind, doubt, fix = "3 grey pictures", "it is one in colour", "array[None]"
+    elif len(shape) == 2 and shape[0] != shape[1] and shape[1] >= LEAST_SIDE**2:
+        kind, doubt = "one grey picture", "each row is a picture"
+        fix = "array.reshape(-1, 1, height, width)"
+    elif len(shape) == 3 and shape[1:] == (height * width, 3):
+        kind, doubt = "one picture in colour", "each row is a picture"
+        fix = f"array.reshape(-1, {height}, {width}, 3)"
+    elif len(shape) == 3 and shape[0] == spec.channels == 3 and height * width in shape[1:]:
+        kind, doubt = "one picture in colour", "pictures are flat"
+        fix = f"shape (N, 3, {height}, {width})"
+    else:
+        return ()
+    if _own_form(shape, spec) not in (None, "NHW"):
+        return ()
+    message = f"The array of shape {shape} is read as {kind}. If {doubt}, send {fix}."
+    return (Warned("axes_guessed", message),)
 
 
 def as_stack(
@@ -137,7 +166,8 @@ def explain(
         verb: What to do with them.
     """
     several = len(readings) > 1
-    scale, values = scale_of(array)
+    pixels = array[:, 1:-1] if any(r.has_labels for r in readings) else array
+    scale, values = scale_of(pixels)
     kinds = f"{'may be' if several else 'looks like'} {', or '.join(r.words for r in readings)}"
     fixes = [f"{r.expression.format(name)}{scale}" for r in readings if r.expression]
     if not fixes:
@@ -152,9 +182,10 @@ def _mismatch(array: np.ndarray, spec: ImageSpec) -> ShapeMismatch:
     shape, one = array.shape, spec.shape
     fault, fix = _fault_and_fix(array, spec)
     several = f"(N, {', '.join(map(str, one))})"
+    advice = "an array of such a shape" if len(shape) != 1 else "all rows of a picture together"
     return ShapeMismatch(
         f"The array of images has the shape {shape}: {fault}. Pictures are {one} or {several}, "
-        f"of any height and width. Send {fix or 'an array of such a shape'}.",
+        f"of any height and width. Send {fix or advice}.",
         parameter="images",
         received=shape,
         allowed=(one, ("batch", *one)),
@@ -168,18 +199,29 @@ def _fault_and_fix(array: np.ndarray, spec: ImageSpec) -> tuple[str, str | None]
     if 0 in shape:
         return "it is empty", None
     if array.ndim == 4:
-        first = shape[2:] == size or (shape[1:3] != size and shape[1] <= shape[3])
+        is_first, is_last = shape[2:] == size, shape[1:3] == size
+        first = is_first or (not is_last and shape[1] <= shape[3])
         axis = 1 if first else 3
         found = shape[axis]
         cut = f"array[:, :{found - 1}]" if first else f"array[..., :{found - 1}]"
         fault = f"axis {axis} has {found} channels; 1 or 3 are taken"
-        if shape[0] in CHANNELS or shape[2] in CHANNELS:
+        if not is_first and not is_last and (shape[0] in CHANNELS or shape[2] in CHANNELS):
             return fault, batch_last(shape).expression.format("array")
-        return fault, cut if found in (2, 4) else None  # the last one is transparency
+        if found in (2, 4):  # the last one is transparency
+            return fault, cut
+        return fault, _reshape(spec.shape) if is_first and spec.channels == 1 else None
     fault = f"it has {array.ndim} {'axis' if array.ndim == 1 else 'axes'}; 2, 3 or 4 are taken"
     one = shape[-3:]
-    if array.ndim == 1 and spec.channels == 1 and array.size % prod(size) == 0:
+    if (
+        spec.channels == 1
+        and (array.ndim == 1 or shape[-2:] == size)
+        and not array.size % prod(size)
+    ):
         one = spec.shape
     elif one not in {(n, *size) for n in CHANNELS} | {(*size, n) for n in CHANNELS}:
         return fault, None
-    return fault, f"array.reshape(-1, {', '.join(map(str, one))})"
+    return fault, _reshape(one)
+
+
+def _reshape(shape: tuple[int, ...]) -> str:
+    return f"array.reshape(-1, {', '.join(map(str, shape))})"

@@ -125,6 +125,8 @@ def _decode(data: bytes, kind: str, background: int, max_pixels: int) -> Pixels:
     check_size(image.size, max_pixels)
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         _check_tiff(image)
+        if not isinstance(image.info.get("xmp"), bytes):
+            image.info.pop("xmp", None)
         orientation = image.getexif().get(ORIENTATION_TAG)
         image.load()  # and turns it upright
         steps = orientation_steps(orientation)
@@ -426,7 +428,10 @@ PICTURE_MEDIA_TYPES = {
     "TIFF": ("image/tiff", "image/tif", "image/x-tiff", "image/x-tif"),
     "Netpbm": (
         "image/x-portable-anymap",
-        *(f"image/x-portable-{one}" for one in ("bitmap", "graymap", "pixmap", "floatmap")),
+        *(
+            f"image/x-portable-{one}"
+            for one in ("bitmap", "graymap", "greymap", "pixmap", "floatmap")
+        ),
         *("image/x-pbm", "image/x-pgm", "image/x-ppm", "image/x-pnm"),
     ),
 }

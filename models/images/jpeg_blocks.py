@@ -11,6 +11,7 @@ from models.errors import CorruptImage
 _MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")  # the others have no block
 _SCAN, _END = b"\xda", b"\xd9"
 _UNUSED = frozenset((*(bytes([0xE0 + n]) for n in (*range(2, 14), 15)), b"\xfe"))
+_JFIF, _ADOBE = b"\xe0", b"\xee"
 _MAX_BLOCKS = 1024
 _MAX_SCANS = 64
 
@@ -21,11 +22,20 @@ def without_metadata(data: bytes) -> bytes:
     marker = _MARKER.search(data, 2)
     while marker is not None and marker[1] not in (_SCAN, _END):
         end = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
-        if marker[1] in _UNUSED:
+        if _is_unused(marker[1], data[marker.end() + 2 : end]):
             kept.append(data[start : marker.start()])
             start = min(end, len(data))
         marker = _MARKER.search(data, end)
     return b"".join((*kept, data[start:])) if kept else data
+
+
+def _is_unused(marker: bytes, content: bytes) -> bool:
+    """Whether nothing is read from a block; of JFIF and Adobe, libjpeg passes over short ones."""
+    if marker == _JFIF:
+        return not (content.startswith(b"JFIF\0") and len(content) >= 14)
+    if marker == _ADOBE:
+        return not (content.startswith(b"Adobe") and len(content) >= 12)
+    return marker in _UNUSED
 
 
 def check_blocks(data: bytes) -> None:

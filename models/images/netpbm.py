@@ -15,9 +15,10 @@ from jaxtyping import Shaped
 
 from models.errors import CorruptImage
 
-BEGINNING = rb"P[1-6]\s{1,16}(#|\d)|P[Ff]\s{1,2}\d"
+BEGINNING = rb"P[1-6](#|\s{1,16}(#|\d))|P[Ff]\s{1,2}(#|\d)"
 # Possessive: a comment is never tried again as blanks and shorter comments.
-_FIELD = re.compile(rb"(?:\s++|#[^\n\r]*+)++(-?\d++(?:\.\d*+)?)")
+_FIELD = re.compile(rb"(?:\s++|#[^\n\r]*+)++([-+]?\d++(?:\.\d*+)?(?:[eE][-+]?\d++)?)")
+_END = re.compile(rb"(?:#[^\n\r]*+)?\s")
 _COMMENT = re.compile(rb"#[^\n\r]*")
 _MAX_HEADER = 1 << 20
 _MAX_COMMENTS = 1 << 14
@@ -37,6 +38,8 @@ class Header:
     """Of integers, the value of white; of floats, the scale, negative if little-endian."""
     start: int
     """Where the pixels begin."""
+    is_crlf: bool = False
+    """Whether lines end with two characters, of which `start` is past the first."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -64,7 +67,15 @@ def read_header(data: bytes) -> Header:
         raise _damaged(f"its largest value is {largest:g}, not one of 1..65535")
     if width != int(width) or height != int(height):
         raise _damaged(f"its size is {width:g}x{height:g}")
-    return Header(kind, int(width), int(height), largest, position + 1)
+    end = _END.match(data, position)
+    if end is None:
+        raise _damaged("no blank follows its header")
+    start = end.end()
+    head = data[:start]
+    is_crlf = data[start - 1 : start + 1] == b"\r\n" and head.count(b"\r") == 1 + head.count(
+        b"\r\n"
+    )
+    return Header(kind, int(width), int(height), largest, start, is_crlf)
 
 
 def read_pixels(data: bytes, header: Header) -> tuple[Picture, int]:
@@ -129,14 +140,16 @@ def _integers(data: bytes, header: Header) -> Shaped[np.ndarray, " value"]:
 
 
 def _text(data: bytes, header: Header) -> bytes:
-    text = data[header.start - 1 :]
+    text = data[header.start :]
     if (comments := text.count(b"#")) > _MAX_COMMENTS:
         raise _damaged(f"it has {comments:,} comments, over the limit of {_MAX_COMMENTS:,}")
-    return _COMMENT.sub(b" ", text)
+    return _COMMENT.sub(b" ", text).strip()
 
 
 def _binary(data: bytes, header: Header, size: int) -> bytes:
-    pixels = data[header.start : header.start + size]
+    # Where no byte is left over, the second character of the line's end is the first pixel.
+    start = header.start + (header.is_crlf and len(data) - header.start > size)
+    pixels = data[start : start + size]
     _check_count(len(pixels), size, "bytes")
     return pixels
 

@@ -1,6 +1,8 @@
 """Orders of an array's numbers that are not those of pictures, told by its shape alone.
 
     (batch, pixels), (pixels, batch), (pixels,)     flat pictures, also with axes of 1 between
+    (batch, pixels, 3), (batch, 3, pixels)          flat pictures in colour
+    (batch, 1 + pixels)                             flat pictures beside their labels
     (height, width, batch), (..., channels, batch)  the batch last, as MATLAB has it
     (batch, width, height)                          rows and columns exchanged
     (height, width, 4)                              a picture with transparency
@@ -11,7 +13,7 @@ pictures of them. Of each expression the result is read without doubt.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isqrt
+from math import isqrt, prod
 
 import numpy as np
 
@@ -20,6 +22,8 @@ LEAST_SIDE = 8
 """Smallest side of flat pictures of an unknown size: that of scikit-learn's digits."""
 LONGEST = 8
 """Largest ratio of a picture's sides; beyond it, an axis is rather the batch or all pixels."""
+MOST_PIXELS = 2**24
+"""Most pixels of one picture; beyond it, an array of two axes is rather many."""
 Shape = tuple[int, ...]
 Layout = tuple[int, int | str, int | str]
 """Channels, height and width of flat pictures; words where they are not known."""
@@ -32,6 +36,8 @@ class Reading:
     words: str
     expression: str
     """Python that makes pictures of it; `{0}` is the array's name."""
+    has_labels: bool = False
+    """Whether its first or last column holds labels."""
 
 
 ONE_PICTURE = Reading("one grey picture", "{0}[None, None]")
@@ -47,8 +53,10 @@ def find_order(shape: Shape, own: tuple[int, int, int]) -> tuple[Reading, ...]:
     channels, height, width = own
     pixels = height * width
     layouts: dict[int, Layout] = {n * pixels: (n, height, width) for n in CHANNELS}
-    if flat := _find_flat(shape, layouts):
+    if flat := (*_find_flat_in_colour(shape, own), *_find_flat(shape, layouts)):
         return flat
+    if labelled := _find_labelled(shape, own):
+        return (*labelled, ONE_PICTURE) if _may_be_picture(shape) else labelled
     *front, last = shape or (0,)
     if tuple(front) == (height, width) and last not in CHANNELS:
         return (*_with_alpha(shape), batch_last(shape))
@@ -64,7 +72,10 @@ def find_unsized(shape: Shape) -> tuple[Reading, ...]:
     if len(shape) != 2 or 0 in shape:
         return ()
     rows, columns = shape
-    if not (square := _square(columns)) and (other := _square(rows)):
+    square = _square(columns)
+    if not square and (labelled := _find_labelled(shape, _square(columns - 1))):
+        return labelled
+    if not square and (other := _square(rows)):
         return _flat(columns, rows, other, "{0}.T")
     return _flat(rows, columns, square or (1, "height", "width"))
 
@@ -81,7 +92,11 @@ def _find_flat(shape: Shape, layouts: Mapping[int, Layout]) -> tuple[Reading, ..
         axes, array = axes[::-1], "{0}.T"
     batch, pixels = axes[0] if len(axes) == 2 else 1, axes[-1]
     flat = _flat(batch, pixels, layouts[pixels], array)
-    return (*flat, ONE_PICTURE) if len(shape) == 2 and _may_be_picture(axes) else flat
+    if _may_be_picture(axes) and len(shape) == 2:
+        return (*flat, ONE_PICTURE)
+    if _may_be_picture(axes) and len(shape) == 3 and shape[0] == 1:
+        return (*flat, Reading(ONE_PICTURE.words, "{0}[None]"))
+    return flat
 
 
 def is_explicit(shape: Shape) -> bool:
@@ -92,7 +107,7 @@ def is_explicit(shape: Shape) -> bool:
 
 
 def _may_be_picture(sides: Sequence[int]) -> bool:
-    return len(sides) == 2 and max(sides) <= LONGEST * min(sides)
+    return len(sides) == 2 and max(sides) <= LONGEST * min(sides) and prod(sides) <= MOST_PIXELS
 
 
 def _flat(batch: int, pixels: int, layout: Layout, array: str = "{0}") -> tuple[Reading, ...]:
@@ -105,6 +120,37 @@ def _flat(batch: int, pixels: int, layout: Layout, array: str = "{0}") -> tuple[
     return (
         Reading(f"{words}, channels first", f"{array}.reshape(-1, 3, {height}, {width})"),
         Reading("channels last", f"{array}.reshape(-1, {height}, {width}, 3)"),
+    )
+
+
+def _find_flat_in_colour(shape: Shape, own: tuple[int, int, int]) -> tuple[Reading, ...]:
+    """(batch, pixels, 3) and (batch, 3, pixels); of a model in colour, one of them too."""
+    channels, height, width = own
+    if len(shape) != 3 and (len(shape), channels) != (2, 3):
+        return ()
+    pixels, batch = height * width, shape[0] if len(shape) == 3 else 1
+    if shape[-2:] == (3, pixels):
+        return (_flat_in_colour(batch, f"3, {height}, {width}"),)
+    if shape[-2:] != (pixels, 3) or (len(shape) == 3 and _may_be_picture(shape[:2])):
+        return ()
+    return (_flat_in_colour(batch, f"{height}, {width}, 3"),)
+
+
+def _flat_in_colour(batch: int, layout: str) -> Reading:
+    words = f"{batch:,} flat {'picture' if batch == 1 else 'pictures'} in colour"
+    return Reading(words, f"{{0}}.reshape(-1, {layout})")
+
+
+def _find_labelled(shape: Shape, layout: tuple[int, int, int] | None) -> tuple[Reading, ...]:
+    """Flat pictures with their labels in the first column, as in MNIST's CSV, or in the last."""
+    if layout is None or len(shape) != 2 or shape[1] != 1 + prod(layout):
+        return ()
+    noun = "flat picture" if shape[0] == 1 else "flat pictures"
+    words = f"{shape[0]:,} {noun} of {shape[1] - 1:,} numbers"
+    reshaped = f".reshape(-1, {', '.join(map(str, layout))})"
+    return (
+        Reading(f"{words} after a label", f"{{0}}[:, 1:]{reshaped}", has_labels=True),
+        Reading("before a label", f"{{0}}[:, :-1]{reshaped}", has_labels=True),
     )
 
 
@@ -175,7 +221,7 @@ def _either_end(shape: Shape) -> tuple[Reading, ...]:
     return Reading("pictures with channels first", ""), Reading("pictures with channels last", "")
 
 
-def _square(pixels: int) -> Layout | None:
+def _square(pixels: int) -> tuple[int, int, int] | None:
     """(channels, side, side) of flat pictures, if they are square and not tiny."""
     for channels in CHANNELS:
         side = isqrt(pixels // channels)
@@ -200,6 +246,9 @@ def _doubt_of_two(shape: Shape) -> tuple[Reading, ...]:
 def _doubt_of_three(shape: Shape, form: str, channels: int | None) -> tuple[Reading, ...]:
     """(N, H, W) and its neighbours."""
     first, second, last = shape
+    if form == "HWC" and first not in CHANNELS and not _may_be_picture([first, second]):
+        flat = _flat_in_colour(first, f"{_sides(second)}, 3")
+        return flat, Reading("one colour picture", "{0}[None]")
     if form == "HWC":
         return _either_end(shape) if first in CHANNELS else ()
     if form == "CHW":
@@ -209,9 +258,31 @@ def _doubt_of_three(shape: Shape, form: str, channels: int | None) -> tuple[Read
         return (*alpha, grey)
     if first in (3, 4) and channels is not None:
         return grey, Reading("one colour picture", "{0}[:3][None]" if first == 4 else "{0}[None]")
-    if first == second != last or not _may_be_picture([second, last]):
-        return grey, batch_last(shape)
-    return ()
+    if (first != second or second == last) and _may_be_picture([second, last]):
+        return ()
+    if second == 3:
+        return _flat_in_colour(first, f"3, {_sides(last)}"), grey
+    return (*_find_one_or_flat(shape, channels), grey, batch_last(shape))
+
+
+def _find_one_or_flat(shape: Shape, channels: int | None) -> tuple[Reading, ...]:
+    """(height, width, 3) or (batch, pixels, 3) of a data set."""
+    first, second, last = shape
+    if last != 3 or channels is not None:
+        return ()
+    if _may_be_picture([first, second]) and not _is_square(second):
+        return (Reading("one colour picture", "{0}[None]"),)
+    return (_flat_in_colour(first, f"{_sides(second)}, 3"),)
+
+
+def _sides(pixels: int) -> str:
+    """Height and width of flat pictures of one channel, in words where they are not known."""
+    return f"{isqrt(pixels)}, {isqrt(pixels)}" if _is_square(pixels) else "height, width"
+
+
+def _is_square(pixels: int) -> bool:
+    layout = _square(pixels)
+    return layout is not None and layout[0] == 1
 
 
 def scale_of(array: np.ndarray) -> tuple[str, str]:

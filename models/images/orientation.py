@@ -50,7 +50,7 @@ def _exif_orientation(exif: bytes) -> int | None:
 
 def orientation_steps(orientation: object) -> tuple[Step, ...]:
     """The step of turning a picture upright; none where it stands upright."""
-    if orientation in (None, 1):
+    if orientation not in range(2, 9):
         return ()
     return (Step("orient", f"exif-orientation {orientation}", before=str(orientation), after="1"),)
 

@@ -1,7 +1,8 @@
 """The chunks of a PNG file: those that say nothing of pixels are left out before decoding.
 
-Text, colour profiles, gamma and resolution are never used, so that neither their size nor damage
-in them makes a picture unreadable. XMP may say which side is up.
+Text, colour profiles, gamma, resolution, times and the frames after the first are never used, so
+that neither their size nor damage in them makes a picture unreadable. EXIF and XMP may say which
+side is up.
 """
 
 import struct
@@ -10,7 +11,16 @@ import zlib
 _SIGNATURE = 8
 _FRAME = 12
 """Bytes of a chunk beside its content: length, name, checksum."""
-_UNUSED = frozenset((b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"gAMA", b"cHRM", b"sRGB", b"pHYs"))
+_UNUSED = frozenset(
+    (
+        *(b"tEXt", b"zTXt", b"iTXt", b"tIME", b"dSIG", b"caBX"),
+        *(b"iCCP", b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"mDCv", b"cLLI", b"cLLi"),
+        *(b"pHYs", b"oFFs", b"pCAL", b"sCAL", b"sTER", b"vpAg", b"orNT", b"caNv", b"iDOT"),
+        *(b"bKGD", b"hIST", b"sPLT", b"sBIT", b"gIFg", b"gIFt", b"gIFx"),
+        *(b"acTL", b"fcTL", b"fdAT"),
+    )
+)
+_DAMAGED_EXIF = struct.pack(">I4sI", 0, b"eXIf", zlib.crc32(b"eXIf"))
 _XMP = b"XML:com.adobe.xmp\0"
 _MAX_XMP = 1 << 22
 
@@ -29,8 +39,16 @@ def without_metadata(data: bytes) -> tuple[bytes, bytes]:
                 xmp = xmp or _xmp(data[position + 8 + len(_XMP) : end - 4])
             kept.append(data[start:position])
             start = min(end, len(data))
+        elif kind == b"eXIf" and _is_damaged(data[position + 4 : end]):
+            kept.append(data[start:position] + _DAMAGED_EXIF)
+            start = end
         position = end
     return (b"".join((*kept, data[start:])) if kept else data), xmp
+
+
+def _is_damaged(chunk: bytes) -> bool:
+    """Whether a name and content do not agree with the checksum after them."""
+    return zlib.crc32(chunk[:-4]) != int.from_bytes(chunk[-4:], "big")
 
 
 def _xmp(content: bytes) -> bytes:

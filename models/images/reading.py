@@ -13,7 +13,7 @@ Training and serving both come through here, so the same file gives the same ten
 `Observation.warnings` what is doubtful about the picture (`warnings.py`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import numpy as np
@@ -22,7 +22,7 @@ from pydantic import Field
 
 from models.config import Config
 from models.errors import ShapeMismatch, UnsupportedOperation
-from models.images.axes import as_batch
+from models.images.axes import as_batch, axes_warnings
 from models.images.colour import to_grey
 from models.images.decoding import MAX_PIXELS, check_size, decode
 from models.images.fitting import centre, fit
@@ -136,7 +136,9 @@ def read_array(
         InputError: No real numbers; or integers of maximum 1 without `pixel_max`.
         PayloadTooLarge: More than `options.max_pixels` pixels in one picture, or 65,535 on a side.
     """
-    return _observations(_load(array, spec, options, None), spec, options)
+    found = _observations(_load(array, spec, options, None), spec, options)
+    guessed = () if options.layout == "NCHW" else axes_warnings(array.shape, spec)
+    return [replace(one, warnings=(*guessed, *one.warnings)) for one in found]
 
 
 def read_levels(

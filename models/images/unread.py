@@ -39,9 +39,17 @@ _OTHERS = (
     ("HDF5", rb"\x89HDF\r\n"),
     ("an Office document", rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"),
     ("a pickle of Python objects", rb"\x80[\x02-\x05]"),
+    ("text in UTF-16", rb"\xff\xfe[^\0]\0|\xfe\xff\0[^\0]"),
+    ("a resource fork of macOS", rb"\0\x05\x16[\0\x07]\0"),
+    ("a .DS_Store of macOS", rb"\0\0\0\x01Bud1"),
     ("a pointer of Git LFS", rb"version https://git-lfs"),
 )
 _FLAGS = re.DOTALL | re.IGNORECASE
+
+
+_LEGACY = "text in another encoding than UTF-8"
+_ASCII = re.compile(rb"[\t\n\r -~]")
+_CONTROL = re.compile(rb"[\0-\x08\x0b\x0e-\x1f\x7f]")
 
 
 def other_picture(data: bytes) -> str | None:
@@ -58,7 +66,8 @@ def describe_file(data: bytes) -> str | None:
         line = head.decode("utf-8-sig", "replace").strip().partition("\n")[0].rstrip()
         shown = line if len(line) <= 40 else f"{line[:40]}..."
         return f"text that begins with {shown!r}"
-    return None
+    is_mostly_letters = len(_ASCII.findall(head)) > 0.7 * len(head)
+    return _LEGACY if is_mostly_letters and not _CONTROL.search(head) else None
 
 
 def is_text(head: bytes) -> bool:

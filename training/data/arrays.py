@@ -26,6 +26,7 @@ import numpy as np
 
 from models.images.axes import as_stack, explain
 from models.images.orders import Reading
+from models.images.pixel_range import MAX_WHITE, likely_white
 from training.data.array_split import ArraySplit, Images
 from training.data.formats import read_npy, read_whole_npz
 from training.data.make_splits import PARTS
@@ -205,8 +206,10 @@ def _check_numbers(path: Path, name: str, array: np.ndarray) -> None:
         fix = f"({name} - {name}.min()) / ({name}.max() - {name}.min())"
         if not np.isfinite(low) or not np.isfinite(top):
             fix = f"numpy.nan_to_num({name})"
-        elif low >= 0 and top <= 255:
-            fix = f"{name} / 255"
+        elif low >= -1 and top <= 1:
+            fix = f"({name} + 1) / 2"
+        elif low >= 0 and top <= MAX_WHITE:
+            fix = f"{name} / {16 if top <= 16 else likely_white(max(float(top), 255.0))}"
     raise DatasetError(
         f"{name} of {path} holds {found}. Pixels are bytes, other integers in 0..255, bools, or "
         f"floats in 0..1. Save {fix} instead.",

@@ -26,7 +26,7 @@ import numpy as np
 from jaxtyping import Shaped, UInt16
 from rich.console import Console
 
-from models.errors import InputError, printable
+from models.errors import InputError, OutOfSupport, printable
 from models.files import own_folder, search
 from models.images import MAX_PIXELS, ImageSpec, is_drawn, read_levels
 from models.images.decoding import Pixels, decode
@@ -138,6 +138,8 @@ def _inspect(path: Path) -> PictureFile | str:
         return f"{error.strerror}"
     except MemoryError:
         return "more memory than there is"
+    except OutOfSupport as error:
+        return f"{str(error).partition('. ')[0]}. Save floats in 0..1."
     except InputError as error:
         return str(error)
 

@@ -9,6 +9,7 @@ import pytest
 from tests.app.api.calls import call
 from tests.app.conftest import ClientFactory
 from tests.app.pictures import NPY, NPZ, binary, encoded, npy, npz
+from tests.app.repository import LATENTS
 
 pytestmark = pytest.mark.anyio
 
@@ -95,6 +96,18 @@ async def test_other_orders_are_refused(
         response = await client.post("/v1/elbo", content=npy(array), headers=NPY)
     assert response.status_code == 422
     assert response.json()["suggestion"] == suggestion
+
+
+async def test_interpolate_names_the_order_of_latents(open_client: ClientFactory) -> None:
+    async with open_client() as client:
+        answers = [
+            await client.post("/v1/interpolate", content=npy(np.zeros(shape)), headers=NPY)
+            for shape in ((2, LATENTS, 1), (LATENTS, 2))
+        ]
+    assert [one.json()["suggestion"] for one in answers] == [
+        f"latents.reshape(-1, {LATENTS})",
+        "numpy.moveaxis(latents, -1, 0)",
+    ]
 
 
 async def test_interpolate_names_the_reshape_of_flat_pictures(open_client: ClientFactory) -> None:

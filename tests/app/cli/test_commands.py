@@ -1029,6 +1029,45 @@ def test_arrays_of_another_order_are_refused_with_the_expression(vae: Vae, tmp_p
     assert len(rows(done(vae("elbo", "mended.npy")).stdout)) == 50
 
 
+def test_an_array_that_may_be_something_else_is_scored_with_a_warning(
+    vae: Vae, tmp_path: Path
+) -> None:
+    (tmp_path / "three.npy").write_bytes(npy(binary(3)))
+    result = done(vae("elbo", "three.npy"))
+    assert len(rows(result.stdout)) == 3
+    assert (
+        f"Warning: three.npy: The array of shape (3, {SIDE}, {SIDE}) is read as 3 grey pictures. "
+        "If it is one in colour, send array[None]."
+    ) in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("shape", "fix"),
+    [
+        ((LATENTS,), f"Send latents.reshape(-1, {LATENTS})."),
+        ((50 * LATENTS,), f"Send latents.reshape(-1, {LATENTS})."),
+        ((50, LATENTS, 1), f"Send latents.reshape(-1, {LATENTS})."),
+        ((LATENTS, 50), "If the batch is last, send numpy.moveaxis(latents, -1, 0)."),
+        ((50, LATENTS + 1), "Send what encode or sample gives."),
+    ],
+)
+def test_latents_of_another_shape_are_refused_as_a_whole(
+    vae: Vae, tmp_path: Path, shape: tuple[int, ...], fix: str
+) -> None:
+    (tmp_path / "z.npy").write_bytes(npy(np.zeros(shape)))
+    result = vae("decode", "z.npy", "-o", "out.npz", "--batch-size", "2")
+    assert str(result.exception) == (
+        f"z.npy: latents have the shape {shape}; this model takes (N, {LATENTS}). {fix}"
+    )
+
+
+def test_a_path_between_latents_of_an_npy_is_drawn(vae: Vae, tmp_path: Path) -> None:
+    (tmp_path / "z.npy").write_bytes(npy(np.eye(2, LATENTS)))
+    done(vae("interpolate", "z.npy", "-o", "path.npz", "--steps", "3"))
+    found = read_npz((tmp_path / "path.npz").read_bytes())
+    np.testing.assert_allclose(found["latents"][[0, 2]], np.eye(2, LATENTS), atol=1e-6)
+
+
 def test_a_folder_of_pgms_is_scored(vae: Vae, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for number, picture in enumerate(binary(3)):

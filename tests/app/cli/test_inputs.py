@@ -15,6 +15,7 @@ from app.cli.inputs import Inputs, find_inputs, open_inputs, unique_names
 from models.images import to_sheet
 from tests.app.pictures import binary, encoded, npy
 from vae_client.errors import CallError
+from vae_client.sources import ReadArrays
 
 PICTURE = encoded(binary(1)[0])
 Find = Callable[..., Inputs]
@@ -60,6 +61,8 @@ def test_what_is_no_picture_is_left_out_and_what_should_be_one_has_failed(find: 
     write("in/words.png", content=b"words")
     write("in/face.pgm", "in/face", content=encoded(binary(1)[0], "PPM"))
     write("in/photo.heic", content=b"\0\0\0\x18ftypheic")
+    write("in/a.pam", content=b"P7\nWIDTH 2\n")
+    write("in/scan", content=b"\0\0\0\x0cjP  \r\n")
     os.mkfifo("in/pipe.png")
     os.mkfifo("in/pipe")
     with socket.socket(socket.AF_UNIX) as taken:
@@ -74,10 +77,13 @@ def test_what_is_no_picture_is_left_out_and_what_should_be_one_has_failed(find: 
         "in/empty.txt": "an empty file (0 bytes).",
         "in/labels.csv": "not a picture or array",
         "in/pipe": "not a regular file (a pipe, socket or device).",
+        "in/scan": "JPEG 2000 pictures are not read here; PNG, JPEG, WebP, GIF, BMP, TIFF, Netpbm "
+        "are. Convert it to PNG.",
     }
     failed = dict(result.failed)
     assert failed.pop("in/circle.png").startswith("Too many levels of symbolic links.")
     assert failed.pop("in/photo.heic").endswith("Convert it to PNG.")
+    assert failed.pop("in/a.pam").startswith("PAM pictures are not read here;")
     assert failed.pop("in/words.png") == (
         "The file is text that begins with 'words', and no picture. Pictures are PNG, JPEG, WebP, "
         "GIF, BMP, TIFF, Netpbm."
@@ -246,7 +252,8 @@ def test_a_folder_of_inputs_is_no_folder_to_write_into(find: Find) -> None:
 
 
 def opened(result: Inputs, *, strict: bool = False) -> list[tuple[str, ...]]:
-    sources = open_inputs(result, "elbo", ("images",), lambda array: array, strict=strict)
+    read = ReadArrays(lambda array: array, lambda array: array, lambda array: False)
+    sources = open_inputs(result, "elbo", ("images",), lambda name: read, strict=strict)
     return [source.labels for source in sources]
 
 

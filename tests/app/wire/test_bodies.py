@@ -2,7 +2,9 @@
 
 import base64
 import gzip
+import io
 import pickle
+import zipfile
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 from app.errors import MalformedRequest
 from app.wire.bodies import Picture, parse_body, parse_json
 from models.errors import CorruptImage, ShapeMismatch, UnsupportedMedia, VAEError
+from models.images import ImageSpec, read_picture
 from tests.app.conftest import ClientFactory
 from tests.app.pictures import JSON, NPY, NPZ, PNG, binary, encoded, npy, npz
 from tests.app.refusals import refused
@@ -289,19 +292,79 @@ async def test_a_type_near_an_allowed_one_gets_that_one(sent: str, meant: str) -
     assert (details["parameter"], details["suggestion"]) == ("Content-Type", meant)
 
 
+async def test_a_pictures_wrong_type_in_a_form_has_the_right_one_to_paste() -> None:
+    with pytest.raises(UnsupportedMedia, match="Send it as image/png: ") as refusal:
+        parse_body(form_of("images", encoded(binary()[0]), "image/jpgg"), FORM, **LIMITS)
+    assert refusal.value.details["parameter"] == "images"
+    assert refusal.value.details["suggestion"] == "curl -F 'images=@FILE;type=image/png'"
+
+
+async def test_a_picture_in_a_data_url_of_another_type_is_to_be_named() -> None:
+    url = f"data:image/jpgg;base64,{base64.b64encode(encoded(binary()[0])).decode()}"
+    with pytest.raises(UnsupportedMedia, match=r"Name its type: one of image/png, ") as refusal:
+        parse_json(orjson.dumps({"images": [url]}))
+    assert "onvert" not in str(refusal.value)
+
+
+WORDS = {
+    b"Milk and eggs": "text that begins with 'Milk and eggs'",
+    "K\xe4se, Br\xf6tchen".encode("latin-1"): "text in another encoding than UTF-8",
+    "Milk".encode("utf-16"): "text in UTF-16",
+    b"%PDF-1.7\n\xff\xfe": "PDF",
+    b"\0\0\0\x18ftypmp42": "a video",
+    b"\0\x05\x16\x07\0\x02\0\0": "a resource fork of macOS",
+    b"\0\0\0\x01Bud1\0\0": "a .DS_Store of macOS",
+}
+
+
+@pytest.mark.parametrize("data", WORDS)
+@pytest.mark.parametrize("sent", ["text/plain", "application/pdf", "video/mp4", "image/png", ""])
+async def test_what_is_no_picture_is_named_and_never_to_be_converted(
+    data: bytes, sent: str
+) -> None:
+    spec = ImageSpec(channels=1, height=8, width=8)
+    url = f"data:{sent};base64,{base64.b64encode(data).decode()}"
+    for parse in (
+        lambda: parse_body(form_of("images", data, sent), FORM, **LIMITS),
+        lambda: parse_json(orjson.dumps({"images": [url]})),
+    ):
+        with pytest.raises(UnsupportedMedia, match=f"is {WORDS[data]}.* and no picture") as refusal:
+            read_picture(parse().images[0].data, spec)  # type: ignore[union-attr]
+        assert "onvert" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("sent", ["", "image/avif", "image/x-anything", "application/x-foo"])
+async def test_a_body_of_another_format_of_pictures_is_named(sent: str) -> None:
+    with pytest.raises(
+        UnsupportedMedia, match=r"^AVIF pictures are not read here.*Convert it to PNG"
+    ):
+        parse_body(b"\0\0\0\x20ftypavif", sent, **LIMITS)
+
+
 @pytest.mark.parametrize(
-    ("sent", "fix"),
+    ("data", "sent", "fault"),
     [
-        ("image/jpgg", "Send it as image/jpeg: curl -F 'images=@FILE;type=image/jpeg'."),
-        ("text/plain", "Convert it and send it as image/png: "),
+        (b"\0\0\0\x18ftypmp42", "video/mp4", "The file is a video, sent as video/mp4, and no pic"),
+        (b"Milk and eggs", "", "The file is text that begins with 'Milk and eggs', and no picture"),
+        (b"Milk and eggs", "text/plain", "Content-Type 'text/plain' is not read here"),
+        (b"iVBORw0KGgo", "", "The body is base64 text, not a picture"),
     ],
 )
-async def test_a_files_type_in_a_form_has_one_fix(sent: str, fix: str) -> None:
+async def test_a_body_that_is_no_picture_is_named(data: bytes, sent: str, fault: str) -> None:
     with pytest.raises(UnsupportedMedia) as refusal:
-        parse_body(form_of("images", b"hello", sent), FORM, **LIMITS)
-    assert fix in str(refusal.value)
-    assert refusal.value.details["parameter"] == "images"
-    assert refusal.value.details["suggestion"].startswith("curl -F 'images=@FILE;type=image/")
+        parse_body(data, sent, **LIMITS)
+    assert str(refusal.value).startswith(fault)
+
+
+@pytest.mark.parametrize("name", ["word/document.xml", "a.png"])
+async def test_a_zip_file_in_the_place_of_a_picture_is_to_be_unpacked(name: str) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(name, b"content")
+    with pytest.raises(UnsupportedMedia, match=r"images is a zip file, not a picture\. Unpack it"):
+        parse_body(form_of("images", buffer.getvalue(), "application/zip"), FORM, **LIMITS)
+    with pytest.raises(UnsupportedMedia, match="application/x-npz"):
+        parse_body(form_of("images", npz(images=binary()), "application/zip"), FORM, **LIMITS)
 
 
 @pytest.mark.parametrize(
@@ -320,6 +383,33 @@ async def test_a_json_image_at_fault_is_named(
     assert str(refusal.value).startswith(fault)
     assert "base64" in str(refusal.value)
     assert refusal.value.details["parameter"] == "images[1]"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("body", "fault"),
+    [
+        ('{"images": [[0, 1], [1, 0]]}', "images[0] is an array of shape (2,)."),
+        ('{"images": [0, 1, 1, 0]}', "images[0] is a number."),
+        ('{"latents": [0.5, -1.5]}', "latents[0] is a number."),
+    ],
+)
+async def test_one_item_that_is_not_in_a_list_is_refused_with_the_list(
+    body: str, fault: str
+) -> None:
+    with pytest.raises(ShapeMismatch) as refusal:
+        parse_json(body.encode())
+    kind = body[2:].partition('"')[0]
+    assert str(refusal.value).startswith(fault)
+    assert f'put it into a list: {{"{kind}": [array.tolist()]}}' in str(refusal.value)
+    assert refusal.value.details["suggestion"] == f'{{"{kind}": [array.tolist()]}}'
+
+
+async def test_grey_pictures_in_one_entry_are_refused() -> None:
+    entry = np.zeros((5, 8, 8)).tolist()
+    with pytest.raises(
+        ShapeMismatch, match=r"images\[0\] is an array of shape \(5, 8, 8\), and each"
+    ):
+        parse_json(orjson.dumps({"images": [entry]}))
 
 
 # What clients send ------------------------------------------------------------------------------

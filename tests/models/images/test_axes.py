@@ -68,7 +68,9 @@ def test_other_shapes_are_refused_with_both_shapes_named(shape):
         ((2, 2, 28, 28, 3), "array.reshape(-1, 28, 28, 3)"),
         ((2, 28, 9, 7), None),
         ((28, 28, 1, 1, 1), None),
-        ((7,), None),
+        ((2, 5, 28, 28), "array.reshape(-1, 1, 28, 28)"),
+        ((1, 5, 28, 28), "array.reshape(-1, 1, 28, 28)"),
+        ((2, 3, 5, 28, 28), "array.reshape(-1, 1, 28, 28)"),
         ((0, 28, 28), None),
     ],
 )
@@ -106,3 +108,8 @@ def test_the_suggested_reshape_keeps_every_pixel_in_its_place():
     assert caught.value.details["suggestion"] == "array.reshape(-1, 28, 20, 3)"
     batch = as_batch(array.reshape(-1, 28, 20, 3), COLOUR)
     np.testing.assert_array_equal(batch[3, 2], array[1, 1, :, :, 2])
+
+
+def test_one_row_of_a_picture_is_refused_with_what_to_send():
+    with pytest.raises(ShapeMismatch, match="Send all rows of a picture together"):
+        as_batch(np.zeros(28), GREY)

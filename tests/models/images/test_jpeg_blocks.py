@@ -41,6 +41,8 @@ def read(data):
         block(0xED, b"Photoshop 3.0\0" + NOISE),
         block(0xED, b"Photoshop 3.0\0" + b"8BIM\x04"),
         block(0xEC, b"Ducky") + block(0xEF, NOISE),
+        block(0xE0, b"JFIF\0") + block(0xEE, b"Adobe"),
+        block(0xE0, b"JFXX\0" + NOISE) + block(0xEE, NOISE),
     ],
 )
 def test_metadata_of_any_size_and_state_leaves_the_picture_readable(added):

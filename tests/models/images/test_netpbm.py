@@ -16,6 +16,7 @@ GREY = RNG.integers(0, 256, (5, 7), dtype=np.uint8)
 RGB = RNG.integers(0, 256, (5, 7, 3), dtype=np.uint8)
 DEEP = RNG.integers(0, 65536, (5, 7), dtype=np.uint16)
 BITS = RNG.integers(0, 2, (5, 11), dtype=np.uint8)
+NEWLINES = np.full((5, 7), ord("\n"), np.uint8)
 
 
 def read(data, media_type=None):
@@ -32,6 +33,13 @@ def words(array):
         (b"P5 7 5 255\n" + GREY.tobytes(), GREY, 255),
         (b"P5\n# by GIMP 2\n7 # wide\n5\n255\n" + GREY.tobytes(), GREY, 255),
         (b"P5\r\n7 5\r255\n" + GREY.tobytes(), GREY, 255),
+        (b"P5#wide\n7 5 255\n" + GREY.tobytes(), GREY, 255),
+        (b"P5 7 5 255#levels\n" + GREY.tobytes(), GREY, 255),
+        (b"P5\r\n7 5\r\n255\r\n" + GREY.tobytes(), GREY, 255),
+        (b"P5\r\n7 5\r\n255\r\n" + GREY.tobytes() + b"\r\n", GREY, 255),
+        (b"P5 7 5 255\r\n" + GREY.tobytes(), GREY, 255),
+        (b"P5\r\n7 5\r\n255\r" + NEWLINES.tobytes(), NEWLINES, 255),
+        (b"P5\r7 5\r255\r" + NEWLINES.tobytes() + b"end", NEWLINES, 255),
         (b"P5 7 5 65535\n" + DEEP.astype(">u2").tobytes(), DEEP, 65535),
         (b"P5 7 5 255\n" + GREY.tobytes() + b"P5 7 5 255\n" + bytes(35), GREY, 255),
         (b"P2 7 5 255\n" + words(GREY), GREY, 255),
@@ -39,6 +47,7 @@ def words(array):
         (b"P2\n7 5\n65535\n" + words(DEEP), DEEP, 65535),
         (b"P2 7 5 255\n" + words(GREY) + b"\n7 8 9", GREY, 255),
         (b"P4 11 5\n" + np.packbits(1 - BITS, axis=1).tobytes(), 255 * BITS, 255),
+        (b"P4\r\n11 5\r\n" + np.packbits(1 - BITS, axis=1).tobytes(), 255 * BITS, 255),
         (b"P1 11 5\n" + words(1 - BITS), 255 * BITS, 255),
         (b"P1 11 5\n" + words(1 - BITS).replace(b" ", b""), 255 * BITS, 255),
         (b"P6 7 5 255\n" + RGB.tobytes(), RGB, 255),
@@ -83,7 +92,10 @@ def test_pillows_files_are_read_as_pillow_reads_them(mode):
     np.testing.assert_array_equal(read(buffer.getvalue()).values.transpose(1, 2, 0), expected)
 
 
-@pytest.mark.parametrize(("scale", "order"), [("-1.0", "<f4"), ("1", ">f4")])
+@pytest.mark.parametrize(
+    ("scale", "order"),
+    [("-1.0", "<f4"), ("1", ">f4"), ("+1.0", ">f4"), ("-1e0", "<f4"), ("-1.000000e+00\r", "<f4")],
+)
 @pytest.mark.parametrize(("kind", "channels"), [("Pf", 1), ("PF", 3)])
 def test_floats_are_read_from_the_bottom_up(kind, channels, scale, order):
     values = RNG.random((5, 7, channels), dtype=np.float32)
@@ -101,7 +113,11 @@ def test_floats_are_read_from_the_bottom_up(kind, channels, scale, order):
         (b"P4 11 5\n" + bytes(9), "promises 10 bytes, and 9 follow"),
         (b"P2 7 5 255\n1 2 3", "promises 35 values, and 3 follow"),
         (b"P1 11 5\n0101", "promises 55 values, and 4 follow"),
+        (b"P2 1 1 255\n", "promises 1 values, and 0 follow"),
+        (b"P2 1 1 255\n \n", "promises 1 values, and 0 follow"),
         (b"P2 2 1 255\n1 x", "a pixel is not a number"),
+        (b"P5 2 1 255x\0\0", "no blank follows its header"),
+        (b"P5 2 1 255", "no blank follows its header"),
         (b"P2 2 1 255\n1 -1", "a pixel is not a number"),
         (b"P1 2 1\n1 2", "a pixel is neither 0 nor 1"),
         (b"P5 2 1 7\n\x01\x08", "a pixel is 8, and the header says at most 7"),
@@ -138,7 +154,7 @@ def test_a_size_over_the_limit_is_refused_before_pixels_are_looked_for():
         read(b"P5 9000000000 9000000000 255\n")
 
 
-@pytest.mark.parametrize("name", ["graymap", "anymap", "pixmap", "bitmap", "floatmap"])
+@pytest.mark.parametrize("name", ["graymap", "greymap", "anymap", "pixmap", "bitmap", "floatmap"])
 def test_its_media_types_are_known(name):
     data = b"P5 7 5 255\n" + GREY.tobytes()
     assert read(data, f"image/x-portable-{name}").values.shape == (1, 5, 7)

@@ -7,6 +7,7 @@ import pytest
 
 from models.errors import ShapeMismatch
 from models.images.axes import as_batch, as_stack
+from models.images.reading import read_array
 from models.images.spec import ImageSpec
 
 GREY = ImageSpec(channels=1, height=28, width=28)
@@ -44,6 +45,7 @@ def numbers(*shape):
         (GREY, (5, 784, 1), [(5, 1, 28, 28)]),
         (GREY, (5, 1, 784), [(5, 1, 28, 28)]),
         (GREY, (1, 5, 784), [(5, 1, 28, 28)]),
+        (GREY, (1, 600, 784), [(600, 1, 28, 28), (1, 1, 600, 784)]),
         (GREY, (5, 1, 1, 784), [(5, 1, 28, 28)]),
         (GREY, (5, 784, 1, 1), [(5, 1, 28, 28)]),
         (GREY, (5, 2352), [(5, 3, 28, 28), (5, 3, 28, 28)]),
@@ -52,6 +54,17 @@ def numbers(*shape):
         (COLOUR, (5, 3072), [(5, 3, 32, 32), (5, 3, 32, 32)]),
         (COLOUR, (3072,), [(1, 3, 32, 32), (1, 3, 32, 32)]),
         (COLOUR, (5, 1024), [(5, 1, 32, 32)]),
+        (COLOUR, (5, 1024, 3), [(5, 3, 32, 32)]),
+        (COLOUR, (5, 3, 1024), [(5, 3, 32, 32)]),
+        (COLOUR, (1024, 3), [(1, 3, 32, 32), (3, 1, 32, 32)]),
+        (COLOUR, (3, 1024), [(1, 3, 32, 32), (3, 1, 32, 32)]),
+        (COLOUR, (5, 3073), [(5, 3, 32, 32), (5, 3, 32, 32)]),
+        (GREY, (5, 784, 3), [(5, 3, 28, 28)]),
+        (GREY, (5, 3, 784), [(5, 3, 28, 28)]),
+        (GREY, (784, 3), [(3, 1, 28, 28)]),
+        (GREY, (5, 785), [(5, 1, 28, 28), (5, 1, 28, 28)]),
+        (GREY, (1, 785), [(1, 1, 28, 28), (1, 1, 28, 28)]),
+        (GREY, (500, 785), [(500, 1, 28, 28), (500, 1, 28, 28), (1, 1, 500, 785)]),
     ],
 )
 def test_flat_pictures_of_the_models_size_are_refused(spec, shape, batches):
@@ -70,6 +83,8 @@ def test_flat_pictures_of_the_models_size_are_refused(spec, shape, batches):
         ((4096, 30), [(30, 1, 64, 64), (1, 1, 4096, 30)]),
         ((50, 1, 64), [(50, 1, 8, 8)]),
         ((50, 64, 1), [(50, 1, 8, 8), (1, 1, 50, 64)]),
+        ((5, 64, 3), [(5, 3, 8, 8), (1, 3, 5, 64)]),
+        ((5, 3, 64), [(5, 3, 8, 8), (5, 1, 3, 64)]),
     ],
 )
 def test_flat_pictures_of_another_size_are_told_by_their_number_of_pixels(shape, batches):
@@ -77,7 +92,9 @@ def test_flat_pictures_of_another_size_are_told_by_their_number_of_pixels(shape,
     assert [one.shape for one in made] == batches
 
 
-@pytest.mark.parametrize("shape", [(40, 1), (5, 1, 40), (5, 1, 40, 1), (5, 1000)])
+@pytest.mark.parametrize(
+    "shape", [(40, 1), (5, 1, 40), (5, 1, 40, 1), (5, 1000), (9000, 2914), (5000, 4000)]
+)
 def test_flat_pictures_of_no_square_size_are_reshaped_by_the_caller(shape):
     with pytest.raises(ShapeMismatch, match=r"Send array.reshape\(-1, 1, height, width\)"):
         as_batch(numbers(*shape), GREY)
@@ -89,6 +106,24 @@ def test_flat_rows_become_the_pictures_that_they_were():
     np.testing.assert_array_equal(made[::50], pictures)
     _, (made,) = refuse(pictures.reshape(5, 784).T, GREY)
     np.testing.assert_array_equal(made, pictures)
+
+
+def test_flat_pictures_in_colour_become_the_pictures_that_they_were():
+    pictures = numbers(5, 3, 32, 32)
+    _, (first,) = refuse(pictures.reshape(5, 3, 1024), COLOUR)
+    _, (last,) = refuse(pictures.transpose(0, 2, 3, 1).reshape(5, 1024, 3), COLOUR)
+    np.testing.assert_array_equal(first, pictures)
+    np.testing.assert_array_equal(last, pictures)
+
+
+def test_labels_beside_flat_pictures_are_left_out_and_say_nothing_of_the_scale():
+    pictures = numbers(50, 1, 28, 28)
+    rows, labels = pictures.reshape(50, 784), np.full((50, 1), 9.0)
+    message, (first, _) = refuse(np.hstack([labels, rows]), GREY)
+    assert "50 flat pictures of 784 numbers after a label, or before a label" in message
+    _, (_, last) = refuse(np.hstack([rows, labels]), GREY)
+    np.testing.assert_array_equal(first, pictures)
+    np.testing.assert_array_equal(last, pictures)
 
 
 def test_flat_colour_pictures_have_two_orders():
@@ -185,6 +220,48 @@ def test_flat_pictures_on_another_scale_are_also_divided(array, ending, reason):
     assert reason in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("spec", "shape", "fix"),
+    [
+        (GREY, (480, 640), "array.reshape(-1, 1, height, width)"),
+        (GREY, (1288, 1850), "array.reshape(-1, 1, height, width)"),
+        (GREY, (3, 28, 28), "array[None]"),
+        (COLOUR, (3, 768, 1024), "shape (N, 3, 32, 32)"),
+        (COLOUR, (768, 1024, 3), "array.reshape(-1, 32, 32, 3)"),
+    ],
+)
+def test_an_array_that_is_less_likely_something_else_is_read_with_a_warning(spec, shape, fix):
+    array = numbers(*shape)
+    found = read_array(array, spec)
+    for observation in found:
+        (warned,) = [one for one in observation.warnings if one.code == "axes_guessed"]
+        assert f"The array of shape {shape} is read as " in warned.message
+        assert warned.message.endswith(f", send {fix}.")
+    if not fix.startswith("array"):
+        return
+    as_suggested = eval(fix, {"array": array, "height": 1, "width": shape[1]})
+    assert len(as_batch(as_suggested, spec) if "height" not in fix else as_suggested) != len(found)
+
+
+@pytest.mark.parametrize(
+    ("spec", "shape"),
+    [
+        (GREY, (28, 28)),
+        (GREY, (30, 20)),
+        (GREY, (90, 90)),
+        (GREY, (2, 28, 28)),
+        (GREY, (28, 28, 3)),
+        (GREY, (1, 1, 480, 640)),
+        (COLOUR, (3, 32, 32)),
+        (COLOUR, (64, 64, 3)),
+        (ImageSpec(channels=1, height=20, width=90), (20, 90)),
+    ],
+)
+def test_an_array_of_one_reading_has_no_warning_of_its_axes(spec, shape):
+    found = read_array(numbers(*shape), spec)
+    assert not [w for one in found for w in one.warnings if w.code == "axes_guessed"]
+
+
 def test_a_view_in_fortran_order_is_read_by_its_axes():
     pictures = np.asfortranarray(numbers(5, 28, 28))
     np.testing.assert_array_equal(as_batch(pictures, GREY)[:, 0], pictures)
@@ -212,6 +289,22 @@ def test_a_data_sets_pictures_are_of_any_size(shape, batch):
     [
         ((90, 784), ["{0}.reshape(-1, 1, 28, 28)"]),
         ((784, 90), ["{0}.T.reshape(-1, 1, 28, 28)"]),
+        (
+            (90, 785),
+            ["{0}[:, 1:].reshape(-1, 1, 28, 28)", "{0}[:, :-1].reshape(-1, 1, 28, 28)"],
+        ),
+        (
+            (90, 784, 3),
+            ["{0}.reshape(-1, 28, 28, 3)", "{0}[:, None]", "{0}.transpose(2, 0, 1)[:, None]"],
+        ),
+        (
+            (90, 3, 50),
+            ["{0}.reshape(-1, 3, height, width)", "{0}[:, None]"],
+        ),
+        (
+            (480, 640, 3),
+            ["{0}[None]", "{0}[:, None]", "{0}.transpose(2, 0, 1)[:, None]"],
+        ),
         ((90, 15), ["{0}.reshape(-1, 1, height, width)"]),
         ((28, 28, 90), ["{0}[:, None]", "{0}.transpose(2, 0, 1)[:, None]"]),
         ((32, 32, 3, 90), ["{0}.transpose(3, 2, 0, 1)"]),

@@ -66,3 +66,30 @@ def test_damaged_exif_is_ignored_and_said(exif):
     pixels = read(with_chunk(file_of(GREY), b"eXIf", exif))
     np.testing.assert_array_equal(pixels.values[0], GREY)
     assert words(pixels) == ["exif damaged, ignored"]
+
+
+def tiff_with(tag, kind, count, value):
+    """A grey TIFF of 2x2 pixels with one more entry in its directory."""
+    usual = [(256, 3, 1, 2), (257, 3, 1, 2), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1)]
+    usual += [(273, 4, 1, 134), (277, 3, 1, 1), (278, 4, 1, 2), (279, 4, 1, 4)]
+    entries = sorted([*usual, (tag, kind, count, value)])
+    packed = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    return b"II*\0\x08\0\0\0" + struct.pack("<H", 10) + packed + bytes(4) + b"\1\2\3\4"
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        (0x0112, 3, 1, 0),
+        (0x0112, 3, 1, 99),
+        (0x0112, 2, 1, ord("2")),
+        (700, 4, 1, 2),
+        (270, 2, 5000, 99_999_999),
+        (34675, 7, 1_500_000, 99_999_999),
+        (34665, 4, 1, 99_999_999),
+    ],
+)
+def test_a_damaged_entry_of_a_tiff_leaves_its_pixels_as_they_are(entry):
+    pixels = decode(tiff_with(*entry), background=0, max_pixels=9, media_type=None)
+    assert pixels.values.tolist() == [[[1, 2], [3, 4]]]
+    assert pixels.steps == ()

@@ -54,6 +54,9 @@ def read(data):
         chunk(b"tEXt", b"Comment\0words", checksum=1),
         *(chunk(kind, b"") for kind in (b"gAMA", b"cHRM", b"sRGB", b"pHYs")),
         chunk(b"prVt", np.random.default_rng(1).bytes(1_500_000)),
+        *(chunk(kind, b"abcdefg", checksum=1) for kind in (b"tIME", b"bKGD", b"sBIT", b"caBX")),
+        chunk(b"acTL", b"a") + chunk(b"fcTL", b""),
+        chunk(b"acTL", b"abcdefgh", checksum=1) + chunk(b"fdAT", b"a"),
     ],
 )
 def test_metadata_of_any_size_and_state_leaves_the_picture_readable(added, at_end):
@@ -81,6 +84,20 @@ def test_exif_is_kept_and_wins_over_xmp():
     xmp = chunk(b"iTXt", XMP + b'\0\0\0\0\0<rdf tiff:Orientation="6"/>')
     pixels = read(png[:33] + xmp + png[33:])
     assert [step.words for step in pixels.steps] == ["exif-orientation 3"]
+
+
+@pytest.mark.parametrize("content", [b"", b"II*\0\x08\0\0\0", np.random.default_rng(2).bytes(100)])
+def test_exif_that_disagrees_with_its_checksum_is_ignored_and_says_so(content):
+    pixels = read(insert(chunk(b"eXIf", content, checksum=1)))
+    np.testing.assert_array_equal(pixels.values.transpose(1, 2, 0), PIXELS)
+    assert [step.words for step in pixels.steps] == ["exif damaged, ignored"]
+
+
+def test_the_first_frame_of_an_animation_is_read():
+    buffer = io.BytesIO()
+    frames = [Image.fromarray(255 - PIXELS)]
+    Image.fromarray(PIXELS).save(buffer, "PNG", save_all=True, append_images=frames)
+    np.testing.assert_array_equal(read(buffer.getvalue()).values.transpose(1, 2, 0), PIXELS)
 
 
 def test_a_file_without_metadata_is_not_copied():

@@ -39,6 +39,8 @@ def test_a_picture_of_another_format_is_named_and_to_be_converted(name, data):
         ("text that begins with 'file,label'", b"\xef\xbb\xbffile,label\r\na.png,3\r\n"),
         ("text that begins with 'Größe'", "Größe\n".encode()),
         ("text that begins with 'ä", ("ä" * 600).encode()[:1023]),
+        ("text in UTF-16", "\ufeffMilk".encode("utf-16-be")),
+        ("text in another encoding than UTF-8", "Größe, Käse, Milch".encode("latin-1")),
         ("PDF", b"%PDF-1.7\n"),
         ("HTML", b"<!DOCTYPE html>\n<html>"),
         ("XML", b'<?xml version="1.0"?>\n<rss>'),
@@ -55,7 +57,7 @@ def test_what_is_no_picture_is_not_to_be_converted(words, data):
     assert "Convert" not in message
 
 
-@pytest.mark.parametrize("data", [bytes(20), b"\xff\xfea\0b\0", b"abc\x07"])
+@pytest.mark.parametrize("data", [bytes(20), b"\xff\xfea\1b\1", b"abc\x07"])
 def test_other_bytes_are_shown(data):
     message = refuse(data)
     assert f"it starts with the bytes {data[:8].hex(' ')}." in message

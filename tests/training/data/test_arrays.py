@@ -233,6 +233,9 @@ def test_arrays_of_python_objects_are_passed_over(tmp_path: Path) -> None:
             {"images": noise(9, 4, 4) * 1.0},
             r"holds float64 from 0.*floats in 0\.\.1\. Save images / 255",
         ),
+        ({"images": noise(9, 4, 4) / 255 * 16}, r"holds float64 from 0.*Save images / 16 instead"),
+        ({"images": noise(9, 4, 4) / 255 * 2 - 1}, r"from -.*Save \(images \+ 1\) / 2 instead"),
+        ({"images": noise(9, 4, 4).astype(int) * 16}, r"holds int64 from .*Save images / 4095"),
         ({"images": noise(9, 4, 4) * np.nan}, r"holds float64 from nan.*nan_to_num\(images\)"),
         (
             {"images": noise(9, 4, 4).astype(np.int16) - 1},
