@@ -18,7 +18,8 @@ from rich.table import Table
 from app.operations.parameters import Rendering
 from app.operations.result import Answer
 from app.operations.table import OPERATIONS
-from app.wire.bodies import Picture, parse_json
+from app.wire.items import Picture
+from app.wire.json_bodies import parse_json
 from app.wire.npy import parse_npy
 from app.wire.rendering import render
 from benchmarks.timing import clock, duration, interleave, ratio, table

@@ -22,7 +22,7 @@ from app.operations.parameters import EncodeParameters
 from app.operations.table import OPERATIONS
 from app.serving.served_model import ServedModel, serve_bundle
 from app.settings import PRETRAINED, Settings
-from app.wire.bodies import Body
+from app.wire.items import Body
 from models.bundle.loading import load_bundle
 from models.estimators.steps import run_steps
 from models.warnings import Code

@@ -19,7 +19,8 @@ from app.operations.parameters import Rendering
 from app.operations.table import OPERATIONS
 from app.serving.served_model import ServedModel, serve_bundle
 from app.settings import PRETRAINED, Settings
-from app.wire.bodies import Body, parse_body
+from app.wire.bodies import parse_body
+from app.wire.items import Body
 from app.wire.rendering import render
 from benchmarks.media import npy, png
 from benchmarks.servers import Exchange

@@ -30,7 +30,8 @@ from app.operations.result import Answer
 from app.operations.table import Operation
 from app.serving.scheduler import Timing
 from app.serving.served_model import ServedModel
-from app.wire.bodies import Body, parse_body
+from app.wire.bodies import parse_body
+from app.wire.items import Body
 from app.wire.media_types import MEDIA_TYPES
 from app.wire.negotiation import negotiate
 from app.wire.rendering import render

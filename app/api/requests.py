@@ -23,7 +23,7 @@ from app.operations.parameters import Parameters
 from app.operations.table import OPERATIONS, Operation
 from app.serving.served_model import ServedModel
 from app.settings import Settings
-from app.wire.bodies import Body, Picture
+from app.wire.items import Body, Picture
 from models.errors import InputError, ShapeMismatch, closest
 from models.images import Observation, ReadOptions, read_array, read_picture
 

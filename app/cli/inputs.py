@@ -18,7 +18,7 @@ from app.wire.media_types import NPY, NPZ, PICTURES
 from models.errors import printable
 from models.files import search
 from models.images import is_drawn
-from models.images.decoding import picture_kind, why_not_read
+from models.images.picture_kinds import picture_kind, why_not_read
 from models.images.unread import other_picture
 from vae_client.errors import CallError
 from vae_client.sources import ReadArrays, Source, array_source

@@ -4,7 +4,7 @@ import re
 
 from app.wire.media_types import ANY_TYPE, JSON, NPY, NPZ, PICTURE_TYPES
 from models.errors import UnsupportedMedia
-from models.images.decoding import PICTURE_MEDIA_TYPES, picture_kind, why_not_read
+from models.images.picture_kinds import PICTURE_MEDIA_TYPES, picture_kind, why_not_read
 from models.images.unread import describe_file, is_text, other_picture
 
 _BEGINNINGS = (

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from models.errors import closest
-from models.images.decoding import PICTURE_MEDIA_TYPES
+from models.images.picture_kinds import PICTURE_MEDIA_TYPES
 
 
 class MediaType(NamedTuple):

@@ -1,9 +1,12 @@
 """Pictures and arrays to observations and back; numpy only.
 
 reading        files and arrays to observations
-writing        observations to PNG, grids and animations
+writing        observations to PNG and animations
+grid           one picture of many
 spec           size, colour and levels of observations
-decoding       the formats of picture files
+decoding       picture files to pixels
+picture_kinds  which formats are read, by their first bytes
+modes          palettes, alpha and deep grey to grey or RGB
 netpbm         PBM, PGM, PPM and PFM
 png_chunks     a PNG without metadata
 jpeg_blocks    a JPEG without metadata

@@ -15,7 +15,6 @@ header before pixels are allocated; `reading.py` resizes and binarises. What a f
 
 import io
 import math
-import re
 import struct
 import threading
 import warnings
@@ -28,32 +27,28 @@ from jaxtyping import Shaped
 from PIL import (
     BmpImagePlugin,
     GifImagePlugin,
-    ImageCms,
     JpegImagePlugin,
     PngImagePlugin,
     TiffImagePlugin,
     WebPImagePlugin,
 )
-from PIL import Image as PillowImage
 from PIL.ImageFile import ImageFile
 
 from models.errors import CorruptImage, InputError, PayloadTooLarge, UnsupportedMedia
 from models.images import jpeg_blocks, libtiff, netpbm, png_chunks
+from models.images.modes import opaque
 from models.images.orientation import ORIENTATION_TAG, find_orientation, orientation_steps, upright
+from models.images.picture_kinds import check_kind
 from models.images.preprocessing import Step
-from models.images.unread import describe_file, other_picture
 
 # Pillow warns from 89,478,485 pixels on; a limit above would let that warning out.
 MAX_PIXELS = 89_478_485
 
 _BAD_EXIF = Step("ignore-exif", "exif damaged, ignored")
-_STRIP = 256
 _MAX_BLOCKS = 1024
 MAX_SIDE = 65535
 MAX_DEEP = 65535
 """White of 16 bits."""
-_GREY_MODES = ("1", "L", "LA", "La")
-_CLEAR_MODES = ("RGBA", "RGBa", "LA", "La", "PA")
 _BITS_PER_SAMPLE = 0x0102
 _TILE_SIZE = 0x0142, 0x0143
 _SMALL_TILE = 1 << 20
@@ -96,7 +91,7 @@ def decode(data: bytes, *, background: int, max_pixels: int, media_type: str | N
         PayloadTooLarge: The header says more pixels than `max_pixels`.
         CorruptImage: Truncated or damaged.
     """
-    kind = _kind(data, media_type)
+    kind = check_kind(data, media_type)
     if kind == "Netpbm":
         return _decode_netpbm(data, max_pixels)
     with _pillow_kept_quiet():
@@ -136,7 +131,7 @@ def _decode(data: bytes, kind: str, background: int, max_pixels: int) -> Pixels:
         orientation, damaged = find_orientation({"xmp": xmp, **image.info})
         steps = (_BAD_EXIF,) if damaged else orientation_steps(orientation)
         turn = orientation
-    values, maximum, alpha_steps = _opaque(image, background)
+    values, maximum, alpha_steps = opaque(image, background)
     in_use = _maximum_in_use(image) if maximum == MAX_DEEP else None
     return Pixels(upright(values, turn), maximum, (*steps, *alpha_steps), in_use)
 
@@ -163,68 +158,6 @@ def _prepare(data: bytes, kind: str, max_pixels: int) -> tuple[bytes, bytes]:
     elif kind == "TIFF":
         libtiff.silence()
     return data, b""
-
-
-# Which format
-
-
-def picture_kind(data: bytes) -> str | None:
-    """Name of the format of a picture that is read here, from its first bytes."""
-    return next((name for name, magic in _MAGIC.items() if re.match(magic, data, re.DOTALL)), None)
-
-
-def _kind(data: bytes, media_type: str | None) -> str:
-    """The format's name, from its first bytes; `media_type` must agree."""
-    if not data:
-        raise CorruptImage(
-            "The picture is empty: it has 0 bytes. Send the file's content: curl --data-binary "
-            "@picture.png, or in a form curl -F images=@picture.png.",
-            parameter="images",
-            suggestion="curl --data-binary @picture.png",
-        )
-    kind = picture_kind(data)
-    claimed = (media_type or "").split(";")[0].strip().lower()
-    if kind is None:
-        raise _not_read(data, claimed)
-    if claimed not in ("", "application/octet-stream", *PICTURE_MEDIA_TYPES[kind]):
-        fitting = PICTURE_MEDIA_TYPES[kind][0]
-        raise UnsupportedMedia(
-            f"The file is {kind}, but sent as {claimed}. Send it as {fitting} or as "
-            "application/octet-stream.",
-            parameter="Content-Type",
-            received=claimed,
-            allowed=(*PICTURE_MEDIA_TYPES[kind], "application/octet-stream"),
-            suggestion=fitting,
-        )
-    return kind
-
-
-def _not_read(data: bytes, claimed: str) -> UnsupportedMedia:
-    """The fault of bytes that are no picture, or one of a format that is not read."""
-    return UnsupportedMedia(
-        why_not_read(data, claimed),
-        parameter="images",
-        received=claimed or other_picture(data) or None,
-        allowed=_MAGIC,
-    )
-
-
-def why_not_read(data: bytes, claimed: str = "") -> str:
-    """What a file is that `picture_kind` does not know, and what to do.
-
-    Args:
-        data: Its first kilobyte, or all of it.
-        claimed: The media type that it was sent as.
-    """
-    formats, sent = ", ".join(_MAGIC), f", sent as {claimed}" if claimed else ""
-    if other := other_picture(data):
-        return f"{other} pictures are not read here; {formats} are. Convert it to PNG."
-    if words := describe_file(data):
-        return f"The file is {words}{sent}, and no picture. Pictures are {formats}."
-    return (
-        f"The file is in no format that is read here: it starts with the bytes "
-        f"{data[:8].hex(' ')}{sent}. Pictures are {formats}."
-    )
 
 
 # Guards
@@ -338,103 +271,6 @@ def _pillow_kept_quiet() -> Iterator[None]:
                 _Quiet.filters.close()
 
 
-# Modes
-
-
-def _opaque(
-    image: ImageFile, background: int
-) -> tuple[Shaped[np.ndarray, "channel height width"], int, tuple[Step, ...]]:
-    """Pixels as (channel, height, width), the value of white, and the step of composing alpha.
-
-    Strip by strip: the memory never holds a large picture in several forms at once.
-    """
-    deep = image.mode.startswith("I") or image.mode == "F"
-    clear = image.mode in _CLEAR_MODES or "transparency" in image.info
-    flatten = _deep_strip if deep else _clear_strip if clear else _opaque_strip
-    width, height = image.size
-    strips = (
-        flatten(image.crop((0, top, width, min(top + _STRIP, height))), background)
-        for top in range(0, height, _STRIP)
-    )
-    first = next(strips)
-    values = np.empty((first.shape[0], height, width), first.dtype)
-    values[:, :_STRIP] = first
-    for index, strip in enumerate(strips, start=1):
-        values[:, index * _STRIP : (index + 1) * _STRIP] = strip
-    maximum = {"u1": 255, "u2": 65535, "f4": 1}[values.dtype.str[1:]]
-    composed = Step("alpha", f"alpha on {background}", how=f"on {background}")
-    return values, maximum, (composed,) if clear else ()
-
-
-def _opaque_strip(
-    strip: PillowImage.Image, background: int
-) -> Shaped[np.ndarray, "channel height width"]:
-    if strip.mode in _GREY_MODES:
-        return np.asarray(strip.convert("L"))[None]
-    rgb = _lab_to_rgb(strip) if strip.mode == "LAB" else strip.convert("RGB")
-    return np.asarray(rgb).transpose(2, 0, 1)
-
-
-def _clear_strip(
-    strip: PillowImage.Image, background: int
-) -> Shaped[np.ndarray, "channel height width"]:
-    """Compose: (colour x alpha + background x (255 - alpha)) / 255, rounded."""
-    clear = strip.convert("RGBA")
-    flat = PillowImage.new("RGB", strip.size, (background,) * 3)
-    flat.paste(clear, mask=clear.getchannel("A"))
-    values = np.asarray(flat).transpose(2, 0, 1)
-    return values[:1] if strip.mode in _GREY_MODES else values
-
-
-def _deep_strip(strip: PillowImage.Image, background: int) -> Shaped[np.ndarray, "1 height width"]:
-    """More than 8 bits of grey."""
-    wide = np.asarray(strip)[None]
-    if strip.mode == "F":
-        return wide
-    if wide.dtype.itemsize > 2 and (wide.min() < 0 or wide.max() > 65535):
-        raise UnsupportedMedia(
-            f"The picture's grey values lie in {wide.min()}..{wide.max()}; at most 16 bits are "
-            "read. Scale them to 0..65535.",
-            parameter="images",
-        )
-    values = wide.astype(np.uint16)
-    if "transparency" in strip.info:
-        values[values == strip.info["transparency"]] = background * 257
-    return values
-
-
-def _lab_to_rgb(image: PillowImage.Image) -> PillowImage.Image:
-    lab, srgb = (ImageCms.createProfile(name) for name in ("LAB", "sRGB"))
-    rgb = ImageCms.applyTransform(image, ImageCms.buildTransform(lab, srgb, "LAB", "RGB"))
-    assert rgb is not None  # only an in-place transform returns None
-    return rgb
-
-
-_MAGIC = {
-    "PNG": rb"\x89PNG\r\n\x1a\n",
-    "JPEG": rb"\xff\xd8\xff",
-    "WebP": rb"RIFF.{4}WEBPVP8[ LX]",
-    "GIF": rb"GIF8[79]a",
-    "BMP": rb"BM",
-    "TIFF": rb"II[*+]\0|MM\0[*+]",
-    "Netpbm": netpbm.BEGINNING,
-}
-PICTURE_MEDIA_TYPES = {
-    "PNG": ("image/png", "image/apng", "image/x-png"),
-    "JPEG": ("image/jpeg", "image/jpg", "image/pjpeg", "image/jfif", "image/x-jpeg"),
-    "WebP": ("image/webp", "image/x-webp"),
-    "GIF": ("image/gif", "image/x-gif"),
-    "BMP": ("image/bmp", "image/x-bmp", "image/x-ms-bmp", "image/x-windows-bmp"),
-    "TIFF": ("image/tiff", "image/tif", "image/x-tiff", "image/x-tif"),
-    "Netpbm": (
-        "image/x-portable-anymap",
-        *(
-            f"image/x-portable-{one}"
-            for one in ("bitmap", "graymap", "greymap", "pixmap", "floatmap")
-        ),
-        *("image/x-pbm", "image/x-pgm", "image/x-ppm", "image/x-pnm"),
-    ),
-}
 _OPENERS: dict[str, type[ImageFile]] = {
     "PNG": PngImagePlugin.PngImageFile,
     "JPEG": JpegImagePlugin.JpegImageFile,

@@ -24,7 +24,10 @@ class Left(BaseException):
 
 @pytest.fixture(autouse=True)
 def _own_handlers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in signals.CAUGHT}
+    # Python's own handlers: a process in the background of a shell ignores SIGINT, and so would
+    # the processes that it starts.
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    before = {number: signal.signal(number, usual[number]) for number in signals.CAUGHT}
 
     def leave(code: int) -> None:
         raise Left(code)

@@ -57,7 +57,7 @@ def show(
     from training.data.datasets import load
     from training.data.doubts import copies_of_training_images
     from training.data.left_out import SHOWN, write_left_out
-    from training.recipes.choose import recipe_name
+    from training.recipes.name import recipe_name
 
     console = Console()
     dataset = load(name, data_dir=data_dir, download=download, console=console)

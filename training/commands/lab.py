@@ -165,7 +165,7 @@ def _find(
     Raises:
         ConfigError: The source is unknown, or the folder holds the run of other data.
     """
-    from training.recipes.choose import recipe_name
+    from training.recipes.name import recipe_name
     from training.recipes.overrides import apply_overrides
     from training.runs.claim import is_begun, refuse_taken
     from training.runs.folder import RECIPE

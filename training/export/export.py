@@ -21,7 +21,7 @@ from training.evaluation.evaluate import EvaluationSettings
 from training.evaluation.pictures import draw_samples, reconstruct_some
 from training.evaluation.trained import load_trained_model
 from training.export.card import write_card
-from training.recipes.choose import recipe_name
+from training.recipes.name import recipe_name
 from training.runs.folder import read_run
 
 MAX_BUNDLE_BYTES = 8 * 2**20

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from models.vae.model import VAE
-from models.vae.priors import VampPrior
 from training.recipes.loop import OptimizerConfig, ScheduleConfig
 from training.recipes.recipe import Recipe
 
@@ -54,12 +53,6 @@ def clip_gradient(vae: VAE, largest_norm: float) -> Tensor:
 
 
 @torch.no_grad()
-def clamp_pseudo_inputs(vae: VAE) -> None:
-    """Clamp pseudo-inputs to [0, 1]: outside, their gradient is zero and they would stay there."""
-    if isinstance(vae.prior_module, VampPrior):
-        vae.prior_module.pseudo_inputs.clamp_(0, 1)
-
-
 def update_average(average: VAE, vae: VAE, *, decay: float) -> None:
     """average <- decay average + (1 - decay) vae."""
     update = get_ema_multi_avg_fn(decay)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from jaxtyping import Int64
@@ -22,7 +22,6 @@ from torch import Tensor
 
 from models.errors import ConfigError
 from models.vae.model import VAE
-from models.vae.priors import VampPrior
 from training.data.datasets import Dataset
 from training.data.left_out import write_left_out
 from training.errors import Interrupted
@@ -34,7 +33,6 @@ from training.fit.interruption import Interruption
 from training.fit.memory import memory_errors
 from training.fit.objectives import OBJECTIVES, Annealing
 from training.fit.optimizer import (
-    clamp_pseudo_inputs,
     clip_gradient,
     make_optimizer,
     set_learning_rate,
@@ -42,6 +40,7 @@ from training.fit.optimizer import (
 )
 from training.fit.order import Plan, derive_seed
 from training.fit.progress import Bar, Window
+from training.fit.pseudo_inputs import clamp_pseudo_inputs, start_pseudo_inputs
 from training.fit.start import num_start_images, start_from_marginal
 from training.fit.tensorboard import Curves
 from training.fit.validation import validate
@@ -211,16 +210,6 @@ def start_training(recipe: Recipe, data: Data, *, run_dir: Path, device: str) ->
         done=done,
         next_checkpoint=time.monotonic() + settings.checkpoint_seconds,
     )
-
-
-def start_pseudo_inputs(vae: VAE, data: Data, recipe: Recipe) -> None:
-    """Set a VampPrior's pseudo-inputs to random training images, repeated where there are few."""
-    pseudo_inputs = cast(VampPrior, vae.prior_module).pseudo_inputs.data
-    generator = torch.Generator().manual_seed(recipe.seed)
-    order = torch.randperm(len(data.cache), generator=generator)
-    chosen = order.repeat(math.ceil(len(pseudo_inputs) / len(order)))[: len(pseudo_inputs)]
-    batch = data.batch(chosen, recipe, progress=1.0)
-    pseudo_inputs.copy_(batch.x / vae.unit_scale)
 
 
 def save(training: Training) -> None:

@@ -5,15 +5,11 @@ the entries set with `--set`, which it never overrules: `image.height=64` alone 
 networks, latents and a number of epochs that suit 64 pixels.
 """
 
-import hashlib
-import re
-import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from math import ceil, log2
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -26,6 +22,7 @@ from training.recipes.entries import configs_in
 from training.recipes.faults import no_table
 from training.recipes.file import check_recipe
 from training.recipes.loop import Precision
+from training.recipes.name import recipe_name
 from training.recipes.overrides import apply_overrides
 from training.recipes.recipe import Recipe
 
@@ -92,25 +89,6 @@ def choose_recipe(
     return ChosenRecipe(
         check_recipe(draft.values, f"Recipe for {source}", overrides=overrides), draft.reasons
     )
-
-
-def recipe_name(source: str) -> str:
-    """A model's name made from a data set's name or the last part of its path.
-
-    Accents are dropped. A name that loses letters of other scripts, or its end, ends with a digest
-    of the whole, so that two folders do not share it by chance.
-    """
-    last = re.split(r"[/\\]", source.rstrip("/\\"))[-1]
-    if last in ("", ".", ".."):
-        last = Path(source).resolve().name
-    stem = re.sub(r"\.np[yz]$", "", unicodedata.normalize("NFKD", last).lower())
-    bare = "".join(sign for sign in stem if not unicodedata.combining(sign))
-    name = re.sub(r"[^a-z0-9_-]+", "-", bare).strip("-")
-    if len(name) <= 64 and name and not re.search(r"[^\W_]", re.sub("[a-z0-9]", "", bare)):
-        return name
-    whole = unicodedata.normalize("NFC", last).encode("utf-8", "surrogatepass")
-    digest = hashlib.sha256(whole).hexdigest()[:8]
-    return f"{name[:55].strip('-') or 'pictures'}-{digest}"
 
 
 # Pictures

@@ -14,7 +14,6 @@ import platform
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 
 from rich.console import Console
 
@@ -82,12 +81,7 @@ class RunLock:
     def __enter__(self) -> "RunLock":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._file is not None:
             os.close(self._file)
             self._file = None

@@ -16,7 +16,7 @@ from app.api.requests import read_items
 from app.errors import ClientDisconnected
 from app.operations.parameters import EncodeParameters
 from app.operations.table import OPERATIONS
-from app.wire.bodies import Body
+from app.wire.items import Body
 from models.errors import PayloadTooLarge
 from tests.app.conftest import ClientFactory
 

@@ -11,6 +11,7 @@ from app.api.keys import hash_key
 from app.api.logs import JSONFormatter
 from app.api.service import Service
 from app.compute.table import COMPUTE
+from models.errors import ConfigError
 from tests.app.conftest import ClientFactory
 from tests.app.pictures import PNG, binary, encoded
 from tests.app.refusals import refused
@@ -134,11 +135,15 @@ async def test_probes_and_pages_stay_open_and_metrics_as_set(open_client: Client
 # Crashes ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("fault", [RuntimeError, ConfigError])
 async def test_a_crash_says_nothing_of_itself_but_the_log_has_it_by_its_id(
-    open_client: ClientFactory, lines: Lines, monkeypatch: pytest.MonkeyPatch
+    open_client: ClientFactory,
+    lines: Lines,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: type[Exception],
 ) -> None:
     def crash(*arguments: object) -> None:
-        raise RuntimeError("the secret of /srv/models")
+        raise fault("the secret of /srv/models")
 
     monkeypatch.setitem(COMPUTE, "sample", crash)
     async with open_client() as client:

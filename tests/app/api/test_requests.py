@@ -11,7 +11,7 @@ from app.api.problems import Problem
 from app.api.requests import is_small
 from app.operations.table import OPERATIONS
 from app.serving.registry import BrokenBundle
-from app.wire.bodies import Body, Picture
+from app.wire.items import Body, Picture
 from tests.app.api.calls import body_of
 from tests.app.conftest import ClientFactory
 from tests.app.pictures import JSON, NPY, NPZ, PNG, binary, encoded, npy, npz

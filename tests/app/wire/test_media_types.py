@@ -3,7 +3,7 @@
 from app.operations.table import OPERATIONS
 from app.wire import media_types
 from app.wire.media_types import MEDIA_TYPES, NPZ, PICTURES, bare_media_type
-from models.images.decoding import PICTURE_MEDIA_TYPES
+from models.images.picture_kinds import PICTURE_MEDIA_TYPES
 from vae_client import sources
 
 

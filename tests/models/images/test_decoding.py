@@ -217,7 +217,7 @@ def test_one_transparent_value_of_sixteen_bits_becomes_background():
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
 def test_too_many_pixels_are_refused_by_the_header_alone(kind, monkeypatch):
     data = file_of(Image.new("L", (20, 10)).convert("RGB"), kind)
-    monkeypatch.setattr(decoding, "_opaque", None)
+    monkeypatch.setattr(decoding, "opaque", None)
     with pytest.raises(
         PayloadTooLarge, match=r"20x10 = 200 pixels.*199 .*VAE_MAX_PIXELS"
     ) as caught:

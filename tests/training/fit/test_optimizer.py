@@ -5,7 +5,8 @@ import torch
 
 from models.vae.model import VAE
 from tests.models.family_cases import family
-from training.fit.optimizer import clamp_pseudo_inputs, make_optimizer, schedule
+from training.fit.optimizer import make_optimizer, schedule
+from training.fit.pseudo_inputs import clamp_pseudo_inputs
 from training.recipes.loop import OptimizerConfig, ScheduleConfig
 
 

@@ -1,6 +1,5 @@
 """A recipe chosen for pictures: what is chosen, why, and what `--set` makes of it."""
 
-import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from training.data.datasets import Dataset, load
 from training.data.image_statistics import ImageStatistics
 from training.export.export import MAX_BUNDLE_BYTES
 from training.recipes import choose as chooser
-from training.recipes.choose import ChosenRecipe, choose_recipe, fast_precision, recipe_name
+from training.recipes.choose import ChosenRecipe, choose_recipe, fast_precision
 from training.recipes.describe import Description
 from training.recipes.file import load_recipe, to_toml
 
@@ -349,46 +348,6 @@ def test_every_reason_is_one_sentence_and_stands_in_the_stored_recipe(chosen, tm
     path.write_text(to_toml(result.recipe, comments=comments))
     assert all(f"# {sentence}\n" in path.read_text() for sentence in sentences)
     assert load_recipe(path) == result.recipe
-
-
-@pytest.mark.parametrize(
-    ("source", "name"),
-    [
-        ("frey-faces", "frey-faces"),
-        ("/home/me/My Photos (2)/", "my-photos-2"),
-        ("C:\\data\\cats.NPZ", "cats"),
-        ("./x.npy", "x"),
-        ("caf\u00e9", "cafe"),
-        ("cafe\u0301", "cafe"),
-        ("a" * 64, "a" * 64),
-    ],
-)
-def test_a_run_is_named_after_its_data(source, name):
-    assert recipe_name(source) == name
-
-
-def test_names_that_lose_letters_differ_all_the_same():
-    sources = [
-        "фото",
-        "видео",
-        "写真",
-        "写真 2",
-        "фото 2",
-        "a" * 98,
-        "a" * 99,
-        "x\udce9",
-        "--",
-        "😀",
-    ]
-    names = [recipe_name(source) for source in sources]
-    assert len(set(names)) == len(names)
-    assert all(re.fullmatch("[a-z0-9_-]{1,64}", name) for name in names)
-
-
-def test_the_folder_that_a_command_stands_in_has_its_own_name(tmp_path, monkeypatch):
-    (tmp_path / "My Cells" / "sub").mkdir(parents=True)
-    monkeypatch.chdir(tmp_path / "My Cells" / "sub")
-    assert (recipe_name("."), recipe_name(".."), recipe_name("./")) == ("sub", "my-cells", "sub")
 
 
 def test_a_value_where_a_table_is_expected_is_refused_before_anything_is_chosen():
