@@ -52,7 +52,6 @@ def clip_gradient(vae: VAE, largest_norm: float) -> Tensor:
     return torch.nn.utils.clip_grad_norm_(vae.parameters(), largest_norm)
 
 
-@torch.no_grad()
 def update_average(average: VAE, vae: VAE, *, decay: float) -> None:
     """average <- decay average + (1 - decay) vae."""
     update = get_ema_multi_avg_fn(decay)

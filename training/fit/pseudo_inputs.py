@@ -21,6 +21,7 @@ def start_pseudo_inputs(vae: VAE, data: Data, recipe: Recipe) -> None:
     pseudo_inputs.copy_(batch.x / vae.unit_scale)
 
 
+@torch.no_grad()
 def clamp_pseudo_inputs(vae: VAE) -> None:
     """Clamp pseudo-inputs to [0, 1]: outside, their gradient is zero and they would stay there."""
     if isinstance(vae.prior_module, VampPrior):
