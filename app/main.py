@@ -22,7 +22,7 @@ from app.api.pages import page_routes
 from app.api.probes import probe_routes
 from app.api.problems import answer_vae_error
 from app.api.redaction import REDACT_SECRETS
-from app.api.routes import operation_routes
+from app.api.routes import ServeOperations, operation_routes
 from app.api.service import Service
 from app.api.setting_faults import explain_failure
 from app.api.unknown_paths import answer_http_error
@@ -56,7 +56,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             compute_threads=settings.compute_threads,
         ),
         scheduler=Scheduler(
-            max_cost=settings.max_queue_cost, max_requests=settings.max_queue_requests
+            max_wait=settings.max_wait_seconds, max_requests=settings.max_queue_requests
         ),
         metrics=Metrics(),
         readers=ThreadPoolExecutor(READER_THREADS, thread_name_prefix="reader"),
@@ -91,6 +91,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_exception_handler(HTTPException, answer_http_error)
 
     # The last added is the outermost.
+    app.add_middleware(ServeOperations, service=service)
     app.add_middleware(AnswerHead)
     if settings.api_keys_sha256:
         app.add_middleware(

@@ -113,7 +113,11 @@ class Settings(BaseSettings):
 
     request_timeout_seconds: Annotated[
         PositiveFloat,
-        Field(le=YEAR_SECONDS, description="Deadline of one request, in seconds; a 504 after it."),
+        Field(
+            le=YEAR_SECONDS,
+            description="Longest deadline of one request, in seconds; a 504 after it. The header "
+            "X-Request-Timeout-Seconds asks for a shorter one.",
+        ),
     ] = 120.0
     client_timeout_seconds: Annotated[
         PositiveFloat,
@@ -145,10 +149,14 @@ class Settings(BaseSettings):
         PositiveFloat,
         Field(description="Largest cost of one request, in units (items x samples x MMAC)."),
     ] = 1_000_000.0
-    max_queue_cost: Annotated[
+    max_wait_seconds: Annotated[
         PositiveFloat,
-        Field(description="Largest cost of all admitted requests, in units; a 503 beyond it."),
-    ] = 4_000_000.0
+        Field(
+            le=YEAR_SECONDS,
+            description="Longest wait that may be expected of a request before its compute begins, "
+            "in seconds; a 503 beyond it.",
+        ),
+    ] = 5.0
     max_queue_requests: Annotated[
         PositiveInt,
         Field(description="Largest number of requests waiting or computing; a 503 beyond it."),

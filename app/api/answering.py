@@ -1,39 +1,44 @@
-"""One request from its body to its answer: parse, compute, render."""
+"""One request from its body to its answer: parse, compute, render.
+
+What is small is parsed, computed and rendered without leaving the event loop. Only the rest takes a
+timer and a watcher of its client.
+"""
 
 import asyncio
 import math
 import secrets
 import threading
 import time
-from collections.abc import Awaitable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from fastapi import Request
-from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from app.api.body import read_body, refuse_body
+from app.api.deadline import read_timeout
 from app.api.headers import caching_headers, etag_matches, identity_headers
 from app.api.limits import check_limits
 from app.api.metrics import Metrics
+from app.api.plan import Plan, make_plan
 from app.api.record import record_of
-from app.api.requests import INLINE_BYTES, is_small, parse_parameters, read_items
+from app.api.requests import INLINE_BYTES, is_small, read_items
 from app.api.service import Call, Service, T
 from app.compute.cost import Work
-from app.compute.labels import check_label, find_label
+from app.compute.labels import check_label
 from app.compute.request import ComputeRequest
 from app.compute.table import compute
-from app.errors import ClientDisconnected, DeadlineExceeded, QueueFull
+from app.errors import ClientDisconnected, DeadlineExceeded
 from app.operations.parameters import Rendering
 from app.operations.result import Answer
 from app.operations.table import Operation
-from app.serving.scheduler import Timing
+from app.serving.job import Job, Timing
 from app.serving.served_model import ServedModel
 from app.wire.bodies import parse_body
 from app.wire.items import Body
 from app.wire.media_types import MEDIA_TYPES
-from app.wire.negotiation import negotiate
 from app.wire.rendering import render
 
 SERVER_SEED_BITS = 53
@@ -45,185 +50,180 @@ INLINE_NUMBERS = 16 * 1024
 async def answer(
     service: Service,
     operation: Operation,
-    request: Request,
     served: ServedModel,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
     *,
-    versioned: bool = False,
-) -> Response:
-    """Answer one request for one operation within its deadline, if the queue has room for it.
+    versioned: bool,
+) -> None:
+    """Answer one request for one operation within its deadline, if the engine has room for it.
 
     Args:
         service: Settings, models, scheduler and threads.
         operation: The operation.
-        request: The request; its body is not yet read.
         served: The model.
+        scope: The request's.
+        receive: Gives its body, and says when its client hangs up.
+        send: Takes the answer.
         versioned: Whether the URL names a version, whose seeded answers never change.
 
     Raises:
-        QueueFull: The limit of requests at once is reached.
-        DeadlineExceeded: The deadline passed; what was not yet computed is dropped.
+        VAEError: The request cannot be answered; says why.
     """
-    record = record_of(request.scope)
+    record = record_of(scope)
     record.operation, record.model = operation.name, served.name
-    settings = service.settings
-    if service.in_flight >= settings.max_queue_requests:
-        raise QueueFull(
-            f"The server is answering {service.in_flight} requests, its limit "
-            "(VAE_MAX_QUEUE_REQUESTS). Retry in a second.",
-            limit=settings.max_queue_requests,
-            headers={"Retry-After": "1"},
-        )
-    service.in_flight += 1
-    try:
-        async with asyncio.timeout(settings.request_timeout_seconds):
-            return await _answer(service, operation, request, served, versioned=versioned)
-    except TimeoutError:
-        raise DeadlineExceeded(
-            f"The request took longer than {settings.request_timeout_seconds:g} s "
-            "(VAE_REQUEST_TIMEOUT_SECONDS). Send fewer items or samples per request, or retry when "
-            "the server is less busy.",
-            limit=settings.request_timeout_seconds,
-        ) from None
-    finally:
-        service.in_flight -= 1
-
-
-async def _answer(
-    service: Service,
-    operation: Operation,
-    request: Request,
-    served: ServedModel,
-    *,
-    versioned: bool,
-) -> Response:
-    body = await _body(service, operation, request)
-    call = _call(service, operation, request, served, body)
-    headers = caching_headers(call, versioned=versioned)
-    if etag_matches(request.headers.get("if-none-match"), headers.get("ETag")):
-        return Response(status_code=304, headers=headers)
-    call = replace(call, request=await _read_inputs(service, call, body))
-    work = check_limits(service.settings, call.request)
-    computed = await _compute(service, call, work)
-    content = await _render(service, call, computed)
+    headers: dict[bytes, bytes] = dict(scope["headers"])
+    ends_at = record.started_at + read_timeout(headers, service.settings)
+    call = Call(service, operation, served, receive, headers, record, ends_at)
+    body = await _body(call, scope)
+    plan = _plan(call, scope["query_string"], body)
+    cached = caching_headers(plan, operation, served, versioned=versioned)
+    if etag_matches(headers.get(b"if-none-match"), cached.get("ETag")):
+        await _send(send, 304, b"", cached)
+        return
+    seed = plan.seed if plan.seed is not None else secrets.randbits(SERVER_SEED_BITS)
+    request = ComputeRequest(operation, served, plan.parameters, seed, plan.label)
+    request = await _read_inputs(call, request, body)
+    work = check_limits(service.settings, request)
+    computed = await _compute(call, request, work)
+    content = await _render(call, request, plan.form, computed)
     _count(service.metrics, call, computed, work)
-    headers |= identity_headers(call.request, computed.warnings)
-    return Response(content, media_type=MEDIA_TYPES[call.form], headers=headers)
+    cached |= identity_headers(request, computed.warnings)
+    cached["content-type"] = MEDIA_TYPES[plan.form]
+    await _send(send, 200, content, cached)
 
 
-async def _body(service: Service, operation: Operation, request: Request) -> Body:
-    settings = service.settings
-    if not operation.takes:
-        await refuse_body(request, operation.name, max_bytes=settings.max_body_bytes)
+async def _send(send: Send, status: int, content: bytes, headers: Mapping[str, str]) -> None:
+    pairs = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+    if status != 304:
+        pairs.append((b"content-length", b"%d" % len(content)))
+    await send({"type": "http.response.start", "status": status, "headers": pairs})
+    await send({"type": "http.response.body", "body": content})
+
+
+async def _body(call: Call, scope: Scope) -> Body:
+    settings, takes = call.service.settings, call.operation.takes
+    if not takes:
+        limit = settings.max_body_bytes
+        await refuse_body(scope, call.headers, call.receive, call.operation.name, max_bytes=limit)
         return Body()
-    data = await read_body(request, max_bytes=settings.max_body_bytes)
+    data = await read_body(call.headers, call.receive, max_bytes=settings.max_body_bytes)
+    content_type = call.headers.get(b"content-type")
     parse = partial(
         parse_body,
         data,
-        request.headers.get("content-type"),
+        None if content_type is None else content_type.decode("latin-1"),
         max_bytes=settings.max_body_bytes,
         max_items=settings.max_items,
-        takes=operation.takes,
+        takes=takes,
     )
-    return parse() if len(data) <= INLINE_BYTES else await service.off_loop(parse)
+    return parse() if len(data) <= INLINE_BYTES else await _off_loop(call, parse)
 
 
-def _call(
-    service: Service, operation: Operation, request: Request, served: ServedModel, body: Body
-) -> Call:
-    pairs = request.query_params.multi_items()
-    parameters: Any = parse_parameters(operation, pairs, body.members, served=served)
-    service.registry.check_needs(served, operation, parameters)
-    given = getattr(parameters, "seed", None)
-    return Call(
-        http=request,
-        record=record_of(request.scope),
-        request=ComputeRequest(
-            operation,
-            served,
-            parameters,
-            seed=given if given is not None else secrets.randbits(SERVER_SEED_BITS),
-            label=find_label(served, getattr(parameters, "label", None)),
-        ),
-        form=_form(operation, parameters, request),
-        seeded=given is not None,
-    )
+def _plan(call: Call, query: bytes, body: Body) -> Plan:
+    accept = call.headers.get(b"accept")
+    registry, plans = call.service.registry, call.service.plans
+    if body.members:
+        return make_plan(registry, call.operation, call.served, query, accept, body.members)
+    return plans.find(registry, call.operation, call.served, query, accept)
 
 
-def _form(operation: Operation, parameters: Any, request: Request) -> str:
-    """Format of the answer: the one asked for by name, or the best of the Accept header."""
-    formats = operation.formats
-    if getattr(parameters, "output", None) == "logits":
-        formats = tuple(form for form in formats if form != "png")
-    return negotiate(request.headers.get("accept"), formats, wanted=parameters.format)
-
-
-async def _read_inputs(service: Service, call: Call, body: Body) -> ComputeRequest[Any]:
+async def _read_inputs(call: Call, request: ComputeRequest[Any], body: Body) -> ComputeRequest[Any]:
     """The request with the body's items as the operation takes them."""
-    request = call.request
     if not request.operation.takes:
         return request
     started_at = time.perf_counter()
     stop = threading.Event()
-    read = (service.settings, request.operation, request.served, body, request.parameters, stop)
+    settings, parameters = call.service.settings, request.parameters
+    read = partial(read_items, settings, call.operation, call.served, body, parameters, stop)
     try:
-        if is_small(body):
-            inputs = read_items(*read)
-        else:
-            inputs = await service.off_loop(read_items, *read)
-        request = replace(request, inputs=inputs)
-        check_label(request)
-        return request
+        inputs = read() if is_small(body) else await _off_loop(call, read)
     finally:
         stop.set()
         call.record.timings["read"] = time.perf_counter() - started_at
+    request = replace(request, inputs=inputs)
+    check_label(request)
+    return request
 
 
-async def _compute(service: Service, call: Call, work: Work) -> Answer:
-    timing = Timing()
-    job = service.scheduler.run(compute(call.request), cost=work.cost, timing=timing)
+async def _compute(call: Call, request: ComputeRequest[Any], work: Work) -> Answer:
+    timing, scheduler = Timing(), call.service.scheduler
+    job = scheduler.admit(
+        compute(request),
+        model=call.served.vae,
+        kind=call.operation.name,
+        cost=work.cost,
+        timing=timing,
+        deadline=call.seconds_left,
+    )
     try:
-        return await unless_disconnected(call.http, job)
+        if job.inline:
+            return await job.future
+        with _watched(call, job):
+            return await job.future
     finally:
+        scheduler.leave(job)
         call.record.timings["queue"] = timing.queue_seconds
         call.record.timings["compute"] = timing.compute_seconds
 
 
-async def unless_disconnected(request: Request, work: Awaitable[T]) -> T:
-    """Await work, and cancel it when the client hangs up.
-
-    Raises:
-        ClientDisconnected: The client hung up.
-    """
-    task = asyncio.ensure_future(work)
-    watcher = asyncio.ensure_future(_disconnected(request))
+@contextmanager
+def _watched(call: Call, job: Job[Any]) -> Iterator[None]:
+    """End the wait for a job when its deadline passes or its client hangs up."""
+    loop = asyncio.get_running_loop()
+    timer = loop.call_later(call.seconds_left, lambda: _give_up(job, _too_late(call)))
+    watcher = loop.create_task(_watch(call.receive, job))
     try:
-        await asyncio.wait((task, watcher), return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        raise ClientDisconnected("The client hung up before the answer.")
+        yield
     finally:
-        task.cancel()
+        timer.cancel()
         watcher.cancel()
-        await asyncio.gather(task, watcher, return_exceptions=True)
 
 
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
+async def _watch(receive: Receive, job: Job[Any]) -> None:
+    while (await receive())["type"] != "http.disconnect":
         pass
+    _give_up(job, ClientDisconnected("The client hung up before the answer."))
 
 
-async def _render(service: Service, call: Call, computed: Answer) -> bytes:
+def _give_up(job: Job[Any], error: Exception) -> None:
+    if not job.future.done():
+        job.future.set_exception(error)
+
+
+async def _render(call: Call, request: ComputeRequest[Any], form: str, computed: Answer) -> bytes:
     started_at = time.perf_counter()
-    operation, parameters = call.request.operation, call.request.parameters
+    parameters = request.parameters
     options = parameters if isinstance(parameters, Rendering) else Rendering()
-    arguments = (call.form, computed, operation, options, _envelope(call.request))
+    draw = partial(render, form, computed, call.operation, options, _envelope(request))
     numbers = sum(getattr(column, "size", 0) for column in computed.columns.values())
-    if numbers <= INLINE_NUMBERS:
-        content = render(*arguments)
-    else:
-        content = await service.off_loop(render, *arguments)
+    content = draw() if numbers <= INLINE_NUMBERS else await _off_loop(call, draw)
     call.record.timings["render"] = time.perf_counter() - started_at
     return content
+
+
+async def _off_loop(call: Call, function: Callable[[], T]) -> T:
+    """Run a function on a reader thread, and wait no longer than the request's deadline.
+
+    Raises:
+        DeadlineExceeded: The deadline passed.
+    """
+    try:
+        async with asyncio.timeout(call.seconds_left):
+            return await call.service.off_loop(function)
+    except TimeoutError:
+        raise _too_late(call) from None
+
+
+def _too_late(call: Call) -> DeadlineExceeded:
+    seconds = call.ends_at - call.record.started_at
+    return DeadlineExceeded(
+        f"The request took longer than {seconds:g} s (X-Request-Timeout-Seconds, or "
+        "VAE_REQUEST_TIMEOUT_SECONDS). Send fewer items or samples per request, or retry when the "
+        "server is less busy.",
+        limit=seconds,
+    )
 
 
 def _envelope(request: ComputeRequest[Any]) -> dict[str, Any]:
@@ -240,11 +240,14 @@ def _envelope(request: ComputeRequest[Any]) -> dict[str, Any]:
 
 
 def _count(metrics: Metrics, call: Call, computed: Answer, work: Work) -> None:
-    operation, model = call.request.operation.name, call.request.served.name
-    timings = call.record.timings
-    metrics.items.labels(operation, model).inc(work.items)
-    metrics.queue_seconds.labels(operation).observe(timings["queue"])
-    metrics.compute_seconds.labels(operation, model).observe(timings["compute"])
+    operation, model, timings = call.operation.name, call.served.name, call.record.timings
+    metrics.count_compute(
+        operation,
+        model,
+        items=work.items,
+        queue_seconds=timings["queue"],
+        compute_seconds=timings["compute"],
+    )
     if operation == "elbo":
         percentiles = computed.columns["percentile"]
         metrics.count_percentiles(model, (p for p in percentiles if p and math.isfinite(p)))

@@ -1,19 +1,22 @@
 """Reading a request's body, up to the limit VAE_MAX_BODY_BYTES."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from contextlib import nullcontext
 
-from starlette.requests import Request
+from starlette.types import Receive, Scope
 
 from app.errors import ClientDisconnected, MalformedRequest
 from models.errors import PayloadTooLarge, UnsupportedMedia
+
+Headers = Mapping[bytes, bytes]
 
 MAX_LENGTH_DIGITS = 20
 REFUSED_WAIT_SECONDS = 1.0
 """How long the next chunk of a body that will be refused is waited for."""
 
 
-async def read_body(request: Request, *, max_bytes: int) -> bytes:
+async def read_body(headers: Headers, receive: Receive, *, max_bytes: int) -> bytes:
     """Read the whole body.
 
     Raises:
@@ -21,7 +24,7 @@ async def read_body(request: Request, *, max_bytes: int) -> bytes:
         PayloadTooLarge: It is longer than the limit, by its Content-Length or in truth.
         ClientDisconnected: It ended early.
     """
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    encoding = headers.get(b"content-encoding", b"").decode("latin-1").strip().lower()
     if encoding not in ("", "identity"):
         raise UnsupportedMedia(
             f"Content-Encoding {encoding[:60]!r} is not read here. Send the body uncompressed, "
@@ -31,10 +34,12 @@ async def read_body(request: Request, *, max_bytes: int) -> bytes:
             allowed=("identity",),
             suggestion="identity",
         )
-    declared = request.headers.get("content-length", "")
-    length = int(declared) if declared.isdecimal() and len(declared) <= MAX_LENGTH_DIGITS else 0
+    declared = headers.get(b"content-length", b"")
+    length = int(declared) if declared.isdigit() and len(declared) <= MAX_LENGTH_DIGITS else 0
     data, seen = bytearray(), 0
-    async for chunk in _stream(request, refused=length > max_bytes):
+    refused = length > max_bytes
+    asks_first = b"expect" in headers
+    async for chunk in _stream(receive, refused=refused, asks_first=asks_first):
         seen += len(chunk)
         if max(seen, length) <= max_bytes:
             data += chunk
@@ -51,16 +56,18 @@ async def read_body(request: Request, *, max_bytes: int) -> bytes:
     return bytes(data)
 
 
-async def refuse_body(request: Request, operation: str, *, max_bytes: int) -> None:
+async def refuse_body(
+    scope: Scope, headers: Headers, receive: Receive, operation: str, *, max_bytes: int
+) -> None:
     """Refuse a body where none is read: its parameters would be left out without a word.
 
     Raises:
         MalformedRequest: There is one.
     """
-    if "transfer-encoding" not in request.headers and "content-length" not in request.headers:
+    if b"transfer-encoding" not in headers and b"content-length" not in headers:
         return
-    if await read_body(request, max_bytes=max_bytes):
-        suggestion = f"GET {request.url.path[:200]}?n=16&seed=1"
+    if await read_body(headers, receive, max_bytes=max_bytes):
+        suggestion = f"GET {scope['path'][:200]}?n=16&seed=1"
         raise MalformedRequest(
             f"{operation} is GET and takes no body. Send the parameters in the query: "
             f"{suggestion}.",
@@ -69,14 +76,14 @@ async def refuse_body(request: Request, operation: str, *, max_bytes: int) -> No
         )
 
 
-async def _stream(request: Request, *, refused: bool) -> AsyncIterator[bytes]:
+async def _stream(receive: Receive, *, refused: bool, asks_first: bool) -> AsyncIterator[bytes]:
     """The body as it comes; one that is refused anyway only while it keeps coming."""
-    if refused and "expect" in request.headers:  # the client asks before it sends
+    if refused and asks_first:
         return
     while True:
         try:
-            async with asyncio.timeout(REFUSED_WAIT_SECONDS if refused else None):
-                message = await request.receive()
+            async with asyncio.timeout(REFUSED_WAIT_SECONDS) if refused else nullcontext():
+                message = await receive()
         except TimeoutError:
             return
         if message["type"] == "http.disconnect":

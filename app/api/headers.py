@@ -4,8 +4,10 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-from app.api.service import Call
+from app.api.plan import Plan
 from app.compute.request import ComputeRequest
+from app.operations.table import Operation
+from app.serving.served_model import ServedModel
 from models import __version__
 from models.warnings import Warned
 
@@ -69,21 +71,23 @@ def _cut(text: str) -> str:
     return text if len(text) <= MAX_HEADER else text[: MAX_HEADER - 3] + "..."
 
 
-def caching_headers(call: Call, *, versioned: bool) -> dict[str, str]:
+def caching_headers(
+    plan: Plan, operation: Operation, served: ServedModel, *, versioned: bool
+) -> dict[str, str]:
     """Caching of the answer: a seeded GET for ever, from the URL of one version."""
     headers = {"Vary": "Accept", "Cache-Control": "no-store"}
-    request = call.request
-    if request.operation.method == "GET" and call.seeded:
-        digest = request.served.bundle.digest
-        parts = (digest, __version__, request.parameters.model_dump_json(), call.form)
+    if operation.method == "GET" and plan.seed is not None:
+        digest = served.bundle.digest
+        parts = (digest, __version__, plan.parameters.model_dump_json(), plan.form)
         headers["ETag"] = f'"{hashlib.sha256("|".join(parts).encode()).hexdigest()[:32]}"'
         kept = "max-age=31536000, immutable" if versioned else "no-cache"
         headers["Cache-Control"] = f"private, {kept}"
     return headers
 
 
-def etag_matches(if_none_match: str | None, etag: str | None) -> bool:
+def etag_matches(if_none_match: bytes | None, etag: str | None) -> bool:
     if if_none_match is None or etag is None:
         return False
-    candidates = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
+    given = if_none_match.decode("latin-1").split(",")
+    candidates = [tag.strip().removeprefix("W/") for tag in given]
     return etag in candidates or "*" in candidates

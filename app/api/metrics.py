@@ -13,6 +13,8 @@ from models import __version__
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 UNKNOWN = "unknown"
+MAX_CHILDREN = 1024
+"""Metrics of one set of labels that are kept at hand."""
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 PERCENTILES = (0.1, 1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 99, 99.9, 100)
@@ -53,6 +55,8 @@ class Metrics:
             ["model"],
             buckets=PERCENTILES,
         )
+        self._of_requests: dict[tuple[str, str, int, str | None], tuple[Counter, Histogram]] = {}
+        self._of_compute: dict[tuple[str, str], tuple[Counter, Histogram, Histogram]] = {}
         self.in_flight = gauge("vae_requests_in_flight", "Requests not yet answered.")
         words = "Cost units of the requests waiting or computing."
         self.queue_cost = gauge("vae_queue_cost", words)
@@ -71,9 +75,39 @@ class Metrics:
         self, operation: str, model: str, *, status: int, body_type: str | None, seconds: float
     ) -> None:
         """Count one answered request and its seconds."""
-        media_type = media_type_label(body_type)
-        self.requests.labels(operation, model, str(status), media_type).inc()
-        self.seconds.labels(operation, model).observe(seconds)
+        key = operation, model, status, body_type
+        children = self._of_requests.get(key)
+        if children is None:
+            media_type = media_type_label(body_type)
+            children = (
+                self.requests.labels(operation, model, str(status), media_type),
+                self.seconds.labels(operation, model),
+            )
+            if len(self._of_requests) < MAX_CHILDREN:  # body_type is the caller's own text
+                self._of_requests[key] = children
+        children[0].inc()
+        children[1].observe(seconds)
+
+    def count_compute(
+        self,
+        operation: str,
+        model: str,
+        *,
+        items: int,
+        queue_seconds: float,
+        compute_seconds: float,
+    ) -> None:
+        """Count the items of one answer, and its seconds of queue and compute."""
+        children = self._of_compute.get((operation, model))
+        if children is None:
+            children = self._of_compute[operation, model] = (
+                self.items.labels(operation, model),
+                self.queue_seconds.labels(operation),
+                self.compute_seconds.labels(operation, model),
+            )
+        children[0].inc(items)
+        children[1].observe(queue_seconds)
+        children[2].observe(compute_seconds)
 
     def count_percentiles(self, model: str, percentiles: Iterable[float | None]) -> None:
         """Count the percentiles of a request's images; None where an image has none."""

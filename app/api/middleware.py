@@ -4,10 +4,10 @@ Pure ASGI: starlette's BaseHTTPMiddleware hides disconnects.
 """
 
 import logging
+import os
 import re
-import uuid
+from collections.abc import Iterable
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.headers import SECURITY_HEADERS
@@ -21,6 +21,7 @@ from app.wire.request_head import two_lengths
 log = logging.getLogger("app")
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._~+/=:@-]{1,128}")
+_SECURITY_HEADERS = [(n.lower().encode(), v.encode()) for n, v in SECURITY_HEADERS.items()]
 PROBES = ("/livez", "/readyz", "/healthz")
 
 
@@ -39,10 +40,10 @@ class Observe:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        given = headers.get("x-request-id", "")
-        record = Record(given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex)
-        record.body_type = headers.get("content-type")
+        headers = dict(scope["headers"])
+        record = Record(_request_id(headers.get(b"x-request-id")))
+        content_type = headers.get(b"content-type")
+        record.body_type = None if content_type is None else content_type.decode("latin-1")
         scope["vae.record"] = record
         if scope["path"] in PROBES:
             record.operation = "probe"
@@ -50,7 +51,7 @@ class Observe:
         async def send_recorded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 record.status = message["status"]
-                _add_headers(MutableHeaders(scope=message), record)
+                message["headers"] = _with_headers(message.get("headers", ()), record)
             await send(message)
 
         self.metrics.in_flight.inc()
@@ -86,12 +87,23 @@ class Observe:
             log_request(record, scope, status)
 
 
-def _add_headers(headers: MutableHeaders, record: Record) -> None:
-    for name, value in SECURITY_HEADERS.items():
-        headers.setdefault(name, value)
-    headers["X-Request-ID"] = record.request_id
-    timings = {**record.timings, "total": record.seconds}
-    headers["Server-Timing"] = ", ".join(f"{n};dur={s * 1e3:.3f}" for n, s in timings.items())
+def _request_id(given: bytes | None) -> str:
+    """The caller's id where it is a plain one, else a new one."""
+    text = "" if given is None else given.decode("latin-1")
+    return text if REQUEST_ID.fullmatch(text) else os.urandom(16).hex()
+
+
+def _with_headers(
+    headers: Iterable[tuple[bytes, bytes]], record: Record
+) -> list[tuple[bytes, bytes]]:
+    """The headers of an answer, with those that every answer has."""
+    found = list(headers)
+    names = {name for name, _ in found}
+    found += [pair for pair in _SECURITY_HEADERS if pair[0] not in names]
+    found.append((b"x-request-id", record.request_id.encode()))
+    timings = "".join(f"{name};dur={s * 1e3:.3f}, " for name, s in record.timings.items())
+    found.append((b"server-timing", f"{timings}total;dur={record.seconds * 1e3:.3f}".encode()))
+    return found
 
 
 class RefuseTwoLengths:
@@ -104,8 +116,8 @@ class RefuseTwoLengths:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = Headers(scope=scope) if scope["type"] == "http" else Headers()
-        if "transfer-encoding" not in headers or "content-length" not in headers:
+        names = {name for name, _ in scope["headers"]} if scope["type"] == "http" else set()
+        if not {b"transfer-encoding", b"content-length"} <= names:
             await self.app(scope, receive, send)
             return
         error = two_lengths()

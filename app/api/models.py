@@ -29,7 +29,7 @@ def model_routes(registry: Registry) -> list[Route]:
     async def describe(request: Request) -> Response:
         record = record_of(request.scope)
         record.operation = "models"
-        served = find_model(registry, request)
+        served = find_model(registry, request.path_params, request.url.path)
         record.model = served.name
         return json_response(describe_model(registry, served).model_dump(mode="json"))
 

@@ -1,28 +1,87 @@
-"""Routes of the operations: each for the default model, for a model, for one version of it."""
+"""Operations by path: for the default model, for a model, for one version of it.
 
-from starlette.requests import Request
-from starlette.responses import Response
+`ServeOperations` finds an operation's path by its segments: Starlette's router, which tries one
+route after the other, sees only the rest. Its routes of the operations are there for the refusal of
+another method.
+"""
+
+from collections.abc import Mapping
+
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.answering import answer
-from app.api.routing import MODEL_PATHS, Endpoint, find_model, make_route
+from app.api.problems import describe, lookup
+from app.api.record import record_of
+from app.api.routing import MODEL_PATHS, find_model, make_route
 from app.api.service import Service
 from app.operations.table import OPERATIONS, Operation
+from models.errors import VAEError
+
+
+class OperationApp:
+    """Answers the requests for one operation."""
+
+    def __init__(self, service: Service, operation: Operation) -> None:
+        self.service, self.operation = service, operation
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, whose model and version are the `path_params` of its scope."""
+        path_params: Mapping[str, str] = scope["path_params"]
+        service, operation = self.service, self.operation
+        try:
+            served = find_model(service.registry, path_params, scope["path"])
+            versioned = "version" in path_params
+            await answer(service, operation, served, scope, receive, send, versioned=versioned)
+        except VAEError as error:
+            if lookup(type(error))[0] == 500:
+                raise
+            request_id = record_of(scope).request_id
+            problem = describe(error, instance=scope["path"], request_id=request_id)
+            await problem(scope, receive, send)
+
+
+class ServeOperations:
+    """Calls the app of an operation by its method and path, and another app for the rest."""
+
+    def __init__(self, app: ASGIApp, *, service: Service) -> None:
+        self.app = app
+        self.operations = {
+            (operation.method, name): OperationApp(service, operation)
+            for name, operation in OPERATIONS.items()
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "http" and not scope.get("root_path"):
+            prefix, _, name = scope["path"].rpartition("/")
+            app = self.operations.get((scope["method"], name))
+            path_params = None if app is None else model_of(prefix)
+            if app is not None and path_params is not None:
+                scope["path_params"] = path_params
+                await app(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+
+def model_of(prefix: str) -> dict[str, str] | None:
+    """The model and version in the path before an operation's name; None if it is no such path."""
+    if prefix == "/v1":
+        return {}
+    segments = prefix.split("/")
+    if segments[:3] != ["", "v1", "models"] or not all(segments[3:]):
+        return None
+    if len(segments) == 4:
+        return {"model": segments[3]}
+    if len(segments) == 6 and segments[4] == "versions":
+        return {"model": segments[3], "version": segments[5]}
+    return None
 
 
 def operation_routes(service: Service) -> list[Route]:
     """Three routes for each operation."""
     return [
-        make_route(operation.method, f"{prefix}/{operation.name}", _endpoint(service, operation))
+        make_route(operation.method, f"{prefix}/{operation.name}", OperationApp(service, operation))
         for operation in OPERATIONS.values()
         for prefix in MODEL_PATHS.values()
     ]
-
-
-def _endpoint(service: Service, operation: Operation) -> Endpoint:
-    async def answer_operation(request: Request) -> Response:
-        served = find_model(service.registry, request)
-        versioned = "version" in request.path_params
-        return await answer(service, operation, request, served, versioned=versioned)
-
-    return answer_operation

@@ -1,12 +1,13 @@
 """Routing: prefixes of paths, the model that a path names, routes of one method, JSON answers."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from app.api.redaction import redact_path
 from app.errors import InvalidParameter
@@ -27,7 +28,7 @@ VERSION = re.compile(r"[1-9][0-9]{0,9}")
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def make_route(method: str, path: str, endpoint: Endpoint) -> Route:
+def make_route(method: str, path: str, endpoint: Endpoint | ASGIApp) -> Route:
     """Route one method of one path.
 
     Starlette would add HEAD to GET; the middleware `AnswerHead` serves HEAD on every path instead,
@@ -38,7 +39,7 @@ def make_route(method: str, path: str, endpoint: Endpoint) -> Route:
     return route
 
 
-def find_model(registry: Registry, request: Request) -> ServedModel:
+def find_model(registry: Registry, path_params: Mapping[str, str], path: str) -> ServedModel:
     """The model that a path names, by default the default model and the highest version.
 
     Raises:
@@ -47,13 +48,13 @@ def find_model(registry: Registry, request: Request) -> ServedModel:
         NoDefaultModel: The path names no model, and no model is the default.
         UnknownModel: No such model or version is served.
     """
-    version = request.path_params.get("version")
-    if version is not None:
-        version = parse_version(version)
-    operation = request.url.path.rpartition("/")[2]
-    name = request.path_params.get("model")
-    name = None if name is None else redact_path(name)
-    return registry.find(name, version, operation=operation)
+    version = path_params.get("version")
+    name = path_params.get("model")
+    return registry.find(
+        None if name is None else redact_path(name),
+        None if version is None else parse_version(version),
+        operation=path.rpartition("/")[2],
+    )
 
 
 def parse_version(text: str) -> int:

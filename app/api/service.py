@@ -1,18 +1,21 @@
-"""The service's parts that every request shares, and one request once its parameters are known."""
+"""The service's parts that every request shares, and one request on its way."""
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from fastapi import Request
+from starlette.types import Receive
 
 from app.api.metrics import Metrics
+from app.api.plan import Plans
 from app.api.record import Record
-from app.compute.request import ComputeRequest
+from app.operations.table import Operation
 from app.serving.registry import Registry
 from app.serving.scheduler import Scheduler
+from app.serving.served_model import ServedModel
 from app.settings import Settings
 
 T = TypeVar("T")
@@ -28,23 +31,27 @@ class Service:
     metrics: Metrics
     readers: ThreadPoolExecutor
     """Threads that read bodies and render answers, apart from compute."""
-    in_flight: int = 0
-    """Number of operations being answered."""
+    plans: Plans = field(default_factory=Plans)
 
     async def off_loop(self, function: Callable[..., T], *arguments: Any) -> T:
         """Run a function on a reader thread."""
         return await asyncio.get_running_loop().run_in_executor(self.readers, function, *arguments)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, slots=True)
 class Call:
-    """One HTTP request for one operation, once its parameters are known."""
+    """One HTTP request for one operation."""
 
-    http: Request
+    service: Service
+    operation: Operation
+    served: ServedModel
+    receive: Receive
+    headers: Mapping[bytes, bytes]
     record: Record
-    request: ComputeRequest[Any]
-    """The request as compute takes it; its inputs are empty until they are read."""
-    form: str
-    """Format of the answer."""
-    seeded: bool
-    """Whether the caller gave the seed."""
+    ends_at: float
+    """When its deadline passes, by the clock of `Record.started_at`."""
+
+    @property
+    def seconds_left(self) -> float:
+        """Seconds until the deadline."""
+        return self.ends_at - time.perf_counter()

@@ -11,20 +11,20 @@ from models.errors import OutOfSupport
 from models.images import to_unit
 
 
-def decode_latents(
-    request: ComputeRequest[Any], z: Tensor, y: Tensor | None, part: slice
-) -> np.ndarray:
-    """Pixels of the items of a part as `output` says: in 0..1 or logits, float32 (N, C, H, W)."""
-    likelihood: Any = request.served.vae.likelihood(z, y)
-    output = request.parameters.output
-    if output == "logits":
-        _refuse_non_finite(request, likelihood.logits, part)
-        logits: np.ndarray = likelihood.logits.cpu().numpy()
-        return logits
-    if output == "mean":
-        return to_pixels(request, likelihood.mean, part)
-    draws = request.noise(part, "likelihood").draw_for(likelihood, 1, dtype=z.dtype)[0]
-    return to_pixels(request, likelihood.from_noise(draws.to(z.device)), part)
+def pixel_noise(request: ComputeRequest[Any], part: slice) -> Tensor | None:
+    """The noise of pixels that are drawn, for the items of a part."""
+    if request.parameters.output != "sample":
+        return None
+    return request.draw(part, "likelihood", 1)[0]
+
+
+def pixels(request: ComputeRequest[Any], values: Tensor, part: slice) -> np.ndarray:
+    """What `output` asks for, of the items of a part: pixels in 0..1 or logits, float32."""
+    if request.parameters.output != "logits":
+        return to_pixels(request, values, part)
+    _refuse_non_finite(request, values, part)
+    logits: np.ndarray = values.cpu().numpy()
+    return logits
 
 
 def to_pixels(request: ComputeRequest[Any], values: Tensor, part: slice) -> np.ndarray:

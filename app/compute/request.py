@@ -44,6 +44,15 @@ class ComputeRequest(Generic[P]):
         first = self.first_item + part.start
         return BatchNoise(self.seed, part.stop - part.start, purpose, first_item=first)
 
+    def draw(self, part: slice, purpose: Purpose, num_samples: int) -> Tensor:
+        """Noise of each item's first draws, for a distribution's `from_noise`: (sample, item, ...).
+
+        The purpose names the distribution: posterior, prior or likelihood.
+        """
+        kind, shape = self.served.noise(purpose)
+        draws = self.noise(part, purpose).draw(num_samples, shape, kind=kind)
+        return draws.to(self.served.device)
+
     def x(self, part: slice) -> Tensor:
         """Some of the images, on the model's device."""
         return torch.from_numpy(cast(np.ndarray, self.inputs.x)[part]).to(self.served.device)

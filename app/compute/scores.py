@@ -1,13 +1,12 @@
 """Scores and classes of images: ELBO, log-likelihood, label probabilities.
 
-Each operation is a generator that yields between chunks of work and returns an `Answer`.
+Each operation is a generator that yields passes of the networks and returns an `Answer`.
 """
 
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from app.compute.cost import chunk_rows, groups
@@ -62,7 +61,6 @@ def _score(
     return Answer(columns, facts=label_used(request.served, labels))
 
 
-@torch.no_grad()
 def classify(request: ComputeRequest[ClassifyParameters]) -> Steps[Answer]:
     """q(y|x) of each image, or p(z|x) over the components of a mixture."""
     served = request.served
@@ -70,7 +68,6 @@ def classify(request: ComputeRequest[ClassifyParameters]) -> Steps[Answer]:
     for part in groups(request):
         log_q = yield from classify_steps(served.vae, request.x(part), **_draws(request, part))
         found.append(log_q.exp().cpu().numpy())
-        yield
     probabilities = np.concatenate(found)
     names = served.classes
     facts: dict[str, Any] = {"labels": list(names), "method": "components"}

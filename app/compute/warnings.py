@@ -17,7 +17,7 @@ from app.compute.request import ComputeRequest
 from app.operations.parameters import LogLikelihoodParameters
 from app.operations.result import Answer
 from models.estimators.elbo import ElboEstimate, elbo_steps
-from models.estimators.labels import log_q_without_draws
+from models.estimators.labels import knows_labels, log_q_steps
 from models.estimators.steps import Steps
 from models.warnings import Code, Warned
 
@@ -117,7 +117,7 @@ def _check(request: ComputeRequest[Any], *, has_score: bool) -> Steps[list[Warne
         found += _inverted(request, as_sent, exchanged, part)
         if reference is not None:
             found += _below(reference, "ELBO", as_sent.elbo_nats.numpy(), part.start)
-        found += _unlikely_labels(request, part)
+        found += yield from _unlikely_labels(request, part)
     return found
 
 
@@ -162,22 +162,23 @@ def _is_plain(images: Any, part: slice) -> np.ndarray:
     return np.asarray(flat.min(1) == flat.max(1))
 
 
-@torch.no_grad()
-def _unlikely_labels(request: ComputeRequest[Any], part: slice) -> Iterator[Warned]:
+def _unlikely_labels(request: ComputeRequest[Any], part: slice) -> Steps[list[Warned]]:
     """Labels that the model's classifier contradicts."""
     served, label = request.served, request.label
-    if label is None:
-        return
-    log_q = log_q_without_draws(served.vae, request.x(part))
-    if log_q is None:
-        return
+    if label is None or not knows_labels(served.vae):
+        return []
+    log_q = yield from log_q_steps(served.vae, request.x(part))
     q = log_q.double().cpu().exp().numpy()
+    found = []
     for row in np.flatnonzero(q[:, label] < MIN_LABEL_ODDS * q.max(1)).tolist():
         best = int(q[row].argmax())
-        yield Warned(
-            "label_unlikely",
-            f"label={served.labels[label]} has a probability of {q[row, label]:.1g} for this "
-            f"picture, by the model's classifier; {served.labels[best]} has {q[row, best]:.3g}. "
-            f"Give label={served.labels[best]}, or leave label out.",
-            part.start + row,
+        found.append(
+            Warned(
+                "label_unlikely",
+                f"label={served.labels[label]} has a probability of {q[row, label]:.1g} for this "
+                f"picture, by the model's classifier; {served.labels[best]} has "
+                f"{q[row, best]:.3g}. Give label={served.labels[best]}, or leave label out.",
+                part.start + row,
+            )
         )
+    return found

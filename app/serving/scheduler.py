@@ -1,71 +1,59 @@
-"""The compute thread and its bounded queue: jobs run in chunks, by turns.
+"""The engine: admits requests by the wait that they would have, and runs them in two lanes.
 
-A job is a generator that yields between chunks. The event loop never computes; the thread never
-touches a socket.
-
-The first chunks of new jobs alternate with the later chunks of running ones, so that a short
-request does not wait behind a long one. A job whose caller left is dropped before its next chunk.
-Each job has a future of its own.
+What takes less than a millisecond runs on the event loop, between its turns, without a hand-over:
+the passes of all requests that came in the same turn run together. Everything longer runs on the
+compute lane, a thread of its own (`lane.py`). Both share passes among requests (`batching.py`).
 """
 
 import asyncio
 import math
-import threading
 import time
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from app.errors import ModelNotReady, QueueFull
+from app.serving.batching import run_together
+from app.serving.job import PATIENCE, SHORT_SECONDS, Job, Timing
+from app.serving.lane import ComputeLane, OnChunk
+from app.serving.pass_times import PassTimes
 from models.estimators.steps import Steps
 
 T = TypeVar("T")
 
+INLINE_SECONDS = 1e-3
+"""Longest pass of one request on the event loop."""
+INLINE_TURN_SECONDS = 2e-3
+"""Longest pass of several; a longer one goes to the compute lane."""
 MAX_RETRY_AFTER_SECONDS = 60
 
 
-@dataclass
-class Timing:
-    """Seconds that a job waited and computed."""
-
-    queue_seconds: float = 0.0
-    compute_seconds: float = 0.0
-
-
-@dataclass(eq=False)
-class _Job(Generic[T]):
-    steps: Steps[T]
-    cost: float
-    loop: asyncio.AbstractEventLoop
-    future: "asyncio.Future[T]"
-    timing: Timing
-    admitted_at: float = field(default_factory=time.perf_counter)
-    started: bool = False
-    abandoned: bool = False
-
-
 class Scheduler:
-    """Runs jobs on one compute thread."""
+    """Admits jobs and runs them. All methods are called on the event loop."""
 
-    def __init__(self, *, max_cost: float, max_requests: int) -> None:
-        """Prepare the queue; `start` starts the thread.
+    def __init__(
+        self,
+        *,
+        max_wait: float,
+        max_requests: int,
+        on_chunk: OnChunk = lambda asked, requests, rows: None,
+    ) -> None:
+        """Prepare the lanes; `start` starts the compute thread.
 
         Args:
-            max_cost: Limit of the cost units of all jobs together.
+            max_wait: Longest wait, in seconds, that is expected of an admitted request.
             max_requests: Limit of jobs.
+            on_chunk: Called after each call of a network, on whatever thread.
         """
-        self.max_cost = max_cost
+        self.max_wait = max_wait
         self.max_requests = max_requests
-        self._condition = threading.Condition()
-        self._fresh: deque[_Job[Any]] = deque()
-        self._begun: deque[_Job[Any]] = deque()
+        self.times = PassTimes()
+        self._on_chunk = on_chunk
+        self._jobs: set[Job[Any]] = set()
         self._cost = 0.0
-        self._jobs = 0
-        self._cost_per_second = 0.0
+        self._expected = 0.0
+        self._inline: list[Job[Any]] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lane = ComputeLane(self.times, self._settle_soon, on_chunk)
         self._stopping = False
-        self._take_fresh = True
-        self._thread: threading.Thread | None = None
 
     @property
     def cost(self) -> float:
@@ -75,142 +63,163 @@ class Scheduler:
     @property
     def jobs(self) -> int:
         """Jobs that wait or run."""
-        return self._jobs
+        return len(self._jobs)
 
     def start(self) -> None:
         """Start the compute thread."""
-        self._thread = threading.Thread(target=self._work, name="compute", daemon=True)
-        self._thread.start()
+        self._lane.start()
 
     def stop(self) -> None:
         """Stop after the running chunk; jobs that are left fail with ModelNotReady."""
-        with self._condition:
-            self._stopping = True
-            left = [*self._fresh, *self._begun]
-            self._fresh.clear()
-            self._begun.clear()
-            self._condition.notify()
-        if self._thread is not None:
-            self._thread.join()
-        for job in left:
-            self._finish(job, error=_stopping())
+        self._stopping = True
+        self._lane.stop()
+        for job in list(self._jobs):
+            job.fail(_stopping())
+            job.settle()
 
-    async def run(self, steps: Steps[T], *, cost: float, timing: Timing | None = None) -> T:
-        """Run a job and return its value; cancelling the call drops the chunks that are left.
+    def admit(
+        self,
+        steps: Steps[T],
+        *,
+        model: Any,
+        kind: str,
+        cost: float,
+        timing: Timing,
+        deadline: float = math.inf,
+    ) -> Job[T]:
+        """Begin a job, whose future gives the value; `leave` must be called once it has.
 
         Args:
-            steps: The job's chunks.
+            steps: The job's passes.
+            model: The network.
+            kind: The operation: how long it will take is known from others of the model and kind.
             cost: Its cost units.
             timing: Filled in with the seconds of queue and compute.
+            deadline: Seconds within which the caller wants the value.
 
         Raises:
-            QueueFull: The queue has no room for the job.
+            QueueFull: The job would wait too long.
             ModelNotReady: The server is shutting down.
         """
-        job = self._admit(steps, cost, timing if timing is not None else Timing())
-        try:
-            return await job.future
-        finally:
-            self._abandon(job)
-
-    def _admit(self, steps: Steps[T], cost: float, timing: Timing) -> _Job[T]:
-        loop = asyncio.get_running_loop()
-        job = _Job(steps, cost, loop, loop.create_future(), timing)
-        with self._condition:
-            if self._stopping:
-                raise _stopping()
-            if self._jobs and (
-                self._cost + cost > self.max_cost or self._jobs >= self.max_requests
-            ):
-                raise self._full()
-            self._cost += cost
-            self._jobs += 1
-            self._fresh.append(job)
-            self._condition.notify()
+        expected = self.times.expected_job(model, kind, cost)
+        self._check_room(expected, deadline)
+        loop = self._loop = asyncio.get_running_loop()
+        job = Job(steps, loop.create_future(), timing, model, kind, cost, expected)
+        self._jobs.add(job)
+        self._cost += cost
+        self._expected += expected
+        job.inline = expected <= INLINE_SECONDS and self._begin_inline(job, loop)
+        if not job.inline:
+            self._lane.put(job)
         return job
 
-    def _full(self) -> QueueFull:
-        seconds = self._cost / self._cost_per_second if self._cost_per_second else 1.0
-        wait = min(max(math.ceil(seconds), 1), MAX_RETRY_AFTER_SECONDS)
+    def leave(self, job: Job[Any]) -> None:
+        """Forget a job that has ended, or drop what is left of it: nobody waits any more."""
+        job.abandoned = True
+        self._jobs.discard(job)
+        self._cost -= job.cost
+        self._expected -= job.expected
+        if not self._jobs:
+            self._cost = self._expected = 0.0  # sums of floats drift
+
+    async def run(self, steps: Steps[T], **options: Any) -> T:
+        """Run a job to its end and return its value; `admit` explains the options."""
+        job = self.admit(steps, **{"timing": Timing(), **options})
+        try:
+            value: T = await job.future
+            return value
+        finally:
+            self.leave(job)
+
+    # Admission -------------------------------------------------------------------------------
+
+    def _check_room(self, expected: float, deadline: float) -> None:
+        if self._stopping:
+            raise _stopping()
+        if len(self._jobs) >= self.max_requests:
+            raise self._full(f"{len(self._jobs)} requests wait or compute", self._expected)
+        limit = min(self.max_wait, max(deadline - expected, 0.0))
+        if self._expected <= limit:
+            return
+        wait = self.expected_wait(expected)
+        if wait > limit:
+            raise self._full(f"the expected wait is {wait:.1f} s of at most {limit:.3g} s", wait)
+
+    def expected_wait(self, expected: float) -> float:
+        """Seconds until a new job of so many expected seconds would begin."""
+        if expected <= SHORT_SECONDS:
+            return sum(job.remaining for job in self._jobs if job.is_short)
+        rank = time.perf_counter() + PATIENCE * expected
+        return sum(job.remaining for job in self._jobs if job.is_short or job.rank <= rank)
+
+    def _full(self, why: str, wait: float) -> QueueFull:
+        retry = min(max(math.ceil(wait - self.max_wait), 1), MAX_RETRY_AFTER_SECONDS)
         return QueueFull(
-            f"The queue is full: {self._jobs} of {self.max_requests} requests "
-            f"(VAE_MAX_QUEUE_REQUESTS), {self._cost:g} of {self.max_cost:g} cost units "
-            f"(VAE_MAX_QUEUE_COST). Retry in {wait} s.",
-            headers={"Retry-After": str(wait)},
-            limit=self.max_cost,
+            f"The server is busy: {why} (VAE_MAX_WAIT_SECONDS, VAE_MAX_QUEUE_REQUESTS). Retry in "
+            f"{retry} s.",
+            headers={"Retry-After": str(retry)},
+            limit=self.max_wait,
         )
 
-    def _abandon(self, job: _Job[Any]) -> None:
-        """Drop a job whose caller no longer waits; its running chunk ends first."""
-        with self._condition:
-            job.abandoned = True
-            for queue in (self._fresh, self._begun):
-                if job in queue:
-                    queue.remove(job)
-                    self._release(job)
-                    return
+    # The inline lane -------------------------------------------------------------------------
 
-    # On the compute thread -------------------------------------------------------------------
+    def _begin_inline(self, job: Job[Any], loop: asyncio.AbstractEventLoop) -> bool:
+        """Run a job up to its first pass; whether the pass is short enough for the loop."""
+        job.start()
+        if job.finished:
+            self._settle([job])
+            return True
+        part = job.next_part(self.times, INLINE_TURN_SECONDS)
+        if self.times.expected(part, part.num_rows) > INLINE_SECONDS:
+            return False
+        if not self._inline:
+            loop.call_soon(self._flush)
+        self._inline.append(job)
+        return True
 
-    def _work(self) -> None:
-        while (job := self._next()) is not None:
-            started_at = time.perf_counter()
-            if not job.started:
-                job.started = True
-                job.timing.queue_seconds = started_at - job.admitted_at
-            try:
-                next(job.steps)
-            except StopIteration as stop:
-                self._spent(job, started_at)
-                self._finish(job, value=stop.value)
-            except Exception as error:
-                self._finish(job, error=error)
-            else:
-                self._spent(job, started_at)
-                self._put_back(job)
+    def _flush(self) -> None:
+        """Run the passes of the jobs that came in this turn, those of one kind together."""
+        jobs, self._inline = self._inline, []
+        while jobs:
+            kinds: dict[Any, list[Job[Any]]] = {}
+            for job in jobs:
+                if not job.abandoned:
+                    key = job.next_part(self.times, INLINE_TURN_SECONDS).key
+                    kinds.setdefault(key, []).append(job)
+            jobs = [job for kind in kinds.values() for job in self._run_inline(kind)]
 
-    def _next(self) -> _Job[Any] | None:
-        """The next job, new and running ones by turns; None to stop."""
-        with self._condition:
-            while not (self._fresh or self._begun or self._stopping):
-                self._condition.wait()
-            if self._stopping:
-                return None
-            from_fresh = bool(self._fresh) and (self._take_fresh or not self._begun)
-            self._take_fresh = not from_fresh
-            return (self._fresh if from_fresh else self._begun).popleft()
+    def _run_inline(self, jobs: list[Job[Any]]) -> list[Job[Any]]:
+        """Run the passes of one kind; the jobs that have another pass to run here."""
+        parts = [job.next_part(self.times, INLINE_TURN_SECONDS) for job in jobs]
+        rows = [part.num_rows for part in parts]
+        total = sum(rows)
+        if self.times.expected(parts[0], total) > INLINE_TURN_SECONDS:
+            for job in jobs:
+                self._lane.put(job)
+            return []
+        started_at = time.perf_counter()
+        outcomes = run_together(parts)
+        seconds = time.perf_counter() - started_at
+        self.times.add(parts[0], total, seconds)
+        self._on_chunk(parts[0], len(jobs), total)
+        for job, outcome, count in zip(jobs, outcomes, rows, strict=True):
+            job.take(outcome, started_at=started_at, seconds=seconds, share=count / total)
+        self._settle([job for job in jobs if job.finished])
+        return [job for job in jobs if not job.finished]
 
-    def _put_back(self, job: _Job[Any]) -> None:
-        """Queue a job's next chunk, unless its caller left or the scheduler is stopping."""
-        with self._condition:
-            if job.abandoned:
-                self._release(job)
-                return
-            if not self._stopping:
-                self._begun.append(job)
-                return
-        self._finish(job, error=_stopping())
+    # The end of jobs -------------------------------------------------------------------------
 
-    def _spent(self, job: _Job[Any], started_at: float) -> None:
-        job.timing.compute_seconds += time.perf_counter() - started_at
+    def _settle_soon(self, jobs: list[Job[Any]]) -> None:
+        """Settle jobs on the event loop; called on the compute thread."""
+        loop = self._loop
+        if loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(self._settle, jobs)
 
-    def _finish(self, job: _Job[Any], *, value: Any = None, error: Exception | None = None) -> None:
-        """Free the job's place in the queue and set its future."""
-        with self._condition:
-            self._release(job)
-            if error is None and job.timing.compute_seconds > 0:
-                measured = job.cost / job.timing.compute_seconds
-                previous = self._cost_per_second or measured
-                self._cost_per_second = 0.9 * previous + 0.1 * measured
-        set_result: Callable[[], None] = lambda: _answer(job.future, value, error)  # noqa: E731
-        if not job.loop.is_closed():
-            job.loop.call_soon_threadsafe(set_result)
-
-    def _release(self, job: _Job[Any]) -> None:
-        self._cost -= job.cost
-        self._jobs -= 1
-        if self._jobs == 0:
-            self._cost = 0.0  # sums of floats drift
+    def _settle(self, jobs: list[Job[Any]]) -> None:
+        for job in jobs:
+            if job.error is None and job.cost > 0:
+                self.times.add_job(job.model, job.kind, job.cost, job.spent)
+            job.settle()
 
 
 def _stopping() -> ModelNotReady:
@@ -218,12 +227,3 @@ def _stopping() -> ModelNotReady:
         "The server is shutting down and accepts no new requests. Retry in a second.",
         headers={"Retry-After": "1"},
     )
-
-
-def _answer(future: "asyncio.Future[T]", value: T, error: Exception | None) -> None:
-    if future.done():
-        return
-    if error is not None:
-        future.set_exception(error)
-    else:
-        future.set_result(value)

@@ -1,18 +1,21 @@
 """A loaded bundle: what it can do and what it costs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import torch
 
 from app.operations.parameters import Parameters
 from app.operations.table import Abilities, Need, Operation
 from app.serving.capabilities import abilities, unmet_needs
 from models.bundle.loading import Bundle
+from models.noise import NoiseKind, Purpose
 from models.vae.model import VAE
 
 MIN_COST = 0.01
 """Least cost units of one row: a pass of even the smallest network takes time."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ServedModel:
     """A loaded bundle, what it can do and what it costs."""
 
@@ -22,6 +25,7 @@ class ServedModel:
     cost: float
     """Cost units of one row: millions of multiply-accumulates of a decoding."""
     device: str
+    _noise: dict[Purpose, tuple[NoiseKind, tuple[int, ...]]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -60,6 +64,21 @@ class ServedModel:
         if "classes" in self.lacks:
             return ()
         return self.labels or tuple(map(str, range(self.vae.num_latents)))
+
+    @torch.no_grad()
+    def noise(self, purpose: Purpose) -> tuple[NoiseKind, tuple[int, ...]]:
+        """Kind and shape of the noise of one draw from the posterior, prior or likelihood."""
+        if purpose not in self._noise:
+            vae, weight = self.vae, next(self.vae.parameters())
+            y = weight.new_zeros(1, dtype=torch.int64) if vae.num_labels else None
+            if purpose == "prior":
+                drawn = vae.prior(y)
+            elif purpose == "posterior":
+                drawn = vae.posterior(weight.new_zeros(1, *vae.image_shape), y)
+            else:
+                drawn = vae.likelihood(weight.new_zeros(1, *vae.latent_shape), y)
+            self._noise[purpose] = drawn.noise_kind, tuple(drawn.noise_event_shape)
+        return self._noise[purpose]
 
     def offers(self, operation: Operation) -> bool:
         """Whether the model meets the operation's needs."""

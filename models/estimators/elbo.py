@@ -18,6 +18,7 @@ from models.distributions.normals import DiagonalNormal
 from models.distributions.one_hot import OneHot
 from models.estimators.labels import rows_steps
 from models.estimators.moments import RunningMoments
+from models.estimators.passes import log_likelihood_steps, posterior_steps
 from models.estimators.steps import CHUNK_ROWS, Steps, check_num_samples, chunks, without_steps
 from models.scores import ElboScore, KLMethod
 from models.vae.model import VAE
@@ -38,7 +39,7 @@ def elbo_steps(
     y: Tensor | None = None,
     kl_method: KLMethod | None = None,
 ) -> Steps[ElboEstimate]:
-    """Estimate the ELBO chunk by chunk; yields after each, so that a caller may stop or interleave.
+    """Estimate the ELBO in steps, which a caller may interleave or stop.
 
     Args:
         vae: The model, in eval mode.
@@ -63,7 +64,7 @@ def elbo_steps(
     check_num_samples(num_samples)
     vae.check_support(x, y)
     rows = yield from rows_steps(vae, x, y, chunk_rows=chunk_rows)
-    q, prior = vae.posterior(rows.x, rows.y), vae.prior(rows.y)
+    q, prior = (yield from posterior_steps(vae, rows.x, rows.y)), vae.prior(rows.y)
     # The log-weight of a categorical latent, whose posterior is exact, is the same at every draw.
     analytic = has_analytic_kl(q, prior) and not isinstance(q, OneHot)
     kl_method = kl_method or ("analytic" if analytic else "monte_carlo")
@@ -73,13 +74,12 @@ def elbo_steps(
     for chunk in chunks(num_samples, len(rows.x), chunk_rows):
         draw = noise.draw_for(q, chunk, dtype=x.dtype).to(x.device)
         z = q.from_noise(rows.repeat(draw))
-        terms = vae.likelihood(z, rows.y).log_prob(rows.x).double()
+        terms = (yield from log_likelihood_steps(vae, z, rows.x, rows.y)).double()
         log_likelihood.add(rows.expect(terms, axis=1))
         if kl_method == "monte_carlo":
             ratios = log_ratios(q, prior, z).double()
             kl_of_groups.add(rows.expect(ratios, axis=1))
             log_w.add(rows.expect(terms - ratios.sum(-1), axis=1))
-        yield
     kl, per_dimension, per_group = kl_of_groups.mean.sum(-1), None, None
     error = log_w.standard_error()
     if analytic_kl is not None:

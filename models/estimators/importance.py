@@ -24,7 +24,16 @@ from models.distributions.from_noise import FromNoise
 from models.errors import InputError
 from models.estimators.exact import exact_log_px
 from models.estimators.importance_weights import RunningWeights
-from models.estimators.steps import CHUNK_ROWS, P, Steps, check_num_samples, chunks, run_steps
+from models.estimators.passes import log_likelihood_steps, log_weights_steps, posterior_steps
+from models.estimators.steps import (
+    CHUNK_ROWS,
+    P,
+    Pass,
+    Steps,
+    check_num_samples,
+    chunks,
+    run_steps,
+)
 from models.noise import Purpose
 from models.scores import Covers, Estimator, EvidenceScore
 from models.vae.model import VAE
@@ -59,7 +68,7 @@ class Proposal:
     """Stream of noise that the draws come from."""
     rows: int
     """Decodings of each draw: data, times labels where these are summed over."""
-    log_weights: Callable[[Tensor], Tensor]
+    log_weights: Callable[[Tensor], Steps[Tensor]]
     """From the draws' noise, (sample, batch, ...), to nats, (sample, batch)."""
 
 
@@ -75,7 +84,7 @@ def log_px_steps(
     chunk_rows: int = CHUNK_ROWS,
     y: Tensor | None = None,
 ) -> Steps[list[EvidenceEstimate]]:
-    """Estimate log p(x) chunk by chunk; yields after each, so that a caller may stop or interleave.
+    """Estimate log p(x) in steps, which a caller may interleave or stop.
 
     Args:
         vae: The model, in eval mode.
@@ -128,10 +137,10 @@ def iwae(
 ) -> Steps[list[EvidenceEstimate]]:
     """Draws from the posterior q(z|x)."""
     rows, labels = _rows(vae, x, y)
-    q = vae.posterior(rows, labels)
+    q = yield from posterior_steps(vae, rows, labels)
 
-    def log_weights(noise: Tensor) -> Tensor:
-        return vae.log_weights(x, noise, y, posterior=q)
+    def log_weights(noise: Tensor) -> Steps[Tensor]:
+        return log_weights_steps(vae, x, noise, y, posterior=q)
 
     proposal = Proposal("iwae", q, "posterior", len(rows), log_weights)
     return (yield from _sample(x, proposal, sampling))
@@ -145,9 +154,9 @@ def prior(
     p = vae.prior(labels)
     copies = len(rows) // max(1, len(x))
 
-    def log_weights(noise: Tensor) -> Tensor:
+    def log_weights(noise: Tensor) -> Steps[Tensor]:
         z = p.from_noise(noise.repeat(1, copies, *[1] * (noise.ndim - 2)))
-        log_px = vae.likelihood(z, labels).log_prob(rows)
+        log_px = yield from log_likelihood_steps(vae, z, rows, labels)
         return log_px if rows is x else vae.sum_over_labels(log_px)
 
     proposal = Proposal("prior", p, "prior", len(rows), log_weights)
@@ -158,7 +167,8 @@ def exact(
     vae: VAE, x: Tensor, y: Tensor | None, sampling: Sampling
 ) -> Steps[list[EvidenceEstimate]]:
     """One weight, which is log p(x), whatever the K."""
-    log_px = exact_log_px(vae, x).double().cpu()
+    (log_px,) = yield Pass(_exact_log_px, (vae,), (x,))
+    log_px = log_px.double().cpu()
     zero, count = torch.zeros_like(log_px), len(log_px)
     covers: Covers = "log_px"
     estimate = EvidenceEstimate(
@@ -176,8 +186,11 @@ def exact(
         reason=(None,) * count,
         seed=sampling.seed,
     )
-    yield
     return [estimate] * len(sampling.num_samples)
+
+
+def _exact_log_px(vae: VAE, x: Tensor) -> tuple[Tensor, ...]:
+    return (exact_log_px(vae, x),)
 
 
 ESTIMATORS: dict[
@@ -198,8 +211,7 @@ def _sample(x: Tensor, proposal: Proposal, sampling: Sampling) -> Steps[list[Evi
     for goal in sampling.num_samples:
         for chunk in chunks(goal - weights.count, proposal.rows, sampling.chunk_rows):
             draw = noise.draw_for(proposal.distribution, chunk, dtype=x.dtype)
-            weights.add(proposal.log_weights(draw.to(x.device)))
-            yield
+            weights.add((yield from proposal.log_weights(draw.to(x.device))))
         estimates.append(_summarise(weights, proposal, sampling.seed))
     return estimates
 

@@ -17,7 +17,8 @@ from torch import Tensor
 from models.distributions.batch_noise import BatchNoise
 from models.distributions.one_hot import OneHot
 from models.errors import UnsupportedOperation
-from models.estimators.steps import Steps, check_num_samples
+from models.estimators.passes import log_weights_steps, posterior_steps
+from models.estimators.steps import Pass, Steps, check_num_samples
 from models.noise import NoiseStream
 from models.vae.model import VAE
 
@@ -73,14 +74,13 @@ def rows_steps(vae: VAE, x: Images, y: Tensor | None, *, chunk_rows: int) -> Ste
 
 @torch.no_grad()
 def guess_steps(vae: VAE, x: Images, *, chunk_rows: int) -> Steps[LogProbabilities]:
-    """log q(y|x), the same whenever the image is the same; yields between chunks of work.
+    """log q(y|x), the same whenever the image is the same.
 
     Raises:
         UnsupportedOperation: The model has neither labels nor mixture components.
     """
-    known = log_q_without_draws(vae, x)
-    if known is not None:
-        return known
+    if knows_labels(vae):
+        return (yield from log_q_steps(vae, x))
     stream = NoiseStream(0, 0, "label")
     draws = torch.from_numpy(stream.normal(GUESS_NUM_SAMPLES, 1, *vae.latent_shape)).to(x)
     noise = draws.expand(-1, len(x), *vae.latent_shape)
@@ -99,30 +99,40 @@ def classify_steps(
     """
     check_num_samples(num_samples)
     vae.check_support(x)
-    known = log_q_without_draws(vae, x)
-    if known is not None:
-        return known
+    if knows_labels(vae):
+        return (yield from log_q_steps(vae, x))
     noise = BatchNoise(seed, len(x), "label", first_item=first_item)
     draws = noise.draw(num_samples, vae.latent_shape, dtype=x.dtype).to(x.device)
     return (yield from bayes_steps(vae, x, draws, chunk_rows=chunk_rows))
 
 
-def log_q_without_draws(vae: VAE, x: Images) -> LogProbabilities | None:
-    """log q(y|x) where no sampling is needed, otherwise None.
+def knows_labels(vae: VAE) -> bool:
+    """Whether q(y|x) needs no sampling: by a classifier, or over a mixture's components.
 
     Raises:
         UnsupportedOperation: The model has neither labels nor mixture components.
     """
-    if vae.config.classifier is not None:
-        return vae.label_logits(x).log_softmax(-1)
+    if vae.config.classifier is not None or vae.config.posterior.kind == "enumerated":
+        return True
     if vae.num_labels:
-        return None
-    if vae.config.posterior.kind == "enumerated":
-        return cast(OneHot, vae.posterior(x)).log_probs
+        return False
     raise UnsupportedOperation(
         "This model cannot classify: it was trained without labels and is no mixture. Choose a "
         "model with labels."
     )
+
+
+def log_q_steps(vae: VAE, x: Images) -> Steps[LogProbabilities]:
+    """log q(y|x) of a model that knows it without sampling."""
+    found: LogProbabilities
+    (found,) = yield Pass(_log_q, (vae,), (x,))
+    return found
+
+
+def _log_q(vae: VAE, x: Tensor) -> tuple[Tensor, ...]:
+    if vae.config.classifier is not None:
+        return (vae.label_logits(x).log_softmax(-1),)
+    return (cast(OneHot, vae.posterior(x)).log_probs,)
 
 
 @torch.no_grad()
@@ -131,12 +141,12 @@ def bayes_steps(
 ) -> Steps[LogProbabilities]:
     """log p(y|x) by Bayes' rule over importance-sampled p(x|y), the same noise for each label."""
     repeated, labels = vae.every_label(x)
-    q = vae.posterior(repeated, labels)
+    q = yield from posterior_steps(vae, repeated, labels)
     log_w: list[Tensor] = []
     for draws in noise.split(max(1, chunk_rows // max(1, len(repeated)))):
         spread = draws.repeat(1, vae.num_labels, *[1] * (draws.ndim - 2))
-        log_w.append(vae.log_weights(repeated, spread, labels, posterior=q).double().cpu())
-        yield
+        found = yield from log_weights_steps(vae, repeated, spread, labels, posterior=q)
+        log_w.append(found.double().cpu())
     log_sum = torch.cat(log_w).T.contiguous().logsumexp(-1)  # K times p(x|y)
     by_label: Tensor = log_sum.unflatten(0, (vae.num_labels, len(x))).T
     prior = vae.log_label_prior.double().cpu()

@@ -1,19 +1,102 @@
-"""Estimates in steps: generators that yield between chunks of work."""
+"""Work in steps: generators that yield passes of a network, and are sent their results.
 
-from collections.abc import Callable, Generator
+Whoever runs the steps decides how a pass runs: at once (`run_steps`), a few rows at a time between
+other work, or together with the rows of others.
+"""
+
+from collections.abc import Callable, Generator, Hashable, Sequence
+from dataclasses import dataclass
 from functools import wraps
-from typing import ParamSpec, TypedDict, TypeVar
+from math import prod
+from typing import Any, ParamSpec, TypedDict, TypeVar, cast
+
+import torch
+from torch import Tensor
 
 from models.errors import InputError
 
 T = TypeVar("T")
 P = ParamSpec("P")
 
-Steps = Generator[None, None, T]
-"""Yields None between chunks and returns its value."""
-
 CHUNK_ROWS = 512
-"""Decoder rows of one uninterrupted pass: some tens of milliseconds for a model of 10 MMAC."""
+"""Largest number of decoder rows that an estimate asks for at once: it bounds the memory."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pass:
+    """Rows to send through a function, each of whose results depends on its own row alone."""
+
+    function: Callable[..., tuple[Any, ...]]
+    """Takes `given` and `rows`; its results, tensors or None, have the leading axes of
+    the rows."""
+    given: tuple[Any, ...]
+    """What all rows share, such as the model: hashable. Passes of the same function with equal
+    `given` may run together."""
+    rows: tuple[Tensor | None, ...]
+    """Tensors with the same leading axes; the first is there."""
+    lead: int = 1
+    """Number of leading axes."""
+
+    @property
+    def num_rows(self) -> int:
+        """Product of the leading axes."""
+        return prod(cast(Tensor, self.rows[0]).shape[: self.lead])
+
+    @torch.no_grad()
+    def run(self) -> tuple[Any, ...]:
+        """Send all rows through the function at once."""
+        return self.function(*self.given, *self.rows)
+
+    @property
+    def key(self) -> Hashable:
+        """Passes of the same key may run together."""
+        shapes = [None if row is None else row.shape[self.lead :] for row in self.rows]
+        return self.function, self.given, *shapes
+
+    def flat(self) -> "Pass":
+        """The same rows with one leading axis."""
+        if self.lead == 1:
+            return self
+        rows = [None if row is None else row.flatten(0, self.lead - 1) for row in self.rows]
+        return Pass(self.function, self.given, tuple(rows))
+
+    def split(self, max_rows: int) -> list["Pass"]:
+        """Passes of at most so many rows, whose results `join` puts together."""
+        if self.num_rows <= max_rows:
+            return [self]
+        first = len(cast(Tensor, self.rows[0]))
+        if self.num_rows // first > max_rows:
+            return self.flat().split(max_rows)
+        size = max_rows // (self.num_rows // first)
+        return [
+            Pass(
+                self.function,
+                self.given,
+                tuple(None if row is None else row[start : start + size] for row in self.rows),
+                self.lead,
+            )
+            for start in range(0, first, size)
+        ]
+
+    def join(self, results: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
+        """The results of all rows from those of the parts of `split`, in their order."""
+        if len(results) == 1:
+            return results[0]
+        joined = (
+            None if part[0] is None else torch.cat(part) for part in zip(*results, strict=True)
+        )
+        return tuple(self.unflat(rows) for rows in joined)
+
+    def unflat(self, result: Tensor | None) -> Tensor | None:
+        """A result with the leading axes of the rows, where it has one for all of them."""
+        lead = cast(Tensor, self.rows[0]).shape[: self.lead]
+        if result is None or len(result) == lead[0]:
+            return result
+        return cast(Tensor, result.unflatten(0, lead))
+
+
+Steps = Generator[Pass, tuple[Any, ...], T]
+"""Yields passes, is sent the results of each, and returns its value."""
 
 
 class Draws(TypedDict):
@@ -26,13 +109,14 @@ class Draws(TypedDict):
 
 
 def run_steps(steps: Steps[T]) -> T:
-    """Run a stepwise estimate to its end and return its value."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
+    """Run steps to their end, each pass at once, and return their value."""
+    try:
+        asked = next(steps)
+        while True:
+            asked = steps.send(asked.run())
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
 
 
 def without_steps(stepwise: Callable[P, Steps[T]]) -> Callable[P, T]:

@@ -87,10 +87,20 @@ class VAE(nn.Module):
         self, x: Float[Tensor, "batch channel height width"], y: Label | None = None
     ) -> FromNoise:
         """q(z|x) or q(z|x,y), batch shape (batch,): an approximation of p(z|x)."""
+        return self.posterior_from(self.posterior_params(x, y), y)
+
+    def posterior_params(
+        self, x: Float[Tensor, "batch channel height width"], y: Label | None = None
+    ) -> Float[Tensor, "batch ..."]:
+        """What q(z|x) is made of: the encoder's output, or log p(x, e_k) of every component."""
         self._check_label(y)
         if self.config.encoder is None:
-            return self._posterior_from(self._log_joint_of_components(x), y)
+            return self._log_joint_of_components(x)
         return self._encode_unit(x / self.unit_scale, y)
+
+    def posterior_from(self, params: Float[Tensor, "batch ..."], y: Label | None) -> FromNoise:
+        """q(z|x) from its `posterior_params`."""
+        return cast(FromNoise, self._posterior(params, lambda: self._prior_given(y)))
 
     def likelihood(self, z: Float[Tensor, "*lead"], y: Label | None = None) -> FromNoise:
         """p(x|z) or p(x|z,y); its batch shape is z's leading axes."""
@@ -288,17 +298,17 @@ class VAE(nn.Module):
         return sum(counts) // MIN_ROWS
 
     def _prior_given(self, y: Label | None) -> FromNoise:
-        return cast(FromNoise, self._prior(y, self._encode_unit))
+        def encode(unit: Tensor) -> FromNoise:
+            return self.posterior_from(self._encode_unit(unit), None)
 
-    def _posterior_from(self, params: Tensor, y: Label | None) -> FromNoise:
-        return cast(FromNoise, self._posterior(params, lambda: self._prior_given(y)))
+        return cast(FromNoise, self._prior(y, encode))
 
-    def _encode_unit(self, unit: Tensor, y: Label | None = None) -> FromNoise:
-        """q(z|x) of pictures in [0, 1]."""
+    def _encode_unit(self, unit: Tensor, y: Label | None = None) -> Tensor:
+        """The encoder's output for pictures in [0, 1]."""
         pictures = unit * 2 - 1
         if y is not None:
             pictures = pictures + self.label_pictures[y]
-        return self._posterior_from(self.encoder(pictures).to(unit.dtype), y)
+        return cast(Tensor, self.encoder(pictures).to(unit.dtype))
 
     def _log_joint_of_components(self, x: Tensor) -> Tensor:
         """log p(x, e_k) of every unit vector, (batch, K)."""

@@ -18,7 +18,8 @@ from models.estimators.bounds import squared_error
 from models.estimators.elbo import ElboEstimate, elbo_steps
 from models.estimators.importance import EvidenceEstimate, log_px_steps
 from models.estimators.labels import classify_steps, rows_steps
-from models.estimators.steps import CHUNK_ROWS, Steps, run_steps
+from models.estimators.passes import posterior_steps
+from models.estimators.steps import CHUNK_ROWS, Pass, Steps, run_steps
 from models.scores import Estimator
 from models.vae.model import VAE
 
@@ -71,7 +72,8 @@ class Scorer:
 
         def steps(vae: VAE, x: Images, *, chunk_rows: int, **_: object) -> Steps[Tensor]:
             rows = yield from rows_steps(vae, x, None, chunk_rows=chunk_rows)
-            return rows.expect(vae.posterior(rows.x, rows.y).mean, axis=0).cpu()
+            q: Any = yield from posterior_steps(vae, rows.x, rows.y)
+            return rows.expect(q.mean, axis=0).cpu()
 
         return torch.cat(self._run(steps, "posterior means"))
 
@@ -79,8 +81,8 @@ class Scorer:
         """|x - picture|^2 of each image on the unit scale, summed over its elements."""
 
         def steps(vae: VAE, x: Images, **_: object) -> Steps[Tensor]:
-            yield
-            return squared_error(vae, x).double().cpu()
+            (errors,) = yield Pass(_squared_error, (vae,), (x,))
+            return errors.double().cpu()
 
         return torch.cat(self._run(steps, "squared error"))
 
@@ -99,6 +101,10 @@ class Scorer:
             results.append(run_steps(estimate))
             progress.advance(task, len(x))
         return results
+
+
+def _squared_error(vae: VAE, x: Tensor) -> tuple[Tensor, ...]:
+    return (squared_error(vae, x),)
 
 
 def concatenate(batches: Sequence[E]) -> E:

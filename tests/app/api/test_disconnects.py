@@ -2,20 +2,21 @@
 
 import asyncio
 import threading
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
-from starlette.requests import Request
+from starlette.types import Receive
 
-from app.api.answering import unless_disconnected
+from app.api.answering import answer
 from app.api.body import read_body
 from app.api.headers import preprocessing_header
+from app.api.record import Record
 from app.api.requests import read_items
 from app.errors import ClientDisconnected
 from app.operations.parameters import EncodeParameters
 from app.operations.table import OPERATIONS
+from app.settings import PRETRAINED
 from app.wire.items import Body
 from models.errors import PayloadTooLarge
 from tests.app.conftest import ClientFactory
@@ -23,8 +24,8 @@ from tests.app.conftest import ClientFactory
 pytestmark = pytest.mark.anyio
 
 
-def request_of(*messages: dict[str, Any], headers: Sequence[tuple[bytes, bytes]] = ()) -> Request:
-    """A request whose body comes in these messages; then nothing more comes."""
+def receive_of(*messages: dict[str, Any]) -> Receive:
+    """Gives these messages; then nothing more comes."""
     queue = list(messages)
 
     async def receive() -> dict[str, Any]:
@@ -33,22 +34,22 @@ def request_of(*messages: dict[str, Any], headers: Sequence[tuple[bytes, bytes]]
         await asyncio.Event().wait()
         raise AssertionError
 
-    return Request({"type": "http", "headers": list(headers)}, receive)  # type: ignore[arg-type]
+    return receive
 
 
 async def test_a_body_whose_client_leaves_is_nobodys() -> None:
-    request = request_of(
+    receive = receive_of(
         {"type": "http.request", "body": b"half", "more_body": True}, {"type": "http.disconnect"}
     )
     with pytest.raises(ClientDisconnected):
-        await read_body(request, max_bytes=100)
+        await read_body({}, receive, max_bytes=100)
 
 
 async def test_a_last_chunk_over_the_limit_is_refused_without_waiting_for_more() -> None:
-    request = request_of({"type": "http.request", "body": b"x" * 11, "more_body": False})
+    receive = receive_of({"type": "http.request", "body": b"x" * 11, "more_body": False})
     async with asyncio.timeout(5):
         with pytest.raises(PayloadTooLarge):
-            await read_body(request, max_bytes=10)
+            await read_body({}, receive, max_bytes=10)
 
 
 @pytest.mark.parametrize("length", [b"11", b"9" * 20])
@@ -58,41 +59,41 @@ async def test_a_length_over_the_limit_is_refused_though_nothing_more_comes(
 ) -> None:
     monkeypatch.setattr("app.api.body.REFUSED_WAIT_SECONDS", 0.01)
     messages = [{"type": "http.request", "body": sent, "more_body": True}] if sent else []
-    request = request_of(*messages, headers=[(b"content-length", length)])
+    receive, headers = receive_of(*messages), {b"content-length": length}
     async with asyncio.timeout(5):
         with pytest.raises(PayloadTooLarge, match=f"{length.decode()} bytes are over"):
-            await read_body(request, max_bytes=10)
+            await read_body(headers, receive, max_bytes=10)
 
 
 async def test_a_client_that_asks_first_is_refused_before_it_sends() -> None:
-    headers = [(b"content-length", b"11"), (b"expect", b"100-continue")]
-    request = request_of({"type": "http.request", "body": b"x" * 11}, headers=headers)
+    headers = {b"content-length": b"11", b"expect": b"100-continue"}
+    receive = receive_of({"type": "http.request", "body": b"x" * 11})
     with pytest.raises(PayloadTooLarge):
-        await read_body(request, max_bytes=10)
-    assert (await request.receive())["body"] == b"x" * 11  # nobody asked for it
+        await read_body(headers, receive, max_bytes=10)
+    assert (await receive())["body"] == b"x" * 11  # nobody asked for it
 
 
-async def test_work_is_cancelled_when_the_client_leaves() -> None:
-    cancelled = asyncio.Event()
+async def test_work_is_dropped_when_the_client_leaves(open_client: ClientFactory) -> None:
+    async with open_client(model_repository=PRETRAINED) as client:
+        service = client.app.state.service  # type: ignore[attr-defined]
+        scope = {
+            "type": "http",
+            "headers": [(b"content-type", b"application/x-npy")],
+            "query_string": b"num_samples=10000",
+            "vae.record": Record("id"),
+        }
+        body = npy(np.zeros((4, 1, 28, 28), np.uint8))
+        receive = receive_of({"type": "http.request", "body": body}, {"type": "http.disconnect"})
+        served, operation = service.registry.find("mnist"), OPERATIONS["log-likelihood"]
+        with pytest.raises(ClientDisconnected):
+            await answer(
+                service, operation, served, scope, receive, nobody_answers, versioned=False
+            )
+        assert (service.scheduler.jobs, service.scheduler.cost) == (0, 0)
 
-    async def work() -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            cancelled.set()
 
-    request = request_of({"type": "http.request"}, {"type": "http.disconnect"})
-    with pytest.raises(ClientDisconnected):
-        await unless_disconnected(request, work())
-    assert cancelled.is_set()
-
-
-async def test_work_that_fails_fails_with_its_own_error() -> None:
-    async def work() -> None:
-        raise KeyError("mine")
-
-    with pytest.raises(KeyError):
-        await unless_disconnected(request_of(), work())
+async def nobody_answers(message: Any) -> None:
+    raise AssertionError(message)
 
 
 async def test_pictures_are_not_read_for_nobody(open_client: ClientFactory) -> None:

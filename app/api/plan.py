@@ -1,0 +1,104 @@
+"""What a request asks for, apart from its items: parameters, label, seed and form of the answer.
+
+Requests repeat their query and their Accept header, so that the plans of those are kept.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl
+from weakref import WeakKeyDictionary
+
+from app.api.requests import parse_parameters
+from app.compute.labels import find_label
+from app.operations.parameters import Parameters
+from app.operations.table import Operation
+from app.serving.registry import Registry
+from app.serving.served_model import ServedModel
+from app.wire.negotiation import negotiate
+
+MAX_PLANS = 256
+"""Plans that are kept for each model."""
+MAX_KEY_BYTES = 512
+"""Longest query and Accept header whose plan is kept."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a request asks for, checked, apart from its items."""
+
+    parameters: Parameters
+    label: int | None
+    """Index of the label that the caller gave."""
+    seed: int | None
+    """The seed that the caller gave."""
+    form: str
+    """Format of the answer."""
+
+
+def make_plan(
+    registry: Registry,
+    operation: Operation,
+    served: ServedModel,
+    query: bytes,
+    accept: bytes | None,
+    members: Mapping[str, Any],
+) -> Plan:
+    """Check what a request asks for.
+
+    Args:
+        registry: The models, for a refusal that names another.
+        operation: The operation.
+        served: The model.
+        query: The query string.
+        accept: The Accept header.
+        members: Parameters in the body.
+
+    Raises:
+        InvalidParameter, UnsupportedOperation, NotAcceptable: It cannot be done; says why.
+    """
+    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    parameters: Any = parse_parameters(operation, pairs, members, served=served)
+    registry.check_needs(served, operation, parameters)
+    return Plan(
+        parameters,
+        find_label(served, getattr(parameters, "label", None)),
+        getattr(parameters, "seed", None),
+        _form(operation, parameters, accept),
+    )
+
+
+class Plans:
+    """The plans of queries without parameters in a body, kept for each model."""
+
+    def __init__(self) -> None:
+        self._kept: WeakKeyDictionary[ServedModel, dict[Any, Plan]] = WeakKeyDictionary()
+
+    def find(
+        self,
+        registry: Registry,
+        operation: Operation,
+        served: ServedModel,
+        query: bytes,
+        accept: bytes | None,
+    ) -> Plan:
+        """A kept plan, or else a new one; `make_plan` explains the arguments."""
+        kept = self._kept.setdefault(served, {})
+        key = operation.name, query, accept
+        plan = kept.get(key)
+        if plan is None:
+            plan = make_plan(registry, operation, served, query, accept, {})
+            if len(query) + len(accept or b"") <= MAX_KEY_BYTES:
+                if len(kept) >= MAX_PLANS:
+                    kept.clear()
+                kept[key] = plan
+        return plan
+
+
+def _form(operation: Operation, parameters: Any, accept: bytes | None) -> str:
+    """Format of the answer: the one asked for by name, or the best of the Accept header."""
+    formats = operation.formats
+    if getattr(parameters, "output", None) == "logits":
+        formats = tuple(form for form in formats if form != "png")
+    text = None if accept is None else accept.decode("latin-1")
+    return negotiate(text, formats, wanted=parameters.format)

@@ -1,0 +1,44 @@
+"""Passes of several requests run together: one call of a network for the rows of all.
+
+Only passes of the same function, model and shapes share a call. If it fails, its halves are run by
+themselves, so that only the request at fault fails.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from models.estimators.steps import Pass
+
+Outcome = tuple[Any, ...] | Exception
+"""Results of a pass, or why it failed."""
+
+
+def run_together(passes: Sequence[Pass]) -> list[Outcome]:
+    """Run passes of one key in one call; the outcome of each, in their order."""
+    try:
+        if len(passes) == 1:
+            return [passes[0].run()]
+        flat = [one.flat() for one in passes]
+        columns = zip(*(one.rows for one in flat), strict=True)
+        rows = tuple(None if part[0] is None else torch.cat(part) for part in columns)
+        results = Pass(flat[0].function, flat[0].given, rows).run()
+    except Exception as error:  # whatever a network raises belongs to one of the requests
+        if len(passes) == 1:
+            return [error]
+        half = len(passes) // 2
+        return [*run_together(passes[:half]), *run_together(passes[half:])]
+    return _shared(passes, results)
+
+
+def _shared(passes: Sequence[Pass], results: tuple[Any, ...]) -> list[Outcome]:
+    """Each pass's rows of the results."""
+    found: list[Outcome] = []
+    start = 0
+    for one in passes:
+        stop = start + one.num_rows
+        parts = (None if result is None else result[start:stop] for result in results)
+        found.append(tuple(parts if one.lead == 1 else map(one.unflat, parts)))
+        start = stop
+    return found

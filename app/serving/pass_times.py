@@ -1,0 +1,87 @@
+"""Measured times: how long passes and requests take, and how many rows fit into a time."""
+
+import math
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from models.estimators.steps import Pass
+from models.vae.networks import MIN_ROWS
+
+FIRST_GUESS_SECONDS = 2e-3
+"""Expected time of a kind of pass that never ran."""
+FIRST_GUESS_PER_UNIT = 1e-4
+"""Expected time of a cost unit, a million multiply-accumulates, of a kind of job that never ran."""
+WEIGHT = 0.2
+"""Share of the newest measurement in a running mean."""
+MAX_SURPRISE = 4.0
+"""A longer measurement counts as so many times the mean: another process had the processor."""
+MAX_BUCKET = 12
+
+
+class PassTimes:
+    """Running means of seconds: of passes by their rows, and of jobs by their cost; by model.
+
+    Not locked: of two measurements that two threads write at once, one may be lost.
+    """
+
+    def __init__(self) -> None:
+        self._passes: WeakKeyDictionary[Any, dict[tuple[Any, int], float]] = WeakKeyDictionary()
+        self._units: WeakKeyDictionary[Any, dict[tuple[str, int], float]] = WeakKeyDictionary()
+
+    def add(self, asked: Pass, rows: int, seconds: float) -> None:
+        """Add the time of a pass; its first `given` is the model."""
+        known = self._passes.setdefault(asked.given[0], {})
+        place = asked.function, _bucket(rows)
+        known[place] = _mean(known.get(place), seconds)
+
+    def expected(self, asked: Pass, rows: int) -> float:
+        """Expected seconds of a pass of so many rows.
+
+        Those of the nearest smaller number of rows, in proportion, or else of a larger one.
+        """
+        known, bucket = self._passes.get(asked.given[0], {}), _bucket(rows)
+        for nearest in (*range(bucket, -1, -1), *range(bucket + 1, MAX_BUCKET + 1)):
+            seconds = known.get((asked.function, nearest))
+            if seconds is not None:
+                return seconds * float(2 ** max(0, bucket - nearest))
+        return FIRST_GUESS_SECONDS
+
+    def rows_within(self, asked: Pass, seconds: float) -> int:
+        """About how many rows take so many seconds: a multiple of `MIN_ROWS`."""
+        known = self._passes.get(asked.given[0], {})
+        for bucket in range(MAX_BUCKET, -1, -1):
+            took = known.get((asked.function, bucket))
+            if took is not None:
+                rows = int(seconds / took * 2**bucket)
+                return MIN_ROWS * max(1, rows)
+        return MIN_ROWS
+
+    def add_job(self, model: Any, kind: str, cost: float, seconds: float) -> None:
+        """Add the compute of a job of so many cost units."""
+        known = self._units.setdefault(model, {})
+        place = kind, _magnitude(cost)
+        known[place] = _mean(known.get(place), seconds / cost)
+
+    def expected_job(self, model: Any, kind: str, cost: float) -> float:
+        """Expected seconds of compute of a job: by the rate of the jobs nearest to it in cost."""
+        known, wanted = self._units.get(model, {}), _magnitude(cost)
+        near = [
+            (abs(place - wanted), -place, rate) for (k, place), rate in known.items() if k == kind
+        ]
+        return cost * (min(near)[2] if near else FIRST_GUESS_PER_UNIT)
+
+
+def _mean(known: float | None, new: float) -> float:
+    if known is None:
+        return new
+    return known + WEIGHT * (min(new, MAX_SURPRISE * known) - known)
+
+
+def _bucket(rows: int) -> int:
+    """0 for up to `MIN_ROWS`, to which passes are padded; 1 for up to twice as many; ..."""
+    return min(MAX_BUCKET, max(0, (rows - 1) // MIN_ROWS).bit_length())
+
+
+def _magnitude(cost: float) -> int:
+    """Power of four of a cost."""
+    return math.frexp(cost)[1] // 2

@@ -1,0 +1,59 @@
+"""The networks' passes inside an estimate: q(z|x), log p(x|z) and log-weights, in steps.
+
+log_w = log p(x|z) + log p(z) - log q(z|x)
+"""
+
+from jaxtyping import Float
+from torch import Tensor
+
+from models.distributions.from_noise import FromNoise
+from models.estimators.steps import Pass, Steps
+from models.vae.model import VAE
+
+
+def posterior_steps(vae: VAE, x: Tensor, y: Tensor | None) -> Steps[FromNoise]:
+    """q(z|x) or q(z|x, y); the encoder is a pass."""
+    (params,) = yield Pass(posterior_params, (vae,), (x, y))
+    return vae.posterior_from(params, y)
+
+
+def log_likelihood_steps(
+    vae: VAE, z: Float[Tensor, "sample row ..."], x: Tensor, y: Tensor | None
+) -> Steps[Float[Tensor, "sample row"]]:
+    """log p(x|z) or log p(x|z, y), nats; the decoder is a pass."""
+    samples = len(z)
+    repeated = None if y is None else y.expand(samples, *y.shape)
+    log_px: Tensor
+    (log_px,) = yield Pass(_log_likelihood, (vae,), (z, x.expand(samples, *x.shape), repeated), 2)
+    return log_px
+
+
+def log_weights_steps(
+    vae: VAE,
+    x: Float[Tensor, "batch channel height width"],
+    noise: Float[Tensor, "sample batch ..."],
+    y: Tensor | None,
+    *,
+    posterior: FromNoise,
+) -> Steps[Float[Tensor, "sample batch"]]:
+    """`VAE.log_weights` in steps, with the same arguments."""
+    if vae.num_labels and y is None:
+        rows, labels = vae.every_label(x)
+        noise = noise.repeat(1, vae.num_labels, *[1] * (noise.ndim - 2))
+        by_label = yield from log_weights_steps(vae, rows, noise, labels, posterior=posterior)
+        return vae.sum_over_labels(by_label)
+    z = posterior.from_noise(noise)
+    log_px = yield from log_likelihood_steps(vae, z, x, y)
+    log_w: Tensor = log_px + vae.prior(y).log_prob(z) - posterior.log_prob(z)
+    return log_w
+
+
+def posterior_params(vae: VAE, x: Tensor, y: Tensor | None) -> tuple[Tensor, ...]:
+    """What q(z|x) is made of, row by row."""
+    return (vae.posterior_params(x, y),)
+
+
+def _log_likelihood(vae: VAE, z: Tensor, x: Tensor, y: Tensor | None) -> tuple[Tensor, ...]:
+    if y is not None and y.ndim > 1:  # the same labels for every sample
+        y = y[0]
+    return (vae.likelihood(z, y).log_prob(x),)
