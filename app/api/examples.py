@@ -235,14 +235,15 @@ PROBLEMS: dict[str, dict[str, Any]] = {
         "instance": "/v1/encode",
     },
     "queue-full": {
-        "detail": "The server is answering 512 requests, its limit (VAE_MAX_QUEUE_REQUESTS). Retry "
-        "in a second.",
+        "detail": "The server is busy: the expected wait is 7.3 s of at most 5 s "
+        "(VAE_MAX_WAIT_SECONDS, VAE_MAX_QUEUE_REQUESTS). Retry in 3 s.",
         "instance": "/v1/encode",
-        "limit": 512,
+        "limit": 5,
     },
     "deadline-exceeded": {
-        "detail": "The request took longer than 120 s (VAE_REQUEST_TIMEOUT_SECONDS). Send fewer "
-        "items or samples per request, or retry when the server is less busy.",
+        "detail": "The request took longer than 120 s (X-Request-Timeout-Seconds, or "
+        "VAE_REQUEST_TIMEOUT_SECONDS). Send fewer items or samples per request, or retry when the "
+        "server is less busy.",
         "instance": "/v1/log-likelihood",
         "limit": 120,
     },

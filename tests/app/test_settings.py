@@ -147,7 +147,7 @@ def test_a_file_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -
         ("VAE_MAX_NUM_SAMPLES", "-1"),
         ("VAE_REQUEST_TIMEOUT_SECONDS", "inf"),
         ("VAE_REQUEST_TIMEOUT_SECONDS", "1e300"),
-        ("VAE_MAX_QUEUE_COST", "nan"),
+        ("VAE_MAX_WAIT_SECONDS", "nan"),
         ("VAE_DRAIN_SECONDS", "1e300"),
         ("VAE_COMPUTE_THREADS", "99999999999"),
         ("VAE_PORT", "tcp://10.0.0.1:80"),

@@ -20,6 +20,7 @@ from app.settings import PRETRAINED
 from app.wire.items import Body
 from models.errors import PayloadTooLarge
 from tests.app.conftest import ClientFactory
+from tests.app.pictures import npy
 
 pytestmark = pytest.mark.anyio
 

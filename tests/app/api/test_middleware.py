@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator
+from unittest.mock import patch
 
 import httpx
 import pytest
@@ -228,13 +229,12 @@ async def test_as_many_requests_as_may_be_are_answered_and_the_next_is_refused(
     open_client: ClientFactory,
 ) -> None:
     async with open_client(max_queue_requests=1) as client:
-        service = service_of(client)
-        service.in_flight = 1
-        response = await client.get("/v1/sample")
-        refused(response, 503, "queue-full")
-        service.in_flight = 0
+        scheduler = service_of(client).scheduler
+        with patch.object(scheduler, "_jobs", {object()}):
+            response = await client.get("/v1/sample")
+            refused(response, 503, "queue-full")
         assert (await client.get("/v1/sample")).status_code == 200
-        assert service.in_flight == 0
+        assert scheduler.jobs == 0
     assert response.headers["retry-after"] == "1"
 
 

@@ -1,25 +1,60 @@
-"""The scheduler: nobody's cancellation, failure or size is another's trouble."""
+"""The engine: nobody's cancellation, failure or size is another's trouble."""
 
 import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
+import torch
+from torch import Tensor
 
 from app.errors import ModelNotReady, QueueFull
-from app.serving.scheduler import MAX_RETRY_AFTER_SECONDS, Scheduler, Timing, _answer
-from models.estimators.steps import Steps
+from app.serving.job import Timing
+from app.serving.scheduler import MAX_RETRY_AFTER_SECONDS, Scheduler
+from models.estimators.steps import Pass, Steps
 
 pytestmark = pytest.mark.anyio
 
-Running = Callable[..., AbstractAsyncContextManager[Scheduler]]
+LONG, SHORT, TINY = 1.0, 0.01, 1e-5
+"""Expected seconds: of a long job, of a short one, and of one for the event loop."""
+
+
+class Network:
+    """Says which rows came together; a row's number is its result."""
+
+    def __init__(self, gate: threading.Event | None = None) -> None:
+        self.gate = gate
+        self.batches: list[list[int]] = []
+
+    def __call__(self, rows: Tensor) -> tuple[Tensor]:
+        if self.gate is not None:
+            self.gate.wait(5)
+        self.batches.append(rows[:, 0].int().tolist())
+        if (rows < 0).any():
+            raise ValueError("a negative row")
+        return (rows,)
+
+
+def through(network: Network, rows: Tensor) -> tuple[Tensor]:
+    return network(rows)
+
+
+def work(network: Network, number: int, passes: int = 1, rows: int = 1) -> Steps[int]:
+    """Passes of rows of a number; the value is the number that the last one gave."""
+    value = number
+    for _ in range(passes):
+        (found,) = yield Pass(through, (network,), (torch.full((rows, 2), float(number)),))
+        value = int(found[0, 0])
+    return value
 
 
 @asynccontextmanager
-async def running(*, max_cost: float = 100.0, max_requests: int = 10) -> AsyncIterator[Scheduler]:
-    scheduler = Scheduler(max_cost=max_cost, max_requests=max_requests)
+async def running(**limits: Any) -> AsyncIterator[Scheduler]:
+    scheduler = Scheduler(**{"max_wait": 1000.0, "max_requests": 100, **limits})
+    scheduler.times.rows_within = lambda asked, seconds: 32  # type: ignore[method-assign]
     scheduler.start()
     try:
         yield scheduler
@@ -27,14 +62,13 @@ async def running(*, max_cost: float = 100.0, max_requests: int = 10) -> AsyncIt
         scheduler.stop()
 
 
-def work(name: str, chunks: int, log: list[str], gate: threading.Event | None = None) -> Steps[str]:
-    """Some chunks that say when they ran; the first one waits at the gate."""
-    for i in range(chunks):
-        if gate is not None:
-            gate.wait(5)
-        log.append(f"{name}{i}")
-        yield
-    return name
+def run(
+    scheduler: Scheduler, steps: Steps[Any], network: Any, seconds: float, **options: Any
+) -> asyncio.Task[Any]:
+    """Start a job that is expected to take so many seconds."""
+    scheduler.times.expected_job = lambda model, kind, cost: cost  # type: ignore[method-assign]
+    options = {"model": network, "kind": "work", "cost": seconds, **options}
+    return asyncio.create_task(scheduler.run(steps, **options))
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -43,189 +77,300 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
-async def test_a_cancelled_request_never_leaves_its_neighbours_unanswered() -> None:
-    gate, log = threading.Event(), []
+async def test_short_jobs_of_one_kind_share_a_pass() -> None:
+    gate = threading.Event()
+    network, other = Network(gate), Network(gate)
+    async with running() as scheduler:
+        first = run(scheduler, work(other, 0), other, SHORT)
+        await until(lambda: scheduler.jobs == 1)
+        tasks = [run(scheduler, work(network, n), network, SHORT) for n in range(1, 6)]
+        await until(lambda: scheduler.jobs == 6)
+        await asyncio.sleep(0.01)
+        gate.set()
+        assert await asyncio.gather(first, *tasks) == [0, 1, 2, 3, 4, 5]
+    assert (other.batches, network.batches) == ([[0]], [[1, 2, 3, 4, 5]])
+
+
+async def test_a_chunk_takes_no_more_rows_than_fit_into_its_time() -> None:
+    gate, network = threading.Event(), Network(threading.Event())
+    network.gate = gate
+    async with running() as scheduler:
+        tasks = [run(scheduler, work(network, n, rows=20), network, SHORT) for n in range(3)]
+        await until(lambda: scheduler.jobs == 3)
+        gate.set()
+        assert await asyncio.gather(*tasks) == [0, 1, 2]
+    assert [len(batch) for batch in network.batches] == [20, 20, 20]
+
+
+async def test_tiny_jobs_of_one_turn_share_a_pass_on_the_event_loop() -> None:
+    network, thread = Network(), threading.current_thread()
+    seen: list[threading.Thread] = []
+    note = lambda asked, requests, rows: seen.append(threading.current_thread())  # noqa: E731
+    async with running(on_chunk=note) as scheduler:
+        tasks = [run(scheduler, work(network, n, passes=2), network, TINY) for n in range(4)]
+        scheduler.times.expected = lambda asked, rows: 1e-4  # type: ignore[method-assign]
+        assert await asyncio.gather(*tasks) == [0, 1, 2, 3]
+    assert network.batches == [[0, 1, 2, 3]] * 2
+    assert seen == [thread] * 2
+
+
+async def test_many_tiny_jobs_that_take_long_together_leave_the_event_loop() -> None:
+    network, seen = Network(), set()
+    note = lambda asked, requests, rows: seen.add(threading.current_thread().name)  # noqa: E731
+    async with running(on_chunk=note) as scheduler:
+        scheduler.times.expected = lambda asked, rows: rows * 9e-4  # type: ignore[method-assign]
+        tasks = [run(scheduler, work(network, n), network, TINY) for n in range(4)]
+        assert await asyncio.gather(*tasks) == [0, 1, 2, 3]
+    assert seen == {"compute"}
+
+
+async def test_a_pass_that_proves_long_leaves_the_event_loop() -> None:
+    network, seen = Network(), set()
+    note = lambda asked, requests, rows: seen.add(threading.current_thread().name)  # noqa: E731
+    async with running(on_chunk=note) as scheduler:
+        scheduler.times.expected = lambda asked, rows: 1.0  # type: ignore[method-assign]
+        assert await run(scheduler, work(network, 7), network, TINY) == 7
+    assert seen == {"compute"}
+
+
+@pytest.mark.parametrize("seconds", [TINY, SHORT])
+async def test_of_jobs_that_share_a_pass_only_the_failing_one_fails(seconds: float) -> None:
+    gate = threading.Event()
+    network = Network(None if seconds == TINY else gate)
+    async with running() as scheduler:
+        scheduler.times.expected = lambda asked, rows: 1e-4  # type: ignore[method-assign]
+        numbers = [*range(12), -1, *range(13, 32)]
+        tasks = [run(scheduler, work(network, n), network, seconds) for n in numbers]
+        await asyncio.sleep(0.01)
+        gate.set()
+        done = await asyncio.gather(*tasks, return_exceptions=True)
+        assert scheduler.jobs == 0
+    assert isinstance(done[12], ValueError)
+    assert done[:12] + done[13:] == numbers[:12] + numbers[13:]
+
+
+@pytest.mark.parametrize("seconds", [TINY, SHORT, LONG])
+async def test_a_job_that_needs_no_pass_ends(seconds: float) -> None:
+    def immediate() -> Steps[str]:
+        return "done"
+        yield
+
+    async with running() as scheduler:
+        assert await run(scheduler, immediate(), Network(), seconds) == "done"
+        with pytest.raises(ValueError, match="at once"):
+            await run(scheduler, failing_at_once(), Network(), seconds)
+
+
+def failing_at_once() -> Steps[str]:
+    raise ValueError("at once")
+    yield
+
+
+async def test_a_failure_between_passes_is_its_own_jobs_only() -> None:
+    def failing(network: Network) -> Steps[str]:
+        yield Pass(through, (network,), (torch.zeros(1, 2),))
+        raise ValueError("mine")
+
+    network = Network()
     async with running() as scheduler:
         tasks = [
-            asyncio.create_task(scheduler.run(work(name, 3, log, gate), cost=1))
-            for name in ("a", "b", "c")
+            run(scheduler, failing(network), network, SHORT),
+            run(scheduler, work(network, 3, passes=3), network, SHORT),
         ]
+        done = await asyncio.gather(*tasks, return_exceptions=True)
+    assert (str(done[0]), done[1]) == ("mine", 3)
+
+
+async def test_a_fault_of_the_engine_fails_a_job_and_the_thread_goes_on() -> None:
+    network = Network()
+    async with running() as scheduler:
+        task = run(scheduler, work(network, 1), [], SHORT)  # a list has no weak reference
+        scheduler.times.add = lambda asked, rows, seconds: 1 / 0  # type: ignore[method-assign]
+        with pytest.raises(ZeroDivisionError):
+            await task
+        scheduler.times.add = lambda asked, rows, seconds: None  # type: ignore[method-assign]
+        assert await run(scheduler, work(network, 2), network, SHORT) == 2
+
+
+async def test_one_of_three_in_line_is_cancelled_and_the_others_are_answered() -> None:
+    gate = threading.Event()
+    network = Network(gate)
+    async with running() as scheduler:
+        tasks = [run(scheduler, work(network, n, passes=3), network, SHORT) for n in range(3)]
         await until(lambda: scheduler.jobs == 3)
         tasks[1].cancel()
         await asyncio.sleep(0)
         gate.set()
-        async with asyncio.timeout(5):
-            done = await asyncio.gather(*tasks, return_exceptions=True)
-    assert done[0] == "a"
+        done = await asyncio.gather(*tasks, return_exceptions=True)
+    assert (done[0], done[2]) == (0, 2)
     assert isinstance(done[1], asyncio.CancelledError)
-    assert done[2] == "c"
 
 
 async def test_work_that_is_cancelled_before_it_ran_never_runs() -> None:
-    gate, log = threading.Event(), []
+    gate = threading.Event()
+    network, other = Network(gate), Network()
     async with running() as scheduler:
-        first = asyncio.create_task(scheduler.run(work("a", 1, log, gate), cost=1))
+        first = run(scheduler, work(network, 1), network, LONG)
         await until(lambda: scheduler.jobs == 1)
-        second = asyncio.create_task(scheduler.run(work("b", 1, log), cost=1))
+        second = run(scheduler, work(other, 2), other, LONG)
         await until(lambda: scheduler.jobs == 2)
         second.cancel()
         await asyncio.sleep(0)
         gate.set()
-        assert await first == "a"
-    assert log == ["a0"]
+        assert await first == 1
+    assert other.batches == []
+
+
+async def test_tiny_work_that_is_cancelled_in_its_turn_never_runs() -> None:
+    network = Network()
+    async with running() as scheduler:
+        scheduler.times.expected = lambda asked, rows: 1e-4  # type: ignore[method-assign]
+        tasks = [run(scheduler, work(network, n), network, TINY) for n in range(2)]
+        await asyncio.sleep(0)  # both are admitted; their pass comes in the next turn
+        tasks[0].cancel()
+        done = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(done[0], asyncio.CancelledError)
+    assert done[1] == 1
 
 
 async def test_work_that_is_cancelled_while_it_runs_stops_after_its_chunk() -> None:
-    gate, log = threading.Event(), []
+    gate = threading.Event()
+    network = Network(gate)
     async with running() as scheduler:
-        task = asyncio.create_task(scheduler.run(work("a", 1000, log, gate), cost=1))
+        task = run(scheduler, work(network, 1, passes=1000), network, LONG)
         await until(lambda: scheduler.jobs == 1)
         await asyncio.sleep(0.01)
         task.cancel()
         await asyncio.sleep(0.01)
         gate.set()
-        await until(lambda: scheduler.jobs == 0)
-        assert await scheduler.run(work("b", 1, log), cost=1) == "b"
-    assert log == ["a0", "b0"]
+        assert await run(scheduler, work(network, 2), network, LONG) == 2
+    assert network.batches == [[1], [2]]
 
 
-async def test_a_short_request_does_not_wait_behind_a_long_one() -> None:
-    gate, log = threading.Event(), []
+async def test_a_short_job_does_not_wait_behind_long_ones() -> None:
+    gate = threading.Event()
+    network = Network(gate)
     async with running() as scheduler:
-        long = asyncio.create_task(scheduler.run(work("long", 50, log, gate), cost=50))
-        await until(lambda: scheduler.jobs == 1)
-        short = asyncio.create_task(scheduler.run(work("short", 1, log), cost=1))
+        long = [run(scheduler, work(network, n, 50, 32), network, LONG) for n in (1, 2)]
         await until(lambda: scheduler.jobs == 2)
+        short = run(scheduler, work(network, 3), network, SHORT)
+        await until(lambda: scheduler.jobs == 3)
         gate.set()
-        await asyncio.gather(long, short)
-    assert log.index("short0") <= 2
+        await asyncio.gather(*long, short)
+    assert [3] in network.batches[:3]
 
 
-async def test_a_stream_of_short_requests_does_not_starve_a_long_one() -> None:
-    gate, log = threading.Event(), []
+async def test_a_stream_of_short_jobs_does_not_starve_a_long_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("app.serving.lane.SHORT_TURN_SECONDS", 0.0)
+    gate = threading.Event()
+    network = Network(gate)
     async with running() as scheduler:
-        long = asyncio.create_task(scheduler.run(work("long", 4, log, gate), cost=4))
+        long = run(scheduler, work(network, 1, passes=4), network, LONG)
         await until(lambda: scheduler.jobs == 1)
-        short = [
-            asyncio.create_task(scheduler.run(work("short", 1, log), cost=1)) for _ in range(8)
-        ]
+        short = [run(scheduler, work(network, 2, rows=32), network, SHORT) for _ in range(8)]
         await until(lambda: scheduler.jobs == 9)
         gate.set()
         await asyncio.gather(long, *short)
-    assert log.index("long3") < len(log) - 1
+    assert [1] not in network.batches[-2:]
 
 
-async def test_a_failure_is_its_own_requests_only() -> None:
-    log: list[str] = []
-
-    def failing() -> Steps[str]:
-        yield
-        raise ValueError("mine")
-
+async def test_long_jobs_run_in_order_of_arrival_and_shorter_ones_ahead() -> None:
+    gate = threading.Event()
+    networks = [Network(gate) for _ in range(4)]
+    ended: list[int] = []
     async with running() as scheduler:
-        done = await asyncio.gather(
-            scheduler.run(failing(), cost=1),
-            scheduler.run(work("a", 3, log), cost=1),
-            return_exceptions=True,
-        )
-        assert scheduler.jobs == 0
-    assert str(done[0]) == "mine"
-    assert done[1] == "a"
-
-
-async def test_a_full_queue_refuses_at_once_and_says_when_to_come_back() -> None:
-    gate, log = threading.Event(), []
-    async with running(max_cost=10) as scheduler:
-        assert await scheduler.run(work("warm", 1, log), cost=5) == "warm"
-        first = asyncio.create_task(scheduler.run(work("a", 1, log, gate), cost=8))
-        await until(lambda: scheduler.jobs == 1)
-        with pytest.raises(QueueFull) as refused:
-            await scheduler.run(work("b", 1, log), cost=8)
+        for number, seconds in enumerate((LONG, 5.0, 5.0, LONG)):
+            network = networks[number]
+            task = run(scheduler, work(network, number, passes=3), network, seconds)
+            task.add_done_callback(lambda done: ended.append(done.result()))
+            await until(lambda: scheduler.jobs == number + 1)  # noqa: B023
         gate.set()
-        assert await first == "a"
-        assert await scheduler.run(work("c", 1, log), cost=8) == "c"
+        await until(lambda: len(ended) == 4)
+    assert ended == [0, 3, 1, 2]
+
+
+async def test_a_job_that_would_wait_too_long_is_refused_with_the_time_to_come_back() -> None:
+    gate = threading.Event()
+    network = Network(gate)
+    async with running(max_wait=5.0) as scheduler:
+        first = [run(scheduler, work(network, n), network, 4.0) for n in (1, 2)]
+        await until(lambda: scheduler.jobs == 2)
+        with pytest.raises(QueueFull, match=r"wait is 8\.0 s of at most 5 s") as refused:
+            await run(scheduler, work(network, 3), network, 4.0)
+        assert refused.value.headers["Retry-After"] == "3"
+        scheduler.max_wait = 100.0
+        with pytest.raises(QueueFull):  # it would end after its deadline
+            await run(scheduler, work(network, 3), network, 4.0, deadline=11.0)
+        short = run(scheduler, work(network, 4), network, SHORT)  # it goes ahead
+        await until(lambda: scheduler.jobs == 3)
+        gate.set()
+        await asyncio.gather(*first, short)
     assert 1 <= int(refused.value.headers["Retry-After"]) <= MAX_RETRY_AFTER_SECONDS
-    assert "b0" not in log
 
 
-async def test_the_number_of_requests_is_bounded_too() -> None:
-    gate, log = threading.Event(), []
+async def test_the_number_of_jobs_is_bounded_too() -> None:
+    gate = threading.Event()
+    network = Network(gate)
     async with running(max_requests=1) as scheduler:
-        first = asyncio.create_task(scheduler.run(work("a", 1, log, gate), cost=0))
+        first = run(scheduler, work(network, 1), network, SHORT)
         await until(lambda: scheduler.jobs == 1)
-        with pytest.raises(QueueFull):
-            await scheduler.run(work("b", 1, log), cost=0)
+        with pytest.raises(QueueFull, match="VAE_MAX_QUEUE_REQUESTS"):
+            await run(scheduler, work(network, 2), network, SHORT)
         gate.set()
-        await first
+        assert await first == 1
+        assert (scheduler.jobs, scheduler.cost) == (0, 0)
 
 
-async def test_thirty_two_items_in_one_request_or_in_many_are_admitted_alike() -> None:
-    gate, log = threading.Event(), []
-    async with running(max_cost=32, max_requests=100) as scheduler:
-        tasks = [
-            asyncio.create_task(scheduler.run(work("a", 1, log, gate), cost=1)) for _ in range(32)
-        ]
-        await until(lambda: scheduler.jobs == 32)
-        with pytest.raises(QueueFull):
-            await scheduler.run(work("b", 1, log), cost=1)
-        gate.set()
-        await asyncio.gather(*tasks)
-        assert scheduler.cost == 0
-        assert await scheduler.run(work("c", 1, log), cost=32) == "c"
-
-
-async def test_a_request_larger_than_the_queue_runs_alone() -> None:
-    async with running(max_cost=1) as scheduler:
-        assert await scheduler.run(work("a", 1, []), cost=5) == "a"
+async def test_a_job_longer_than_any_wait_runs_alone() -> None:
+    network = Network()
+    async with running(max_wait=1.0) as scheduler:
+        assert await run(scheduler, work(network, 1), network, 500.0) == 1
 
 
 async def test_timings_say_where_the_time_went() -> None:
-    def slow() -> Steps[None]:
+    def slow(rows: Tensor) -> tuple[Tensor]:
         time.sleep(0.02)
-        yield
+        return (rows,)
+
+    def steps() -> Steps[None]:
+        yield Pass(lambda model, rows: slow(rows), (Network(),), (torch.zeros(1, 2),))
 
     timing = Timing()
     async with running() as scheduler:
-        await scheduler.run(slow(), cost=1, timing=timing)
+        await run(scheduler, steps(), Network(), SHORT, timing=timing)
     assert timing.compute_seconds >= 0.02
     assert 0 <= timing.queue_seconds < 1
 
 
 async def test_stopping_answers_whoever_still_waits() -> None:
-    gate, log = threading.Event(), []
-    scheduler = Scheduler(max_cost=10, max_requests=10)
+    gate = threading.Event()
+    network = Network(gate)
+    scheduler = Scheduler(max_wait=1000.0, max_requests=10)
     scheduler.start()
-    tasks = [asyncio.create_task(scheduler.run(work(name, 3, log, gate), cost=1)) for name in "ab"]
+    tasks = [run(scheduler, work(network, n, passes=3), network, LONG) for n in range(2)]
     await until(lambda: scheduler.jobs == 2)
     await asyncio.sleep(0.01)
     threading.Timer(0.05, gate.set).start()
-    await asyncio.to_thread(scheduler.stop)
-    async with asyncio.timeout(5):
-        done = await asyncio.gather(*tasks, return_exceptions=True)
+    scheduler.stop()
+    done = await asyncio.gather(*tasks, return_exceptions=True)
     assert all(isinstance(error, ModelNotReady) for error in done)
     with pytest.raises(ModelNotReady):
-        await scheduler.run(work("c", 1, log), cost=1)
+        await run(scheduler, work(network, 3), network, LONG)
 
 
-def test_an_answer_to_a_loop_that_is_gone_is_dropped() -> None:
-    scheduler = Scheduler(max_cost=10, max_requests=10)
+def test_a_value_for_a_loop_that_is_gone_is_dropped() -> None:
+    scheduler = Scheduler(max_wait=10.0, max_requests=10)
     gate = threading.Event()
+    network = Network(gate)
 
     async def leave() -> None:
-        task = asyncio.create_task(scheduler.run(work("a", 1, [], gate), cost=1))
+        run(scheduler, work(network, 1), network, SHORT)
         await until(lambda: scheduler.jobs == 1)
-        task.cancel()
 
     scheduler.start()
     asyncio.run(leave())
     gate.set()
     scheduler.stop()
     assert scheduler.jobs == 0
-
-
-async def test_an_answered_future_is_not_answered_again() -> None:
-    future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    _answer(future, "first", None)
-    _answer(future, "second", None)
-    _answer(future, "", ValueError("third"))
-    assert await future == "first"

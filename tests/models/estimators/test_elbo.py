@@ -1,6 +1,7 @@
 """The ELBO against the linear-Gaussian oracle, whose exact values are known; float64."""
 
 import math
+from contextlib import suppress
 
 import pytest
 import torch
@@ -148,10 +149,15 @@ def test_the_encoder_runs_once_whatever_the_number_of_samples():
     assert len(runs) == 1
 
 
-def test_a_stepwise_estimate_yields_once_a_chunk():
+def test_a_stepwise_estimate_asks_for_the_encoder_once_and_for_the_decoder_once_a_chunk():
     oracle = instance("easy")
     steps = elbo_steps(oracle.vae, oracle.draw(4), num_samples=25, seed=0, chunk_rows=40)
-    assert len(list(steps)) == 3
+    rows, asked = [], next(steps)
+    with suppress(StopIteration):
+        while True:
+            rows.append(asked.num_rows)
+            asked = steps.send(asked.run())
+    assert rows == [4, 40, 40, 20]
 
 
 def test_the_estimate_says_how_it_was_made():
