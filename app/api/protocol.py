@@ -10,20 +10,21 @@ import logging
 import urllib.parse
 import uuid
 from functools import partial
+from types import SimpleNamespace
 from typing import Any, Literal
 
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.api.connections import Connections, allowed_connections
-from app.api.problems import describe
+from app.api.problems import describe, lookup
 from app.errors import ReceiveTimeout, ServerBusy, ServiceError
 from app.settings import Settings
 from app.wire.chunked_body import ChunkedBody
 from app.wire.request_head import Head, path_of, read_head
 
 LINGER_SECONDS = 2.0
-"""How long a refused connection is read on: closed at once, the client might not see the answer."""
+"""How long a client that still sends is read on: a reset might take the answer from it."""
 
 log = logging.getLogger("app")
 
@@ -42,7 +43,7 @@ class StrictProtocol(HttpToolsProtocol):
         super().__init__(*arguments, **options)
         self.parser = None  # type: ignore[assignment]
         self.shared = connections
-        self.state: Literal["silent", "head", "body", "busy", "rest", "idle", "refused"] = "silent"
+        self.state: Literal["silent", "head", "body", "busy", "rest", "idle", "closing"] = "silent"
         self.since = self.loop.time()
         self._pending = b""
         self._left = 0
@@ -54,10 +55,15 @@ class StrictProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._apps_transport = SimpleNamespace(
+            write=transport.write,
+            is_closing=transport.is_closing,
+            close=self._close_after_answer,
+        )
         try:
             self.shared.add(self, self.loop)
         except ServerBusy as error:
-            self._refuse(error)
+            self._send_problem(error, "", uuid.uuid4().hex)  # not logged: the sweep counts a flood
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -71,7 +77,7 @@ class StrictProtocol(HttpToolsProtocol):
 
     def _read(self, data: bytes) -> None:
         try:
-            while data and self.state != "refused":
+            while data and self.state != "closing":
                 in_body = self.state in ("body", "rest")
                 data = self._read_body(data) if in_body else self._read_head(data)
         except ServiceError as error:
@@ -114,7 +120,7 @@ class StrictProtocol(HttpToolsProtocol):
         }
         self.cycle = RequestResponseCycle(
             scope=self.scope,
-            transport=self.transport,
+            transport=self._apps_transport,  # type: ignore[arg-type]
             flow=self.flow,
             logger=self.logger,
             access_logger=self.access_logger,
@@ -176,7 +182,7 @@ class StrictProtocol(HttpToolsProtocol):
         self.server_state.total_requests += 1
         self.shared.release(self._buffered)
         self._buffered = 0
-        if self.transport.is_closing():
+        if self.state == "closing" or self.transport.is_closing():
             return
         self.flow.resume_reading()
         self.state = "rest" if self.state == "body" else "idle"
@@ -200,7 +206,7 @@ class StrictProtocol(HttpToolsProtocol):
             self.since = now
         elif now - self.since >= {
             "idle": self.timeout_keep_alive,
-            "refused": LINGER_SECONDS,
+            "closing": LINGER_SECONDS,
         }.get(self.state, timeout):
             self._time_out()
 
@@ -221,11 +227,7 @@ class StrictProtocol(HttpToolsProtocol):
     def _refuse(self, error: ServiceError, path: str = "") -> None:
         """Answer with a problem, unless an answer has begun, and close the connection."""
         in_body = self.state in ("body", "rest")
-        self.state = "refused"
-        self.since = self.loop.time()
-        self._pending = b""
         self._release_after_task()
-        self.flow.resume_reading()
         if in_body:
             answered = self.cycle.response_started
             self.cycle.disconnected = True  # its app must not answer too
@@ -234,11 +236,29 @@ class StrictProtocol(HttpToolsProtocol):
             if answered:
                 self.transport.close()
                 return
-        self.transport.write(self._problem(error, path))
+        request_id = uuid.uuid4().hex
+        fields = {"request_id": request_id, "status": lookup(type(error))[0], "detail": str(error)}
+        fields["client"] = self.client[0] if self.client else None
+        log.warning("refused", extra={"fields": fields})
+        self._send_problem(error, path, request_id)
+
+    def _close_gently(self) -> None:
+        """Say that nothing more is sent, and read on for a while."""
         if self.shared.is_flooded:
             self.transport.close()
+            return
+        self.state = "closing"
+        self.since = self.loop.time()
+        self._pending = b""
+        self.flow.resume_reading()
+        self.transport.write_eof()
+
+    def _close_after_answer(self) -> None:
+        """Close for the app, at once unless the client still sends its body."""
+        if self.state == "body" and self.cycle.response_complete:
+            self._close_gently()
         else:
-            self.transport.write_eof()
+            self.transport.close()
 
     def _release_after_task(self) -> None:
         """Count the body out once the app, which still holds it, has noticed."""
@@ -246,13 +266,8 @@ class StrictProtocol(HttpToolsProtocol):
         if count and self._task is not None:
             self._task.add_done_callback(lambda _: self.shared.release(count))
 
-    def _problem(self, error: ServiceError, path: str) -> bytes:
-        request_id = uuid.uuid4().hex
+    def _send_problem(self, error: ServiceError, path: str, request_id: str) -> None:
         answer = describe(error, instance=path, request_id=request_id)
-        if self.cycle is not None or not isinstance(error, ServerBusy):  # a flood is only counted
-            fields = {"request_id": request_id, "status": answer.status_code, "detail": str(error)}
-            fields["client"] = self.client[0] if self.client else None
-            log.warning("refused", extra={"fields": fields})
         headers = {
             **{name.decode(): value.decode() for name, value in answer.raw_headers},
             "x-request-id": request_id,
@@ -260,7 +275,8 @@ class StrictProtocol(HttpToolsProtocol):
         }
         status = http.HTTPStatus(answer.status_code)
         lines = [f"HTTP/1.1 {status.value} {status.phrase}", *map(": ".join, headers.items())]
-        return "\r\n".join([*lines, "", ""]).encode() + bytes(answer.body)
+        self.transport.write("\r\n".join([*lines, "", ""]).encode() + bytes(answer.body))
+        self._close_gently()
 
 
 def serving_protocol(settings: Settings) -> Any:

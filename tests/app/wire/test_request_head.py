@@ -11,8 +11,8 @@ from app.errors import (
 )
 from app.wire.request_head import (
     MAX_HEAD_BYTES,
-    read_head,
     path_of,
+    read_head,
     split_absolute,
 )
 
