@@ -8,7 +8,7 @@ from app.wire.request_head import LIBRARY, LOOSE_LINE_END, TOKEN, VALUE
 MAX_LINE_BYTES = 4 * 1024
 """Largest line between two chunks, or trailers after the last."""
 
-_SIZE_LINE = rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;%b)?\r\n" % VALUE
+_SIZE_LINE = rb"([0-9A-Fa-f]{1,15})(?:;%b|[ \t]*+)\r\n" % VALUE
 _FIRST = re.compile(_SIZE_LINE)
 _NEXT = re.compile(rb"\r\n" + _SIZE_LINE)
 _TRAILER = rb"%b:%b\r\n" % (TOKEN, VALUE)

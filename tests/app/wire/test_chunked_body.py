@@ -7,7 +7,7 @@ import pytest
 from app.errors import MalformedRequest
 from app.wire.chunked_body import ChunkedBody
 
-WHOLE = b"3\r\nabc\r\n00A ;x=\xff\r\n0123456789\r\n0\r\nX: y\r\nZ:\r\n\r\nGET"
+WHOLE = b"3\r\nabc\r\n00A;x=\xff\r\n0123456789\r\n0\r\nX: y\r\nZ:\r\n\r\nGET"
 
 
 def read(*pieces: bytes) -> tuple[bytes, bytes | None]:
@@ -39,6 +39,7 @@ def test_a_body_may_come_byte_by_byte_and_be_empty() -> None:
         (b"+2\r\n", "size is '+2', not up to 15 hexadecimal digits"),
         (b"\r\n", "size is ''"),
         (b"2 x\r\n", "size is '2 x'"),
+        (b"2 ;x\r\n", "hexadecimal"),
         (b"1000000000000000\r\n", "size is '1000000000000000'"),
         (b"2;a=\0\r\n", "hexadecimal"),
         (b"2\r\n{}\r\n-1\r\n", "size is '-1'"),
