@@ -30,7 +30,7 @@ def serve(settings: Settings) -> None:
         factory=True,
         host=settings.host,
         port=settings.port,
-        http=serving_protocol(settings.client_timeout_seconds),
+        http=serving_protocol(settings),
         ws="none",
         workers=settings.workers,
         log_config=log_config(settings.log_level),
