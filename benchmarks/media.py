@@ -23,7 +23,7 @@ from app.wire.json_bodies import parse_json
 from app.wire.npy import parse_npy
 from app.wire.rendering import render
 from benchmarks.timing import clock, duration, interleave, ratio, table
-from models.images import ImageSpec, read_array, read_picture
+from models.images import ImageSpec, read_images, read_picture
 
 SPEC = ImageSpec(channels=1, height=28, width=28)
 COUNTS = (1, 32)
@@ -73,12 +73,12 @@ def pairs(n: int) -> dict[str, Pair]:
             lambda: [np.asarray(Image.open(io.BytesIO(data))) for data in files],
         ),
         "read npy": (
-            lambda: read_array(parse_npy(npy_body), SPEC),
+            lambda: read_images(parse_npy(npy_body), SPEC),
             lambda: np.load(io.BytesIO(npy_body)).astype(np.float32),
         ),
         "read JSON numbers": (
             lambda: [
-                read_array(cast(np.ndarray, item), SPEC) for item in parse_json(numbers).images
+                read_images(cast(np.ndarray, item), SPEC) for item in parse_json(numbers).images
             ],
             lambda: np.asarray(orjson.loads(numbers)["images"], np.float32),
         ),

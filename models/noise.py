@@ -6,8 +6,9 @@ are the first of 64, and the sizes of chunks do not matter.
 """
 
 import hashlib
-from collections.abc import Sequence
-from typing import Literal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
 
 import numpy as np
 
@@ -28,6 +29,17 @@ _CODES: dict[str, int] = {
     "training": 4,
     "label": 5,
 }
+
+
+class _Shared(threading.local):
+    """A generator for each thread: to open another one takes longer than a short draw."""
+
+    def __init__(self) -> None:
+        self.bits = np.random.Philox(key=0)
+        self.generator = np.random.Generator(self.bits)
+
+
+_SHARED = _Shared()
 
 
 class NoiseStream:
@@ -58,20 +70,49 @@ class NoiseStream:
                 received=item,
                 limit=MAX_ITEM,
             )
-        key = np.array([seed, item << 8 | _CODES[purpose]], dtype=np.uint64)
-        self._generator = np.random.Generator(np.random.Philox(key=key))
+        self._key = seed, item << 8 | _CODES[purpose]
+        self._state: Any = None
+        """State of Philox behind the first draw."""
+        self._own: np.random.Generator | None = None
 
     def normal(self, *shape: int) -> np.ndarray:
         """Standard normals, float64."""
-        return self._generator.standard_normal(shape)
+        return self._draw(np.random.Generator.standard_normal, shape)
 
     def uniform(self, *shape: int) -> np.ndarray:
         """Uniforms in [0, 1), float64."""
-        return self._generator.random(shape)
+        return self._draw(np.random.Generator.random, shape)
 
     def draw(self, kind: NoiseKind, shape: Sequence[int]) -> np.ndarray:
         """Noise of a distribution's `noise_kind`, float64."""
         return self.normal(*shape) if kind == "normal" else self.uniform(*shape)
+
+    def _draw(self, draw: Callable[..., np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+        """The first draw, mostly the only one, is of a shared generator; later ones of an own."""
+        if self._state is None:
+            shared = _SHARED
+            shared.bits.state = _beginning(self._key)
+            drawn = draw(shared.generator, shape)
+            self._state = shared.bits.state
+            return drawn
+        if self._own is None:
+            bits = np.random.Philox(key=0)
+            bits.state = self._state
+            self._own = np.random.Generator(bits)
+        return draw(self._own, shape)
+
+
+def _beginning(key: tuple[int, int]) -> Any:
+    """Philox's state at the beginning of a stream."""
+    none = (0, 0, 0, 0)
+    return {
+        "bit_generator": "Philox",
+        "state": {"counter": none, "key": key},
+        "buffer": none,
+        "buffer_pos": 4,
+        "has_uint32": 0,
+        "uinteger": 0,
+    }
 
 
 def pixel_seed(pixels: np.ndarray) -> int:
@@ -83,8 +124,15 @@ def pixel_seed(pixels: np.ndarray) -> int:
     Returns:
         The first 63 bits of BLAKE2b over dtype, shape and bytes in C order.
     """
-    array = np.ascontiguousarray(pixels)
+    return next(pixel_seeds(pixels[None]))
+
+
+def pixel_seeds(pictures: np.ndarray) -> Iterator[int]:
+    """The `pixel_seed` of each picture of a batch."""
+    array = np.ascontiguousarray(pictures)
     array = array.astype(array.dtype.newbyteorder("<"), copy=False)
-    digest = hashlib.blake2b(f"{array.dtype.str}{array.shape}".encode(), digest_size=8)
-    digest.update(array.tobytes())
-    return int.from_bytes(digest.digest(), "big") >> 1
+    begun = hashlib.blake2b(f"{array.dtype.str}{array.shape[1:]}".encode(), digest_size=8)
+    for picture in array:
+        digest = begun.copy()
+        digest.update(picture)
+        yield int.from_bytes(digest.digest(), "big") >> 1

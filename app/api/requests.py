@@ -25,7 +25,7 @@ from app.serving.served_model import ServedModel
 from app.settings import Settings
 from app.wire.items import Body, Picture
 from models.errors import InputError, ShapeMismatch, closest
-from models.images import Observation, ReadOptions, read_array, read_picture
+from models.images import Observations, ReadOptions, read_images
 
 INLINE_BYTES = 16 * 1024
 """Items up to this are read on the event loop: a thread costs more than they do."""
@@ -339,7 +339,8 @@ def _images(
     """Read all images; raise one error that names every image at fault."""
     check_item_count(sum(map(_least_items, body.images)), settings)
     spec = served.bundle.config.image
-    observations: list[Observation] = []
+    parts: list[Observations] = []
+    position = 0
     faults: list[tuple[int, str]] = []
     errors: list[InputError] = []
     for item in body.images:
@@ -347,31 +348,36 @@ def _images(
             raise ClientDisconnected("Nobody waits for the answer any more.")
         try:
             if isinstance(item, Picture):
-                media_type = item.media_type
-                observations.append(
-                    read_picture(item.data, spec, options=options, media_type=media_type)
-                )
+                found = read_images(item.data, spec, options=options, media_type=item.media_type)
             else:
-                observations += read_array(item, spec, options=options)
+                found = read_images(item, spec, options=options)
+            parts.append(found)
+            position += len(parts[-1])
         except InputError as error:
             errors.append(error)
-            position = len(observations) + len(faults)
             named = [(position + i, reason) for i, reason in error.items]
             faults += named or [(position, str(error))]
+            position += len(named) or 1
     if errors:
         raise type(errors[0])(str(errors[0]), items=tuple(faults), **errors[0].details) from errors[
             0
         ]
+    return _as_inputs(parts)
+
+
+def _as_inputs(parts: list[Observations]) -> Inputs:
+    steps = [steps for part in parts for steps in part.steps]
+    words, objects = {}, {}  # many images share their steps
+    for key, shared in {id(one): one for one in steps}.items():
+        words[key] = tuple(step.words for step in shared)
+        objects[key] = tuple(step.to_json() for step in shared)
+    warnings = [found for part in parts for found in part.warnings]
     return Inputs(
-        x=np.stack([observation.x for observation in observations]),
-        preprocessing=tuple(observation.preprocessing for observation in observations),
-        preprocessing_steps=tuple(
-            tuple(step.to_json() for step in observation.steps) for observation in observations
-        ),
+        x=parts[0].x if len(parts) == 1 else np.concatenate([part.x for part in parts]),
+        preprocessing=tuple(words[id(one)] for one in steps),
+        preprocessing_steps=tuple(objects[id(one)] for one in steps),
         warnings=tuple(
-            replace(warned, item=index)
-            for index, observation in enumerate(observations)
-            for warned in observation.warnings
+            replace(warned, item=index) for index, found in enumerate(warnings) for warned in found
         ),
     )
 

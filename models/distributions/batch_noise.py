@@ -27,8 +27,10 @@ class BatchNoise:
     ) -> Tensor:
         """The next `num_samples` draws of every item, (sample, batch, *event), on the CPU."""
         shape = (num_samples, *event_shape)
-        rows = [stream.draw(kind, shape) for stream in self._streams]
-        stacked = np.stack(rows, axis=1) if rows else np.empty((num_samples, 0, *event_shape))
+        rows = np.empty((len(self._streams), *shape))
+        for index, stream in enumerate(self._streams):
+            rows[index] = stream.draw(kind, shape)
+        stacked = np.ascontiguousarray(rows.swapaxes(0, 1))
         if kind == "uniform" and dtype != torch.float64:
             # Rounding to float32 may reach 1, which is outside [0, 1).
             stacked = np.minimum(stacked, np.float64(np.nextafter(np.float32(1), np.float32(0))))

@@ -9,6 +9,7 @@ picture_kinds  which formats are read, by their first bytes
 modes          palettes, alpha and deep grey to grey or RGB
 netpbm         PBM, PGM, PPM and PFM
 png_chunks     a PNG without metadata
+plain_png      a PNG of one block of pixels
 jpeg_blocks    a JPEG without metadata
 libtiff        no lines of libtiff
 unread         what other files are
@@ -29,8 +30,9 @@ from models.images.grid import grid, is_drawn, to_sheet
 from models.images.preprocessing import Step
 from models.images.reading import (
     Observation,
+    Observations,
     ReadOptions,
-    read_array,
+    read_images,
     read_levels,
     read_picture,
 )
@@ -41,13 +43,14 @@ __all__ = [
     "MAX_PIXELS",
     "ImageSpec",
     "Observation",
+    "Observations",
     "ReadOptions",
     "Step",
     "as_batch",
     "check_fit",
     "grid",
     "is_drawn",
-    "read_array",
+    "read_images",
     "read_levels",
     "read_picture",
     "to_animation",

@@ -32,6 +32,7 @@ from PIL import (
     TiffImagePlugin,
     WebPImagePlugin,
 )
+from PIL.Image import Image
 from PIL.ImageFile import ImageFile
 
 from models.errors import CorruptImage, InputError, PayloadTooLarge, UnsupportedMedia
@@ -39,6 +40,7 @@ from models.images import jpeg_blocks, libtiff, netpbm, png_chunks
 from models.images.modes import opaque
 from models.images.orientation import ORIENTATION_TAG, find_orientation, orientation_steps, upright
 from models.images.picture_kinds import check_kind
+from models.images.plain_png import open_plain
 from models.images.preprocessing import Step
 
 # Pillow warns from 89,478,485 pixels on; a limit above would let that warning out.
@@ -94,6 +96,8 @@ def decode(data: bytes, *, background: int, max_pixels: int, media_type: str | N
     kind = check_kind(data, media_type)
     if kind == "Netpbm":
         return _decode_netpbm(data, max_pixels)
+    if kind == "PNG" and (image := _open_plain(data, max_pixels)) is not None:
+        return Pixels(*opaque(image, background))  # nothing in it is warned of
     with _pillow_kept_quiet():
         try:
             return _decode(data, kind, background, max_pixels)
@@ -114,9 +118,14 @@ def _decode_netpbm(data: bytes, max_pixels: int) -> Pixels:
     return Pixels(values, white, ())
 
 
+def _open_plain(data: bytes, max_pixels: int) -> Image | None:
+    return open_plain(data, max_pixels=max_pixels, max_side=MAX_SIDE)
+
+
 def _decode(data: bytes, kind: str, background: int, max_pixels: int) -> Pixels:
     data, xmp = _prepare(data, kind, max_pixels)
-    image = _OPENERS[kind](io.BytesIO(data))
+    plain = _open_plain(data, max_pixels) if kind == "PNG" else None
+    image = _OPENERS[kind](io.BytesIO(data)) if plain is None else plain
     check_size(image.size, max_pixels)
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         _check_tiff(image)
@@ -136,7 +145,7 @@ def _decode(data: bytes, kind: str, background: int, max_pixels: int) -> Pixels:
     return Pixels(upright(values, turn), maximum, (*steps, *alpha_steps), in_use)
 
 
-def _maximum_in_use(image: ImageFile) -> int | None:
+def _maximum_in_use(image: Image) -> int | None:
     """White of a deep TIFF of 9 to 15 bits, which Pillow reads into 16."""
     if not isinstance(image, TiffImagePlugin.TiffImageFile):
         return None

@@ -9,13 +9,14 @@ tensors alike: training binarises a cache of grey levels anew at each step, with
 serving binarises once, with noise that is a function of the picture.
 """
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from jaxtyping import Integer, Shaped
 
 from models.images.spec import ImageSpec
-from models.noise import NoiseStream, pixel_seed
+from models.noise import NoiseStream, pixel_seeds
 
 Levels = Integer[np.ndarray, "batch channel height width"]
 
@@ -35,8 +36,18 @@ def quantize(
         return scaled.astype(np.int32)
     if white == levels - 1:
         return values
+    if levels == 2:
+        return (values >= (white + 1) // 2).view(np.uint8)
+    if (levels - 1) % white == 0:
+        return values * np.min_scalar_type(levels - 1).type((levels - 1) // white)
+    return _table(white, levels).take(values)
+
+
+@lru_cache(maxsize=8)
+def _table(white: int, levels: int) -> Integer[np.ndarray, " white"]:
+    """The level of each of 0..white."""
     table = (2 * np.arange(white + 1, dtype=np.int64) * (levels - 1) + white) // (2 * white)
-    return np.take(table.astype(np.int32), values)
+    return table.astype(np.int32)
 
 
 def binarize(grey: Any, white: int, noise: Any) -> Any:
@@ -53,15 +64,20 @@ def binarize(grey: Any, white: int, noise: Any) -> Any:
 def binarize_by_content(
     values: Shaped[np.ndarray, "batch channel height width"], white: int
 ) -> Levels:
-    """0 or 1, with noise that depends on each picture's pixels alone: repeatable without a seed."""
-    grey = quantize(values, white, _FINE).astype(np.uint16)
-    return np.stack([_binarized(one) for one in grey]).astype(np.uint8)
+    """0 or 1, with noise that depends on each picture's pixels alone: repeatable without a seed.
 
-
-def _binarized(grey: Shaped[np.ndarray, "channel height width"]) -> np.ndarray:
-    noise = NoiseStream(pixel_seed(grey), 0, "binarization").uniform(*grey.shape)
-    binary: np.ndarray = binarize(grey, _FINE - 1, noise)
-    return binary
+    Noise is drawn for pictures that have other pixels than black and white.
+    """
+    grey = quantize(values, white, _FINE).astype(np.uint16, order="C")
+    binary = grey == _FINE - 1
+    # One above the largest of 16 bits is 0: black and white alone become 1 and 0.
+    (undecided,) = np.nonzero((grey + np.uint16(1)).reshape(len(grey), -1).max(1) > 1)
+    if len(undecided):
+        grey = grey[undecided]
+        for index, one, seed in zip(undecided, grey, pixel_seeds(grey), strict=True):
+            noise = NoiseStream(seed, 0, "binarization").uniform(*one.shape)
+            binary[index] = binarize(one, _FINE - 1, noise)
+    return binary.view(np.uint8)
 
 
 def to_values(levels: Any, spec: ImageSpec) -> Any:

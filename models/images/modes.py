@@ -4,7 +4,6 @@ import numpy as np
 from jaxtyping import Shaped
 from PIL import Image as PillowImage
 from PIL import ImageCms
-from PIL.ImageFile import ImageFile
 
 from models.errors import UnsupportedMedia
 from models.images.preprocessing import Step
@@ -12,10 +11,12 @@ from models.images.preprocessing import Step
 _STRIP = 256
 _GREY_MODES = ("1", "L", "LA", "La")
 _CLEAR_MODES = ("RGBA", "RGBa", "LA", "La", "PA")
+_WHITE = {"u1": 255, "u2": 65535, "f4": 1}
+"""White by the type of pixels."""
 
 
 def opaque(
-    image: ImageFile, background: int
+    image: PillowImage.Image, background: int
 ) -> tuple[Shaped[np.ndarray, "channel height width"], int, tuple[Step, ...]]:
     """Pixels as (channel, height, width), the value of white, and the step of composing alpha.
 
@@ -24,7 +25,11 @@ def opaque(
     deep = image.mode.startswith("I") or image.mode == "F"
     clear = image.mode in _CLEAR_MODES or "transparency" in image.info
     flatten = _deep_strip if deep else _clear_strip if clear else _opaque_strip
+    composed = (Step("alpha", f"alpha on {background}", how=f"on {background}"),) if clear else ()
     width, height = image.size
+    if height <= _STRIP:
+        values = np.ascontiguousarray(flatten(image, background))
+        return values, _WHITE[values.dtype.str[1:]], composed
     strips = (
         flatten(image.crop((0, top, width, min(top + _STRIP, height))), background)
         for top in range(0, height, _STRIP)
@@ -34,16 +39,14 @@ def opaque(
     values[:, :_STRIP] = first
     for index, strip in enumerate(strips, start=1):
         values[:, index * _STRIP : (index + 1) * _STRIP] = strip
-    maximum = {"u1": 255, "u2": 65535, "f4": 1}[values.dtype.str[1:]]
-    composed = Step("alpha", f"alpha on {background}", how=f"on {background}")
-    return values, maximum, (composed,) if clear else ()
+    return values, _WHITE[values.dtype.str[1:]], composed
 
 
 def _opaque_strip(
     strip: PillowImage.Image, background: int
 ) -> Shaped[np.ndarray, "channel height width"]:
     if strip.mode in _GREY_MODES:
-        return np.asarray(strip.convert("L"))[None]
+        return np.asarray(strip if strip.mode == "L" else strip.convert("L"))[None]
     rgb = _lab_to_rgb(strip) if strip.mode == "LAB" else strip.convert("RGB")
     return np.asarray(rgb).transpose(2, 0, 1)
 

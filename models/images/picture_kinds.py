@@ -7,13 +7,16 @@ from models.images import netpbm
 from models.images.unread import describe_file, other_picture
 
 _MAGIC = {
-    "PNG": rb"\x89PNG\r\n\x1a\n",
-    "JPEG": rb"\xff\xd8\xff",
-    "WebP": rb"RIFF.{4}WEBPVP8[ LX]",
-    "GIF": rb"GIF8[79]a",
-    "BMP": rb"BM",
-    "TIFF": rb"II[*+]\0|MM\0[*+]",
-    "Netpbm": netpbm.BEGINNING,
+    name: re.compile(magic, re.DOTALL)
+    for name, magic in {
+        "PNG": rb"\x89PNG\r\n\x1a\n",
+        "JPEG": rb"\xff\xd8\xff",
+        "WebP": rb"RIFF.{4}WEBPVP8[ LX]",
+        "GIF": rb"GIF8[79]a",
+        "BMP": rb"BM",
+        "TIFF": rb"II[*+]\0|MM\0[*+]",
+        "Netpbm": netpbm.BEGINNING,
+    }.items()
 }
 PICTURE_MEDIA_TYPES = {
     "PNG": ("image/png", "image/apng", "image/x-png"),
@@ -35,7 +38,7 @@ PICTURE_MEDIA_TYPES = {
 
 def picture_kind(data: bytes) -> str | None:
     """Name of the format of a picture that is read here, from its first bytes."""
-    return next((name for name, magic in _MAGIC.items() if re.match(magic, data, re.DOTALL)), None)
+    return next((name for name, magic in _MAGIC.items() if magic.match(data)), None)
 
 
 def check_kind(data: bytes, media_type: str | None) -> str:
@@ -48,6 +51,8 @@ def check_kind(data: bytes, media_type: str | None) -> str:
             suggestion="curl --data-binary @picture.png",
         )
     kind = picture_kind(data)
+    if kind is not None and media_type in (None, PICTURE_MEDIA_TYPES[kind][0]):
+        return kind
     claimed = (media_type or "").split(";")[0].strip().lower()
     if kind is None:
         raise _not_read(data, claimed)

@@ -13,7 +13,9 @@ Training and serving both come through here, so the same file gives the same ten
 `Observation.warnings` what is doubtful about the picture (`warnings.py`).
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Literal
 
 import numpy as np
@@ -34,9 +36,15 @@ from models.images.levels import (
     to_values,
 )
 from models.images.pixel_range import MAX_WHITE, check_numbers, check_range
-from models.images.preprocessing import Step
+from models.images.preprocessing import Operation, Step
 from models.images.spec import ImageSpec
-from models.images.warnings import constant_warnings, extremes, range_warnings, size_warnings
+from models.images.warnings import (
+    are_constant,
+    constant_warning,
+    extremes,
+    range_warnings,
+    size_warnings,
+)
 from models.warnings import Warned
 
 Batch = Shaped[np.ndarray, "batch channel height width"]
@@ -83,17 +91,41 @@ class Observation:
 
 
 @dataclass(frozen=True)
+class Observations:
+    """The pictures of one file or array as the model takes them.
+
+    Attributes:
+        x: (batch, channels, height, width) in the values of the image spec.
+        steps: What was done to each picture, in order.
+        warnings: What is doubtful about each picture.
+    """
+
+    x: Float32[np.ndarray, "batch channel height width"]
+    steps: tuple[tuple[Step, ...], ...]
+    warnings: tuple[tuple[Warned, ...], ...]
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, index: int) -> Observation:
+        return Observation(self.x[index], self.steps[index], self.warnings[index])
+
+
+@dataclass(frozen=True)
 class _Pictures:
-    """Pictures of one size on their way: values in 0..white, and the steps of each so far."""
+    """Pictures of one size on their way: values in 0..white, and what was done so far."""
 
     values: Batch
     white: int
-    steps: list[tuple[Step, ...]]
+    steps: tuple[Step, ...] = ()
+    """Steps of every picture."""
+    moves: Sequence[Step] = ()
+    """The last step of each picture, where they differ."""
     white_in_use: int | None = None
     """White by the bits that a file says are in use, where these are fewer."""
 
     def then(self, values: Batch, *steps: Step) -> "_Pictures":
-        return _Pictures(values, self.white, [(*done, *steps) for done in self.steps])
+        return _Pictures(values, self.white, (*self.steps, *steps))
 
 
 def read_picture(
@@ -119,26 +151,32 @@ def read_picture(
         OutOfSupport: A float TIFF outside 0..1.
         ShapeMismatch: Another size, and `options.resize` is "never".
     """
-    return _observations(_load(data, spec, options, media_type), spec, options)[0]
+    return read_images(data, spec, options=options, media_type=media_type)[0]
 
 
-def read_array(
-    array: np.ndarray,
+def read_images(
+    source: bytes | np.ndarray,
     spec: ImageSpec,
     *,
     options: ReadOptions = ReadOptions(),  # noqa: B008 - frozen
-) -> list[Observation]:
-    """Read one or many pictures given as numbers; `axes.as_batch` says which axis is which.
+    media_type: str | None = None,
+) -> Observations:
+    """Read one picture file, or one or many pictures given as numbers.
+
+    `axes.as_batch` says which axis of an array is which.
 
     Raises:
         ShapeMismatch: Empty, not a picture's shape, or of another size with `resize` "never".
         OutOfSupport: Negative, above white, NaN or infinite; `items` says which pictures.
         InputError: No real numbers; or integers of maximum 1 without `pixel_max`.
         PayloadTooLarge: More than `options.max_pixels` pixels in one picture, or 65,535 on a side.
+        UnsupportedMedia, CorruptImage: As `read_picture`.
     """
-    found = _observations(_load(array, spec, options, None), spec, options)
-    guessed = () if options.layout == "NCHW" else axes_warnings(array.shape, spec)
-    return [replace(one, warnings=(*guessed, *one.warnings)) for one in found]
+    pictures = _load(source, spec, options, media_type)
+    guessed: tuple[Warned, ...] = ()
+    if isinstance(source, np.ndarray) and options.layout != "NCHW":
+        guessed = axes_warnings(source.shape, spec)
+    return _observations(pictures, spec, options, guessed)
 
 
 def read_levels(
@@ -169,7 +207,7 @@ def _load(
         values, white = check_numbers(batch, options.pixel_max)
         height, width = values.shape[2:]
         check_size((width, height), options.max_pixels)
-        return _Pictures(values, white, [()] * len(values))
+        return _Pictures(values, white)
     background = 255 - spec.background if options.invert else spec.background
     pixels = decode(
         source, background=background, max_pixels=options.max_pixels, media_type=media_type
@@ -177,7 +215,8 @@ def _load(
     white = _white_of_file(pixels.maximum, options.pixel_max)
     if white != pixels.maximum or white == 1:
         check_range(pixels.values[None], white)
-    return _Pictures(pixels.values[None], white, [pixels.steps], pixels.maximum_in_use)
+    in_use = pixels.maximum_in_use
+    return _Pictures(pixels.values[None], white, pixels.steps, white_in_use=in_use)
 
 
 def _white_of_file(own: int, pixel_max: int | None) -> int:
@@ -187,7 +226,9 @@ def _white_of_file(own: int, pixel_max: int | None) -> int:
     return pixel_max if own == 1 else min(own, pixel_max)
 
 
-def _observations(pictures: _Pictures, spec: ImageSpec, options: ReadOptions) -> list[Observation]:
+def _observations(
+    pictures: _Pictures, spec: ImageSpec, options: ReadOptions, guessed: tuple[Warned, ...]
+) -> Observations:
     height, width = pictures.values.shape[2:]
     sizes = size_warnings(width, height, spec)
     lows, highs = extremes(pictures.values)
@@ -197,13 +238,20 @@ def _observations(pictures: _Pictures, spec: ImageSpec, options: ReadOptions) ->
     )
     pictures = _prepared(pictures, spec, options)
     levels, last = _levels(pictures, spec, options)
-    x = to_values(levels.astype(np.float32), spec)
-    found = []
-    for index, (one, steps) in enumerate(zip(x, pictures.steps, strict=True)):
-        constant = constant_warnings(one, steps, is_plain=bool(lows[index] == highs[index]))
-        content = ranges[index] or constant  # of both, the range is the cause
-        found.append(Observation(one, (*steps, *last), (*content, *sizes)))
-    return found
+    x = to_values(levels.astype(np.float32, order="C"), spec)
+    warnings = [(*guessed, *content, *sizes) for content in ranges]
+    plain = lows == highs
+    for index in np.flatnonzero(plain | are_constant(levels)):
+        if not ranges[index]:  # of both, the range is the cause
+            constant = constant_warning(pictures.steps, is_plain=bool(plain[index]))
+            warnings[index] = (*guessed, constant, *sizes)
+    return Observations(x, _steps_of_each(pictures, last), tuple(warnings))
+
+
+def _steps_of_each(pictures: _Pictures, last: tuple[Step, ...]) -> tuple[tuple[Step, ...], ...]:
+    if pictures.moves:
+        return tuple((*pictures.steps, move, *last) for move in pictures.moves)
+    return ((*pictures.steps, *last),) * len(pictures.values)
 
 
 def _prepared(pictures: _Pictures, spec: ImageSpec, options: ReadOptions) -> _Pictures:
@@ -234,13 +282,12 @@ def _resized(pictures: _Pictures, spec: ImageSpec, options: ReadOptions) -> _Pic
             suggestion="auto",
         )
     values, steps = fit(pictures.values, spec, pictures.white)
-    return pictures.then(values, *steps)
+    return pictures.then(values, *steps) if steps else pictures
 
 
 def _centred(pictures: _Pictures, spec: ImageSpec) -> _Pictures:
     values, moves = centre(pictures.values, spec, pictures.white)
-    steps = [(*done, move) for done, move in zip(pictures.steps, moves, strict=True)]
-    return _Pictures(values, pictures.white, steps)
+    return _Pictures(values, pictures.white, pictures.steps, moves)
 
 
 def _levels(
@@ -258,10 +305,18 @@ def _levels(
     before = None if values.dtype.kind == "f" else str(white + 1)
     method = options.binarize or spec.binarization
     if method != "none":
-        done = Step("binarize", f"binarize {method}", before=before, after="2", how=method)
+        done = _step("binarize", f"binarize {method}", before, "2", method)
         stochastic = method == "stochastic"
         binary = binarize_by_content(values, white) if stochastic else quantize(values, white, 2)
         return binary, (done,)
     levels = quantize(values, white, spec.levels)
-    done = Step("levels", f"levels {spec.levels}", before=before, after=str(spec.levels))
-    return levels, () if white == spec.levels - 1 else (done,)
+    if white == spec.levels - 1:
+        return levels, ()
+    return levels, (_step("levels", f"levels {spec.levels}", before, str(spec.levels)),)
+
+
+@lru_cache(maxsize=256)
+def _step(
+    op: Operation, words: str, before: str | None, after: str, how: str | None = None
+) -> Step:
+    return Step(op, words, before, after, how)

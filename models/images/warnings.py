@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 
 import numpy as np
-from jaxtyping import Float64, Shaped
+from jaxtyping import Bool, Float64, Shaped
 
 from models.images.pixel_range import likely_white
 from models.images.preprocessing import Step
@@ -29,6 +29,8 @@ LEAST_RANGE = 0.1
 
 def size_warnings(width: int, height: int, spec: ImageSpec) -> tuple[Warned, ...]:
     """Warnings about the change from a picture's size to the model's."""
+    if (width, height) == (spec.width, spec.height):
+        return ()
     size, wanted = f"{width}x{height}", f"{spec.width}x{spec.height}"
     found = []
     change = (width * spec.height) / (height * spec.width)
@@ -75,6 +77,13 @@ def extremes(values: Batch) -> tuple[PerPicture, PerPicture]:
     return flat.min(1).astype(np.float64), flat.max(1).astype(np.float64)
 
 
+def are_constant(values: Batch) -> Bool[np.ndarray, " batch"]:
+    """Whether all pixels of a picture have one value, for each."""
+    flat = values.reshape(len(values), -1)
+    constant: np.ndarray = (flat == flat[:, :1]).all(1)
+    return constant
+
+
 def range_warnings(
     lows: PerPicture,
     highs: PerPicture,
@@ -119,18 +128,13 @@ def range_warnings(
     ]
 
 
-def constant_warnings(
-    x: Shaped[np.ndarray, "channel height width"], steps: Iterable[Step], *, is_plain: bool
-) -> tuple[Warned, ...]:
-    """A warning where all of a picture, or of its observation, is one value.
+def constant_warning(steps: Iterable[Step], *, is_plain: bool) -> Warned:
+    """The warning where all of a picture, or of its observation, is one value.
 
     Args:
-        x: The observation.
         steps: What was done to the picture.
         is_plain: Whether the picture had one value before all steps but transparency's.
     """
-    if x.min() != x.max() and not is_plain:
-        return ()
     composed = next((step.how for step in steps if step.op == "alpha"), None)
     inverted = any(step.op == "invert" for step in steps)
     if composed is not None:
@@ -143,4 +147,4 @@ def constant_warnings(
         fault = "All pixels have one value once the picture is brought to the model's size and "
         fault += "levels"
         fix = "Cut out what is to be seen, or stretch its contrast"
-    return (Warned("constant", f"{fault}: nothing is in it. {fix}."),)
+    return Warned("constant", f"{fault}: nothing is in it. {fix}.")

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float32, Int64, Shaped
 from rich.console import Console
 
-from models.images import ImageSpec, ReadOptions, read_array, read_levels, read_picture
+from models.images import ImageSpec, ReadOptions, read_images, read_levels
 from training.data.image_statistics import ImageStatistics
 
 Labels = Int64[np.ndarray, " batch"]
@@ -69,13 +69,9 @@ class Split(ABC):
         Raises:
             DatasetError: A file changed after the data set was loaded.
         """
-
-        def observe(source: Source, options: ReadOptions) -> Cache:
-            if isinstance(source, bytes):
-                return read_picture(source, spec, options=options).x[None]
-            return np.stack([one.x for one in read_array(source, spec, options=options)])
-
-        return self._read(observe, console)
+        return self._read(
+            lambda source, options: read_images(source, spec, options=options).x, console
+        )
 
     @abstractmethod
     def _parts(

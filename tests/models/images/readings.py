@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models.images import ImageSpec, ReadOptions, read_array
+from models.images import ImageSpec, ReadOptions, read_images
 
 GREY = ImageSpec(channels=1, height=28, width=28)
 COLOUR = ImageSpec(channels=3, height=28, width=28)
@@ -19,10 +19,10 @@ def spec_of(**fields: object) -> ImageSpec:
 
 def one(array: np.ndarray, spec: ImageSpec, **options: object) -> np.ndarray:
     """x of the only picture of an array."""
-    (observation,) = read_array(array, spec, options=ReadOptions(**options))
+    (observation,) = read_images(array, spec, options=ReadOptions(**options))
     return observation.x
 
 
 def steps(array: np.ndarray, spec: ImageSpec, **options: object) -> tuple[str, ...]:
     """Words for what was done to the first picture of an array."""
-    return read_array(array, spec, options=ReadOptions(**options))[0].preprocessing
+    return read_images(array, spec, options=ReadOptions(**options))[0].preprocessing

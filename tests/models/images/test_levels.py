@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from models.errors import UnsupportedOperation
-from models.images import read_array, read_picture, to_unit
+from models.images import read_images, read_picture, to_unit
 from models.images.levels import background_level, binarize, cached_levels, to_values
 from tests.models.images.picture_files import file_of
 from tests.models.images.readings import GREY, PICTURE, STOCHASTIC, THRESHOLD, one, spec_of, steps
@@ -78,7 +78,7 @@ def test_stochastic_binarisation_is_the_same_every_time_and_differs_between_pict
 def test_stochastic_binarisation_has_the_grey_value_as_its_mean():
     pictures = np.random.default_rng(1).integers(0, 256, (2000, 28, 28), dtype=np.uint8)
     pictures[:, 0] = np.arange(28) * 9  # the first row is the same grey in every picture
-    x = np.stack([o.x[0] for o in read_array(pictures, STOCHASTIC)])
+    x = np.stack([o.x[0] for o in read_images(pictures, STOCHASTIC)])
     grey = np.arange(28) * 9 / 255
     error = np.sqrt(grey * (1 - grey) / len(pictures))
     assert (np.abs(x[:, 0].mean(axis=0) - grey) <= 4.5 * error).all()

@@ -7,7 +7,7 @@ import pytest
 
 from models.errors import ShapeMismatch
 from models.images.axes import as_batch, as_stack
-from models.images.reading import read_array
+from models.images.reading import read_images
 from models.images.spec import ImageSpec
 
 GREY = ImageSpec(channels=1, height=28, width=28)
@@ -232,7 +232,7 @@ def test_flat_pictures_on_another_scale_are_also_divided(array, ending, reason):
 )
 def test_an_array_that_is_less_likely_something_else_is_read_with_a_warning(spec, shape, fix):
     array = numbers(*shape)
-    found = read_array(array, spec)
+    found = read_images(array, spec)
     for observation in found:
         (warned,) = [one for one in observation.warnings if one.code == "axes_guessed"]
         assert f"The array of shape {shape} is read as " in warned.message
@@ -258,7 +258,7 @@ def test_an_array_that_is_less_likely_something_else_is_read_with_a_warning(spec
     ],
 )
 def test_an_array_of_one_reading_has_no_warning_of_its_axes(spec, shape):
-    found = read_array(numbers(*shape), spec)
+    found = read_images(numbers(*shape), spec)
     assert not [w for one in found for w in one.warnings if w.code == "axes_guessed"]
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from models.errors import InputError, OutOfSupport, ShapeMismatch
-from models.images import read_array, read_picture
+from models.images import read_images, read_picture
 from tests.models.images.picture_files import file_of
 from tests.models.images.readings import GREY, PICTURE, one
 
@@ -62,7 +62,7 @@ def test_values_outside_the_scale_are_refused_by_item_with_a_fix(value, reason, 
     with pytest.raises(
         OutOfSupport, match=r"1 of 4 pictures has pixels .*: picture 2 has "
     ) as caught:
-        read_array(array, GREY)
+        read_images(array, GREY)
     assert ("outside 0..1:" in str(caught.value)) == bool(np.isfinite(value))
     assert fix in str(caught.value)
     details = caught.value.details
@@ -113,9 +113,9 @@ def test_a_float_tiff_inside_the_unit_interval_is_read():
 @pytest.mark.parametrize("dtype", [object, complex, "U3", "S3", "datetime64[s]"])
 def test_only_real_numbers_are_pixels(dtype):
     with pytest.raises(InputError, match=r"holds .*array\.astype"):
-        read_array(np.zeros((28, 28), dtype), GREY)
+        read_images(np.zeros((28, 28), dtype), GREY)
 
 
 def test_an_empty_array_is_refused():
     with pytest.raises(ShapeMismatch, match=r"\(0, 28, 28\)"):
-        read_array(np.zeros((0, 28, 28)), GREY)
+        read_images(np.zeros((0, 28, 28)), GREY)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.images import ImageSpec, Observation, ReadOptions, read_array, read_picture
+from models.images import ImageSpec, Observation, ReadOptions, read_images, read_picture
 from tests.models.images.picture_files import file_of, with_chunk
 
 GREY = ImageSpec(channels=1, height=4, width=4)
@@ -102,12 +102,12 @@ def test_what_was_done_to_a_file_is_said_in_words_and_as_an_object(words):
 @pytest.mark.parametrize("words", ARRAYS)
 def test_what_was_done_to_an_array_is_said_in_words_and_as_an_object(words):
     array, spec, options, expected = ARRAYS[words]
-    (observation,) = read_array(array, spec, options=ReadOptions(**options))
+    (observation,) = read_images(array, spec, options=ReadOptions(**options))
     assert said(observation)[words] == expected
 
 
 def test_an_object_has_the_members_op_from_to_and_how():
-    (observation,) = read_array(np.zeros((5, 6), "u1"), GREY)
+    (observation,) = read_images(np.zeros((5, 6), "u1"), GREY)
     assert [step.to_json() for step in observation.steps] == [
         {"op": "resize", "from": "6x5", "to": "4x4", "how": "stretch bilinear"}
     ]

@@ -10,7 +10,7 @@ from models.errors import (
     PayloadTooLarge,
     ShapeMismatch,
 )
-from models.images import ReadOptions, read_array, read_levels, read_picture
+from models.images import ReadOptions, read_images, read_levels, read_picture
 from tests.models.images.picture_files import file_of
 from tests.models.images.readings import (
     COLOUR,
@@ -70,7 +70,7 @@ def test_transparent_pixels_stay_background_when_inverted():
 def test_centre_moves_each_picture_and_says_how():
     array = np.zeros((2, 28, 28), np.uint8)
     array[0, 4, 4] = array[1, 20, 20] = 200
-    first, second = read_array(array, GREY, options=ReadOptions(centre=True))
+    first, second = read_images(array, GREY, options=ReadOptions(centre=True))
     np.testing.assert_array_equal(first.x, second.x)
     assert first.preprocessing == ("centre +10 right +10 down",)
     assert second.preprocessing == ("centre -6 right -6 down",)
@@ -100,7 +100,7 @@ def test_arrays_have_the_pixel_limit_of_files():
 def test_a_batch_gives_what_each_picture_gives_alone():
     batch = RANDOM.integers(0, 256, (5, 40, 30), dtype=np.uint8)
     for spec in (GREY, STOCHASTIC):
-        for together, alone in zip(read_array(batch, spec), batch, strict=True):
+        for together, alone in zip(read_images(batch, spec), batch, strict=True):
             np.testing.assert_array_equal(together.x, one(alone, spec))
 
 
@@ -135,7 +135,7 @@ def test_a_thousand_pictures_of_the_right_size_take_no_loop_over_pixels():
 def test_mnist_files_and_arrays_are_one(data_dir):
     with gzip.open(data_dir("mnist") / "t10k-images-idx3-ubyte.gz") as stream:
         images = np.frombuffer(stream.read(16 + 20 * 784), np.uint8, offset=16).reshape(20, 28, 28)
-    for observation, image in zip(read_array(images, STOCHASTIC), images, strict=True):
+    for observation, image in zip(read_images(images, STOCHASTIC), images, strict=True):
         np.testing.assert_array_equal(observation.x, read_picture(file_of(image), STOCHASTIC).x)
 
 
@@ -143,6 +143,6 @@ def test_an_array_whose_layout_is_known_is_not_told_by_its_shape():
     spec = GREY.model_copy(update={"height": 6, "width": 4})
     array = np.zeros((9, 1, 4, 6), np.uint8)
     with pytest.raises(ShapeMismatch, match="rows and columns exchanged"):
-        read_array(array, spec)
-    (one, *_) = read_array(array, spec, options=ReadOptions(layout="NCHW"))
+        read_images(array, spec)
+    (one, *_) = read_images(array, spec, options=ReadOptions(layout="NCHW"))
     assert one.preprocessing[0].startswith("resize")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.images import ImageSpec, ReadOptions, read_array, read_picture
+from models.images import ImageSpec, ReadOptions, read_images, read_picture
 from models.images.warnings import range_warnings
 from models.warnings import Warned
 from tests.models.images.picture_files import file_of
@@ -22,7 +22,7 @@ def warned(source: np.ndarray | bytes, spec: ImageSpec = GREY, **options: object
     chosen = ReadOptions(**options)
     if isinstance(source, bytes):
         return list(read_picture(source, spec, options=chosen).warnings)
-    return [one for read in read_array(source, spec, options=chosen) for one in read.warnings]
+    return [one for read in read_images(source, spec, options=chosen) for one in read.warnings]
 
 
 def codes(source: np.ndarray | bytes, spec: ImageSpec = GREY, **options: object) -> list[str]:
@@ -105,7 +105,7 @@ def test_a_picture_of_low_contrast_is_not_called_black():
 
 
 def test_the_darkest_of_several_is_doubtful_by_itself():
-    reads = read_array(np.stack([PICTURE, DARK]), GREY)
+    reads = read_images(np.stack([PICTURE, DARK]), GREY)
     assert [[one.code for one in read.warnings] for read in reads] == [[], ["range_unused"]]
 
 

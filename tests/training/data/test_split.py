@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from models.images import ImageSpec, ReadOptions, read_array, read_picture
+from models.images import ImageSpec, ReadOptions, read_images, read_picture
 from training.data import array_split
 from training.data.array_split import ArraySplit
 from training.data.file_split import FileSplit
@@ -96,11 +96,11 @@ def test_arrays_are_read_as_the_service_reads_them(
 ) -> None:
     monkeypatch.setattr(array_split, "_CHUNK", 10)
     images = np.random.default_rng(0).integers(0, 256, (33, 6, 7, *colour), dtype=np.uint8)
-    service = [one.x for one in read_array(images, spec, options=ReadOptions(pixel_max=255))]
+    service = [one.x for one in read_images(images, spec, options=ReadOptions(pixel_max=255))]
     split = ArraySplit(images)
     assert np.array_equal(split.observations(spec), np.stack(service))
     floats = ArraySplit(images / 255)
-    service = [one.x for one in read_array(floats.images, spec)]
+    service = [one.x for one in read_images(floats.images, spec)]
     assert np.array_equal(floats.observations(spec), np.stack(service))
 
 
