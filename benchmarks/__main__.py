@@ -1,13 +1,16 @@
 """The command `python -m benchmarks`: chooses the parts, the seconds and the threads."""
 
+import sys
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from benchmarks import media, scoring, serving
-from benchmarks.timing import machine
+from benchmarks.timing import as_markdown, machine
 
 
 class Part(StrEnum):
@@ -23,19 +26,33 @@ def main(
         list[Part] | None, typer.Argument(help="Parts to measure; all by default.")
     ] = None,
     seconds: Annotated[
-        float, typer.Option(min=0.0, help="Seconds for each part, without its start.")
+        float, typer.Option(min=0.0, help="Seconds for scoring, and for media.")
     ] = 24.0,
     threads: Annotated[
-        int, typer.Option(min=1, help="Threads of one operator, in the project and its floor.")
+        int, typer.Option(min=1, help="Threads of one operator, of scoring and its floor.")
     ] = 1,
+    quick: Annotated[
+        bool, typer.Option(help="Few and short rounds of serving: to see that it works.")
+    ] = False,
+    peers_python: Annotated[
+        str, typer.Option(help="Python that has LitServe, BentoML and mosec.", metavar="PATH")
+    ] = sys.executable,
+    markdown: Annotated[bool, typer.Option(help="Print the tables in Markdown.")] = False,
 ) -> None:
     """Measure the project beside its floors, in one run."""
     console = Console(width=124)
     console.print(machine(threads))
+    runs: dict[Part, Callable[[], Iterator[Table]]] = {
+        Part.scoring: lambda: scoring.run(seconds=seconds, threads=threads),
+        Part.media: lambda: media.run(seconds=seconds, threads=threads),
+        Part.serving: lambda: serving.run(quick=quick, peers_python=peers_python),
+    }
     for part in parts or list(Part):
-        run = {Part.scoring: scoring.run, Part.media: media.run, Part.serving: serving.run}[part]
-        for table in run(seconds=seconds, threads=threads):
-            console.print(table)
+        for made in runs[part]():
+            if markdown:
+                print(as_markdown(made))
+            else:
+                console.print(made)
 
 
 if __name__ == "__main__":

@@ -1,147 +1,220 @@
-"""Serving: time of a request to `vae serve` over that of a bare server plus the work in process.
+"""Serving: requests a second and latencies of `vae serve` beside servers of the same network.
 
-Closed loop: each client waits for its answer before it asks again, over a kept-alive connection.
-Service, bare server (same bytes in, as many out) and work in process take turns in short bursts.
-Seconds per request are those of a burst over its number of requests, so 8 clients share them.
-The ratio of processor time is that of the service's threads over that of the bare server's threads
-and the work. It leaves out waiting, and the time that other processes take on a busy machine.
-Not measured: TLS, a network, slow clients, large bodies, several workers. Servers and clients run
-on the same cores, which is part of every number but the work's.
+Closed loop: each connection asks again as soon as it has its answer. One server is loaded at a
+time; the others are paused (SIGSTOP) meanwhile. Servers take turns, in reverse order every second
+round, and a ratio is the median of the rounds' ratios. The load generator and the server share the
+cores.
+Not measured: TLS, a network, slow clients. `overload.py` measures more load than a server can take.
 """
 
-import threading
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 
 import numpy as np
-import torch
 from rich.table import Table
 
-from app.settings import Settings
-from benchmarks.servers import Connection, Exchange, Server, free_port, server
+from app.settings import PRETRAINED
+from benchmarks import bundle
+from benchmarks.load import Measured, generator, measure
+from benchmarks.media import npy
+from benchmarks.peers import network
+from benchmarks.servers import Connection, Exchange, Server
+from benchmarks.sides import (
+    OURS,
+    Side,
+    by_hand,
+    check_same,
+    libraries,
+    ours,
+    picture,
+    versions,
+)
 from benchmarks.timing import duration, ratio, table
-from benchmarks.work import Case, cases, in_process, shipped_model
+from models.bundle.loading import load_bundle
 
-CLIENTS = (1, 8)
-BURST = 24
-"""Requests to each server in one round."""
-MAX_ROUNDS = 40
-MIN_ROUNDS = 2
+CONNECTIONS = (1, 16, 64)
+WARM_UP_SECONDS = 1.0
+BATCH = 32
+"""Pictures in one pass of the bare encoder."""
+ROWS = 1000
+"""Pictures in one request of many."""
 
-
-class Clients:
-    """`count` connections to one server, each with a thread during a burst."""
-
-    def __init__(self, asked: Server, count: int, wire: bytes) -> None:
-        """Connect, and send one request over each connection."""
-        self.server = asked
-        self.wire = wire
-        self.connections = [Connection(asked.port) for _ in range(count)]
-        self.latencies: list[float] = []
-        self.processor_seconds = 0.0
-        self.answer = b""
-        for connection in self.connections:
-            self._ask(connection, 1, [])
-
-    def close(self) -> None:
-        """Close the connections."""
-        for connection in self.connections:
-            connection.close()
-
-    def burst(self, requests: int) -> float:
-        """Send `requests` requests; return the seconds per request."""
-        each = requests // len(self.connections)
-        threads = [
-            threading.Thread(target=self._ask, args=(connection, each, self.latencies))
-            for connection in self.connections
-        ]
-        used, started_at = self.server.processor_seconds(), time.perf_counter()
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        took = time.perf_counter() - started_at
-        self.processor_seconds += self.server.processor_seconds() - used
-        return took / (each * len(threads))
-
-    def _ask(self, connection: Connection, times: int, latencies: list[float]) -> None:
-        for _ in range(times):
-            started_at = time.perf_counter()
-            status, self.answer = connection.ask(self.wire)
-            latencies.append(time.perf_counter() - started_at)
-            if status != 200:
-                raise RuntimeError(
-                    f"A request of the benchmark was answered {status}: {self.answer[:300]!r}. "
-                    "Correct the request in benchmarks/work.py."
-                )
+Rounds = dict[tuple[str, int], list[Measured]]
 
 
-def run(*, seconds: float, threads: int) -> Iterator[Table]:
-    """Start both servers, measure for about `seconds`, and stop them."""
-    torch.set_num_threads(threads)
-    served, settings = shipped_model(), Settings()
-    chosen = cases(served)
-    each = seconds / (len(chosen) * len(CLIENTS))
-    port, bare_port = free_port(), free_port()
-    flags = ["--port", str(port), "--compute-threads", str(threads)]
-    made = table(
-        f"Serving: {served.name} version {served.version}, closed loop",
-        "request",
-        *("clients", "p50", "p99", "requests/s", "bare", "work", "ratio to both", "processor"),
-        caption="p50, p99: of one request, as its client sees it. bare, work: per request. Medians "
-        "over bursts, quartiles in parentheses. processor: the service's time per request, and its "
-        "ratio to the bare server's and the work's.",
-    )
-    with (
-        server(["app", "serve", *flags], ready="/readyz", port=port, threads=threads) as service,
-        server(
-            ["benchmarks.bare", str(bare_port)], ready="/0", port=bare_port, threads=threads
-        ) as bare,
-    ):
-        for case in chosen:
-            work = in_process(case, served, settings)
-            wire = case.exchange(served).wire()
-            for count in CLIENTS:
-                row = _measure(case, wire, work, (service, bare), count, each)
-                made.add_row(case.name, str(count), *row)
-    yield made
+def run(*, quick: bool, peers_python: str) -> Iterator[Table]:
+    """Start the servers of each table, measure, and stop them."""
+    rounds, seconds = (1, 1.0) if quick else (5, 2.0)
+    connections = (1, 64) if quick else CONNECTIONS
+    with tempfile.TemporaryDirectory() as folder:
+        repository = Path(folder) / "models"
+        weights = bundle.write_bundle(repository)
+        service = ours(repository, bundle.NAME, latents=bundle.LATENTS)
+        hand = by_hand(weights, latents=bundle.LATENTS)
+        others = libraries(peers_python, weights)
+        title = f"MLP 784-200-200-50, one picture, one process; {generator()}"
+        for case, sides in {
+            "encode": [service, *hand, *others],
+            "decode": [service, *hand[1:]],
+            "sample": [service, *hand[1:]],
+        }.items():
+            found = _measure(case, sides, connections, rounds, seconds)
+            caption = versions(peers_python) if case == "encode" else ""
+            yield _table(f"{_WORDS[case]}: {title}", sides, found, caption)
+        two = ours(repository, bundle.NAME, latents=bundle.LATENTS, workers=2)
+        sides = [two, *[side for side in others if side.name == "mosec"]]
+        found = _measure("encode", sides, connections[1:], rounds, seconds)
+        yield _table(f"{_WORDS['encode']}, two processes; {generator()}", sides, found)
+        yield _many_rows(service, weights, rounds, seconds)
+    yield _convolutional(rounds, seconds)
+
+
+_WORDS = {
+    "encode": "Encode, PNG to JSON",
+    "decode": "Decode, npy to npy",
+    "sample": "Sample, one PNG",
+}
 
 
 def _measure(
-    case: Case,
-    wire: bytes,
-    work: Callable[[], bytes],
-    servers: tuple[Server, Server],
-    count: int,
-    seconds: float,
-) -> list[str]:
-    """Cells of a row: p50, p99, requests/s, bare, work and both ratios."""
-    rounds: list[tuple[float, float, float, float]] = []
+    case: str, sides: Sequence[Side], connections: Sequence[int], rounds: int, seconds: float
+) -> Rounds:
+    """Every server in every round, by name and connections."""
+    found: Rounds = {(side.name, count): [] for side in sides for count in connections}
     with ExitStack() as stack:
-        service = Clients(servers[0], count, wire)
-        stack.callback(service.close)
-        method = "POST" if case.body else "GET"
-        same = Exchange(method, f"/{len(service.answer)}", case.body, case.content_type)
-        bare = Clients(servers[1], count, same.wire())
-        stack.callback(bare.close)
-        ends_at = time.perf_counter() + seconds
-        while len(rounds) < MIN_ROUNDS or (
-            time.perf_counter() < ends_at and len(rounds) < MAX_ROUNDS
-        ):
-            rounds.append((service.burst(BURST), bare.burst(BURST), *_burst(work, BURST)))
-    each, floor, alone = np.array([burst[:3] for burst in rounds]).T
-    spent = service.processor_seconds / (bare.processor_seconds + sum(r[3] for r in rounds))
-    p50, p99 = np.percentile(service.latencies, [50, 99])
-    times = [duration(float(value)) for value in (p50, p99)]
-    medians = [duration(float(np.median(value))) for value in (floor, alone)]
-    used = f"{duration(service.processor_seconds / (BURST * len(rounds)))}, {spent:.2f}"
-    return [*times, f"{1 / np.median(each):.0f}", *medians, ratio(each, floor + alone), used]
+        servers = [stack.enter_context(side.start()) for side in sides]
+        check_same(case, sides, servers)
+        pairs = list(zip(sides, servers, strict=True))
+        for _, server in pairs:
+            server.pause()
+        for index in range(-1, rounds):
+            for side, server in pairs if index % 2 == 0 else reversed(pairs):
+                server.resume()
+                for count in connections:
+                    taken = seconds if index >= 0 else WARM_UP_SECONDS
+                    got = measure(
+                        server.port, side.requests[case], connections=count, seconds=taken
+                    )
+                    if index >= 0:
+                        found[side.name, count].append(got)
+                server.pause()
+    return found
 
 
-def _burst(work: Callable[[], bytes], times: int) -> tuple[float, float]:
-    """Seconds per call, and processor seconds of all calls."""
-    used, started_at = time.process_time(), time.perf_counter()
-    for _ in range(times):
-        work()
-    return (time.perf_counter() - started_at) / times, time.process_time() - used
+def _table(title: str, sides: Sequence[Side], found: Rounds, caption: str = "") -> Table:
+    made = table(
+        title,
+        "server",
+        *("connections", "requests/s", "p50", "p99", "p99 / p50", "failed", f"{OURS} over it"),
+        caption=f"Medians over {len(next(iter(found.values())))} rounds, quartiles in "
+        f"parentheses. {caption}",
+    )
+    for name, count in found:
+        rounds, own = found[name, count], found[sides[0].name, count]
+        p50, p99 = (float(np.median([getattr(r, p) for r in rounds])) for p in ("p50", "p99"))
+        made.add_row(
+            name,
+            str(count),
+            f"{np.median([r.rate for r in rounds]):,.0f}",
+            duration(p50),
+            duration(p99),
+            f"{p99 / p50:.1f}",
+            str(sum(r.failed for r in rounds)),
+            "" if rounds is own else ratio(rates(own), rates(rounds)),
+        )
+    return made
+
+
+def rates(rounds: Sequence[Measured]) -> np.ndarray:
+    """Answers a second of each round."""
+    return np.array([one.rate for one in rounds])
+
+
+def _calls_per_second(call: Callable[[], object], seconds: float) -> float:
+    calls, started_at = 0, time.perf_counter()
+    while (took := time.perf_counter() - started_at) < seconds:
+        call()
+        calls += 1
+    return calls / took
+
+
+def _many_rows(service: Side, weights: Path, rounds: int, seconds: float) -> Table:
+    """1,000 pictures in one npy request, beside numpy and the network in this process."""
+    peer = network.load(str(weights))
+    body = npy(np.repeat(picture()[None], ROWS, axis=0))
+    path = f"/v1/models/{bundle.NAME}/encode?format=npy"
+    wire = Exchange("POST", path, body, "application/x-npy").wire()
+    read: list[float] = []
+
+    def in_process() -> bytes:
+        pixels = (network.read_npy(body) >= 128).astype(np.float32)[:, None]
+        return network.write_npy(peer.encode(list(pixels))[0])
+
+    with service.start() as server, Connection(server.port) as connection:
+
+        def request() -> None:
+            status, answer = connection.ask(wire)
+            if status != 200:
+                raise RuntimeError(f"{ROWS} pictures were answered {status}: {answer[:300]!r}")
+            read.append(_read_seconds(connection))
+
+        request()
+        pairs = [(_turn(server, request, seconds), _calls_per_second(in_process, seconds))]
+        for _ in range(rounds - 1):
+            pairs.append((_turn(server, request, seconds), _calls_per_second(in_process, seconds)))
+    served, alone = np.array(pairs).T
+    made = table(
+        f"{ROWS:,} pictures in one npy request, npy back: MLP 784-200-200-50, one connection",
+        "pictures/s",
+        *("in process", "served over in process", "reading the rows"),
+        caption="in process: numpy reads, the network runs once, numpy writes. reading the rows: "
+        "`read` of Server-Timing.",
+    )
+    made.add_row(
+        f"{np.median(served) * ROWS:,.0f}",
+        f"{np.median(alone) * ROWS:,.0f}",
+        ratio(served, alone),
+        duration(float(np.median(read))),
+    )
+    return made
+
+
+def _turn(server: Server, request: Callable[[], object], seconds: float) -> float:
+    server.resume()
+    rate = _calls_per_second(request, seconds)
+    server.pause()
+    return rate
+
+
+def _read_seconds(connection: Connection) -> float:
+    """Seconds of `read` in the last answer's Server-Timing; NaN if it has none."""
+    _, found, rest = connection.head.partition(b"read;dur=")
+    return float(rest.split(b",")[0].split(b"\r")[0]) / 1000 if found else float("nan")
+
+
+def _convolutional(rounds: int, seconds: float) -> Table:
+    """The convolutional mnist bundle at 64 connections, beside its bare encoder in this process."""
+    path = PRETRAINED / "mnist" / "1"
+    latents = int(np.prod(load_bundle(path).config.vae.latent_shape))
+    peer = network.load(str(path))
+    service = ours(PRETRAINED, "mnist", latents=latents)
+    sides = [service, *by_hand(path, latents=latents)[2:]]
+    pixels = [(picture() >= 128).astype(np.float32)[None]] * BATCH
+    connections = CONNECTIONS[-1]
+    alone: list[float] = []
+    found: Rounds = {(side.name, connections): [] for side in sides}
+    for _ in range(rounds):
+        for key, values in _measure("encode", sides, [connections], 1, seconds).items():
+            found[key] += values
+        alone.append(_calls_per_second(lambda: peer.encode(pixels), seconds) * BATCH)
+    own = rates(found[service.name, connections])
+    return _table(
+        f"Encode, PNG to JSON: the mnist bundle (convolutional); {generator()}",
+        sides,
+        found,
+        f"Its bare encoder in batches of {BATCH} in this process, one thread: "
+        f"{np.median(alone):,.0f} pictures/s; {OURS} over it: {ratio(own, np.array(alone))}.",
+    )

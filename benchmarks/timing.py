@@ -74,6 +74,14 @@ def table(title: str, first: str, *columns: str, caption: str = "") -> Table:
     return made
 
 
+def as_markdown(made: Table) -> str:
+    """Title, rows and caption of a table, for docs/performance.md."""
+    columns = [[str(column.header), *map(str, column.cells)] for column in made.columns]
+    rows = [f"| {' | '.join(cells)} |" for cells in zip(*columns, strict=True)]
+    rule = "|---|" + "---:|" * (len(columns) - 1)
+    return "\n".join([f"{made.title}\n", rows[0], rule, *rows[1:], f"\n{made.caption}\n"])
+
+
 def machine(threads: int) -> str:
     """Date, processor, load and versions of the machine that measures."""
     load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
