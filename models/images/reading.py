@@ -33,7 +33,7 @@ from models.images.levels import (
     binarize_by_content,
     cached_levels,
     quantize,
-    to_values,
+    to_observations,
 )
 from models.images.pixel_range import MAX_WHITE, check_numbers, check_range
 from models.images.preprocessing import Operation, Step
@@ -238,7 +238,7 @@ def _observations(
     )
     pictures = _prepared(pictures, spec, options)
     levels, last = _levels(pictures, spec, options)
-    x = to_values(levels.astype(np.float32, order="C"), spec)
+    x = to_observations(levels, spec)
     warnings = [(*guessed, *content, *sizes) for content in ranges]
     plain = lows == highs
     for index in np.flatnonzero(plain | are_constant(levels)):
