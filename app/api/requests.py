@@ -170,13 +170,13 @@ def kind_of_items(operation: Operation, served: ServedModel, body: Body) -> str:
     Raises:
         ShapeMismatch: The body holds none of what the operation takes, or both kinds.
     """
-    has = {"images": bool(body.images), "latents": bool(body.latents)}
-    possible = [kind for kind in operation.takes if has[kind]]
+    possible = [kind for kind in operation.takes if getattr(body, kind)]
     if len(possible) == 2 and body.images[0] is body.latents[0]:
         shape = body.latents[0].shape
         return "latents" if are_latents(shape, served.vae.latent_shape) else "images"
     if len(possible) != 1:
-        raise _wrong_items(operation, served, [kind for kind, there in has.items() if there])
+        received = [kind for kind in ("images", "latents") if getattr(body, kind)]
+        raise _wrong_items(operation, served, received)
     return possible[0]
 
 

@@ -32,7 +32,7 @@ def quantize(
 ) -> Levels:
     """Pixels in 0..white to the nearest of 0..levels-1, halves up; exact on integers."""
     if values.dtype.kind == "f":
-        return _scaled(values, (levels - 1) / white)
+        return _scaled(values, white, levels)
     if white == levels - 1:
         return values
     if levels == 2:
@@ -42,11 +42,12 @@ def quantize(
     return _table(white, levels).take(values)
 
 
-def _scaled(values: Shaped[np.ndarray, "batch channel height width"], factor: float) -> Levels:
-    """Floats to the nearest whole numbers."""
-    whole = np.empty(values.shape, np.int32)
+def _scaled(
+    values: Shaped[np.ndarray, "batch channel height width"], white: int, levels: int
+) -> Levels:
+    whole = np.empty(values.shape, np.uint8 if levels <= 256 else np.uint16)
     for block in _blocks(len(values), values[:1].size):
-        scaled = np.multiply(values[block], factor, dtype=np.float64)
+        scaled = np.multiply(values[block], (levels - 1) / white, dtype=np.float64)
         scaled += 0.5
         whole[block] = scaled
     return whole

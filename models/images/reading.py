@@ -111,7 +111,7 @@ class Observations:
         return Observation(self.x[index], self.steps[index], self.warnings[index])
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Pictures:
     """Pictures of one size on their way: values in 0..white, and what was done so far."""
 
@@ -241,7 +241,7 @@ def _observations(
     x = to_observations(levels, spec)
     warnings = [(*guessed, *content, *sizes) for content in ranges]
     plain = lows == highs
-    for index in np.flatnonzero(plain | are_constant(levels)):
+    for index in (plain | are_constant(levels)).nonzero()[0]:
         if not ranges[index]:  # of both, the range is the cause
             constant = constant_warning(pictures.steps, is_plain=bool(plain[index]))
             warnings[index] = (*guessed, constant, *sizes)

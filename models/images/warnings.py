@@ -101,9 +101,11 @@ def range_warnings(
         floats: Whether pixels are floats.
         white_in_use: White by the bits that a file says are in use, where these are fewer.
     """
-    narrow = (lows < highs) & (highs - lows < LEAST_RANGE * white)
+    spread = highs - lows
+    narrow = spread < LEAST_RANGE * white
     if not narrow.any():
         return [()] * len(lows)
+    narrow &= spread > 0
     largest = float(highs.max())
     if largest >= LEAST_RANGE * white:
         fix = f"it has hardly any contrast. Stretch its contrast to 0..{white}."
