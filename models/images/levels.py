@@ -82,16 +82,15 @@ def binarize_by_content(
 ) -> Levels:
     """0 or 1, with noise that depends on each picture's pixels alone: repeatable without a seed.
 
-    Noise is drawn for pictures that have other pixels than black and white.
+    Noise is drawn where pixels are neither black, which is never 1, nor white, which always is.
     """
     grey = quantize(values, white, _FINE).astype(np.uint16, order="C", copy=False)
     binary: np.ndarray = grey == _FINE - 1
-    # One above the largest of 16 bits is 0: black and white alone become 1 and 0.
-    (undecided,) = np.nonzero((grey + np.uint16(1)).reshape(len(grey), -1).max(1) > 1)
-    for block in _blocks(len(undecided), grey[:1].size):
-        some = grey[undecided[block]]
-        noise = first_uniforms(pixel_seeds(some), "binarization", some.shape[1:])
-        binary[undecided[block]] = binarize(some, _FINE - 1, noise)
+    for block in _blocks(len(grey), grey[:1].size):
+        some = grey[block]
+        if ((some + np.uint16(1)) > 1).any():  # one above white is 0, so that neither is black's 1
+            noise = first_uniforms(pixel_seeds(some), "binarization", some.shape[1:])
+            binary[block] = binarize(some, _FINE - 1, noise)
     return binary.view(np.uint8)
 
 
@@ -99,6 +98,9 @@ def to_observations(
     levels: Levels, spec: ImageSpec
 ) -> Float32[np.ndarray, "batch channel height width"]:
     """Levels to the numbers of observations, in C order."""
+    if levels.size <= _BLOCK:
+        small: np.ndarray = to_values(levels.astype(np.float32, order="C"), spec)
+        return small
     x = np.empty(levels.shape, np.float32)
     for block in _blocks(len(x), x[:1].size):
         x[block] = to_values(levels[block].astype(np.float32), spec)
