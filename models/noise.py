@@ -8,6 +8,7 @@ are the first of 64, and the sizes of chunks do not matter.
 import hashlib
 import threading
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -140,11 +141,18 @@ def pixel_seed(pixels: np.ndarray) -> int:
 def pixel_seeds(pictures: np.ndarray) -> list[int]:
     """The `pixel_seed` of each picture of a batch."""
     array = np.ascontiguousarray(pictures)
-    array = array.astype(array.dtype.newbyteorder("<"), copy=False)
-    begun = hashlib.blake2b(f"{array.dtype.str}{array.shape[1:]}".encode(), digest_size=8)
+    little = array.dtype.newbyteorder("<")
+    if array.dtype != little:
+        array = array.astype(little)
+    begun = _begun_digest(little.str, array.shape[1:])
     seeds = []
     for picture in array:
         digest = begun.copy()
         digest.update(picture)
         seeds.append(int.from_bytes(digest.digest(), "big") >> 1)
     return seeds
+
+
+@lru_cache(maxsize=64)
+def _begun_digest(dtype: str, shape: tuple[int, ...]) -> hashlib.blake2b:
+    return hashlib.blake2b(f"{dtype}{shape}".encode(), digest_size=8)

@@ -84,13 +84,15 @@ def binarize_by_content(
 
     Noise is drawn where pixels are neither black, which is never 1, nor white, which always is.
     """
-    grey = quantize(values, white, _FINE).astype(np.uint16, order="C", copy=False)
-    binary: np.ndarray = grey == _FINE - 1
-    for block in _blocks(len(grey), grey[:1].size):
-        some = grey[block]
-        if ((some + np.uint16(1)) > 1).any():  # one above white is 0, so that neither is black's 1
-            noise = first_uniforms(pixel_seeds(some), "binarization", some.shape[1:])
-            binary[block] = binarize(some, _FINE - 1, noise)
+    if values.dtype.kind == "f":
+        values, white = quantize(values, white, _FINE), _FINE - 1
+    binary: np.ndarray = np.equal(values, white, order="C")
+    for block in _blocks(len(values), values[:1].size):
+        some = values[block]
+        if np.count_nonzero(binary[block] != (some != 0)):
+            grey = quantize(some, white, _FINE).astype(np.uint16, copy=False)
+            noise = first_uniforms(pixel_seeds(grey), "binarization", grey.shape[1:])
+            binary[block] = binarize(grey, _FINE - 1, noise)
     return binary.view(np.uint8)
 
 
