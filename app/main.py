@@ -26,6 +26,7 @@ from app.api.routes import ServeOperations, operation_routes
 from app.api.service import Service
 from app.api.setting_faults import explain_failure
 from app.api.unknown_paths import answer_http_error
+from app.serving.cpus import default_threads
 from app.serving.lifecycle import Lifecycle, drain_on_signals
 from app.serving.registry import Registry
 from app.serving.scheduler import Scheduler
@@ -39,22 +40,20 @@ log = logging.getLogger("app")
 READER_THREADS = 2
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None, registry: Registry | None = None) -> FastAPI:
     """The service as an ASGI app.
 
     Args:
         settings: By default read from the environment and checked; a fault ends the process with
             one message, as under `uvicorn --factory app.main:create_app`.
+        registry: The models, loaded; by default they are loaded while the app runs.
     """
     settings = settings if settings is not None else _settings_of_environment()
+    if registry is None:
+        registry = make_registry(settings, settings.compute_threads or default_threads(1))
     service = Service(
         settings=settings,
-        registry=Registry(
-            settings.model_repository,
-            settings.default_model,
-            device=settings.device,
-            compute_threads=settings.compute_threads,
-        ),
+        registry=registry,
         scheduler=Scheduler(
             max_wait=settings.max_wait_seconds, max_requests=settings.max_queue_requests
         ),
@@ -111,6 +110,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return app
 
 
+def make_registry(settings: Settings, threads: int) -> Registry:
+    """The models of the settings, not loaded yet; torch computes on so many threads."""
+    return Registry(
+        settings.model_repository,
+        settings.default_model,
+        device=settings.device,
+        compute_threads=threads,
+    )
+
+
 def check_settings(settings: Settings) -> None:
     """Check that the models' folder, the default model and the device exist.
 
@@ -142,11 +151,16 @@ def _lifespan(
         drain_on_signals(lifecycle, service.settings.drain_seconds)
         service.scheduler.start()
         service.metrics.watch_queue(lambda: service.scheduler.cost, lambda: service.scheduler.jobs)
-        loading = asyncio.create_task(_load(service))
+        tasks = [asyncio.create_task(service.metrics.keep_fresh())]
+        if service.registry.loaded:
+            _count_bundles(service)
+        else:
+            tasks.append(asyncio.create_task(_load(service)))
         try:
             yield
         finally:
-            await asyncio.gather(loading, return_exceptions=True)
+            tasks[0].cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             service.scheduler.stop()
             service.readers.shutdown(wait=False, cancel_futures=True)
 
@@ -160,6 +174,11 @@ async def _load(service: Service) -> None:
         await asyncio.to_thread(registry.load)
     except Exception as error:  # nobody awaits this task while the service runs
         log.error("loading failed", exc_info=error)
+    _count_bundles(service)
+
+
+def _count_bundles(service: Service) -> None:
+    registry = service.registry
     ready = sum(len(versions) for versions in registry.models.values())
     service.metrics.bundles.labels("ready").set(ready)
     service.metrics.bundles.labels("broken").set(len(registry.broken))
