@@ -57,6 +57,12 @@ class Connection:
         """Close the connection."""
         self._socket.close()
 
+    def abort(self) -> None:
+        """End the connection under a thread that waits for its answer."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self.close()
+
     def send(self, data: bytes) -> None:
         """Send bytes, of a request or of a part of one."""
         self._socket.sendall(data)
