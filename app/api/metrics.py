@@ -3,11 +3,12 @@
 Label values are names that this service gives; what a caller invents is "unknown" or "other".
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from app.serving.snapshot import ModelState
 from app.wire.media_types import BODY_TYPES, canonical_media_type
 from models import __version__
 
@@ -63,6 +64,9 @@ class Metrics:
         self.queue_jobs = gauge("vae_queue_jobs", "Requests waiting or computing.")
         words = "Bundles in the model repository, ready or broken."
         self.bundles = gauge("vae_bundles", words, ["status"])
+        words = "1 for the state of each version of a model, 0 for a state that it left."
+        self.model_state = gauge("vae_model_state", words, ["model", "version", "state"])
+        self._states: set[tuple[str, str, str]] = set()
         words = "Version of the service; the value is 1."
         gauge("vae_build_info", words, ["version"]).labels(__version__).set(1)
 
@@ -70,6 +74,15 @@ class Metrics:
         """Read the queue's size at each scrape."""
         self.queue_cost.set_function(cost)
         self.queue_jobs.set_function(jobs)
+
+    def show_states(self, states: Collection[ModelState]) -> None:
+        """Show the state of every version, and how many bundles are ready or broken."""
+        for status in ("ready", "broken"):
+            self.bundles.labels(status).set(sum(known.state == status for known in states))
+        current = {(known.name, str(known.version or ""), known.state) for known in states}
+        for labels in self._states | current:
+            self.model_state.labels(*labels).set(labels in current)
+        self._states |= current
 
     def count_request(
         self, operation: str, model: str, *, status: int, body_type: str | None, seconds: float

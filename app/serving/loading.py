@@ -36,9 +36,7 @@ def fingerprint(entry: Entry) -> Fingerprint:
             stats = [(file.name, file.stat(follow_symlinks=False)) for file in found]
     except OSError as error:
         return (error.errno,)
-    return tuple(
-        sorted((n, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for n, s in stats)
-    )
+    return tuple(sorted((n, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for n, s in stats))
 
 
 @dataclass(frozen=True)

@@ -124,11 +124,10 @@ class Registry:
 
     @property
     def why_not_served(self) -> str | None:
-        """Why models may be missing: they are loading, there is none, the repository cannot be
-        read; else None."""
+        """Why models are missing: they are loading, or there is none; else None."""
         if not self.loaded:
             return LOADING
-        return self.fault if self.models else self._why_nothing()
+        return None if self.models else self._why_nothing()
 
     def _why_nothing(self) -> str:
         if self.fault is not None:
@@ -248,7 +247,9 @@ class Registry:
     def _unknown_version(self, name: str, version: int) -> UnknownModel:
         versions = sorted(self.models[name])
         listed = ", ".join(map(str, versions))
-        fault = "is not loaded" if self.current.waits(name, "unloaded", version) else "does not exist"
+        fault = (
+            "is not loaded" if self.current.waits(name, "unloaded", version) else "does not exist"
+        )
         if self.current.is_broken(name, version):
             fault = "is broken: GET /v1/models says why"
         return UnknownModel(
