@@ -1,5 +1,6 @@
 """The program `vae`, and `python -m app`."""
 
+import sys
 from collections.abc import Callable
 
 from models.signals import run_command
@@ -7,7 +8,7 @@ from models.signals import run_command
 
 def main() -> None:
     """Run `vae`."""
-    run_command("vae", _load)
+    run_command("vae", _load, is_service=sys.argv[1:2] == ["serve"])
 
 
 def _load() -> Callable[[], None]:

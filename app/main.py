@@ -27,6 +27,7 @@ from app.api.routes import ServeOperations, operation_routes
 from app.api.service import Service
 from app.api.setting_faults import explain_failure
 from app.api.unknown_paths import answer_http_error
+from app.serving.cpus import default_threads
 from app.serving.lifecycle import Lifecycle, drain_on_signals
 from app.serving.model_control import open_board
 from app.serving.registry import Registry
@@ -42,23 +43,20 @@ log = logging.getLogger("app")
 READER_THREADS = 2
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None, registry: Registry | None = None) -> FastAPI:
     """The service as an ASGI app.
 
     Args:
         settings: By default read from the environment and checked; a fault ends the process with
             one message, as under `uvicorn --factory app.main:create_app`.
+        registry: The models, loaded; by default they are loaded while the app runs.
     """
     settings = settings if settings is not None else _settings_of_environment()
+    if registry is None:
+        registry = make_registry(settings, settings.compute_threads or default_threads(1))
     service = Service(
         settings=settings,
-        registry=Registry(
-            settings.model_repository,
-            settings.default_model,
-            device=settings.device,
-            compute_threads=settings.compute_threads,
-            load_models=settings.load_models,
-        ),
+        registry=registry,
         scheduler=Scheduler(
             max_wait=settings.max_wait_seconds, max_requests=settings.max_queue_requests
         ),
@@ -81,6 +79,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.service, app.state.lifecycle = service, lifecycle
 
@@ -125,6 +124,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return app
 
 
+def make_registry(settings: Settings, threads: int) -> Registry:
+    """The models of the settings, not loaded yet; torch computes on so many threads."""
+    return Registry(
+        settings.model_repository,
+        settings.default_model,
+        device=settings.device,
+        compute_threads=threads,
+        load_models=settings.load_models,
+    )
+
+
 def check_settings(settings: Settings) -> None:
     """Check that the models' folder, the default model and the device exist.
 
@@ -156,13 +166,20 @@ def _lifespan(
         drain_on_signals(lifecycle, service.settings.drain_seconds)
         service.scheduler.start()
         service.metrics.watch_queue(lambda: service.scheduler.cost, lambda: service.scheduler.jobs)
-        loading = asyncio.create_task(_load(service, reloader))
-        reloading = asyncio.create_task(reloader.run())
+        tasks = [
+            asyncio.create_task(service.metrics.keep_fresh()),
+            asyncio.create_task(reloader.run()),
+        ]
+        if service.registry.loaded:
+            await reloader.catch_up()
+        else:
+            tasks.append(asyncio.create_task(_load(service, reloader)))
         try:
             yield
         finally:
-            reloading.cancel()
-            await asyncio.gather(loading, reloading, return_exceptions=True)
+            for task in tasks[:2]:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             service.scheduler.stop()
             service.readers.shutdown(wait=False, cancel_futures=True)
 

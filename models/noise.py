@@ -7,7 +7,8 @@ are the first of 64, and the sizes of chunks do not matter.
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -102,6 +103,16 @@ class NoiseStream:
         return draw(self._own, shape)
 
 
+def first_uniforms(seeds: Sequence[int], purpose: Purpose, shape: Sequence[int]) -> np.ndarray:
+    """What `NoiseStream(seed, 0, purpose).uniform(*shape)` gives of each seed, without its cost."""
+    drawn = np.empty((len(seeds), *shape))
+    shared = _SHARED
+    for row, seed in zip(drawn, seeds, strict=True):
+        shared.bits.state = _beginning((seed, _CODES[purpose]))
+        shared.generator.random(out=row)
+    return drawn
+
+
 def _beginning(key: tuple[int, int]) -> Any:
     """Philox's state at the beginning of a stream."""
     none = (0, 0, 0, 0)
@@ -124,15 +135,24 @@ def pixel_seed(pixels: np.ndarray) -> int:
     Returns:
         The first 63 bits of BLAKE2b over dtype, shape and bytes in C order.
     """
-    return next(pixel_seeds(pixels[None]))
+    return pixel_seeds(pixels[None])[0]
 
 
-def pixel_seeds(pictures: np.ndarray) -> Iterator[int]:
+def pixel_seeds(pictures: np.ndarray) -> list[int]:
     """The `pixel_seed` of each picture of a batch."""
     array = np.ascontiguousarray(pictures)
-    array = array.astype(array.dtype.newbyteorder("<"), copy=False)
-    begun = hashlib.blake2b(f"{array.dtype.str}{array.shape[1:]}".encode(), digest_size=8)
+    little = array.dtype.newbyteorder("<")
+    if array.dtype != little:
+        array = array.astype(little)
+    begun = _begun_digest(little.str, array.shape[1:])
+    seeds = []
     for picture in array:
         digest = begun.copy()
         digest.update(picture)
-        yield int.from_bytes(digest.digest(), "big") >> 1
+        seeds.append(int.from_bytes(digest.digest(), "big") >> 1)
+    return seeds
+
+
+@lru_cache(maxsize=64)
+def _begun_digest(dtype: str, shape: tuple[int, ...]) -> hashlib.blake2b:
+    return hashlib.blake2b(f"{dtype}{shape}".encode(), digest_size=8)

@@ -20,15 +20,21 @@ class Signalled(SystemExit):
     """A signal ends this process; libraries let it pass, as they do any SystemExit."""
 
 
-def run_command(name: str, load: Callable[[], Callable[[], None]]) -> None:
+def run_command(
+    name: str, load: Callable[[], Callable[[], None]], *, is_service: bool = False
+) -> None:
     """Import and run a command; a signal that it does not handle itself ends it in one line.
 
     Args:
         name: The command's name, which the line begins with.
         load: Imports the command, and returns it.
+        is_service: The command serves until a signal: one that comes before ends it at once, with
+            status 0 and no line.
     """
 
     def end(number: int, frame: FrameType | None) -> None:
+        if is_service:
+            os._exit(0)
         stop = Timer(PATIENCE_SECONDS, _end_now, (name, number))
         if _is_importing(frame):  # which may turn an exception into another one; nothing is open
             _end_now(name, number)
@@ -54,14 +60,6 @@ def _end_now(name: str, number: int) -> None:
             stream.flush()
     os.write(2, f"{name}: {signal.Signals(number).name} ended the command.\n".encode())
     os._exit(128 + number)
-
-
-def use_default_signals() -> None:
-    """Handle signals as Python does by default: for a server, which catches them itself."""
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _is_importing(frame: FrameType | None) -> bool:

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -27,11 +26,12 @@ from app.api.record import record_of
 from app.api.requests import INLINE_BYTES, is_small, read_items
 from app.api.service import Call, Service, T
 from app.compute.cost import Work
+from app.compute.inputs import Inputs
 from app.compute.labels import check_label
 from app.compute.request import ComputeRequest
 from app.compute.table import compute
 from app.errors import ClientDisconnected, DeadlineExceeded
-from app.operations.parameters import Rendering
+from app.operations.parameters import Parameters, Rendering
 from app.operations.result import Answer
 from app.operations.table import Operation
 from app.serving.job import Job, Timing
@@ -40,6 +40,9 @@ from app.wire.bodies import parse_body
 from app.wire.items import Body
 from app.wire.media_types import MEDIA_TYPES
 from app.wire.rendering import render
+
+_NEVER = threading.Event()
+_PLAINLY = Rendering()
 
 SERVER_SEED_BITS = 53
 """Bits of a seed that the server draws: JavaScript's integers are exact below 2^53."""
@@ -83,8 +86,9 @@ async def answer(
         await _send(send, 304, b"", cached)
         return
     seed = plan.seed if plan.seed is not None else secrets.randbits(SERVER_SEED_BITS)
-    request = ComputeRequest(operation, served, plan.parameters, seed, plan.label)
-    request = await _read_inputs(call, request, body)
+    inputs = await _read_inputs(call, plan.parameters, body)
+    request = ComputeRequest(operation, served, plan.parameters, seed, plan.label, inputs)
+    check_label(request)
     work = check_limits(service.settings, request)
     computed = await _compute(call, request, work)
     content = await _render(call, request, plan.form, computed)
@@ -129,22 +133,22 @@ def _plan(call: Call, query: bytes, body: Body) -> Plan:
     return plans.find(registry, call.operation, call.served, query, accept)
 
 
-async def _read_inputs(call: Call, request: ComputeRequest[Any], body: Body) -> ComputeRequest[Any]:
-    """The request with the body's items as the operation takes them."""
-    if not request.operation.takes:
-        return request
+async def _read_inputs(call: Call, parameters: Parameters, body: Body) -> Inputs:
+    """The body's items as the operation takes them."""
+    if not call.operation.takes:
+        return Inputs()
     started_at = time.perf_counter()
-    stop = threading.Event()
-    settings, parameters = call.service.settings, request.parameters
-    read = partial(read_items, settings, call.operation, call.served, body, parameters, stop)
+    small = is_small(body)
+    stop = _NEVER if small else threading.Event()
+    read = partial(
+        read_items, call.service.settings, call.operation, call.served, body, parameters, stop
+    )
     try:
-        inputs = read() if is_small(body) else await _off_loop(call, read)
+        return read() if small else await _off_loop(call, read)
     finally:
-        stop.set()
+        if not small:
+            stop.set()
         call.record.timings["read"] = time.perf_counter() - started_at
-    request = replace(request, inputs=inputs)
-    check_label(request)
-    return request
 
 
 async def _compute(call: Call, request: ComputeRequest[Any], work: Work) -> Answer:
@@ -195,7 +199,7 @@ def _give_up(job: Job[Any], error: Exception) -> None:
 async def _render(call: Call, request: ComputeRequest[Any], form: str, computed: Answer) -> bytes:
     started_at = time.perf_counter()
     parameters = request.parameters
-    options = parameters if isinstance(parameters, Rendering) else Rendering()
+    options = parameters if isinstance(parameters, Rendering) else _PLAINLY
     draw = partial(render, form, computed, call.operation, options, _envelope(request))
     numbers = sum(getattr(column, "size", 0) for column in computed.columns.values())
     content = draw() if numbers <= INLINE_NUMBERS else await _off_loop(call, draw)

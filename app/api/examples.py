@@ -160,8 +160,7 @@ PROBLEMS: dict[str, dict[str, Any]] = {
     },
     "broken-model": {
         "detail": "mnist cannot be loaded: <repository>/mnist/2/model.safetensors has another "
-        "sha256 than manifest.json lists. Copy the file again. Version 1 goes on serving. Mend the "
-        "bundle and load it again.",
+        "sha256 than manifest.json lists. Copy the file again. Version 1 goes on serving.",
         "instance": "/v1/models/mnist/load",
         "parameter": "model",
         "received": "mnist",

@@ -38,6 +38,8 @@ def check_limits(settings: Settings, request: ComputeRequest[Any]) -> Work:
     work = measure(request)
     _check_items(settings, request, work)
     _check_samples(settings, request.parameters)
+    if work.numbers <= settings.max_answer_numbers and work.cost <= settings.max_request_cost:
+        return work
     for attribute, limit, verb, setting in (
         ("numbers", settings.max_answer_numbers, "make", "VAE_MAX_ANSWER_NUMBERS"),
         ("cost", settings.max_request_cost, "cost", "VAE_MAX_REQUEST_COST"),
@@ -61,7 +63,7 @@ def check_limits(settings: Settings, request: ComputeRequest[Any]) -> Work:
 
 
 def _check_samples(settings: Settings, parameters: Parameters) -> None:
-    samples, limit = getattr(parameters, "num_samples", 0), settings.max_num_samples
+    samples, limit = vars(parameters).get("num_samples", 0), settings.max_num_samples
     if samples > limit:
         raise PayloadTooLarge(
             f"num_samples={samples} is over this server's limit of {limit} (VAE_MAX_NUM_SAMPLES). "
@@ -98,7 +100,7 @@ def _check_items(settings: Settings, request: ComputeRequest[Any], work: Work) -
 
 def _counting_parameter(parameters: Parameters) -> str | None:
     """The parameter that says how many items are answered, where the body does not."""
-    return next((name for name in ("n", "steps") if hasattr(parameters, name)), None)
+    return next((name for name in ("n", "steps") if name in vars(parameters)), None)
 
 
 def _noun(operation: Operation) -> str:

@@ -7,10 +7,13 @@ from typing import Any
 
 from starlette.types import Scope
 
+from app.api.metrics import UNKNOWN
 from app.api.record import Record
 from app.api.redaction import redact_path, redact_query
+from models.errors import printable
 
 access_log = logging.getLogger("app.access")
+LEVELS = ("debug", "info", "warning", "error")
 
 
 def log_request(record: Record, scope: Scope, status: int) -> None:
@@ -47,13 +50,38 @@ class JSONFormatter(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-def log_config(level: str) -> dict[str, Any]:
-    """Logging of this service and of uvicorn: JSON lines on standard error."""
+class TerminalFormatter(logging.Formatter):
+    """Short lines for a person: the time, and a request's status, path, model and milliseconds."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format a record and its extra `fields` in words."""
+        fields = dict(getattr(record, "fields", {}))
+        clock = self.formatTime(record, "%H:%M:%S")
+        if record.name == access_log.name:
+            model = "" if fields["model"] == UNKNOWN else f"  {fields['model']}"
+            url = fields["path"] + (f"?{fields['query']}" if fields["query"] else "")
+            words = f"{fields['status']} {fields['method']} {url}{model}"
+            return printable(f"{clock}  {words}  {fields['milliseconds']:g} ms")
+        named = ", ".join(f"{name}: {value}" for name, value in fields.items())
+        words = record.getMessage() + (f" ({named})" if named else "")
+        line = printable(f"{clock}  {record.levelname.lower()}: {words}")
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def log_config(level: str, *, terminal: bool = False) -> dict[str, Any]:
+    """Logging of this service and of uvicorn on standard error.
+
+    Args:
+        level: The least severe that is logged.
+        terminal: Short lines for a person, without uvicorn's of its start and stop; else JSON.
+    """
+    formatter = "app.api.logs.TerminalFormatter" if terminal else "app.api.logs.JSONFormatter"
     logger = {"handlers": ["lines"], "level": level.upper(), "propagate": False}
+    quiet = {**logger, "level": max(level, "warning", key=LEVELS.index).upper()}
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {"json": {"()": "app.api.logs.JSONFormatter"}},
-        "handlers": {"lines": {"class": "logging.StreamHandler", "formatter": "json"}},
-        "loggers": {"app": logger, "uvicorn": logger},
+        "formatters": {"line": {"()": formatter}},
+        "handlers": {"lines": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "loggers": {"app": logger, "uvicorn": quiet if terminal else logger},
     }

@@ -3,11 +3,13 @@
 Label values are names that this service gives; what a caller invents is "unknown" or "other".
 """
 
+import asyncio
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from app.api.worker_metrics import is_worker, sum_of_workers
 from app.serving.snapshot import ModelState
 from app.wire.media_types import BODY_TYPES, canonical_media_type
 from models import __version__
@@ -16,6 +18,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 UNKNOWN = "unknown"
 MAX_CHILDREN = 1024
 """Metrics of one set of labels that are kept at hand."""
+REFRESH_SECONDS = 1.0
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 PERCENTILES = (0.1, 1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 99, 99.9, 100)
@@ -27,8 +30,9 @@ class Metrics:
     def __init__(self) -> None:
         """Register the metrics in a registry of their own."""
         self.registry = CollectorRegistry()
+        self._refreshes: list[Callable[[], None]] = []
         counter = partial(Counter, registry=self.registry)
-        gauge = partial(Gauge, registry=self.registry)
+        gauge = partial(Gauge, registry=self.registry, multiprocess_mode="livesum")
         histogram = partial(Histogram, registry=self.registry)
         self.requests = counter(
             "vae_requests_total",
@@ -63,17 +67,33 @@ class Metrics:
         self.queue_cost = gauge("vae_queue_cost", words)
         self.queue_jobs = gauge("vae_queue_jobs", "Requests waiting or computing.")
         words = "Bundles in the model repository, ready or broken."
-        self.bundles = gauge("vae_bundles", words, ["status"])
-        words = "1 for the state of each version of a model, 0 for a state that it left."
+        self.bundles = gauge("vae_bundles", words, ["status"], multiprocess_mode="livemostrecent")
+        words = "Workers in which a version of a model is in a state."
         self.model_state = gauge("vae_model_state", words, ["model", "version", "state"])
         self._states: set[tuple[str, str, str]] = set()
         words = "Version of the service; the value is 1."
-        gauge("vae_build_info", words, ["version"]).labels(__version__).set(1)
+        build = gauge("vae_build_info", words, ["version"], multiprocess_mode="livemax")
+        build.labels(__version__).set(1)
 
     def watch_queue(self, cost: Callable[[], float], jobs: Callable[[], float]) -> None:
         """Read the queue's size at each scrape."""
-        self.queue_cost.set_function(cost)
-        self.queue_jobs.set_function(jobs)
+
+        def refresh() -> None:
+            self.queue_cost.set(cost())
+            self.queue_jobs.set(jobs())
+
+        self._refreshes.append(refresh)
+
+    def refresh(self) -> None:
+        """Bring the gauges up to date whose values are read elsewhere."""
+        for refresh in self._refreshes:
+            refresh()
+
+    async def keep_fresh(self) -> None:
+        """Refresh a worker's gauges again and again: another worker may be asked for them."""
+        while is_worker():
+            self.refresh()
+            await asyncio.sleep(REFRESH_SECONDS)
 
     def show_states(self, states: Collection[ModelState]) -> None:
         """Show the state of every version, and how many bundles are ready or broken."""
@@ -130,8 +150,9 @@ class Metrics:
                 histogram.observe(percentile)
 
     def text(self) -> bytes:
-        """The metrics in Prometheus's text format."""
-        return generate_latest(self.registry)
+        """The metrics in Prometheus's text format; those of all workers together."""
+        self.refresh()
+        return generate_latest(sum_of_workers() if is_worker() else self.registry)
 
 
 def media_type_label(header: str | None) -> str:

@@ -26,6 +26,9 @@ from app.wire.request_head import Head, path_of, read_head
 LINGER_SECONDS = 2.0
 """How long a client that still sends is read on: a reset might take the answer from it."""
 
+LAST_REQUEST_SECONDS = 1.0
+"""How long an idle connection is kept when the server stops: its client may be sending already."""
+
 log = logging.getLogger("app")
 
 
@@ -45,6 +48,7 @@ class StrictProtocol(HttpToolsProtocol):
         self.shared = connections
         self.state: Literal["silent", "head", "body", "busy", "rest", "idle", "closing"] = "silent"
         self.since = self.loop.time()
+        self.stopping = False
         self._pending = b""
         self._left = 0
         self._chunks: ChunkedBody | None = None
@@ -128,7 +132,7 @@ class StrictProtocol(HttpToolsProtocol):
             default_headers=self.server_state.default_headers,
             message_event=asyncio.Event(),
             expect_100_continue=head.expects_continue,
-            keep_alive=head.keep_alive,
+            keep_alive=head.keep_alive and not self.stopping,
             on_response=self.on_response_complete,
         )
         self._left = head.length
@@ -190,13 +194,20 @@ class StrictProtocol(HttpToolsProtocol):
         if self._pending:
             self.data_received(b"")
 
+    def shutdown(self) -> None:
+        """Answer what is being read, or comes at once, as the connection's last request."""
+        self.stopping = True
+        if self.state in ("body", "busy"):
+            self.cycle.keep_alive = False
+        elif self.state in ("idle", "silent"):
+            self.since = self.loop.time()
+
     def check(self, now: float) -> None:
         """Close what has waited too long: for a head, a body, the next request, the client."""
-        timeout = self.shared.client_timeout
         unread = self.transport.get_write_buffer_size()
         if unread != self._unread:
             self._unread, self._unread_since = unread, now
-        elif unread and now - self._unread_since >= timeout:
+        elif unread and now - self._unread_since >= self.shared.client_timeout:
             self.transport.abort()
         if self.transport.is_closing() or self.state == "busy":
             return
@@ -204,11 +215,15 @@ class StrictProtocol(HttpToolsProtocol):
             self.flow.read_paused or self.cycle.waiting_for_100_continue
         ):  # the client waits for the server
             self.since = now
-        elif now - self.since >= {
-            "idle": self.timeout_keep_alive,
-            "closing": LINGER_SECONDS,
-        }.get(self.state, timeout):
+        elif now - self.since >= self._time_allowed():
             self._time_out()
+
+    def _time_allowed(self) -> float:
+        if self.state == "closing":
+            return LINGER_SECONDS
+        if self.stopping and self.state in ("idle", "silent"):
+            return LAST_REQUEST_SECONDS
+        return self.timeout_keep_alive if self.state == "idle" else self.shared.client_timeout
 
     def _time_out(self) -> None:
         if self.state not in ("head", "body"):

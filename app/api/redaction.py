@@ -17,6 +17,10 @@ _SECRET = re.compile(
 )
 
 
+_MARKS = re.compile("[=:%]")
+"""Without one of these nothing in a path is a value of a name."""
+
+
 def is_secret(name: str) -> bool:
     """Whether a parameter of this name is likely to hold a secret."""
     return _SECRET.match(f"{name}=") is not None
@@ -24,11 +28,13 @@ def is_secret(name: str) -> bool:
 
 def redact_query(query: str) -> str:
     """A query string without its secrets; names are compared decoded and without case."""
-    return "&".join(_redact(part) or part for part in query.split("&"))
+    return "&".join(_redact(part) or part for part in query.split("&")) if query else query
 
 
 def redact_path(path: str) -> str:
     """A path up to the first secret in it: a secret may itself hold a slash."""
+    if not _MARKS.search(path):
+        return path
     segments = path.split("/")
     for i, segment in enumerate(segments):
         if (redacted := _redact(segment)) is not None:

@@ -5,6 +5,8 @@ import struct
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -25,7 +27,7 @@ from app.serving.served_model import ServedModel
 from app.settings import Settings
 from app.wire.items import Body, Picture
 from models.errors import InputError, ShapeMismatch, closest
-from models.images import Observations, ReadOptions, read_images
+from models.images import Observations, ReadOptions, Step, read_images
 
 INLINE_BYTES = 16 * 1024
 """Items up to this are read on the event loop: a thread costs more than they do."""
@@ -34,6 +36,7 @@ MAX_FAULTS_NAMED = 8
 ALIASES = {"count": "n", "num": "n", "num_images": "n", "samples": "num_samples"}
 """Names that callers try, and what they are called here."""
 _READING = ("resize", "invert", "centre", "pixel_max", "binarize")
+_reading = attrgetter(*_READING)
 
 
 def parse_parameters(
@@ -167,13 +170,13 @@ def kind_of_items(operation: Operation, served: ServedModel, body: Body) -> str:
     Raises:
         ShapeMismatch: The body holds none of what the operation takes, or both kinds.
     """
-    has = {"images": bool(body.images), "latents": bool(body.latents)}
-    possible = [kind for kind in operation.takes if has[kind]]
+    possible = [kind for kind in operation.takes if getattr(body, kind)]
     if len(possible) == 2 and body.images[0] is body.latents[0]:
         shape = body.latents[0].shape
         return "latents" if are_latents(shape, served.vae.latent_shape) else "images"
     if len(possible) != 1:
-        raise _wrong_items(operation, served, [kind for kind, there in has.items() if there])
+        received = [kind for kind in ("images", "latents") if getattr(body, kind)]
+        raise _wrong_items(operation, served, received)
     return possible[0]
 
 
@@ -247,10 +250,7 @@ def read_items(
     if kind_of_items(operation, served, body) == "latents":
         inputs = _latents(operation, served, body)
     else:
-        options = ReadOptions(
-            max_pixels=settings.max_pixels,
-            **{name: getattr(parameters, name) for name in _READING},
-        )
+        options = _read_options(settings.max_pixels, *_reading(parameters))
         try:
             inputs = _images(settings, served, body, options, stop)
             if parameters.check and served.offers(OPERATIONS["elbo"]):  # type: ignore[attr-defined]
@@ -266,6 +266,11 @@ def read_items(
     if operation.exact_items not in (None, inputs.num_items):
         raise _wrong_count(operation, served, body, inputs)
     return inputs
+
+
+@lru_cache(maxsize=256)
+def _read_options(max_pixels: int, *choices: Any) -> ReadOptions:
+    return ReadOptions(max_pixels=max_pixels, **dict(zip(_READING, choices, strict=True)))
 
 
 def _ambiguous(operation: Operation, body: Body) -> np.ndarray | None:
@@ -367,19 +372,25 @@ def _images(
 
 def _as_inputs(parts: list[Observations]) -> Inputs:
     steps = [steps for part in parts for steps in part.steps]
-    words, objects = {}, {}  # many images share their steps
-    for key, shared in {id(one): one for one in steps}.items():
-        words[key] = tuple(step.words for step in shared)
-        objects[key] = tuple(step.to_json() for step in shared)
-    warnings = [found for part in parts for found in part.warnings]
+    described = {key: _described(one) for key, one in {id(one): one for one in steps}.items()}
+    found = [described[id(one)] for one in steps]  # many images share their steps
+    warnings = [warnings for part in parts for warnings in part.warnings]
     return Inputs(
         x=parts[0].x if len(parts) == 1 else np.concatenate([part.x for part in parts]),
-        preprocessing=tuple(words[id(one)] for one in steps),
-        preprocessing_steps=tuple(objects[id(one)] for one in steps),
+        preprocessing=tuple(words for words, _ in found),
+        preprocessing_steps=tuple(objects for _, objects in found),
         warnings=tuple(
-            replace(warned, item=index) for index, found in enumerate(warnings) for warned in found
+            replace(warned, item=index) for index, some in enumerate(warnings) for warned in some
         ),
     )
+
+
+@lru_cache(maxsize=256)
+def _described(
+    steps: tuple[Step, ...],
+) -> tuple[tuple[str, ...], tuple[dict[str, str | None], ...]]:
+    """Steps in words, and as objects."""
+    return tuple(step.words for step in steps), tuple(step.to_json() for step in steps)
 
 
 def _least_items(item: Picture | np.ndarray) -> int:

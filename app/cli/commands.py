@@ -35,7 +35,7 @@ from app.cli.options import option
 from app.cli.outputs import check_output, write
 from app.cli.refusals import FAILURES, message_of
 from app.cli.sending import Rows, Sender, all_failed, in_words, join, mean_score, numbers
-from app.cli.server import check_port, export_flags
+from app.cli.server import export_flags
 from app.cli.server import serve as run_server
 from app.cli.terminal import messages, say
 from app.main import check_settings
@@ -342,7 +342,6 @@ def serve(**flags: Any) -> None:
     export_flags(flags)
     settings = load_settings()
     check_settings(settings)
-    check_port(settings.host, settings.port)
     run_server(settings)
 
 

@@ -33,11 +33,10 @@ class Work:
 
 def measure(request: ComputeRequest[Any]) -> Work:
     """The size of a request, before anything of it is computed."""
-    served, parameters = request.served, request.parameters
+    served, given = request.served, vars(request.parameters)
     latents, pixels = served.vae.num_latents, served.vae.config.num_dimensions
-    items = getattr(parameters, "n", None) or getattr(parameters, "steps", None)
-    items = items or request.inputs.num_items
-    samples = getattr(parameters, "num_samples", 1)
+    items = given.get("n") or given.get("steps") or request.inputs.num_items
+    samples = given.get("num_samples", 1)
     numbers = {"encode": latents * (2 + samples), "classify": len(served.classes)}
     cost = items * (_rows_per_item(request) + _rows_of_check(request)) * served.cost
     name = request.operation.name

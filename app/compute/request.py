@@ -37,7 +37,7 @@ class ComputeRequest(Generic[P]):
     @property
     def first_item(self) -> int:
         """Index of the first item in the noise streams."""
-        return getattr(self.parameters, "first_item", 0)
+        return int(vars(self.parameters).get("first_item", 0))
 
     def noise(self, part: slice, purpose: Purpose) -> BatchNoise:
         """The noise streams of some of the items."""

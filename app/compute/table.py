@@ -27,4 +27,4 @@ def compute(request: ComputeRequest[Any]) -> Steps[Answer]:
     """Compute a request's operation and its warnings, chunk by chunk."""
     answer = yield from COMPUTE[request.operation.name](request)
     warnings = yield from find_warnings(request, answer)
-    return replace(answer, warnings=warnings)
+    return replace(answer, warnings=warnings) if warnings else answer

@@ -1,18 +1,28 @@
 """Readiness of the service, and draining before it stops.
 
-On SIGTERM or SIGINT /readyz answers 503 at once. After the drain delay, in which load balancers
-notice, uvicorn stops listening and finishes the requests in flight. A second signal stops at once.
+On SIGTERM or SIGINT /readyz answers 503 at once, and every answer closes its connection. After the
+drain delay, in which load balancers notice, the server stops listening and finishes the requests in
+flight. A second signal stops at once.
 """
 
 import asyncio
+import os
 import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from types import FrameType
 from typing import Any
 
 import uvicorn
 
 from app.serving.registry import Registry
+
+CLOSE = (b"connection", b"close")
+SETTLE_SECONDS = 0.1
+"""How long a connection that was accepted last may take to send its request."""
 
 
 @dataclass
@@ -31,15 +41,126 @@ class Lifecycle:
         return "ok" if self.registry.models else "no model"
 
 
+class Server(uvicorn.Server):
+    """uvicorn's server, which drains before it stops and lets its process end with status 0."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        lifecycle: Lifecycle,
+        *,
+        drain_seconds: float,
+        supervisor: Connection | None = None,
+    ) -> None:
+        """Prepare the server.
+
+        Args:
+            config: uvicorn's.
+            lifecycle: What the probes say.
+            drain_seconds: Seconds between the signal and the end of listening.
+            supervisor: The channel to the process that supervises this one, if there is one: it is
+                told when this one listens, and says when to stop.
+        """
+        super().__init__(config)
+        self.lifecycle = lifecycle
+        self.drain_seconds = drain_seconds
+        self.supervisor = supervisor
+        self.orphaned = False
+        """Whether the supervisor ended first."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handle signals; unlike uvicorn's own, it does not raise them again at the end."""
+        self._loop = asyncio.get_running_loop()
+        # A terminal sends SIGINT and SIGHUP to every process; the supervisor tells its workers.
+        other: Any = self.handle_exit if self.supervisor is None else signal.SIG_IGN
+        handlers: dict[int, Any] = {signal.SIGTERM: self.handle_exit, signal.SIGINT: other}
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup asks
+            handlers[signal.SIGHUP] = other
+        before = {number: signal.signal(number, do) for number, do in handlers.items()}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Drain, then stop; a second signal ends the process at once, but for a worker."""
+        if not self.lifecycle.draining:
+            self._loop.call_soon_threadsafe(self.drain)
+            self.lifecycle.draining = True
+        elif self.supervisor is None:
+            os._exit(0)
+
+    def drain(self) -> None:
+        """Let every answer close its connection, and stop after the drain delay."""
+        self.lifecycle.draining = True
+        if CLOSE not in self.config.encoded_headers:
+            self.config.encoded_headers = [*self.config.encoded_headers, CLOSE]
+            self.server_state.default_headers = [*self.server_state.default_headers, CLOSE]
+            self._loop.call_later(self.drain_seconds, self._stop)
+
+    def _stop(self) -> None:
+        self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and tell the supervisor."""
+        for one in sockets or []:  # what it accepts must not keep the next server from binding
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        await super().startup(sockets)
+        if self.supervisor is not None:
+            self.supervisor.send("listening")
+            self._loop.add_reader(self.supervisor.fileno(), self._hear)
+
+    def _hear(self) -> None:
+        """Drain as the supervisor says, or because it has ended."""
+        try:
+            self.supervisor.recv()  # type: ignore[union-attr]
+        except (EOFError, OSError):
+            self.orphaned = True
+            self._loop.remove_reader(self.supervisor.fileno())  # type: ignore[union-attr]
+        self.drain()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept the connections that wait, stop listening, and finish what is in flight."""
+        if await self._accept_waiting(sockets or []):
+            for server in self.servers:
+                server.close()
+            await asyncio.sleep(SETTLE_SECONDS)
+        await super().shutdown(sockets)
+
+    async def _accept_waiting(self, sockets: list[socket.socket]) -> int:
+        """Serve what is in the kernel's queue: closing the socket would reset it."""
+        accepted = 0
+        for listening in sockets:
+            while True:
+                try:
+                    connection, _ = listening.accept()
+                except OSError:
+                    break
+                connection.setblocking(False)
+                await self._loop.connect_accepted_socket(self._protocol, connection)
+                accepted += 1
+        return accepted
+
+    def _protocol(self) -> asyncio.Protocol:
+        make: Any = self.config.http_protocol_class
+        found: asyncio.Protocol = make(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return found
+
+
 def drain_on_signals(lifecycle: Lifecycle, drain_seconds: float) -> None:
-    """Drain before uvicorn's own signal handlers run.
+    """Drain before a plain uvicorn's own signal handlers run, as under `uvicorn --factory`.
 
     Call it while the app starts, on uvicorn's thread; without uvicorn, handlers are kept.
     """
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         stop = signal.getsignal(number)
-        if isinstance(getattr(stop, "__self__", None), uvicorn.Server):
+        server = getattr(stop, "__self__", None)
+        if isinstance(server, uvicorn.Server) and not isinstance(server, Server):
             signal.signal(number, _draining(lifecycle, drain_seconds, loop, stop))
 
 

@@ -63,6 +63,8 @@ class Loader:
     """Models to load where no command says otherwise; none: all."""
     wishes: Wishes = field(default_factory=Wishes)
     slots: dict[Path, Slot] = field(default_factory=dict)
+    started: bool = False
+    """Whether the first loading has ended; what changes since then is logged."""
     _fault: str | None = None
     _loading: Entry | None = None
     _seen: dict[Path, Fingerprint] = field(default_factory=dict)
@@ -75,6 +77,7 @@ class Loader:
             BundleNotFound: The repository cannot be read.
         """
         self._sync(Repository(self.repository).entries(), publish)
+        self.started = True
 
     def sync(
         self, publish: Publish, *, targets: Iterable[Target] | None = None, settled: bool = False
@@ -207,7 +210,7 @@ class Loader:
 
     def stop(self, error: Exception) -> Snapshot:
         """The snapshot after a failure that is no bundle's own."""
-        self._fault, self._loading = self._explain(error), None
+        self._fault, self._loading, self.started = self._explain(error), None, True
         self._log_failure("loading stopped", error)
         return self.snapshot()
 
@@ -229,8 +232,9 @@ class Loader:
         log.error(message, exc_info=unforeseen, extra=named)
 
     def _log(self, message: str, entry: Entry, **fields: Any) -> None:
-        named = {"model": entry.name, "version": entry.version, **fields}
-        log.info(message, extra={"fields": named})
+        if self.started:
+            named = {"model": entry.name, "version": entry.version, **fields}
+            log.info(message, extra={"fields": named})
 
 
 def _is_meant(targets: tuple[Target, ...] | None, entry: Entry) -> bool:

@@ -198,7 +198,7 @@ class Reloader:
         serving = f"Version {served[-1]} goes on serving." if served else "No version serves."
         reason = fault or "its folder was removed."
         raise BrokenModel(
-            f"{target} cannot be loaded: {reason} {serving} Mend the bundle and load it again.",
+            f"{target} cannot be loaded: {reason} {serving}",
             parameter="model",
             received=str(target),
         )

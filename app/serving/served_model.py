@@ -1,6 +1,7 @@
 """A loaded bundle: what it can do and what it costs."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 
@@ -40,12 +41,12 @@ class ServedModel:
         """The network, in eval mode and without gradients."""
         return self.bundle.vae
 
-    @property
+    @cached_property
     def capabilities(self) -> Abilities:
         """The needs that it meets."""
         return abilities(self.lacks)
 
-    @property
+    @cached_property
     def labels(self) -> tuple[str, ...]:
         """Names of the labels that it is conditional on, or their indices where they have none."""
         count, names = self.vae.num_labels, self.bundle.config.labels
@@ -58,7 +59,7 @@ class ServedModel:
         uniform = [1 / config.num_labels] * config.num_labels if config.num_labels else []
         return list(config.label_probabilities) or uniform
 
-    @property
+    @cached_property
     def classes(self) -> tuple[str, ...]:
         """Classes of `classify`: labels, or the indices of a mixture's components."""
         if "classes" in self.lacks:

@@ -9,17 +9,19 @@ tensors alike: training binarises a cache of grey levels anew at each step, with
 serving binarises once, with noise that is a function of the picture.
 """
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from jaxtyping import Integer, Shaped
+from jaxtyping import Float32, Integer, Shaped
 
 from models.images.spec import ImageSpec
-from models.noise import NoiseStream, pixel_seeds
+from models.noise import first_uniforms, pixel_seeds
 
 Levels = Integer[np.ndarray, "batch channel height width"]
 
+_BLOCK = 1 << 15
 _FINE = 65536
 """Grey levels under a binarisation: enough for any picture, and few enough that the same picture
 in bytes and in floats is the same."""
@@ -30,17 +32,31 @@ def quantize(
 ) -> Levels:
     """Pixels in 0..white to the nearest of 0..levels-1, halves up; exact on integers."""
     if values.dtype.kind == "f":
-        scaled = values.astype(np.float64)
-        scaled *= (levels - 1) / white
-        scaled += 0.5
-        return scaled.astype(np.int32)
+        return _scaled(values, white, levels)
     if white == levels - 1:
         return values
     if levels == 2:
         return (values >= (white + 1) // 2).view(np.uint8)
     if (levels - 1) % white == 0:
-        return values * np.min_scalar_type(levels - 1).type((levels - 1) // white)
+        return values.astype(np.uint16) * np.uint16((levels - 1) // white)
     return _table(white, levels).take(values)
+
+
+def _scaled(
+    values: Shaped[np.ndarray, "batch channel height width"], white: int, levels: int
+) -> Levels:
+    whole = np.empty(values.shape, np.uint8 if levels <= 256 else np.uint16)
+    for block in _blocks(len(values), values[:1].size):
+        scaled = np.multiply(values[block], (levels - 1) / white, dtype=np.float64)
+        scaled += 0.5
+        whole[block] = scaled
+    return whole
+
+
+def _blocks(pictures: int, pixels: int) -> Iterator[slice]:
+    """Slices of a batch whose temporary arrays stay small: fresh memory costs more than sums do."""
+    step = max(1, _BLOCK // pixels)
+    return (slice(first, first + step) for first in range(0, pictures, step))
 
 
 @lru_cache(maxsize=8)
@@ -66,18 +82,31 @@ def binarize_by_content(
 ) -> Levels:
     """0 or 1, with noise that depends on each picture's pixels alone: repeatable without a seed.
 
-    Noise is drawn for pictures that have other pixels than black and white.
+    Noise is drawn where pixels are neither black, which is never 1, nor white, which always is.
     """
-    grey = quantize(values, white, _FINE).astype(np.uint16, order="C")
-    binary = grey == _FINE - 1
-    # One above the largest of 16 bits is 0: black and white alone become 1 and 0.
-    (undecided,) = np.nonzero((grey + np.uint16(1)).reshape(len(grey), -1).max(1) > 1)
-    if len(undecided):
-        grey = grey[undecided]
-        for index, one, seed in zip(undecided, grey, pixel_seeds(grey), strict=True):
-            noise = NoiseStream(seed, 0, "binarization").uniform(*one.shape)
-            binary[index] = binarize(one, _FINE - 1, noise)
+    if values.dtype.kind == "f":
+        values, white = quantize(values, white, _FINE), _FINE - 1
+    binary: np.ndarray = np.equal(values, white, order="C")
+    for block in _blocks(len(values), values[:1].size):
+        some = values[block]
+        if np.count_nonzero(binary[block] != (some != 0)):
+            grey = quantize(some, white, _FINE).astype(np.uint16, copy=False)
+            noise = first_uniforms(pixel_seeds(grey), "binarization", grey.shape[1:])
+            binary[block] = binarize(grey, _FINE - 1, noise)
     return binary.view(np.uint8)
+
+
+def to_observations(
+    levels: Levels, spec: ImageSpec
+) -> Float32[np.ndarray, "batch channel height width"]:
+    """Levels to the numbers of observations, in C order."""
+    if levels.size <= _BLOCK:
+        small: np.ndarray = to_values(levels.astype(np.float32, order="C"), spec)
+        return small
+    x = np.empty(levels.shape, np.float32)
+    for block in _blocks(len(x), x[:1].size):
+        x[block] = to_values(levels[block].astype(np.float32), spec)
+    return x
 
 
 def to_values(levels: Any, spec: ImageSpec) -> Any:

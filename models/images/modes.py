@@ -46,7 +46,8 @@ def _opaque_strip(
     strip: PillowImage.Image, background: int
 ) -> Shaped[np.ndarray, "channel height width"]:
     if strip.mode in _GREY_MODES:
-        return np.asarray(strip if strip.mode == "L" else strip.convert("L"))[None]
+        grey = strip if strip.mode == "L" else strip.convert("L")
+        return np.frombuffer(grey.tobytes(), np.uint8).reshape(1, grey.height, grey.width)
     rgb = _lab_to_rgb(strip) if strip.mode == "LAB" else strip.convert("RGB")
     return np.asarray(rgb).transpose(2, 0, 1)
 

@@ -33,7 +33,7 @@ from models.images.levels import (
     binarize_by_content,
     cached_levels,
     quantize,
-    to_values,
+    to_observations,
 )
 from models.images.pixel_range import MAX_WHITE, check_numbers, check_range
 from models.images.preprocessing import Operation, Step
@@ -111,7 +111,7 @@ class Observations:
         return Observation(self.x[index], self.steps[index], self.warnings[index])
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Pictures:
     """Pictures of one size on their way: values in 0..white, and what was done so far."""
 
@@ -236,15 +236,17 @@ def _observations(
     ranges = range_warnings(
         lows, highs, pictures.white, floats=floats, white_in_use=pictures.white_in_use
     )
+    as_sent = pictures.values
     pictures = _prepared(pictures, spec, options)
     levels, last = _levels(pictures, spec, options)
-    x = to_values(levels.astype(np.float32, order="C"), spec)
+    x = to_observations(levels, spec)
     warnings = [(*guessed, *content, *sizes) for content in ranges]
-    plain = lows == highs
-    for index in np.flatnonzero(plain | are_constant(levels)):
-        if not ranges[index]:  # of both, the range is the cause
-            constant = constant_warning(pictures.steps, is_plain=bool(plain[index]))
-            warnings[index] = (*guessed, constant, *sizes)
+    plain = [low == high for low, high in zip(lows, highs, strict=True)]
+    constant = plain if levels is as_sent else are_constant(levels)
+    for index, is_plain in enumerate(plain):
+        if (is_plain or constant[index]) and not ranges[index]:  # of both, the range is the cause
+            warned = constant_warning(pictures.steps, is_plain=is_plain)
+            warnings[index] = (*guessed, warned, *sizes)
     return Observations(x, _steps_of_each(pictures, last), tuple(warnings))
 
 

@@ -1,10 +1,10 @@
 """Warnings about a picture as it was sent: its size, its range, and whether anything is in it."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float64, Shaped
+from jaxtyping import Shaped
 
 from models.images.pixel_range import likely_white
 from models.images.preprocessing import Step
@@ -12,7 +12,6 @@ from models.images.spec import ImageSpec
 from models.warnings import Warned
 
 Batch = Shaped[np.ndarray, "batch channel height width"]
-PerPicture = Float64[np.ndarray, " batch"]
 
 MAX_SCALE = 4.0
 """Largest change of size without a warning."""
@@ -71,22 +70,22 @@ def size_warnings(width: int, height: int, spec: ImageSpec) -> tuple[Warned, ...
     return tuple(found)
 
 
-def extremes(values: Batch) -> tuple[PerPicture, PerPicture]:
+def extremes(values: Batch) -> tuple[list[float], list[float]]:
     """The smallest and the largest pixel of each picture."""
     flat = values.reshape(len(values), -1)
-    return flat.min(1).astype(np.float64), flat.max(1).astype(np.float64)
+    return np.minimum.reduce(flat, 1).tolist(), np.maximum.reduce(flat, 1).tolist()
 
 
-def are_constant(values: Batch) -> Bool[np.ndarray, " batch"]:
+def are_constant(values: Batch) -> list[bool]:
     """Whether all pixels of a picture have one value, for each."""
     flat = values.reshape(len(values), -1)
-    constant: np.ndarray = (flat == flat[:, :1]).all(1)
+    constant: list[bool] = np.logical_and.reduce(flat == flat[:, :1], 1).tolist()
     return constant
 
 
 def range_warnings(
-    lows: PerPicture,
-    highs: PerPicture,
+    lows: Sequence[float],
+    highs: Sequence[float],
     white: int,
     *,
     floats: bool = False,
@@ -101,10 +100,11 @@ def range_warnings(
         floats: Whether pixels are floats.
         white_in_use: White by the bits that a file says are in use, where these are fewer.
     """
-    narrow = (lows < highs) & (highs - lows < LEAST_RANGE * white)
-    if not narrow.any():
-        return [()] * len(lows)
-    largest = float(highs.max())
+    least = LEAST_RANGE * white
+    narrow = [low < high and high - low < least for low, high in zip(lows, highs, strict=True)]
+    if not any(narrow):
+        return [()] * len(narrow)
+    largest = max(highs)
     if largest >= LEAST_RANGE * white:
         fix = f"it has hardly any contrast. Stretch its contrast to 0..{white}."
     elif floats and white == 1:

@@ -232,7 +232,7 @@ class VAE(nn.Module):
     @property
     def num_latents(self) -> int:
         """Numbers in one latent."""
-        return int(torch.Size(self.latent_shape).numel())
+        return prod(self.latent_shape)
 
     def check_support(self, x: Tensor, y: Tensor | None = None) -> None:
         """Refuse observations of a wrong shape or outside the likelihood's support, and bad labels.

@@ -81,6 +81,7 @@ class Scorer:
         """|x - picture|^2 of each image on the unit scale, summed over its elements."""
 
         def steps(vae: VAE, x: Images, **_: object) -> Steps[Tensor]:
+            errors: Tensor
             (errors,) = yield Pass(_squared_error, (vae,), (x,))
             return errors.double().cpu()
 

@@ -117,6 +117,7 @@ async def test_a_client_that_does_not_read_its_answer_is_dropped_and_a_slow_one_
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_server_waits_for_a_client_as_long_as_its_setting_says(
     repository: Path, tmp_path: Path
 ) -> None:

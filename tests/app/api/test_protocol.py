@@ -189,6 +189,7 @@ async def test_two_lengths_get_one_answer_whichever_parser_is_used(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_server_gives_one_answer_to_what_is_read_in_two_ways(served: Served) -> None:
     port = int(served.url.rpartition(":")[2])
     for request in SMUGGLED:

@@ -78,7 +78,7 @@ def test_a_file_cut_within_metadata_keeps_what_comes_before():
 
 
 def test_blocks_without_a_length_cost_nothing():
-    started = time.perf_counter()
+    started = time.process_time()
     with contextlib.suppress(InputError):
         read(insert(b"\xff\xfe\x00\x00" * 200_000))
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
