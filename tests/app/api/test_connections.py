@@ -79,7 +79,6 @@ async def test_six_hundred_slow_connections_lock_nobody_out(unfinished: bytes) -
         assert (await exchange(port, whole)).data.endswith(b"2")
 
 
-@pytest.mark.xfail(reason="a request counts before its body is there", strict=True)
 async def test_six_hundred_unfinished_bodies_lock_nobody_out_of_an_operation(
     open_client: ClientFactory,
 ) -> None:
