@@ -260,7 +260,7 @@ class StrictProtocol(HttpToolsProtocol):
 
     def _close_gently(self) -> None:
         """Say that nothing more is sent, and read on for a while."""
-        if self.shared.is_flooded:
+        if self.shared.is_flooded or self.transport.is_closing():
             self.transport.close()
             return
         self.state = "closing"

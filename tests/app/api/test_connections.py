@@ -16,9 +16,9 @@ from app.api.connections import RESERVED_DESCRIPTORS, Connections, allowed_conne
 from app.api.protocol import StrictProtocol, serving_protocol
 from app.settings import Settings
 from tests.app.api.raw_http import (
+    BOTH_LOOPS,
     CHUNKED,
     LAST,
-    LOOPS,
     POST,
     answer,
     exchange,
@@ -28,15 +28,9 @@ from tests.app.api.raw_http import (
 from tests.app.conftest import ClientFactory
 from tests.app.pictures import binary, encoded
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, BOTH_LOOPS]
 
 HALF_A_BODY = POST + b"Content-Length: 1000\r\n\r\n" + b"a" * 900
-
-
-@pytest.fixture(params=LOOPS, ids=["asyncio", "uvloop"])
-def anyio_backend(request: pytest.FixtureRequest) -> Any:
-    """Each loop that the server may run on."""
-    return request.param
 
 
 @contextlib.asynccontextmanager
@@ -231,7 +225,7 @@ async def test_the_bounds_go_to_every_worker() -> None:
     assert connections == Connections(client_timeout=9, max_connections=7, max_buffered_bytes=8)
 
 
-def test_the_limit_of_open_files_is_raised_and_bounds_the_connections(
+async def test_the_limit_of_open_files_is_raised_and_bounds_the_connections(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     limits = {"soft": 1024, "hard": 4096}
