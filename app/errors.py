@@ -10,6 +10,7 @@ VAEError                  (models/errors.py draws the rest of the tree)
     NotAcceptable         the answer has none of the forms asked for
     ModelNotReady         the models are still loading, or the server is shutting down
     QueueFull             the queue has no room for the request
+    ServerBusy            too many connections, or too many bytes of bodies
     DeadlineExceeded      the request took longer than its deadline
     ReceiveTimeout        the request did not arrive in time
     TargetTooLong         the request line is longer than is read
@@ -68,6 +69,10 @@ class ModelNotReady(ServiceError):
 
 class QueueFull(ServiceError):
     """The queue has no room for the request."""
+
+
+class ServerBusy(ServiceError):
+    """The server has too many connections, or too many bytes of bodies, to take another."""
 
 
 class DeadlineExceeded(ServiceError):

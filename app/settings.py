@@ -121,7 +121,21 @@ class Settings(BaseSettings):
             description="Seconds to wait for a client: for a request's whole head, for the next "
             "piece of its body (a 408 after it), for the client to read on."
         ),
-    ] = 20.0
+    ] = 10.0
+    max_connections: Annotated[
+        PositiveInt,
+        Field(
+            description="Largest number of open connections of one worker, within the limit of "
+            "open files; a 503 beyond it."
+        ),
+    ] = 4096
+    max_buffered_bytes: Annotated[
+        PositiveInt,
+        Field(
+            description="Largest number of bytes that the bodies of all requests of one worker "
+            "may have together; a 503 beyond it."
+        ),
+    ] = 512 * 2**20
     max_body_bytes: Annotated[PositiveInt, Field(description="Largest request body, in bytes.")] = (
         32 * 2**20
     )

@@ -102,10 +102,10 @@ PROBLEMS: dict[str, dict[str, Any]] = {
         "parameter": "body",
     },
     "request-timeout": {
-        "detail": "The request's head was not whole after 20 s (VAE_CLIENT_TIMEOUT_SECONDS). Send "
+        "detail": "The request's head was not whole after 10 s (VAE_CLIENT_TIMEOUT_SECONDS). Send "
         "the request again.",
         "instance": "/v1/encode",
-        "limit": 20,
+        "limit": 10,
     },
     "target-too-long": {
         "detail": "The request line has more than 8 KiB, the limit. Send the parameters in the "
@@ -239,6 +239,12 @@ PROBLEMS: dict[str, dict[str, Any]] = {
         "in a second.",
         "instance": "/v1/encode",
         "limit": 512,
+    },
+    "server-busy": {
+        "detail": "The server has 4096 connections, the limit (VAE_MAX_CONNECTIONS). Send the "
+        "request again in 2 s.",
+        "instance": "",
+        "limit": 4096,
     },
     "deadline-exceeded": {
         "detail": "The request took longer than 120 s (VAE_REQUEST_TIMEOUT_SECONDS). Send fewer "

@@ -1,213 +1,289 @@
-"""The server's side of a connection: heads checked strictly, time-outs, refusals as problems.
+"""The server's side of a connection: requests read strictly, time-outs, refusals as problems.
 
-uvicorn's protocol on h11 reads what is let through.
+uvicorn's protocol for httptools runs the app and writes its answers. Heads and bodies are read by
+`app.wire`: whatever is let through was read once, so no second parser can find another end in it.
 """
 
 import asyncio
 import http
 import logging
+import urllib.parse
 import uuid
 from functools import partial
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, Literal
 
-import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from app.api.problems import describe
-from app.errors import MalformedRequest, ReceiveTimeout, ServiceError
-from app.wire.request_head import check_chunk_line, check_head, path_of, split_absolute
+from app.api.connections import Connections, allowed_connections
+from app.api.problems import describe, lookup
+from app.errors import ReceiveTimeout, ServerBusy, ServiceError
+from app.settings import Settings
+from app.wire.chunked_body import ChunkedBody
+from app.wire.request_head import Head, path_of, read_head
 
 LINGER_SECONDS = 2.0
-"""How long a refused connection is read on: closed at once, the client might not see the answer."""
+"""How long a client that still sends is read on: a reset might take the answer from it."""
+
+LAST_REQUEST_SECONDS = 1.0
+"""How long an idle connection is kept when the server stops: its client may be sending already."""
 
 log = logging.getLogger("app")
 
 
-class StrictConnection(h11.Connection):
-    """An HTTP/1.1 connection whose request heads are checked before they are parsed."""
+class StrictProtocol(HttpToolsProtocol):
+    """One connection, whose requests are read and answered one after the other."""
 
-    fault: ServiceError | None = None
-    """What was wrong with what arrived."""
-    path = ""
-    """The path of the last request."""
-    chunked = False
-    """Whether the last request's body is."""
-
-    def next_event(self) -> Any:
-        """The next event; a request's target is a path.
-
-        Raises:
-            h11.RemoteProtocolError: The client breaks HTTP/1.1; `fault` says how.
-        """
-        try:
-            if self.their_state is h11.IDLE and (data := self.trailing_data[0]):
-                self.path = path_of(data)
-                check_head(data)
-            before = self.trailing_data[0] if self.chunked else b""
-            event = super().next_event()
-            if isinstance(event, h11.Request):
-                self.chunked = any(name == b"transfer-encoding" for name, _ in event.headers)
-                event = _in_origin_form(event)
-            elif self.chunked and isinstance(event, h11.Data | h11.EndOfMessage):
-                read = len(before) - len(self.trailing_data[0])
-                check_chunk_line(before[: read - len(getattr(event, "data", b""))])
-        except ServiceError as error:
-            self.fault = error
-            raise h11.RemoteProtocolError(str(error)) from error
-        except h11.RemoteProtocolError as error:
-            self.fault = MalformedRequest(
-                f"The request breaks HTTP/1.1: {str(error)[:100]}. Let an HTTP library write it."
-            )
-            raise
-        return event
-
-
-def _in_origin_form(request: h11.Request) -> h11.Request:
-    """The request with its path for a target, and the host of the URL that stood there."""
-    parts = split_absolute(request.target)
-    if parts is None:
-        return request
-    host, path = parts
-    others = [(name, value) for name, value in request.headers if name != b"host"]
-    return h11.Request(
-        method=request.method,
-        target=path,
-        headers=[(b"host", host), *others],
-        http_version=request.http_version,
-    )
-
-
-class StrictProtocol(H11Protocol):
-    """uvicorn's protocol, which refuses with problems and waits for a client with bounds."""
-
-    def __init__(self, *arguments: Any, client_timeout: float, **options: Any) -> None:
+    def __init__(self, *arguments: Any, connections: Connections, **options: Any) -> None:
         """Serve one connection.
 
         Args:
             arguments: uvicorn's.
-            client_timeout: Seconds for a head as a whole, for each next piece of a body, and for
-                the client to read any of its answer.
+            connections: All of this process.
             options: uvicorn's.
         """
         super().__init__(*arguments, **options)
-        self.conn: StrictConnection = StrictConnection(h11.SERVER)
-        self.client_timeout = client_timeout
-        self.refused = False
-        self._awaited: str | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._writing: asyncio.TimerHandle | None = None
+        self.parser = None  # type: ignore[assignment]
+        self.shared = connections
+        self.state: Literal["silent", "head", "body", "busy", "rest", "idle", "closing"] = "silent"
+        self.since = self.loop.time()
+        self.stopping = False
+        self._pending = b""
+        self._left = 0
+        self._chunks: ChunkedBody | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._buffered = 0
+        self._unread = 0
+        self._unread_since = self.since
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._watch()
-
-    def data_received(self, data: bytes) -> None:
-        if not self.refused and self.conn.their_state is not h11.MUST_CLOSE:
-            super().data_received(data)
-            self._watch()
+        self._apps_transport = SimpleNamespace(
+            write=transport.write,
+            is_closing=transport.is_closing,
+            close=self._close_after_answer,
+        )
+        try:
+            self.shared.add(self, self.loop)
+        except ServerBusy as error:
+            self._send_problem(error, "", uuid.uuid4().hex)  # not logged: the sweep counts a flood
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self._stop_watching()
-        self._cancel_writing()
+        self._apps_transport.close = self.transport.close  # no circle for the garbage collector
+        self.shared.remove(self)
+        self._release_after_task()
+
+    def data_received(self, data: bytes) -> None:
+        if self._pending:
+            data, self._pending = self._pending + data, b""
+        self._read(data)
+
+    def _read(self, data: bytes) -> None:
+        try:
+            while data and self.state != "closing":
+                in_body = self.state in ("body", "rest")
+                data = self._read_body(data) if in_body else self._read_head(data)
+        except ServiceError as error:
+            self._refuse(error, self.scope["path"] if in_body else path_of(data))
+
+    def _read_head(self, data: bytes) -> bytes:
+        """Begin a request, and return what follows its head."""
+        if self.state == "busy":  # pipelined requests wait, so that answers keep their order
+            if self.cycle.keep_alive:
+                self._pending = data
+                self.flow.pause_reading()
+            return b""
+        head = read_head(data)
+        if head is not None:
+            self._begin(head)
+            return data[head.size :]
+        if self.state == "idle":
+            self.since = self.loop.time()
+        self.state = "head"
+        self._pending = data
+        return b""
+
+    def _begin(self, head: Head) -> None:
+        path, _, query = head.target.partition(b"?")
+        text = path.decode()
+        self.scope = {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": head.version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme or "http",
+            "method": head.method,
+            "root_path": self.root_path,
+            "path": self.root_path + (urllib.parse.unquote(text) if "%" in text else text),
+            "raw_path": self.root_path.encode() + path,
+            "query_string": query,
+            "headers": head.headers,
+            "state": self.app_state.copy(),
+        }
+        self.cycle = RequestResponseCycle(
+            scope=self.scope,
+            transport=self._apps_transport,  # type: ignore[arg-type]
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=head.expects_continue,
+            keep_alive=head.keep_alive and not self.stopping,
+            on_response=self.on_response_complete,
+        )
+        self._left = head.length
+        self._chunks = ChunkedBody() if head.chunked else None
+        self.state = "body"
+        self.since = self.loop.time()
+        if not head.length and not head.chunked:
+            self._end_request()
+        self._task = self.loop.create_task(self.cycle.run_asgi(self.app))
+        self._task.add_done_callback(self.tasks.discard)
+        self.tasks.add(self._task)
+
+    def _read_body(self, data: bytes) -> bytes:
+        """Read on in a body, and return what follows it."""
+        rest: bytes | None
+        if self._chunks is not None:
+            body, rest = self._chunks.read(data)
+        else:
+            body = data[: self._left]
+            self._left -= len(body)
+            rest = None if self._left else data[len(body) :]
+        if self.state == "body":
+            self.since = self.loop.time()
+            if body:
+                self._hand_over(body)
+        if rest is None:
+            return b""
+        self._end_request()
+        return rest
+
+    def _hand_over(self, body: bytes) -> None:
+        self.shared.buffer(len(body))
+        self._buffered += len(body)
+        cycle = self.cycle
+        cycle.waiting_for_100_continue = False
+        cycle.body += body
+        if len(cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        cycle.message_event.set()
+
+    def _end_request(self) -> None:
+        if self.state == "body":
+            self.state = "busy"
+            self.cycle.more_body = False
+            self.cycle.message_event.set()
+        else:
+            self.state = "idle"
+            self.since = self.loop.time()
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()
-        self._watch()
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._check_reading(None)
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self._cancel_writing()
-
-    def _check_reading(self, unread: int | None) -> None:
-        """Drop a client that has read nothing since there were so many unread bytes."""
-        now = self.transport.get_write_buffer_size()
-        if now == unread:
-            self.transport.abort()
-        else:
-            self._writing = self.loop.call_later(self.client_timeout, self._check_reading, now)
-
-    def _cancel_writing(self) -> None:
-        if self._writing is not None:
-            self._writing.cancel()
-
-    def send_400_response(self, msg: str) -> None:
-        """Refuse what broke HTTP/1.1."""
-        self._refuse(self.conn.fault or MalformedRequest(msg))
-
-    def _watch(self) -> None:
-        """Start the clock of what the client is to send next; a body's, anew for each piece."""
-        awaited = self._what_is_awaited()
-        if awaited == "body" or awaited != self._awaited:
-            self._stop_watching()
-            self._awaited = awaited
-            if awaited is not None:
-                self._timer = self.loop.call_later(self.client_timeout, self._timed_out)
-
-    def _stop_watching(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._awaited = None
-
-    def _what_is_awaited(self) -> str | None:
-        """The head, the body, or the rest of a body that is answered already.
-
-        Between two requests nothing is: uvicorn's own time-out closes an idle connection.
-        """
-        if self.refused or self.transport.is_closing():
-            return None
-        if self.conn.their_state is h11.IDLE:
-            return "head" if self.cycle is None or self.conn.trailing_data[0] else None
-        if self.conn.their_state is h11.SEND_BODY:
-            return "body" if self.conn.our_state is h11.SEND_RESPONSE else "rest"
-        return None
-
-    def _timed_out(self) -> None:
-        awaited = self._awaited
-        self._stop_watching()
-        if self.transport.is_closing():
+        self.server_state.total_requests += 1
+        self.shared.release(self._buffered)
+        self._buffered = 0
+        if self.state == "closing" or self.transport.is_closing():
             return
-        if self.flow.read_paused:  # the client waits for the server
-            self._watch()
-        elif awaited == "head" and not self.conn.trailing_data[0]:
-            self.transport.close()
-        else:
-            missing = "head was not whole" if awaited == "head" else "body did not go on"
-            self._refuse(
-                ReceiveTimeout(
-                    f"The request's {missing} after {self.client_timeout:g} s "
-                    "(VAE_CLIENT_TIMEOUT_SECONDS). Send the request again.",
-                    limit=self.client_timeout,
-                )
-            )
+        self.flow.resume_reading()
+        self.state = "rest" if self.state == "body" else "idle"
+        self.since = self.loop.time()
+        if self._pending:
+            self.data_received(b"")
 
-    def _refuse(self, error: ServiceError) -> None:
+    def shutdown(self) -> None:
+        """Answer what is being read, or comes at once, as the connection's last request."""
+        self.stopping = True
+        if self.state in ("body", "busy"):
+            self.cycle.keep_alive = False
+        elif self.state in ("idle", "silent"):
+            self.since = self.loop.time()
+
+    def check(self, now: float) -> None:
+        """Close what has waited too long: for a head, a body, the next request, the client."""
+        unread = self.transport.get_write_buffer_size()
+        if unread != self._unread:
+            self._unread, self._unread_since = unread, now
+        elif unread and now - self._unread_since >= self.shared.client_timeout:
+            self.transport.abort()
+        if self.transport.is_closing() or self.state == "busy":
+            return
+        if self.state == "body" and (
+            self.flow.read_paused or self.cycle.waiting_for_100_continue
+        ):  # the client waits for the server
+            self.since = now
+        elif now - self.since >= self._time_allowed():
+            self._time_out()
+
+    def _time_allowed(self) -> float:
+        if self.state == "closing":
+            return LINGER_SECONDS
+        if self.stopping and self.state in ("idle", "silent"):
+            return LAST_REQUEST_SECONDS
+        return self.timeout_keep_alive if self.state == "idle" else self.shared.client_timeout
+
+    def _time_out(self) -> None:
+        if self.state not in ("head", "body"):
+            self.transport.close()
+            return
+        missing = "head was not whole" if self.state == "head" else "body did not go on"
+        timeout = self.shared.client_timeout
+        error = ReceiveTimeout(
+            f"The request's {missing} after {timeout:g} s (VAE_CLIENT_TIMEOUT_SECONDS). Send the "
+            "request again.",
+            limit=timeout,
+        )
+        path = self.scope["path"] if self.state == "body" else path_of(self._pending)
+        self._refuse(error, path)
+
+    def _refuse(self, error: ServiceError, path: str = "") -> None:
         """Answer with a problem, unless an answer has begun, and close the connection."""
-        self.refused = True
-        self._stop_watching()
-        self._unset_keepalive_if_required()
-        if self.cycle is not None:  # its app must not answer too
-            self.cycle.disconnected = True
+        in_body = self.state in ("body", "rest")
+        self._release_after_task()
+        if in_body:
+            answered = self.cycle.response_started
+            self.cycle.disconnected = True  # its app must not answer too
             self.cycle.waiting_for_100_continue = False
             self.cycle.message_event.set()
-        self.flow.resume_reading()
-        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
-            self.transport.close()
-            return
-        self.transport.write(self._problem(error))
-        self.transport.write_eof()
-        self.loop.call_later(LINGER_SECONDS, self.transport.close)
-
-    def _problem(self, error: ServiceError) -> bytes:
+            if answered:
+                self.transport.close()
+                return
         request_id = uuid.uuid4().hex
-        answer = describe(error, instance=self.conn.path, request_id=request_id)
-        fields = {"request_id": request_id, "status": answer.status_code, "detail": str(error)}
+        fields = {"request_id": request_id, "status": lookup(type(error))[0], "detail": str(error)}
         fields["client"] = self.client[0] if self.client else None
         log.warning("refused", extra={"fields": fields})
+        self._send_problem(error, path, request_id)
+
+    def _close_gently(self) -> None:
+        """Say that nothing more is sent, and read on for a while."""
+        if self.shared.is_flooded:
+            self.transport.close()
+            return
+        self.state = "closing"
+        self.since = self.loop.time()
+        self._pending = b""
+        self.flow.resume_reading()
+        self.transport.write_eof()
+
+    def _close_after_answer(self) -> None:
+        """Close for the app, at once unless the client still sends its body."""
+        if self.state == "body" and self.cycle.response_complete:
+            self._close_gently()
+        else:
+            self.transport.close()
+
+    def _release_after_task(self) -> None:
+        """Count the body out once the app, which still holds it, has noticed."""
+        count, self._buffered = self._buffered, 0
+        if count and self._task is not None:
+            self._task.add_done_callback(lambda _: self.shared.release(count))
+
+    def _send_problem(self, error: ServiceError, path: str, request_id: str) -> None:
+        answer = describe(error, instance=path, request_id=request_id)
         headers = {
             **{name.decode(): value.decode() for name, value in answer.raw_headers},
             "x-request-id": request_id,
@@ -215,9 +291,15 @@ class StrictProtocol(H11Protocol):
         }
         status = http.HTTPStatus(answer.status_code)
         lines = [f"HTTP/1.1 {status.value} {status.phrase}", *map(": ".join, headers.items())]
-        return "\r\n".join([*lines, "", ""]).encode() + bytes(answer.body)
+        self.transport.write("\r\n".join([*lines, "", ""]).encode() + bytes(answer.body))
+        self._close_gently()
 
 
-def serving_protocol(client_timeout: float) -> Any:
-    """uvicorn's `http`: the protocol with a time-out, for every worker."""
-    return partial(StrictProtocol, client_timeout=client_timeout)
+def serving_protocol(settings: Settings) -> Any:
+    """uvicorn's `http`: the protocol with its bounds, for every worker."""
+    connections = Connections(
+        client_timeout=settings.client_timeout_seconds,
+        max_connections=allowed_connections(settings.max_connections),
+        max_buffered_bytes=settings.max_buffered_bytes,
+    )
+    return partial(StrictProtocol, connections=connections)

@@ -100,7 +100,7 @@ def make_server(
     app = create_app(settings, registry)
     config = uvicorn.Config(
         app,
-        http=serving_protocol(settings.client_timeout_seconds),
+        http=serving_protocol(settings),
         ws="none",
         log_config=None,
         access_log=False,

@@ -1,39 +1,69 @@
-"""The head of an HTTP request, and its chunk lines, checked strictly on their bytes.
+"""The head of an HTTP request, read strictly from its bytes.
 
 A parser that mends a faulty head may end the request elsewhere than the proxy before it did
-(RFC 9112, sections 6.1 and 11.2). What is checked here has one end and one meaning.
+(RFC 9112, sections 6.1 and 11.2). What is read here has one end and one meaning.
 """
 
 import re
-from collections import Counter
+from typing import NamedTuple
 
 from app.errors import HeadersTooLarge, MalformedRequest, TargetTooLong, UnsupportedVersion
 
 MAX_HEAD_BYTES = 16 * 1024
 MAX_TARGET_BYTES = 8 * 1024
 MAX_HEADERS = 100
-MAX_CHUNK_LINE_BYTES = 4 * 1024
-"""Largest line between two chunks, or trailers after the last."""
-SINGLE = ("host", "content-length", "transfer-encoding", "content-type", "authorization")
+SINGLE = (b"host", b"content-length", b"transfer-encoding", b"content-type", b"authorization")
 """Headers that are given once: of two, a proxy and a server may each read another."""
 
-_END = re.compile(rb"\r\n\r\n")
-_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_REQUEST_LINE = re.compile(rb"(%b) ([\x21-\x7e]+) HTTP/([0-9](?:\.[0-9])?)" % _TOKEN)
+TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
+VALUE = rb"[\t\x20-\x7e\x80-\xff]*+"
+LOOSE_LINE_END = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)")
+LIBRARY = "Let an HTTP library write the request."
+
+_HEAD = re.compile(
+    rb"(%b) ([\x21-\x7e]++) HTTP/1\.([01])\r\n()(?:%b:%b\r\n)*+\r\n" % (TOKEN, TOKEN, VALUE)
+)
+"""A whole head; what fails it is explained by the patterns of its parts."""
+_FIELDS = re.compile(rb"([^:]+):[ \t]*([^\r]*)\r\n")
+"""The headers in a head that `_HEAD` matches."""
+_REQUEST_LINE = re.compile(rb"(%b) ([\x21-\x7e]+) HTTP/([0-9](?:\.[0-9])?)" % TOKEN)
 _VERSION = re.compile(rb" HTTP/[0-9.]+$", re.IGNORECASE)
-_HEADER = re.compile(rb"(%b):[ \t]*([\t\x20-\x7e\x80-\xff]*)" % _TOKEN)
-_LOOSE_LINE_END = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)")
+_HEADER = re.compile(rb"%b:%b" % (TOKEN, VALUE))
 _ABSOLUTE = re.compile(rb"https?://([^/?#@]+)(?=[/?#]|\Z)", re.IGNORECASE)
-_HOST = re.compile(r"[\w.~!$&'()*+,;=%:\[\]-]*", re.ASCII)
+_HOST = re.compile(rb"[\w.~!$&'()*+,;=%:\[\]-]*")
+_LENGTH = re.compile(rb"[0-9]{1,19}")
 _HIDDEN = re.compile(rb"%(2f|5c|[01][0-9a-f]|7f)|%(?![0-9a-f]{2})", re.IGNORECASE)
-_LIBRARY = "Let an HTTP library write the request."
+_SLASH = ord("/")
+_ALIASES = {name.replace(b"-", b"_"): name for name in SINGLE if b"-" in name}
 
 
-def check_head(data: bytes) -> None:
-    """Refuse a request as soon as what has arrived of its head is wrong.
+class Head(NamedTuple):
+    """The head of one request."""
+
+    size: int
+    """Bytes that it takes, its empty line included."""
+    method: str
+    target: bytes
+    """The path with its query."""
+    version: str
+    headers: list[tuple[bytes, bytes]]
+    """Names in lower case, and values."""
+    length: int
+    """Bytes of the body, where it is not chunked."""
+    chunked: bool
+    keep_alive: bool
+    expects_continue: bool
+    """Whether the client waits for "100 Continue" before it sends the body."""
+
+
+def read_head(data: bytes) -> Head | None:
+    """Read a request's head, or refuse it as soon as what has arrived of it is wrong.
 
     Args:
         data: The bytes from the request line on; the head may be incomplete, or a body may follow.
+
+    Returns:
+        The head; None while it is incomplete.
 
     Raises:
         MalformedRequest: The head breaks HTTP/1.1, or has two meanings.
@@ -41,52 +71,67 @@ def check_head(data: bytes) -> None:
         HeadersTooLarge: The head is over 16 KiB, or has more than 100 headers.
         UnsupportedVersion: The request is not of HTTP/1.1 or HTTP/1.0.
     """
-    end = _END.search(data, 0, MAX_HEAD_BYTES + 4)
-    head = data[: end.end() if end else MAX_HEAD_BYTES + 4]
-    line, ended, _ = head.partition(b"\n")
-    if len(line) > MAX_TARGET_BYTES:
-        raise TargetTooLong(
-            f"The request line has more than {MAX_TARGET_BYTES // 1024} KiB, the limit. Send the "
-            "parameters in the body.",
-            parameter="path",
-            limit=MAX_TARGET_BYTES,
-        )
-    if not ended:
-        return
-    _check_line_ends(head)
-    version = _check_request_line(line.removesuffix(b"\r"))
-    if len(head) > MAX_HEAD_BYTES:
-        raise _too_large(f"more than {MAX_HEAD_BYTES // 1024} KiB", MAX_HEAD_BYTES)
-    if end:
-        _check_headers(head.split(b"\r\n")[1:-2], version)
+    end = data.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES)
+    if end < 0:
+        _check_beginning(data)
+        return None
+    size = end + 4
+    found = _HEAD.fullmatch(data, 0, size)
+    if found is None or found.start(4) > MAX_TARGET_BYTES:
+        _check_beginning(data[:size])
+        raise next(_bad_line(line) for line in _lines(data[:size]) if not _HEADER.fullmatch(line))
+    method, target, minor, _ = found.groups()
+    if target[0] != _SLASH or b"#" in target or b"%" in target or method == b"CONNECT":
+        _check_target(method, target)
+    pairs = _FIELDS.findall(data, found.start(4), end + 2)
+    headers = [(name.lower(), value.rstrip(b" \t")) for name, value in pairs]
+    return _interpret(size, method, target, minor == b"1", headers)
 
 
-def check_chunk_line(line: bytes) -> None:
-    """Refuse what stands between the data of two chunks, or after the last, and is no plain line.
-
-    Raises:
-        MalformedRequest: It is over 4 KiB, or has a line end that a proxy may not see.
-    """
-    if len(line) > MAX_CHUNK_LINE_BYTES:
-        fault = f"has more than {MAX_CHUNK_LINE_BYTES // 1024} KiB, the limit"
-    elif line == b"\n" or _LOOSE_LINE_END.search(line.removeprefix(b"\n")):  # of a CR LF apart
-        fault = "has a CR or LF alone"
-    else:
-        return
-    raise MalformedRequest(
-        f"A chunk's size, extension or trailer {fault}. {_LIBRARY}", parameter="body"
+def _interpret(
+    size: int, method: bytes, target: bytes, modern: bool, headers: list[tuple[bytes, bytes]]
+) -> Head:
+    """The head that these parts make; `modern` says whether it is of HTTP/1.1."""
+    values = dict(headers)
+    if len(headers) > MAX_HEADERS:
+        raise _too_large(f"{len(headers)} headers, more than {MAX_HEADERS}", MAX_HEADERS)
+    if len(values) < len(headers):
+        _check_repeated(headers)
+        values[b"connection"] = b",".join(v for name, v in headers if name == b"connection")
+    if not _ALIASES.keys().isdisjoint(values):
+        raise _alias(values)
+    _check_host(values.get(b"host"), modern)
+    if target[0] != _SLASH:
+        target = _move_authority(target, headers)
+    chunked = _check_framing(values, modern)
+    if b"upgrade" in values:
+        raise _upgrade(values[b"upgrade"])
+    connection = values.get(b"connection", b"").lower()
+    length = int(values.get(b"content-length", 0))
+    return Head(
+        size=size,
+        method=method.decode(),
+        target=target,
+        version="1.1" if modern else "1.0",
+        headers=headers,
+        length=length,
+        chunked=chunked,
+        keep_alive=modern and (b"close" not in connection or not _asks_to_close(connection)),
+        expects_continue=modern
+        and (chunked or length > 0)
+        and values.get(b"expect", b"").lower() == b"100-continue",
     )
 
 
 def two_lengths() -> MalformedRequest:
     """The fault of a body that ends in two places."""
     fault = "Content-Length and Transfer-Encoding are both given (RFC 9112, section 6.1)."
-    return _ambiguous(fault, "transfer-encoding", "Send one.")
+    return _ambiguous(fault, b"transfer-encoding", "Send one.")
 
 
 def path_of(data: bytes) -> str:
     """The path in a request line, as far as it can be read."""
-    found = re.match(rb"%b ([\x21-\x7e]{1,200})" % _TOKEN, data)
+    found = re.match(rb"%b ([\x21-\x7e]{1,200})" % TOKEN, data)
     return found[1].partition(b"?")[0].decode() if found else ""
 
 
@@ -99,15 +144,46 @@ def split_absolute(target: bytes) -> tuple[bytes, bytes] | None:
     return found[1], path if path.startswith(b"/") else b"/" + path
 
 
-def _check_line_ends(head: bytes) -> None:
-    if _LOOSE_LINE_END.search(head):
-        raise MalformedRequest(
-            f"A line of the request's head ends in CR or LF alone, not in CR LF. {_LIBRARY}"
+def _move_authority(target: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:
+    """The path of a URL; its host becomes the header (RFC 9112, section 3.2.2)."""
+    host, path = split_absolute(target) or (b"", target)
+    _check_host(host, True)
+    headers[:] = [(b"host", host), *(pair for pair in headers if pair[0] != b"host")]
+    return path
+
+
+def _asks_to_close(connection: bytes) -> bool:
+    return b"close" in [option.strip(b" \t") for option in connection.split(b",")]
+
+
+def _lines(head: bytes) -> list[bytes]:
+    """The header lines of a whole head."""
+    return head.split(b"\r\n")[1:-2]
+
+
+def _check_beginning(data: bytes) -> None:
+    """Refuse what is wrong in the part of a head that has arrived, header lines apart."""
+    line, ended, _ = data[: MAX_HEAD_BYTES + 4].partition(b"\n")
+    if len(line) > MAX_TARGET_BYTES:
+        raise TargetTooLong(
+            f"The request line has more than {MAX_TARGET_BYTES // 1024} KiB, the limit. Send the "
+            "parameters in the body.",
+            parameter="path",
+            limit=MAX_TARGET_BYTES,
         )
+    if not ended:
+        return
+    if LOOSE_LINE_END.search(data, 0, MAX_HEAD_BYTES + 4):
+        raise MalformedRequest(
+            f"A line of the request's head ends in CR or LF alone, not in CR LF. {LIBRARY}"
+        )
+    _check_request_line(line.removesuffix(b"\r"))
+    if len(data) > MAX_HEAD_BYTES:
+        raise _too_large(f"more than {MAX_HEAD_BYTES // 1024} KiB", MAX_HEAD_BYTES)
 
 
-def _check_request_line(line: bytes) -> bytes:
-    """The HTTP version of a request line whose target is a path, or an http URL."""
+def _check_request_line(line: bytes) -> None:
+    """Refuse a request line but METHOD SP TARGET SP HTTP/1.1, its target a path or an http URL."""
     found = _REQUEST_LINE.fullmatch(line)
     shown = line.partition(b"?")[0][:60].decode("latin-1")  # a query may hold a secret
     if found is None:
@@ -115,7 +191,7 @@ def _check_request_line(line: bytes) -> bytes:
             fault = f"The request line {shown!r} names no HTTP version, as of HTTP/0.9."
         else:
             fault = f"The request line {shown!r} is not METHOD SP TARGET SP HTTP/1.1, in ASCII."
-        raise MalformedRequest(f"{fault} {_LIBRARY}", received=shown)
+        raise MalformedRequest(f"{fault} {LIBRARY}", received=shown)
     method, target, version = found.groups()
     if version not in (b"1.0", b"1.1"):
         raise UnsupportedVersion(
@@ -126,7 +202,6 @@ def _check_request_line(line: bytes) -> bytes:
             suggestion="HTTP/1.1",
         )
     _check_target(method, target)
-    return version
 
 
 def _check_target(method: bytes, target: bytes) -> None:
@@ -146,58 +221,60 @@ def _check_target(method: bytes, target: bytes) -> None:
     raise MalformedRequest(f"{fault} {fix}", parameter="path", received=shown)
 
 
-def _check_headers(lines: list[bytes], version: bytes) -> None:
-    if len(lines) > MAX_HEADERS:
-        raise _too_large(f"{len(lines)} headers, more than {MAX_HEADERS}", MAX_HEADERS)
-    headers: dict[str, str] = {}
-    names: Counter[str] = Counter()
-    for line in lines:
-        found = _HEADER.fullmatch(line)
-        if found is None:
-            raise _bad_line(line)
-        name = found[1].decode().lower()
-        names[name] += 1
-        headers[name] = found[2].strip(b" \t").decode("latin-1")
+def _check_repeated(headers: list[tuple[bytes, bytes]]) -> None:
+    names = [name for name, _ in headers]
     for name in SINGLE:
-        if names[name] > 1:
+        if names.count(name) > 1:
             raise _ambiguous(f"{_title(name)} is given twice.", name, "Send it once.")
-        if "-" in name and name.replace("-", "_") in names:
-            alias = name.replace("-", "_")
-            raise _ambiguous(f"The header {alias} is read as {name} by some.", alias, "Rename it.")
-    _check_host(headers.get("host"), version)
-    _check_framing(headers, version)
-    if "upgrade" in headers:
-        raise MalformedRequest(
-            f"Upgrade: {headers['upgrade'][:60]} is not served. Send the request without Upgrade: "
-            "curl --http1.1.",
-            parameter="Upgrade",
-            received=headers["upgrade"][:60],
-            suggestion="HTTP/1.1",
-        )
 
 
-def _check_host(host: str | None, version: bytes) -> None:
-    if host is None and version == b"1.1":
-        raise _ambiguous("The request has no Host.", "host", "Send Host: and the server's name.")
-    if host is not None and not _HOST.fullmatch(host):
-        raise _ambiguous(f"Host is {host[:60]!r}.", "host", "Send a name and a port alone.")
+def _alias(values: dict[bytes, bytes]) -> MalformedRequest:
+    alias = next(alias for alias in _ALIASES if alias in values)
+    read_as = _ALIASES[alias].decode()
+    fault = f"The header {alias.decode()} is read as {read_as} by some."
+    return _ambiguous(fault, alias, "Rename it.")
 
 
-def _check_framing(headers: dict[str, str], version: bytes) -> None:
-    """One end of the body: by Content-Length, or by Transfer-Encoding: chunked."""
-    length, coding = headers.get("content-length"), headers.get("transfer-encoding")
+def _check_host(host: bytes | None, modern: bool) -> None:
+    if host is None:
+        if modern:
+            fix = "Send Host: and the server's name."
+            raise _ambiguous("The request has no Host.", b"host", fix)
+    elif not _HOST.fullmatch(host):
+        fault = f"Host is {_shown(host)!r}."
+        raise _ambiguous(fault, b"host", "Send a name and a port alone.")
+
+
+def _check_framing(values: dict[bytes, bytes], modern: bool) -> bool:
+    """Whether the body is chunked; it ends by Content-Length or by Transfer-Encoding: chunked."""
+    length, coding = values.get(b"content-length"), values.get(b"transfer-encoding")
     if coding is not None:
         if length is not None:
             raise two_lengths()
-        if coding.lower() != "chunked":
-            fault = f"Transfer-Encoding is {coding[:60]!r}, not chunked."
-            raise _ambiguous(fault, "transfer-encoding", "Send Content-Length instead.")
-        if version == b"1.0":
+        if coding.lower() != b"chunked":
+            fault = f"Transfer-Encoding is {_shown(coding)!r}, not chunked."
+            raise _ambiguous(fault, b"transfer-encoding", "Send Content-Length instead.")
+        if not modern:
             fault = "Transfer-Encoding is given, which HTTP/1.0 does not have."
-            raise _ambiguous(fault, "transfer-encoding", "Send Content-Length instead.")
-    elif length is not None and not re.fullmatch("[0-9]{1,19}", length):
-        fault = f"Content-Length is {length[:60]!r}, not a number of bytes."
-        raise _ambiguous(fault, "content-length", "Send digits alone.")
+            raise _ambiguous(fault, b"transfer-encoding", "Send Content-Length instead.")
+    elif length is not None and not _LENGTH.fullmatch(length):
+        fault = f"Content-Length is {_shown(length)!r}, not a number of bytes."
+        raise _ambiguous(fault, b"content-length", "Send digits alone.")
+    return coding is not None
+
+
+def _upgrade(wanted: bytes) -> MalformedRequest:
+    return MalformedRequest(
+        f"Upgrade: {_shown(wanted)} is not served. Send the request without Upgrade: "
+        "curl --http1.1.",
+        parameter="Upgrade",
+        received=_shown(wanted),
+        suggestion="HTTP/1.1",
+    )
+
+
+def _shown(value: bytes) -> str:
+    return value[:60].decode("latin-1")
 
 
 def _bad_line(line: bytes) -> MalformedRequest:
@@ -208,15 +285,15 @@ def _bad_line(line: bytes) -> MalformedRequest:
         fault = f"A space stands before the colon of {name.rstrip()!r}."
     else:
         fault = f"The header {name!r} is not NAME: VALUE without control characters."
-    return MalformedRequest(f"{fault} {_LIBRARY}", parameter=name.strip() or None)
+    return MalformedRequest(f"{fault} {LIBRARY}", parameter=name.strip() or None)
 
 
-def _ambiguous(fault: str, name: str, fix: str) -> MalformedRequest:
+def _ambiguous(fault: str, name: bytes, fix: str) -> MalformedRequest:
     return MalformedRequest(f"{fault} {fix}", parameter=_title(name))
 
 
-def _title(name: str) -> str:
-    return "-".join(word.capitalize() for word in name.split("-"))
+def _title(name: bytes) -> str:
+    return "-".join(word.capitalize() for word in name.decode().split("-"))
 
 
 def _too_large(found: str, limit: int) -> HeadersTooLarge:

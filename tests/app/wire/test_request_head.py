@@ -11,18 +11,73 @@ from app.errors import (
 )
 from app.wire.request_head import (
     MAX_HEAD_BYTES,
-    check_chunk_line,
-    check_head,
+    Head,
     path_of,
+    read_head,
     split_absolute,
 )
 
 GET = b"GET /livez HTTP/1.1\r\nHost: x\r\n"
 
 
+def test_a_head_has_what_the_request_says() -> None:
+    data = GET + b"X-A:  b c\t \r\nExpect: 100-Continue\r\nContent-Length: 007\r\n\r\n"
+    head = read_head(data + b"{}")
+    assert head == Head(
+        size=len(data),
+        method="GET",
+        target=b"/livez",
+        version="1.1",
+        headers=[
+            (b"host", b"x"),
+            (b"x-a", b"b c"),
+            (b"expect", b"100-Continue"),
+            (b"content-length", b"007"),
+        ],
+        length=7,
+        chunked=False,
+        keep_alive=True,
+        expects_continue=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "version", "kept"),
+    [
+        (b"", b"1.1", True),
+        (b"Connection: keep-alive\r\n", b"1.1", True),
+        (b"Connection: enclosed\r\n", b"1.1", True),
+        (b"Connection: x, CLOSE\r\n", b"1.1", False),
+        (b"Connection: close\r\nConnection: x\r\n", b"1.1", False),
+        (b"Connection: keep-alive\r\n", b"1.0", False),
+    ],
+)
+def test_a_connection_is_kept_unless_the_client_asks_to_close_it(
+    lines: bytes, version: bytes, kept: bool
+) -> None:
+    head = read_head(b"GET / HTTP/" + version + b"\r\nHost: x\r\n" + lines + b"\r\n")
+    assert head is not None
+    assert head.keep_alive is kept
+
+
+@pytest.mark.parametrize("more", [b"", b"Content-Length: 0\r\n"])
+def test_a_request_without_a_body_waits_for_no_100(more: bytes) -> None:
+    head = read_head(GET + b"Expect: 100-continue\r\n" + more + b"\r\n")
+    assert head is not None
+    assert not head.expects_continue
+
+
+def test_the_host_of_a_url_is_the_one_that_counts() -> None:
+    head = read_head(b"GET http://a:1?b HTTP/1.1\r\nX: y\r\nHost: b\r\n\r\n")
+    assert head is not None
+    assert head.target == b"/?b"
+    assert head.headers == [(b"host", b"a:1"), (b"x", b"y")]
+    assert "Host is 'a\"'" in str(refusal(b'GET http://a"/b HTTP/1.1\r\nHost: b\r\n\r\n'))
+
+
 def refusal(head: bytes) -> ServiceError:
     with pytest.raises(ServiceError) as found:
-        check_head(head)
+        read_head(head)
     return found.value
 
 
@@ -44,7 +99,7 @@ def refusal(head: bytes) -> ServiceError:
     ],
 )
 def test_a_head_of_one_meaning_passes(head: bytes) -> None:
-    check_head(head)
+    read_head(head)
 
 
 @pytest.mark.parametrize(
@@ -144,6 +199,7 @@ def test_a_head_over_a_limit_is_refused_whole_or_not() -> None:
     assert type(refusal(long + b"\r\n\r\n")) is HeadersTooLarge
     many = GET + b"".join(b"X-%d: y\r\n" % i for i in range(100)) + b"\r\n"
     assert "101 headers" in str(refusal(many))
+    assert "101 headers" in str(refusal(GET + b"X: y\r\n" * 100 + b"\r\n"))
     target = b"GET /" + b"a" * 9000
     assert type(refusal(target)) is TargetTooLong
     assert type(refusal(target + b" HTTP/1.1\r\nHost: x\r\n\r\n")) is TargetTooLong
@@ -160,27 +216,6 @@ def test_no_refusal_repeats_a_secret() -> None:
     ):
         error = refusal(head)
         assert "hunter2" not in f"{error} {error.details}"
-
-
-@pytest.mark.parametrize(
-    "line", [b"", b"5\r\n", b"\r\n5;a=b\r\n", b"\n5\r\n", b"0\r\nX: y\r\n\r\n"]
-)
-def test_a_plain_chunk_line_passes(line: bytes) -> None:
-    check_chunk_line(line)
-
-
-@pytest.mark.parametrize(
-    ("line", "fault"),
-    [
-        (b"\n", "CR or LF alone"),
-        (b"0\r\n\n", "CR or LF alone"),
-        (b"5;a\rb\r\n", "CR or LF alone"),
-        (b"5;" + b"a" * 5000 + b"\r\n", "more than 4 KiB"),
-    ],
-)
-def test_a_chunk_line_that_a_proxy_may_not_see_is_refused(line: bytes, fault: str) -> None:
-    with pytest.raises(MalformedRequest, match=fault):
-        check_chunk_line(line)
 
 
 def test_a_url_as_target_is_split() -> None:
