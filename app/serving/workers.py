@@ -151,14 +151,14 @@ class Supervisor:
     def _obey(self, number: int) -> None:
         if number != signal.SIGHUP:
             self._stop()
-        elif self._kill_at is None and not self._to_replace and self.crew.renew():
+        elif self._kill_at is None and self._replacement is None and self.crew.renew():
             self._to_replace.extend(range(self.count))
             self._replace_next()
 
     def _stop(self) -> None:
         self.crew.stopping()
         self._due.clear()
-        self._to_replace.clear()
+        self._stop_restart()
         self._kill_at = time.monotonic() + self.stop_seconds
         for worker in self.workers:
             worker.stop()
@@ -190,8 +190,6 @@ class Supervisor:
             if older.slot == worker.slot:
                 older.stop()
         if worker is self._replacement:
-            self._replacement = None
-            self._to_replace.popleft()
             self._replace_next()
         if not self._all_listened and self._count_listening() == self.count:
             self._all_listened = True
@@ -201,10 +199,15 @@ class Supervisor:
         return sum(worker.listening for worker in self.workers)
 
     def _replace_next(self) -> None:
+        self._replacement = None
         if self._to_replace:
-            self._replacement = self._launch(self._to_replace[0])
+            self._replacement = self._launch(self._to_replace.popleft())
         else:
             log.info("restarted", extra={"fields": {"workers": self.count}})
+
+    def _stop_restart(self) -> None:
+        self._replacement = None
+        self._to_replace.clear()
 
     def _end(self, worker: Worker) -> None:
         """A process has ended: replace it unless it was told to."""
@@ -215,8 +218,7 @@ class Supervisor:
         if worker.stopping or self._kill_at is not None:
             return
         if worker is self._replacement:
-            self._replacement = None
-            self._to_replace.clear()
+            self._stop_restart()
         fields = {"pid": worker.process.pid, "status": status_in_words(worker.process.exitcode)}
         if not worker.listening and not self._all_listened:
             raise StartFailed(f"A worker ended before it listened ({fields['status']}).")
