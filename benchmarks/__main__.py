@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import fairness, media, overload, scoring, serving
+from benchmarks import disturbances, fairness, media, overload, scoring, serving
 from benchmarks.timing import as_markdown, machine
 
 
@@ -21,6 +21,7 @@ class Part(StrEnum):
     serving = "serving"
     overload = "overload"
     fairness = "fairness"
+    disturbances = "disturbances"
 
 
 def main(
@@ -50,6 +51,7 @@ def main(
         Part.serving: lambda: serving.run(quick=quick, peers_python=peers_python),
         Part.overload: lambda: overload.run(quick=quick),
         Part.fairness: lambda: fairness.run(quick=quick),
+        Part.disturbances: lambda: disturbances.run(quick=quick),
     }
     for part in parts or list(Part):
         for made in runs[part]():
