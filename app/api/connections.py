@@ -5,11 +5,12 @@ One sweep a second looks at all of them; no request has a timer of its own.
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from app.errors import ServerBusy
+from app.errors import Reason, ServerBusy
 
 SWEEP_SECONDS = 1.0
 RESERVED_DESCRIPTORS = 256
@@ -35,6 +36,10 @@ class Connections:
     """Seconds for a head as a whole, for each next piece of a body, and for a client to read on."""
     max_connections: int
     max_buffered_bytes: int
+    count_rejection: Callable[[Reason | None], None] = field(
+        default=lambda reason: None, compare=False
+    )
+    """Called with the reason of each refusal that no app answers."""
     open: set[Connection] = field(default_factory=set)
     buffered: int = 0
     """Bytes of bodies whose requests have not ended."""
@@ -56,6 +61,7 @@ class Connections:
                 f"The server has {self.max_connections} connections, the limit "
                 "(VAE_MAX_CONNECTIONS).",
                 self.max_connections,
+                "connections",
             )
 
     def remove(self, connection: Connection) -> None:
@@ -78,6 +84,7 @@ class Connections:
                 f"The bodies of all requests together are over {self.max_buffered_bytes} bytes, "
                 "the limit (VAE_MAX_BUFFERED_BYTES).",
                 self.max_buffered_bytes,
+                "buffered",
             )
         self.buffered += count
 
@@ -119,9 +126,10 @@ def allowed_connections(wanted: int) -> int:
     return wanted
 
 
-def _busy(fault: str, limit: int) -> ServerBusy:
+def _busy(fault: str, limit: int, reason: Reason) -> ServerBusy:
     return ServerBusy(
         f"{fault} Send the request again in {RETRY_SECONDS} s.",
         limit=limit,
+        reason=reason,
         headers={"Retry-After": str(RETRY_SECONDS)},
     )

@@ -9,6 +9,7 @@ import http
 import logging
 import urllib.parse
 import uuid
+from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, Literal
@@ -18,7 +19,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from app.api.connections import Connections, allowed_connections
 from app.api.problems import describe, lookup
-from app.errors import ReceiveTimeout, ServerBusy, ServiceError
+from app.api.record import Record
+from app.errors import Reason, ReceiveTimeout, ServerBusy, ServiceError
 from app.settings import Settings
 from app.wire.chunked_body import ChunkedBody
 from app.wire.request_head import Head, path_of, read_head
@@ -246,6 +248,9 @@ class StrictProtocol(HttpToolsProtocol):
         if in_body:
             answered = self.cycle.response_started
             self.cycle.disconnected = True  # its app must not answer too
+            record: Record | None = dict(self.scope).get("vae.record")
+            if record is not None:
+                record.refused = lookup(type(error))[0]
             self.cycle.waiting_for_100_continue = False
             self.cycle.message_event.set()
             if answered:
@@ -282,6 +287,7 @@ class StrictProtocol(HttpToolsProtocol):
             self._task.add_done_callback(lambda _: self.shared.release(count))
 
     def _send_problem(self, error: ServiceError, path: str, request_id: str) -> None:
+        self.shared.count_rejection(error.reason)
         answer = describe(error, instance=path, request_id=request_id)
         headers = {
             **{name.decode(): value.decode() for name, value in answer.raw_headers},
@@ -294,11 +300,14 @@ class StrictProtocol(HttpToolsProtocol):
         self._close_gently()
 
 
-def serving_protocol(settings: Settings) -> Any:
+def serving_protocol(
+    settings: Settings, count_rejection: Callable[[Reason | None], None] = lambda reason: None
+) -> Any:
     """uvicorn's `http`: the protocol with its bounds, for every worker."""
     connections = Connections(
         client_timeout=settings.client_timeout_seconds,
         max_connections=allowed_connections(settings.max_connections),
         max_buffered_bytes=settings.max_buffered_bytes,
+        count_rejection=count_rejection,
     )
     return partial(StrictProtocol, connections=connections)
