@@ -5,8 +5,10 @@ VAEError                  (models/errors.py draws the rest of the tree)
     MalformedRequest      the request breaks HTTP/1.1, or its body is not what its Content-Type says
     InvalidParameter      a parameter unknown, out of bounds, given twice or in conflict
     Unauthorized          no API key, or an unknown one
+    ModelControlClosed    models are not loaded and unloaded by requests here
     UnknownModel          no such model or version is served
     NoDefaultModel        several models are served, and the path names none
+    BrokenModel           the bundle that is to be loaded is broken
     NotAcceptable         the answer has none of the forms asked for
     ModelNotReady         the models are still loading, or the server is shutting down
     QueueFull             the queue has no room for the request
@@ -63,6 +65,14 @@ class InvalidParameter(ServiceError):
 
 class Unauthorized(ServiceError):
     """The request carries no API key, or an unknown one."""
+
+
+class ModelControlClosed(ServiceError):
+    """This server does not load and unload models by requests, or has no admin key."""
+
+
+class BrokenModel(ServiceError):
+    """The bundle that is to be loaded is broken; what served before goes on serving."""
 
 
 class UnknownModel(ServiceError):

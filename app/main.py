@@ -16,6 +16,7 @@ from app.api.headers import IDENTITY_HEADERS
 from app.api.keys import RequireKey
 from app.api.metrics import Metrics
 from app.api.middleware import AnswerHead, Observe, RefuseTwoLengths
+from app.api.model_control import model_control_routes
 from app.api.models import model_routes
 from app.api.openapi import openapi_document
 from app.api.pages import page_routes
@@ -28,7 +29,9 @@ from app.api.setting_faults import explain_failure
 from app.api.unknown_paths import answer_http_error
 from app.serving.cpus import default_threads
 from app.serving.lifecycle import Lifecycle, drain_on_signals
+from app.serving.model_control import open_board
 from app.serving.registry import Registry
+from app.serving.reload import Reloader
 from app.serving.scheduler import Scheduler
 from app.serving.startup_checks import check_startup
 from app.settings import Settings, load_settings, misspelt_variables
@@ -64,10 +67,17 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         readers=ThreadPoolExecutor(READER_THREADS, thread_name_prefix="reader"),
     )
     lifecycle = Lifecycle(service.registry)
+    reloader = Reloader(
+        service.registry,
+        open_board(),
+        control=settings.model_control,
+        poll_seconds=settings.model_poll_seconds,
+        on_states=service.metrics.show_states,
+    )
     app = FastAPI(
         title="vae-serve",
         version=__version__,
-        lifespan=_lifespan(service, lifecycle),
+        lifespan=_lifespan(service, lifecycle, reloader),
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
@@ -79,6 +89,7 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
     def document() -> dict[str, Any]:
         return openapi_document(
             with_keys=bool(settings.api_keys_sha256),
+            with_admin_keys=bool(settings.admin_keys_sha256),
             latents_body=service.registry.default_latents,
         )
 
@@ -86,6 +97,7 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
     app.router.routes += [
         *probe_routes(lifecycle, service.metrics),
         *model_routes(service.registry),
+        *model_control_routes(service.registry, reloader, settings),
         *operation_routes(service),
         *(page_routes(document) if settings.docs else []),
     ]
@@ -98,7 +110,9 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
     app.add_middleware(AnswerHead)
     if settings.api_keys_sha256:
         app.add_middleware(
-            RequireKey, digests=settings.api_keys_sha256, open_metrics=settings.metrics_open
+            RequireKey,
+            digests=(*settings.api_keys_sha256, *settings.admin_keys_sha256),
+            open_metrics=settings.metrics_open,
         )
     if settings.cors_origins:
         app.add_middleware(
@@ -120,6 +134,7 @@ def make_registry(settings: Settings, threads: int) -> Registry:
         settings.default_model,
         device=settings.device,
         compute_threads=threads,
+        load_models=settings.load_models,
     )
 
 
@@ -146,7 +161,7 @@ def _settings_of_environment() -> Settings:
 
 
 def _lifespan(
-    service: Service, lifecycle: Lifecycle
+    service: Service, lifecycle: Lifecycle, reloader: Reloader
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -154,15 +169,19 @@ def _lifespan(
         drain_on_signals(lifecycle, service.settings.drain_seconds)
         service.scheduler.start()
         service.metrics.watch_queue(lambda: service.scheduler.cost, lambda: service.scheduler.jobs)
-        tasks = [asyncio.create_task(service.metrics.keep_fresh())]
+        tasks = [
+            asyncio.create_task(service.metrics.keep_fresh()),
+            asyncio.create_task(reloader.run()),
+        ]
         if service.registry.loaded:
-            _count_bundles(service)
+            await reloader.catch_up()
         else:
-            tasks.append(asyncio.create_task(_load(service)))
+            tasks.append(asyncio.create_task(_load(service, reloader)))
         try:
             yield
         finally:
-            tasks[0].cancel()
+            for task in tasks[:2]:
+                task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             service.scheduler.stop()
             service.readers.shutdown(wait=False, cancel_futures=True)
@@ -170,18 +189,10 @@ def _lifespan(
     return lifespan
 
 
-async def _load(service: Service) -> None:
+async def _load(service: Service, reloader: Reloader) -> None:
     """Load the models on a thread, so that probes answer meanwhile."""
-    registry = service.registry
     try:
-        await asyncio.to_thread(registry.load)
+        await asyncio.to_thread(service.registry.load)
     except Exception as error:  # nobody awaits this task while the service runs
         log.error("loading failed", exc_info=error)
-    _count_bundles(service)
-
-
-def _count_bundles(service: Service) -> None:
-    registry = service.registry
-    ready = sum(len(versions) for versions in registry.models.values())
-    service.metrics.bundles.labels("ready").set(ready)
-    service.metrics.bundles.labels("broken").set(len(registry.broken))
+    reloader.tell_states()

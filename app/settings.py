@@ -27,7 +27,13 @@ from models.images.decoding import MAX_PIXELS
 SETTINGS_FILE_VARIABLE = "VAE_SETTINGS_FILE"
 PRETRAINED = Path(__file__).resolve().parent.parent / "models" / "pretrained"
 
-OTHER_VARIABLES = (SETTINGS_FILE_VARIABLE, "VAE_URL", "VAE_API_KEY", "VAE_DATA_DIR")
+OTHER_VARIABLES = (
+    SETTINGS_FILE_VARIABLE,
+    "VAE_URL",
+    "VAE_API_KEY",
+    "VAE_DATA_DIR",
+    "VAE_CONTROL_DIR",
+)
 """Variables of this project that are no settings of the service."""
 SERVICE_LINK = re.compile(r"VAE_(SERVICE_HOST|SERVICE_PORT\w*|PORT_\d+_\w+)")
 """Variables that Kubernetes sets in every pod beside a service named `vae`."""
@@ -86,6 +92,28 @@ class Settings(BaseSettings):
             "else such a path is a 409."
         ),
     ] = None
+    model_control: Annotated[
+        Literal["none", "poll", "explicit"],
+        BeforeValidator(_lower),
+        Field(
+            description="Changes of the models while the service runs: none; by polling the "
+            "repository; or explicit, by requests with an admin key."
+        ),
+    ] = "none"
+    model_poll_seconds: Annotated[
+        PositiveFloat,
+        Field(
+            le=YEAR_SECONDS,
+            description="Seconds between two looks at the repository; a change is loaded once it "
+            "is the same at two of them.",
+        ),
+    ] = 5.0
+    load_models: Annotated[
+        tuple[str, ...],
+        NoDecode,
+        BeforeValidator(_split),
+        Field(description="Models to load, by name; none: all of the repository."),
+    ] = ()
     device: Annotated[
         str, Field(description="torch device of the models, such as cpu or cuda:0.")
     ] = "cpu"
@@ -181,6 +209,15 @@ class Settings(BaseSettings):
         NoDecode,
         BeforeValidator(_split),
         Field(description="API keys, as `vae hash-key` prints them; none: /v1 is open."),
+    ] = ()
+    admin_keys_sha256: Annotated[
+        tuple[KeyDigest, ...],
+        NoDecode,
+        BeforeValidator(_split),
+        Field(
+            description="Admin keys, as `vae hash-key` prints them, which load and unload models "
+            "and are API keys too; none: nobody may."
+        ),
     ] = ()
     metrics_open: Annotated[
         bool,

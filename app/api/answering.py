@@ -76,6 +76,7 @@ async def answer(
     """
     record = record_of(scope)
     record.operation, record.model = operation.name, served.name
+    service.scheduler.check_open()
     headers: dict[bytes, bytes] = dict(scope["headers"])
     ends_at = record.started_at + read_timeout(headers, service.settings)
     call = Call(service, operation, served, receive, headers, record, ends_at)

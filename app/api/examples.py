@@ -148,6 +148,23 @@ PROBLEMS: dict[str, dict[str, Any]] = {
         "allowed": ["bccd", "digits", "fashion-mnist", "mnist", "mnist-labelled"],
         "suggestion": "mnist",
     },
+    "model-control-closed": {
+        "detail": "This server does not load and unload models by requests "
+        "(VAE_MODEL_CONTROL=none). Start it with VAE_MODEL_CONTROL=explicit and "
+        "VAE_ADMIN_KEYS_SHA256, which vae hash-key makes.",
+        "instance": "/v1/models/mnist/load",
+        "parameter": "VAE_MODEL_CONTROL",
+        "received": "none",
+        "allowed": ["explicit"],
+        "suggestion": "VAE_MODEL_CONTROL=explicit",
+    },
+    "broken-model": {
+        "detail": "mnist cannot be loaded: <repository>/mnist/2/model.safetensors has another "
+        "sha256 than manifest.json lists. Copy the file again. Version 1 goes on serving.",
+        "instance": "/v1/models/mnist/load",
+        "parameter": "model",
+        "received": "mnist",
+    },
     "no-default-model": {
         "detail": "This server has no default model. Name one in the path: /v1/models/bccd/encode. "
         "Available: bccd, digits.",

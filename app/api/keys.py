@@ -42,21 +42,35 @@ class RequireKey:
         path = scope["path"]
         if path in self.open_paths or path.startswith(OPEN_PREFIXES):
             return True
-        scheme, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
-            return False
-        digest = hash_key(key.strip()).encode()
-        matches = [hmac.compare_digest(digest, known) for known in self.digests]
-        return any(matches)
+        return _is_known(Headers(scope=scope).get("authorization", ""), self.digests)
 
 
-def _unauthorized(header: str) -> Unauthorized:
+def check_admin_key(header: str, digests: Iterable[str]) -> None:
+    """Check that an Authorization header carries an admin key.
+
+    Raises:
+        Unauthorized: It does not.
+    """
+    if not _is_known(header, [digest.encode() for digest in digests]):
+        raise _unauthorized(header, "admin key")
+
+
+def _is_known(header: str, digests: Iterable[bytes]) -> bool:
+    scheme, _, key = header.partition(" ")
+    if scheme.lower() != "bearer":
+        return False
+    digest = hash_key(key.strip()).encode()
+    matches = [hmac.compare_digest(digest, known) for known in digests]
+    return any(matches)
+
+
+def _unauthorized(header: str, kind: str = "API key") -> Unauthorized:
     if not header:
-        fault = "The request carries no API key."
+        fault = f"The request carries no {kind}."
     elif header.partition(" ")[0].lower() != "bearer":
         fault = "The Authorization header is not of the scheme Bearer."
     else:
-        fault = "The API key is not one of this server's keys."
+        fault = f"The key is not one of this server's {kind}s."
     return Unauthorized(
         f"{fault} Send the header Authorization: Bearer KEY, with a key from the server's "
         "operator.",

@@ -1,10 +1,14 @@
 """Logging: its configuration, log records as JSON lines, and the access log, a line per request."""
 
+import asyncio
 import json
 import logging
 import time
-from typing import Any
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any, TextIO
 
+import orjson
 from starlette.types import Scope
 
 from app.api.metrics import UNKNOWN
@@ -13,11 +17,46 @@ from app.api.redaction import redact_path, redact_query
 from models.errors import printable
 
 access_log = logging.getLogger("app.access")
+FLUSH_SECONDS = 0.1
+"""How long an access line is kept at most before it is written."""
+FLUSH_LINES = 100
+BUSY = 503
+MAX_REFUSALS_LOGGED = 10
+"""Access lines a second of requests that were refused for want of room."""
 LEVELS = ("debug", "info", "warning", "error")
 
 
+class Sampler:
+    """Lets a few lines of a kind through in each second, and counts the others."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._second, self._passed, self._left_out = 0, 0, 0
+
+    def pass_on(self) -> int | None:
+        """How many lines were left out before this one, or None to leave this one out too."""
+        second = int(self._clock())
+        if second != self._second:
+            self._second, self._passed = second, 0
+        if self._passed >= MAX_REFUSALS_LOGGED:
+            self._left_out += 1
+            return None
+        self._passed += 1
+        left_out, self._left_out = self._left_out, 0
+        return left_out
+
+
+_refusals = Sampler()
+
+
 def log_request(record: Record, scope: Scope, status: int) -> None:
-    """Write the access line of an answered request."""
+    """Write the access line of an answered request; of refusals for want of room, a few a second.
+
+    A line after others that were left out says how many these were, as `left_out`.
+    """
+    left_out = _refusals.pass_on() if status == BUSY else 0
+    if left_out is None:
+        return
     fields = {
         "request_id": record.request_id,
         "method": scope["method"],
@@ -29,7 +68,55 @@ def log_request(record: Record, scope: Scope, status: int) -> None:
         "milliseconds": round(record.seconds * 1e3, 3),
         "client": (scope.get("client") or [None])[0],
     }
-    access_log.info("request", extra={"fields": fields})
+    if left_out:
+        fields["left_out"] = left_out
+    if not access_log.isEnabledFor(logging.INFO):
+        return
+    handlers = logging.getLogger("app").handlers
+    if len(handlers) == 1 and isinstance(handlers[0], BufferedLines):
+        handlers[0].buffer(fields)
+    else:
+        access_log.info("request", extra={"fields": fields})
+
+
+class BufferedLines(logging.StreamHandler[TextIO]):
+    """Writes JSON lines; those of the access log are kept until there are many, or for a moment.
+
+    A line of another log is written at once, after those that are kept.
+    """
+
+    def __init__(self) -> None:
+        """Write to standard error."""
+        super().__init__()
+        self._kept: list[bytes] = []
+        self._second, self._clock = 0, ""
+
+    def buffer(self, fields: dict[str, Any]) -> None:
+        """Keep an access line; called on the event loop, which writes it later."""
+        now = time.time()
+        if int(now) != self._second:
+            self._second = int(now)
+            self._clock = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
+        clock = f"{self._clock}.{int(now % 1 * 1000):03d}Z"
+        line = {"time": clock, "level": "info", "message": "request", **fields}
+        self._kept.append(orjson.dumps(line, default=str))
+        if len(self._kept) == 1:
+            asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
+        elif len(self._kept) >= FLUSH_LINES:
+            self.flush()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line of another log."""
+        self.flush()
+        super().emit(record)
+
+    def flush(self) -> None:
+        """Write the lines that are kept; also called when the process ends."""
+        with self.lock or nullcontext():
+            kept, self._kept = self._kept, []
+            if kept:
+                self.stream.write(b"\n".join([*kept, b""]).decode())
+            super().flush()
 
 
 class JSONFormatter(logging.Formatter):
@@ -76,12 +163,13 @@ def log_config(level: str, *, terminal: bool = False) -> dict[str, Any]:
         terminal: Short lines for a person, without uvicorn's of its start and stop; else JSON.
     """
     formatter = "app.api.logs.TerminalFormatter" if terminal else "app.api.logs.JSONFormatter"
+    handler = "logging.StreamHandler" if terminal else "app.api.logs.BufferedLines"
     logger = {"handlers": ["lines"], "level": level.upper(), "propagate": False}
     quiet = {**logger, "level": max(level, "warning", key=LEVELS.index).upper()}
     return {
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"line": {"()": formatter}},
-        "handlers": {"lines": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "handlers": {"lines": {"class": handler, "formatter": "line"}},
         "loggers": {"app": logger, "uvicorn": quiet if terminal else logger},
     }

@@ -4,7 +4,7 @@ Label values are names that this service gives; what a caller invents is "unknow
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import Literal, get_args
 
@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from app.api.process_metrics import ProcessMetrics
 from app.api.worker_metrics import is_worker, sum_of_workers
 from app.errors import Reason
+from app.serving.snapshot import ModelState
 from app.wire.media_types import BODY_TYPES, canonical_media_type
 from models import __version__
 from models.estimators.steps import Pass
@@ -78,6 +79,9 @@ class Metrics:
         self.queue_jobs = gauge("vae_queue_jobs", "Requests waiting or computing.")
         words = "Bundles in the model repository, ready or broken."
         self.bundles = gauge("vae_bundles", words, ["status"], multiprocess_mode="livemostrecent")
+        words = "Workers in which a version of a model is in a state."
+        self.model_state = gauge("vae_model_state", words, ["model", "version", "state"])
+        self._states: set[tuple[str, str, str]] = set()
         words = "Version of the service; the value is 1."
         build = gauge("vae_build_info", words, ["version"], multiprocess_mode="livemax")
         build.labels(__version__).set(1)
@@ -122,6 +126,15 @@ class Metrics:
         while is_worker():
             self.refresh()
             await asyncio.sleep(REFRESH_SECONDS)
+
+    def show_states(self, states: Collection[ModelState]) -> None:
+        """Show the state of every version, and how many bundles are ready or broken."""
+        for status in ("ready", "broken"):
+            self.bundles.labels(status).set(sum(known.state == status for known in states))
+        current = {(known.name, str(known.version or ""), known.state) for known in states}
+        for labels in self._states | current:
+            self.model_state.labels(*labels).set(labels in current)
+        self._states |= current
 
     def count_request(
         self, operation: str, model: str, *, status: int, body_type: str | None, seconds: float

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from app.operations.answers import LatentGroup, Schema
+from app.serving.snapshot import State
 
 
 class ModelSummary(Schema):
@@ -13,7 +14,7 @@ class ModelSummary(Schema):
     name: str
     version: int | None
     default: Annotated[bool, Field(description="Whether paths without a model name use it.")]
-    status: Literal["ready", "broken"]
+    status: State
     reason: Annotated[str | None, Field(description="Why a broken bundle is not served.")] = None
     digest: str | None = None
 
@@ -25,6 +26,40 @@ class ModelList(Schema):
     reason: Annotated[
         str | None,
         Field(description="Why no model is served, or that they are loading; else null."),
+    ] = None
+    fault: Annotated[
+        str | None,
+        Field(description="Why the repository cannot be read to its end; else null."),
+    ] = None
+
+
+class VersionState(Schema):
+    """State of one version of a model."""
+
+    version: int | None
+    state: State
+    reason: Annotated[str | None, Field(description="Why a broken bundle is not served.")] = None
+    digest: str | None = None
+
+
+class WorkerCount(Schema):
+    """How many worker processes have carried out a command."""
+
+    done: int
+    total: int
+
+
+class ModelControl(Schema):
+    """What loading or unloading a model has led to."""
+
+    model: str
+    version: Annotated[int | None, Field(description="The version that was named, if one was.")]
+    action: Literal["load", "unload"]
+    default: Annotated[bool, Field(description="Whether paths without a model name use the model.")]
+    states: Annotated[list[VersionState], Field(description="State of every version.")]
+    workers: WorkerCount
+    note: Annotated[
+        str | None, Field(description="What else the operator must know, such as a lost default.")
     ] = None
 
 
@@ -49,6 +84,10 @@ class ModelDescription(Schema):
     name: str
     version: int
     versions: list[int]
+    states: Annotated[
+        list[VersionState],
+        Field(description="State of every version in the repository, and of those that drain."),
+    ]
     default: bool
     digest: Annotated[str, Field(description="sha256 of the bundle's manifest.")]
     image_shape: list[int]

@@ -9,6 +9,7 @@ from app.api.model_descriptions import (
     ModelList,
     ModelSummary,
     OperationDescription,
+    VersionState,
 )
 from app.api.record import record_of
 from app.api.routing import MODEL_PATHS, find_model, json_response, make_route
@@ -41,29 +42,30 @@ def model_routes(registry: Registry) -> list[Route]:
 
 
 def list_models(registry: Registry) -> ModelList:
-    """Every version of every model, broken bundles last."""
-    ready = [
+    """Every version of every model, those that are served first."""
+    default = registry.default_name
+    highest = max(registry.models.get(default or "", ()), default=None)
+    models = [
         ModelSummary(
-            name=name,
-            version=version,
-            default=name == registry.default_name and version == max(versions),
-            status="ready",
-            digest=served.bundle.digest,
+            name=known.name,
+            version=known.version,
+            default=known.state == "ready" and (known.name, known.version) == (default, highest),
+            status=known.state,
+            reason=known.reason,
+            digest=known.digest,
         )
-        for name, versions in sorted(registry.models.items())
-        for version, served in sorted(versions.items())
+        for known in registry.states()
     ]
-    broken = [
-        ModelSummary(
-            name=bundle.name,
-            version=bundle.version,
-            default=False,
-            status="broken",
-            reason=bundle.reason,
-        )
-        for bundle in registry.broken
+    return ModelList(models=models, reason=registry.why_not_served, fault=registry.fault)
+
+
+def version_states(registry: Registry, name: str) -> list[VersionState]:
+    """State of every version of a model, by version."""
+    found = [known for known in registry.states() if known.name == name]
+    return [
+        VersionState(version=s.version, state=s.state, reason=s.reason, digest=s.digest)
+        for s in sorted(found, key=lambda known: known.version or 0)
     ]
-    return ModelList(models=[*ready, *broken], reason=registry.why_not_served)
 
 
 def describe_model(registry: Registry, served: ServedModel) -> ModelDescription:
@@ -76,6 +78,7 @@ def describe_model(registry: Registry, served: ServedModel) -> ModelDescription:
         name=served.name,
         version=served.version,
         versions=sorted(registry.models[served.name]),
+        states=version_states(registry, served.name),
         default=registry.default_name == served.name,
         digest=served.bundle.digest,
         image_shape=list(config.vae.image_shape),

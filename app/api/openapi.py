@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from app.api.examples import ANSWERS, EXAMPLE_ID, PROBLEMS, example_body
-from app.api.model_descriptions import ModelDescription, ModelList
+from app.api.model_descriptions import ModelControl, ModelDescription, ModelList
 from app.api.probes import Status
 from app.api.problems import TABLE, Problem, title
 from app.api.request_schemas import request_model
@@ -61,23 +61,31 @@ HEADERS = {
 
 
 def openapi_document(
-    *, with_keys: bool = False, latents_body: dict[str, Any] | None = None
+    *,
+    with_keys: bool = False,
+    with_admin_keys: bool = False,
+    latents_body: dict[str, Any] | None = None,
 ) -> Described:
     """Build the whole document.
 
     Args:
         with_keys: Whether the service asks for API keys.
+        with_admin_keys: Whether it takes admin keys.
         latents_body: Example of a JSON body of latents, which the default model can decode.
     """
     components: Described = {"schemas": schemas(), "responses": problem_responses()}
     document: Described = {
         "openapi": "3.1.0",
         "info": {"title": "vae-serve", "description": DESCRIPTION, "version": __version__},
-        "paths": probe_paths() | model_paths() | operation_paths(latents_body),
+        "paths": probe_paths()
+        | model_paths()
+        | control_paths(with_key=with_admin_keys)
+        | operation_paths(latents_body),
         "components": components,
     }
-    if with_keys:
+    if with_keys or with_admin_keys:
         components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    if with_keys:
         document["security"] = [{"key": []}]
     return document
 
@@ -89,7 +97,7 @@ def schemas() -> Described:
     """JSON Schemas of every answer and of every JSON body, by name."""
     operations = OPERATIONS.values()
     models: list[type[BaseModel]] = [
-        *(Problem, ModelList, ModelDescription, Status),
+        *(Problem, ModelList, ModelDescription, ModelControl, Status),
         *(operation.answer for operation in operations),
         *(request_model(operation) for operation in operations if operation.takes),
     ]
@@ -198,6 +206,28 @@ def model_paths() -> Described:
             tag="models",
         ),
     }
+
+
+def control_paths(*, with_key: bool) -> Described:
+    """Loading and unloading of a model, and of one version of it."""
+    done = json_answer("Every worker has done it.", ModelControl)
+    not_by_all = json_answer("Not every worker has done it yet.", ModelControl)
+    paths: Described = {}
+    for scope in ("model", "version"):
+        prefix, what = MODEL_PATHS[scope], "a model" if scope == "model" else "one version"
+        for action in ("load", "unload"):
+            faults = (400, 401, 403, 404, *((409,) if action == "load" else ()), 422, 503)
+            described = {
+                "operationId": f"{action}_by_{scope}",
+                "summary": f"{action.capitalize()} {what} (with an admin key).",
+                "tags": ["models"],
+                "parameters": path_parameters(prefix),
+                "responses": {"200": done, "202": not_by_all, **problems(*faults)},
+            }
+            if with_key:
+                described["security"] = [{"key": []}]
+            paths[f"{prefix}/{action}"] = {"post": described}
+    return paths
 
 
 def _get(

@@ -13,11 +13,13 @@ from starlette.types import Scope
 from app.api.record import record_of
 from app.api.redaction import is_secret, redact_path
 from app.errors import (
+    BrokenModel,
     ClientDisconnected,
     DeadlineExceeded,
     HeadersTooLarge,
     InvalidParameter,
     MalformedRequest,
+    ModelControlClosed,
     ModelNotReady,
     NoDefaultModel,
     NotAcceptable,
@@ -92,11 +94,13 @@ TABLE: dict[type[Exception], tuple[int, str]] = {
     MalformedRequest: (400, "malformed-request"),
     CorruptImage: (400, "corrupt-image"),
     Unauthorized: (401, "unauthorized"),
+    ModelControlClosed: (403, "model-control-closed"),
     UnknownModel: (404, "unknown-model"),
     BundleNotFound: (404, "unknown-model"),
     NotAcceptable: (406, "not-acceptable"),
     ReceiveTimeout: (408, "request-timeout"),
     NoDefaultModel: (409, "no-default-model"),
+    BrokenModel: (409, "broken-model"),
     UnsupportedOperation: (409, "unsupported-operation"),
     PayloadTooLarge: (413, "payload-too-large"),
     TargetTooLong: (414, "target-too-long"),

@@ -33,7 +33,7 @@ def _explain(fault: Mapping[str, Any]) -> str:
         hint = f"Did you mean {meant!r}?" if meant else "docs/deployment.md lists the settings."
         return f"There is no setting {name!r}. {hint}"
     variable = f"VAE_{name.upper()}"
-    if name == "api_keys_sha256":  # a key by mistake must not reach the log
+    if name in ("api_keys_sha256", "admin_keys_sha256"):  # a key by mistake must not reach the log
         return f"{variable} holds a value that is not a sha256 in hex. Hash the key: vae hash-key."
     if name == "port" and SERVICE_ADDRESS.fullmatch(str(received)):
         return (

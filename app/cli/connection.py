@@ -131,5 +131,6 @@ def local_settings(model_repository: Path | None = None) -> Settings:
         model_repository=model_repository,
         access_log=False,
         api_keys_sha256=(),
+        model_control="none",
         request_timeout_seconds=86400.0,
     )

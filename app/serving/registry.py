@@ -1,16 +1,17 @@
-"""The served models: every version of every bundle in the repository, verified at load.
+"""The served models by name and version, which of them is the default, and what is refused.
 
-A broken bundle is logged and listed; the other bundles are served.
+What is served is one snapshot, which loading replaces as a whole.
 """
 
 import asyncio
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 from urllib.parse import quote
+from weakref import ref
 
 import torch
 
@@ -18,10 +19,10 @@ from app.errors import ModelNotReady, NoDefaultModel, UnknownModel
 from app.operations.parameters import Parameters
 from app.operations.table import OPERATIONS, Operation
 from app.serving.capabilities import example_latents
-from app.serving.served_model import ServedModel, serve_bundle
-from models.bundle.loading import load_bundle
-from models.bundle.repository import Entry, Repository
-from models.errors import BundleCorrupt, UnsupportedOperation, VAEError, closest, printable
+from app.serving.loading import Loader
+from app.serving.served_model import ServedModel
+from app.serving.snapshot import BrokenBundle, ModelState, Snapshot
+from models.errors import UnsupportedOperation, closest
 
 log = logging.getLogger("app.registry")
 
@@ -29,15 +30,6 @@ PREFERRED_DEFAULT = "mnist"
 LOADING = "The models are still loading. Retry in a second."
 MAX_NAMED = 3
 """How many other models a refusal names."""
-
-
-@dataclass(frozen=True)
-class BrokenBundle:
-    """A bundle that cannot be served, and why."""
-
-    name: str
-    version: int | None
-    reason: str
 
 
 @dataclass
@@ -48,11 +40,30 @@ class Registry:
     default_model: str | None = None
     device: str = "cpu"
     compute_threads: int | None = None
-    models: dict[str, dict[int, ServedModel]] = field(default_factory=dict)
-    broken: list[BrokenBundle] = field(default_factory=list)
-    fault: str | None = None
-    """Why loading stopped early; None if it did not."""
+    load_models: tuple[str, ...] = ()
+    current: Snapshot = field(default_factory=Snapshot)
+    loader: Loader = field(init=False)
+    _retired: list[tuple[str, int, str, "ref[ServedModel]"]] = field(default_factory=list)
+    """Models out of service that requests may still hold."""
     _done: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.loader = Loader(self.repository, self.device, self.load_models)
+
+    @property
+    def models(self) -> Mapping[str, Mapping[int, ServedModel]]:
+        """The models that are served, by name and version."""
+        return self.current.models
+
+    @property
+    def broken(self) -> tuple[BrokenBundle, ...]:
+        """The bundles that cannot be served."""
+        return self.current.broken
+
+    @property
+    def fault(self) -> str | None:
+        """Why the repository was not read to its end; None if it was."""
+        return self.current.fault
 
     async def wait(self) -> None:
         """Wait until everything is loaded."""
@@ -71,33 +82,33 @@ class Registry:
         try:
             if self.compute_threads is not None:
                 torch.set_num_threads(self.compute_threads)
-            for entry in Repository(self.repository).entries():
-                self._load_one(entry)
+            self.loader.load(self.publish)
         except Exception as error:  # whatever it is, the models loaded so far are served
-            self.fault = self._refuse("loading stopped", error)
+            self.publish(self.loader.stop(error))
         finally:
             self._done.set()
         self._report()
 
-    def _load_one(self, entry: Entry) -> None:
-        try:
-            if entry.fault is not None:
-                raise BundleCorrupt(entry.fault)
-            served = serve_bundle(load_bundle(entry.path, device=self.device), self.device)
-            self.models.setdefault(served.name, {})[served.version] = served
-        except Exception as error:  # torch, safetensors and the disk fail in classes of their own
-            reason = self._refuse("bundle refused", error, model=entry.name, version=entry.version)
-            self.broken.append(BrokenBundle(entry.name, entry.version, reason))
+    def publish(self, snapshot: Snapshot) -> None:
+        """Serve a snapshot from now on; requests that hold a model of the last one keep it.
 
-    def _refuse(self, message: str, error: Exception, **fields: Any) -> str:
-        """Log a failure, and say it without the paths of this machine."""
-        text = str(error) or type(error).__name__
-        if isinstance(error, OSError) and error.filename is not None:
-            text = f"{error.filename} cannot be read: {error.strerror}. Check its permissions."
-        unforeseen = None if isinstance(error, VAEError | OSError) else error
-        named = {"fields": {**fields, "error": printable(text)}}
-        log.error(message, exc_info=unforeseen, extra=named)
-        return printable(text.replace(str(self.repository), "<repository>"))
+        While the service runs, call it on the event loop's thread, where readers are.
+        """
+        if snapshot == self.current:
+            return
+        staying = set(map(id, snapshot.served()))
+        self._retired += [
+            (served.name, served.version, served.bundle.digest, ref(served))
+            for served in self.current.served()
+            if id(served) not in staying
+        ]
+        self.current = snapshot
+
+    def states(self) -> list[ModelState]:
+        """The state of every version."""
+        self._retired = [retired for retired in self._retired if retired[3]() is not None]
+        draining = [ModelState(n, v, "draining", digest=d) for n, v, d, _ in self._retired]
+        return [*self.current.states(), *draining]
 
     def _report(self) -> None:
         """Log what the operator must know once everything is loaded."""
@@ -121,6 +132,8 @@ class Registry:
     def _why_nothing(self) -> str:
         if self.fault is not None:
             return self.fault
+        if self.current.waiting:
+            return "The models are not loaded; GET /v1/models lists their states."
         if not self.broken:
             return "VAE_MODEL_REPOSITORY holds no bundles. Put one into it, <model>/<version>/."
         first, *others = self.broken
@@ -132,14 +145,16 @@ class Registry:
         """Name of the model that answers where a path names none.
 
         It is the one that the operator named, or mnist, or the only one. Of several others none is
-        silently preferred, nor does another stand in for a broken mnist.
+        silently preferred, nor does another stand in for a broken or unloaded mnist.
         """
         if self.default_model is not None:
             return self.default_model
         if PREFERRED_DEFAULT in self.models:
             return PREFERRED_DEFAULT
-        replaced = any(bundle.name == PREFERRED_DEFAULT for bundle in self.broken)
-        only = len(self.models) == 1 and self.loaded and not replaced
+        missing = self.current.is_broken(PREFERRED_DEFAULT) or any(
+            self.current.waits(PREFERRED_DEFAULT, state) for state in ("loading", "unloaded")
+        )
+        only = len(self.models) == 1 and self.loaded and not missing
         return next(iter(self.models)) if only else None
 
     @property
@@ -163,7 +178,7 @@ class Registry:
             operation: The operation that a refusal shows how to ask for.
 
         Raises:
-            ModelNotReady: The models are still loading.
+            ModelNotReady: The models, or the one that is named, are still loading.
             NoDefaultModel: No name is given, and no model is the default.
             UnknownModel: There is no such model or version; says the closest, and all.
         """
@@ -173,9 +188,12 @@ class Registry:
         if chosen is None and self.models:
             raise self._no_default(operation)
         versions = self.models.get(chosen or "", {})
-        if not versions:
-            raise self._unknown_model(chosen, is_default=name is None)
-        if version is not None and version not in versions:
+        if version not in versions and (version is not None or not versions):
+            if self.current.waits(chosen or "", "loading", version):
+                fault = f"The model {chosen} is still loading. Retry in a second."
+                raise ModelNotReady(fault, headers={"Retry-After": "1"})
+            if version is None or not versions:
+                raise self._unknown_model(chosen, is_default=name is None)
             raise self._unknown_version(str(chosen), version)
         return versions[version if version is not None else max(versions)]
 
@@ -196,9 +214,11 @@ class Registry:
             return UnknownModel(f"This server has no models. {self._why_nothing()}")
         available = f"Available: {', '.join(names)}."
         received = repr(name[:60])
-        is_broken = any(bundle.name == name for bundle in self.broken)
+        is_broken = self.current.is_broken(name)
+        is_unloaded = self.current.waits(name, "unloaded")
         if is_default:
-            fault = "is broken and not served" if is_broken else "does not exist"
+            fault = "is not loaded" if is_unloaded else "does not exist"
+            fault = "is broken and not served" if is_broken else fault
             return UnknownModel(
                 f"The model {received}, this server's default (VAE_DEFAULT_MODEL), {fault}. Name a "
                 f"model in the path, such as /v1/models/{names[0]}. {available}",
@@ -210,6 +230,8 @@ class Registry:
         meant = closest(name, names)
         if is_broken:
             fault = f"The model {received} is broken and not served; GET /v1/models says why."
+        elif is_unloaded:
+            fault = f"The model {received} is not loaded. Its operator can load it."
         else:
             fault = f"There is no model {received}." + (
                 f" Did you mean {meant!r}?" if meant else ""
@@ -225,8 +247,11 @@ class Registry:
     def _unknown_version(self, name: str, version: int) -> UnknownModel:
         versions = sorted(self.models[name])
         listed = ", ".join(map(str, versions))
-        broken = any((bundle.name, bundle.version) == (name, version) for bundle in self.broken)
-        fault = "is broken: GET /v1/models says why" if broken else "does not exist"
+        fault = (
+            "is not loaded" if self.current.waits(name, "unloaded", version) else "does not exist"
+        )
+        if self.current.is_broken(name, version):
+            fault = "is broken: GET /v1/models says why"
         return UnknownModel(
             f"Version {version} of {name} {fault}. Available: {listed}. Leave the version out for "
             f"the highest: /v1/models/{name}.",

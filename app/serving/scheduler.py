@@ -50,6 +50,7 @@ class Scheduler:
         self._jobs: set[Job[Any]] = set()
         self._cost = 0.0
         self._expected = 0.0
+        self._expected_short = 0.0
         self._inline: list[Job[Any]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lane = ComputeLane(self.times, self._settle_soon, on_chunk)
@@ -108,6 +109,7 @@ class Scheduler:
         self._jobs.add(job)
         self._cost += cost
         self._expected += expected
+        self._expected_short += expected if job.is_short else 0.0
         job.inline = expected <= INLINE_SECONDS and self._begin_inline(job, loop)
         if not job.inline:
             self._lane.put(job)
@@ -119,8 +121,9 @@ class Scheduler:
         self._jobs.discard(job)
         self._cost -= job.cost
         self._expected -= job.expected
+        self._expected_short -= job.expected if job.is_short else 0.0
         if not self._jobs:
-            self._cost = self._expected = 0.0  # sums of floats drift
+            self._cost = self._expected = self._expected_short = 0.0  # sums of floats drift
 
     async def run(self, steps: Steps[T], **options: Any) -> T:
         """Run a job to its end and return its value; `admit` explains the options."""
@@ -133,15 +136,28 @@ class Scheduler:
 
     # Admission -------------------------------------------------------------------------------
 
-    def _check_room(self, expected: float, deadline: float) -> None:
+    def check_open(self) -> None:
+        """Refuse a request of which nothing is known yet, where any request would be refused.
+
+        Raises:
+            QueueFull: There are too many requests, or too many short ones.
+            ModelNotReady: The server is shutting down.
+        """
         if self._stopping:
             raise _stopping()
         if len(self._jobs) >= self.max_requests:
             waiting = f"{len(self._jobs)} requests wait or compute"
             raise self._full(waiting, self._expected, "queue")
+        if self._expected_short > self.max_wait:
+            self._check_wait(0.0, self.max_wait)
+
+    def _check_room(self, expected: float, deadline: float) -> None:
+        self.check_open()
         limit = min(self.max_wait, max(deadline - expected, 0.0))
-        if self._expected <= limit:
-            return
+        if self._expected > limit:
+            self._check_wait(expected, limit)
+
+    def _check_wait(self, expected: float, limit: float) -> None:
         wait = self.expected_wait(expected)
         if wait > limit:
             why = f"the expected wait is {wait:.1f} s of at most {limit:.3g} s"

@@ -7,7 +7,7 @@ import torch
 
 from app.operations.parameters import Parameters
 from app.operations.table import Abilities, Need, Operation
-from app.serving.capabilities import abilities, unmet_needs
+from app.serving.capabilities import abilities, example_latents, unmet_needs
 from models.bundle.loading import Bundle
 from models.noise import NoiseKind, Purpose
 from models.vae.model import VAE
@@ -112,3 +112,17 @@ def serve_bundle(bundle: Bundle, device: str) -> ServedModel:
     """Find out what a loaded bundle can do and costs."""
     cost = max(bundle.vae.decoder_macs() / 1e6, MIN_COST)
     return ServedModel(bundle, unmet_needs(bundle.vae), cost, device)
+
+
+@torch.no_grad()
+def warm_up(served: ServedModel) -> None:
+    """Encode and decode one row, so that the first requests need not wait for what torch sets up.
+
+    It is a check as well: a model that cannot do it is not served.
+    """
+    vae, weight = served.vae, next(served.vae.parameters())
+    y = weight.new_zeros(1, dtype=torch.int64) if vae.num_labels else None
+    if "encoder" not in served.lacks:
+        _ = vae.posterior(weight.new_zeros(1, *vae.image_shape), y).mean
+    z = torch.as_tensor(example_latents(vae), dtype=weight.dtype, device=weight.device)
+    _ = vae.likelihood(z, y).mean

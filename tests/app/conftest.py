@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from app.main import create_app
-from app.serving import registry
+from app.serving import loading
 from app.settings import Settings
 from models.bundle.loading import load_bundle
 from tests.app.repository import make_repository
@@ -26,7 +26,7 @@ ClientFactory = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 def _each_bundle_is_loaded_once() -> Iterator[None]:
     """Apps share loaded bundles: no test changes one, and loading them is most of a test's time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(registry, "load_bundle", lru_cache(maxsize=64)(load_bundle))
+        patch.setattr(loading, "load_bundle", lru_cache(maxsize=64)(load_bundle))
         yield
 
 

@@ -23,7 +23,7 @@ async def test_without_any_model_the_service_is_not_ready(
     assert ready.status_code == 503
     reason = "VAE_MODEL_REPOSITORY holds no bundles. Put one into it, <model>/<version>/."
     assert ready.json() == {"status": "no model", "reason": reason}
-    assert listed.json() == {"models": [], "reason": reason}
+    assert listed.json() == {"models": [], "reason": reason, "fault": None}
     assert (sample.status_code, sample.json()["type"]) == (404, "/problems/unknown-model")
     assert sample.json()["detail"] == f"This server has no models. {reason}"
 
@@ -52,7 +52,11 @@ async def test_until_models_are_loaded_probes_answer_and_operations_say_when(
         ready = await client.get("/readyz")
         early = await client.get("/v1/sample")
         listed = await client.get("/v1/models")
-    assert listed.json() == {"models": [], "reason": early.json()["detail"]}
+    assert listed.json() == {
+        "models": [],
+        "reason": early.json()["detail"],
+        "fault": None,
+    }
     assert (ready.status_code, ready.json()) == (503, {"status": "loading"})
     assert (early.status_code, early.json()["type"]) == (503, "/problems/model-not-ready")
     assert early.headers["retry-after"] == "1"

@@ -1,6 +1,7 @@
 """What is refused: the status, the type, the item at fault, the limit's name."""
 
 import base64
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -10,7 +11,7 @@ import pytest
 from app.api.problems import Problem
 from app.api.requests import is_small
 from app.operations.table import OPERATIONS
-from app.serving.registry import BrokenBundle
+from app.serving.snapshot import BrokenBundle
 from app.wire.items import Body, Picture
 from tests.app.api.calls import body_of
 from tests.app.conftest import ClientFactory
@@ -333,8 +334,9 @@ async def test_a_broken_or_missing_default_model_is_said(
 ) -> None:
     async with open_client(default_model="zzz") as client:
         missing = refused(await client.get("/v1/sample"), 404, "unknown-model")
-        broken = [BrokenBundle("torn", 1, "damaged"), BrokenBundle("mnist", 3, "damaged")]
-        client.app.state.service.registry.broken += broken  # type: ignore[attr-defined]
+        broken = (BrokenBundle("torn", 1, "damaged"), BrokenBundle("mnist", 3, "damaged"))
+        registry = client.app.state.service.registry  # type: ignore[attr-defined]
+        registry.publish(replace(registry.current, broken=broken))
         model = refused(await client.get("/v1/models/torn"), 404, "unknown-model")
         version = refused(await client.get("/v1/models/mnist/versions/3"), 404, "unknown-model")
     assert "'zzz', this server's default (VAE_DEFAULT_MODEL), does not exist" in missing["detail"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from app.serving import registry
+from app.serving import loading, registry
 from tests.app.conftest import ClientFactory
 from tests.app.pictures import PNG, binary, encoded
 from tests.app.refusals import refused
@@ -93,13 +93,13 @@ def test_whatever_a_bundle_raises_is_logged_and_listed_and_the_others_are_served
     error: Exception,
     at: str,
 ) -> None:
-    given = getattr(registry, at)
+    given = getattr(loading, at)
 
     def fail_once(*arguments: object, **options: object) -> object:
-        monkeypatch.setattr(registry, at, given)
+        monkeypatch.setattr(loading, at, given)
         raise error
 
-    monkeypatch.setattr(registry, at, fail_once)
+    monkeypatch.setattr(loading, at, fail_once)
     found = registry.Registry(repository)
     found.load()
     assert found.loaded
@@ -133,6 +133,16 @@ def test_what_cannot_be_read_at_all_ends_the_loading_and_is_said(
     assert [record.message for record in caplog.records].count("loading stopped") == 2
 
 
+def test_a_model_that_cannot_encode_and_decode_one_row_is_broken(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "warm_up", lambda served: 1 / 0)
+    found = registry.Registry(repository)
+    found.load()
+    assert {broken.reason for broken in found.broken} == {"division by zero"}
+    assert found.models == {}
+
+
 def _overflow(number: int) -> None:
     raise OverflowError("too many")
 
@@ -142,13 +152,13 @@ def test_while_models_are_loading_the_first_one_is_no_default(
 ) -> None:
     found = registry.Registry(repository)
     seen: list[tuple[int, str | None]] = []
-    serve_bundle = registry.serve_bundle
+    serve_bundle = loading.serve_bundle
 
     def watched(*arguments: object) -> object:
         seen.append((len(found.models), found.default_name))
         return serve_bundle(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(registry, "serve_bundle", watched)
+    monkeypatch.setattr(loading, "serve_bundle", watched)
     found.load()
     assert (1, None) in seen
     assert found.default_name == "mnist"
