@@ -54,13 +54,16 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
     settings = settings if settings is not None else _settings_of_environment()
     if registry is None:
         registry = make_registry(settings, settings.compute_threads or default_threads(1))
+    metrics = Metrics()
     service = Service(
         settings=settings,
         registry=registry,
         scheduler=Scheduler(
-            max_wait=settings.max_wait_seconds, max_requests=settings.max_queue_requests
+            max_wait=settings.max_wait_seconds,
+            max_requests=settings.max_queue_requests,
+            on_chunk=metrics.count_pass,
         ),
-        metrics=Metrics(),
+        metrics=metrics,
         readers=ThreadPoolExecutor(READER_THREADS, thread_name_prefix="reader"),
     )
     lifecycle = Lifecycle(service.registry)

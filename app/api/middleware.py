@@ -13,8 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.api.headers import SECURITY_HEADERS
 from app.api.logs import log_request
 from app.api.metrics import Metrics
-from app.api.problems import describe, lookup
-from app.api.record import Record, record_of
+from app.api.problems import describe_in, lookup
+from app.api.record import Record
 from app.errors import ClientDisconnected
 from app.wire.request_head import two_lengths
 
@@ -69,13 +69,15 @@ class Observe:
         log.error("crash", exc_info=error, extra={"fields": {"request_id": record.request_id}})
         if record.status:  # the answer has begun: only closing the connection tells the client
             raise error
-        answer = describe(error, instance=scope["path"], request_id=record.request_id)
+        answer = describe_in(scope, error)
         await answer(scope, receive, send)
 
     def _done(self, record: Record, scope: Scope) -> None:
         if record.operation == "probe":
             return
-        status = record.status or lookup(ClientDisconnected)[0]
+        status = record.refused or record.status or lookup(ClientDisconnected)[0]
+        self.metrics.count_rejection(record.rejection)
+        self.metrics.count_cancellation(status, record.stage)
         self.metrics.count_request(
             record.operation,
             record.model,
@@ -122,8 +124,7 @@ class RefuseTwoLengths:
             return
         error = two_lengths()
         error.headers["Connection"] = "close"
-        request_id = record_of(scope).request_id
-        await describe(error, instance=scope["path"], request_id=request_id)(scope, receive, send)
+        await describe_in(scope, error)(scope, receive, send)
 
 
 class AnswerHead:

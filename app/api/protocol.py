@@ -10,6 +10,7 @@ import logging
 import os
 import urllib.parse
 import uuid
+from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, Literal
@@ -20,8 +21,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from app.api.connections import Connections, allowed_connections
 from app.api.problems import describe, lookup, title
+from app.api.record import Record
 from app.api.redaction import redact_path
-from app.errors import ReceiveTimeout, ServerBusy, ServiceError
+from app.errors import Reason, ReceiveTimeout, ServerBusy, ServiceError
 from app.settings import Settings
 from app.wire.chunked_body import ChunkedBody
 from app.wire.media_types import PROBLEM_TYPE
@@ -167,6 +169,7 @@ class StrictProtocol(HttpToolsProtocol):
     def _shed(self, head: Head) -> None:
         """Refuse a request for want of room as cheaply as can be; the connection goes on."""
         self.shared.shed += 1
+        self.shared.count_rejection("queue")
         self.transport.write(_no_room(head.target, self.shared.max_requests))
         self._expect_body(head, "rest")
         if not head.length and not head.chunked:
@@ -279,12 +282,16 @@ class StrictProtocol(HttpToolsProtocol):
         self._release_after_task()
         if in_body:
             answered = self.state == "rest" or self.cycle.response_started
+            if self.state == "body":
+                self.cycle.disconnected = True  # its app must not answer too
+                record: Record | None = dict(self.scope).get("vae.record")
+                if record is not None:
+                    record.refused = lookup(type(error))[0]
+                self.cycle.waiting_for_100_continue = False
+                self.cycle.message_event.set()
             if answered:
                 self.transport.close()
                 return
-            self.cycle.disconnected = True  # its app must not answer too
-            self.cycle.waiting_for_100_continue = False
-            self.cycle.message_event.set()
         request_id = uuid.uuid4().hex
         fields = {"request_id": request_id, "status": lookup(type(error))[0], "detail": str(error)}
         fields["client"] = self.client[0] if self.client else None
@@ -316,6 +323,7 @@ class StrictProtocol(HttpToolsProtocol):
             self._task.add_done_callback(lambda _: self.shared.release(count))
 
     def _send_problem(self, error: ServiceError, path: str, request_id: str) -> None:
+        self.shared.count_rejection(error.reason)
         answer = describe(error, instance=path, request_id=request_id)
         headers = {
             **{name.decode(): value.decode() for name, value in answer.raw_headers},
@@ -351,12 +359,15 @@ def _no_room(target: bytes, limit: int) -> bytes:
     return head.encode() + body
 
 
-def serving_protocol(settings: Settings) -> Any:
+def serving_protocol(
+    settings: Settings, count_rejection: Callable[[Reason | None], None] = lambda reason: None
+) -> Any:
     """uvicorn's `http`: the protocol with its bounds, for every worker."""
     connections = Connections(
         client_timeout=settings.client_timeout_seconds,
         max_connections=allowed_connections(settings.max_connections),
         max_buffered_bytes=settings.max_buffered_bytes,
         max_requests=settings.max_queue_requests,
+        count_rejection=count_rejection,
     )
     return partial(StrictProtocol, connections=connections)

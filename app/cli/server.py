@@ -100,7 +100,7 @@ def make_server(
     app = create_app(settings, registry)
     config = uvicorn.Config(
         app,
-        http=serving_protocol(settings),
+        http=serving_protocol(settings, app.state.service.metrics.count_rejection),
         ws="none",
         log_config=None,
         access_log=False,

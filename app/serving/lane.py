@@ -143,7 +143,13 @@ class ComputeLane:
         if chunk[0].is_short:
             self._short_turn += seconds
         for job, outcome, count in zip(chunk, outcomes, rows, strict=True):
-            job.take(outcome, started_at=started_at, seconds=seconds, share=count / total)
+            job.take(
+                outcome,
+                started_at=started_at,
+                seconds=seconds,
+                share=count / total,
+                requests=len(chunk),
+            )
         self._finish([job for job in chunk if job.finished])
 
     def _finish(self, jobs: list[Job[Any]]) -> None:

@@ -10,7 +10,7 @@ import math
 import time
 from typing import Any, TypeVar
 
-from app.errors import ModelNotReady, QueueFull
+from app.errors import ModelNotReady, QueueFull, Reason
 from app.serving.batching import run_together
 from app.serving.job import PATIENCE, SHORT_SECONDS, Job, Timing
 from app.serving.lane import ComputeLane, OnChunk
@@ -146,7 +146,8 @@ class Scheduler:
         if self._stopping:
             raise _stopping()
         if len(self._jobs) >= self.max_requests:
-            raise self._full(f"{len(self._jobs)} requests wait or compute", self._expected)
+            waiting = f"{len(self._jobs)} requests wait or compute"
+            raise self._full(waiting, self._expected, "queue")
         if self._expected_short > self.max_wait:
             self._check_wait(0.0, self.max_wait)
 
@@ -159,7 +160,8 @@ class Scheduler:
     def _check_wait(self, expected: float, limit: float) -> None:
         wait = self.expected_wait(expected)
         if wait > limit:
-            raise self._full(f"the expected wait is {wait:.1f} s of at most {limit:.3g} s", wait)
+            why = f"the expected wait is {wait:.1f} s of at most {limit:.3g} s"
+            raise self._full(why, wait, "busy" if limit == self.max_wait else "deadline")
 
     def expected_wait(self, expected: float) -> float:
         """Seconds until a new job of so many expected seconds would begin."""
@@ -168,12 +170,13 @@ class Scheduler:
         rank = time.perf_counter() + PATIENCE * expected
         return sum(job.remaining for job in self._jobs if job.is_short or job.rank <= rank)
 
-    def _full(self, why: str, wait: float) -> QueueFull:
+    def _full(self, why: str, wait: float, reason: Reason) -> QueueFull:
         retry = min(max(math.ceil(wait - self.max_wait), 1), MAX_RETRY_AFTER_SECONDS)
         return QueueFull(
             f"The server is busy: {why} (VAE_MAX_WAIT_SECONDS, VAE_MAX_QUEUE_REQUESTS). Retry in "
             f"{retry} s.",
             headers={"Retry-After": str(retry)},
+            reason=reason,
             limit=self.max_wait,
         )
 
@@ -219,7 +222,13 @@ class Scheduler:
         self.times.add(parts[0], total, seconds)
         self._on_chunk(parts[0], len(jobs), total)
         for job, outcome, count in zip(jobs, outcomes, rows, strict=True):
-            job.take(outcome, started_at=started_at, seconds=seconds, share=count / total)
+            job.take(
+                outcome,
+                started_at=started_at,
+                seconds=seconds,
+                share=count / total,
+                requests=len(jobs),
+            )
         self._settle([job for job in jobs if job.finished])
         return [job for job in jobs if not job.finished]
 
@@ -242,4 +251,5 @@ def _stopping() -> ModelNotReady:
     return ModelNotReady(
         "The server is shutting down and accepts no new requests. Retry in a second.",
         headers={"Retry-After": "1"},
+        reason="draining",
     )
