@@ -31,6 +31,7 @@ from app.cli.welcome import welcome
 from app.main import check_settings, create_app, make_registry
 from app.serving.cpus import default_threads
 from app.serving.lifecycle import Server
+from app.serving.model_control import control_folder, remove_control_folder
 from app.serving.ports import (
     bind_port,
     close_sockets,
@@ -66,7 +67,7 @@ def serve(settings: Settings) -> None:
         announce(settings, port, registry)
         make_server(settings, registry).run(port)
         return
-    with metrics_folder():
+    with metrics_folder(), control_folder():
         crew = Workers(settings, port)
         stop_seconds = settings.drain_seconds + stop_timeout(settings) + GRACE_SECONDS
         Supervisor(crew, settings.workers, stop_seconds=stop_seconds).run()
@@ -214,6 +215,7 @@ def work(
     server.run(port)
     if server.orphaned:
         remove_metrics_folder()
+        remove_control_folder()
 
 
 def export_flags(flags: Mapping[str, Any]) -> None:
