@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import orjson
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
@@ -284,7 +284,7 @@ class StrictProtocol(HttpToolsProtocol):
             answered = self.state == "rest" or self.cycle.response_started
             if self.state == "body":
                 self.cycle.disconnected = True  # its app must not answer too
-                record: Record | None = dict(self.scope).get("vae.record")
+                record: Record | None = cast(dict[str, Any], self.scope).get("vae.record")
                 if record is not None:
                     record.refused = lookup(type(error))[0]
                 self.cycle.waiting_for_100_continue = False

@@ -38,7 +38,9 @@ def _shared(passes: Sequence[Pass], results: tuple[Any, ...]) -> list[Outcome]:
     start = 0
     for one in passes:
         stop = start + one.num_rows
-        parts = (None if result is None else result[start:stop] for result in results)
-        found.append(tuple(parts if one.lead == 1 else map(one.unflat, parts)))
+        parts = [None if result is None else result[start:stop] for result in results]
+        if one.lead > 1:
+            parts = [None if part is None else one.unflat(part) for part in parts]
+        found.append(tuple(parts))
         start = stop
     return found
