@@ -19,17 +19,24 @@ def run_together(passes: Sequence[Pass]) -> list[Outcome]:
     """Run passes of one key in one call; the outcome of each, in their order."""
     try:
         if len(passes) == 1:
-            return [passes[0].run()]
+            return [_done(passes[0].run())]
         flat = [one.flat() for one in passes]
         columns = zip(*(one.rows for one in flat), strict=True)
         rows = tuple(None if part[0] is None else torch.cat(part) for part in columns)
-        results = Pass(flat[0].function, flat[0].given, rows).run()
+        results = _done(Pass(flat[0].function, flat[0].given, rows).run())
     except Exception as error:  # whatever a network raises belongs to one of the requests
         if len(passes) == 1:
             return [error]
         half = len(passes) // 2
         return [*run_together(passes[:half]), *run_together(passes[half:])]
     return _shared(passes, results)
+
+
+def _done(results: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The results once a GPU has computed them, so that the time of a pass is its own."""
+    if any(result is not None and result.is_cuda for result in results):
+        torch.cuda.synchronize()
+    return results
 
 
 def _shared(passes: Sequence[Pass], results: tuple[Any, ...]) -> list[Outcome]:

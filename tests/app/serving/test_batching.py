@@ -1,5 +1,7 @@
 """Passes that run together: each gets its own rows, and a failing one fails alone."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import Tensor
@@ -55,3 +57,12 @@ def test_of_eight_only_the_failing_one_fails(bad: int) -> None:
     assert failed == [bad]
     for i, outcome in enumerate(outcomes):
         assert i == bad or torch.equal(outcome[1], passes[i].run()[1])  # type: ignore[index]
+
+
+def test_results_of_a_gpu_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: waited.append(True))
+    result = SimpleNamespace(is_cuda=True)  # this machine may have no GPU
+    one = Pass(lambda x: (None, result), (), (torch.zeros(1, 2),))
+    assert run_together([one]) == [(None, result)]
+    assert waited == [True]
