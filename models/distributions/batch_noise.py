@@ -30,10 +30,9 @@ class BatchNoise:
     ) -> Tensor:
         """The next `num_samples` draws of every item, (sample, batch, *event), on the CPU."""
         shape = (num_samples, *event_shape)
-        rows = np.empty((len(self._streams), *shape))
+        stacked = np.empty((num_samples, len(self._streams), *event_shape))
         for index, stream in enumerate(self._streams):
-            rows[index] = stream.draw(kind, shape)
-        stacked = np.ascontiguousarray(rows.swapaxes(0, 1))
+            stacked[:, index] = stream.draw(kind, shape)
         if kind == "uniform" and dtype != torch.float64:
             stacked = np.minimum(stacked, _BELOW_1)
         if dtype == torch.float32:  # in numpy, which takes less time for little noise
