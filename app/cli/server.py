@@ -58,7 +58,7 @@ def serve(settings: Settings) -> None:
 
     Raises:
         ConfigError: The port cannot be bound.
-        StartFailed: The first workers ended before they listened.
+        ChildProcessError: The first workers ended before they listened.
     """
     configure_logs(settings)
     port = bind_port(settings.host, settings.port)

@@ -61,10 +61,6 @@ class Worker:
             self.channel.send("stop")
 
 
-class StartFailed(Exception):
-    """The first workers ended before they listened."""
-
-
 class Crew(Protocol):
     """What the workers do, and what else changes with them."""
 
@@ -115,7 +111,7 @@ class Supervisor:
         """Supervise until SIGTERM or SIGINT; SIGHUP restarts the workers one after another.
 
         Raises:
-            StartFailed: A first worker ended before it listened.
+            ChildProcessError: A first worker ended before it listened.
         """
         with self._catch_signals() as woken:
             self._due = dict.fromkeys(range(self.count), 0.0)
@@ -221,7 +217,10 @@ class Supervisor:
             self._stop_restart()
         fields = {"pid": worker.process.pid, "status": status_in_words(worker.process.exitcode)}
         if not worker.listening and not self._all_listened:
-            raise StartFailed(f"A worker ended before it listened ({fields['status']}).")
+            raise ChildProcessError(
+                f"A worker ended before it listened ({fields['status']}). The log says why; "
+                "VAE_WORKERS=1 starts without a supervisor."
+            )
         if any(other.slot == worker.slot for other in self.workers):  # while it was replaced
             log.error("worker ended during a restart", extra={"fields": fields})
             return

@@ -2,13 +2,20 @@
 
 import asyncio
 import json
+import os
+import pty
+import re
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 import types
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from subprocess import PIPE
 
 import httpx
 import pytest
@@ -19,7 +26,7 @@ from app.cli.server import export_flags
 from app.serving.lifecycle import Lifecycle, drain_on_signals
 from app.serving.registry import Registry
 from tests.app.pictures import JSON, NPY, PNG, binary, encoded, npy
-from tests.app.server_process import Served, serving
+from tests.app.server_process import ROOT, Served, serving
 
 pytestmark = pytest.mark.slow
 
@@ -169,6 +176,53 @@ def test_several_workers_answer_and_stop(repository: Path, tmp_path: Path) -> No
         assert served.client.get("/v1/sample?format=json&n=1").json()["model"] == "colour"
         served.signal()
         assert served.wait() == 0
+
+
+@pytest.mark.parametrize("seconds", [0.2, 1.0])
+def test_a_signal_before_the_models_are_loaded_ends_at_once_with_0(seconds: float) -> None:
+    code = (
+        "import sys; sys.argv = ['vae', 'serve', '--port', '0']; from app.__main__ import main; "
+        "print('begun', flush=True); main()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=PIPE, stderr=PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        time.sleep(seconds)
+        process.send_signal(signal.SIGTERM)
+        _, written = process.communicate(timeout=30)
+    assert (process.returncode, written) == (0, "")
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_on_a_terminal_the_server_speaks_in_words_and_ctrl_c_ends_it(
+    repository: Path, workers: str
+) -> None:
+    command = [sys.executable, "-m", "app", "serve", "--port", "0", "--workers", workers]
+    command += ["--model-repository", str(repository), "--drain-seconds", "0"]
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(command, cwd=ROOT, stderr=theirs, start_new_session=True)
+    os.close(theirs)
+    written = b""
+    try:
+        while b"Ctrl-C" not in written:
+            written += os.read(ours, 4096)
+        (url,) = re.findall(rb"listens on \S*?(http://127.0.0.1:\d+)", written)
+        assert httpx.get(f"{url.decode()}/v1/models/oracle", timeout=60).status_code == 200
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        assert process.wait(timeout=60) == 0
+        with suppress(OSError):  # where Linux says that the other end is closed
+            while more := os.read(ours, 4096):
+                written += more
+    finally:
+        process.kill()
+        os.close(ours)
+    words = written.decode()
+    assert re.search(r"\d\d:\d\d:\d\d  200 GET /v1/models/oracle  ", words)
+    assert "info: stopping (" in words
+    assert "{" not in words
+    assert "Traceback" not in words
 
 
 @pytest.mark.anyio

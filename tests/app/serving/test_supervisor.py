@@ -12,7 +12,6 @@ import pytest
 from app.serving import workers
 from app.serving.workers import (
     Start,
-    StartFailed,
     Supervisor,
     device_of,
     leave_supervisor,
@@ -238,7 +237,7 @@ def test_a_restart_ends_where_a_new_worker_does_not_begin(
 
 
 def test_workers_that_never_listen_are_a_failed_start() -> None:
-    with pytest.raises(StartFailed, match=r"ended before it listened \(status 3\)"):
+    with pytest.raises(ChildProcessError, match=r"ended before it listened \(status 3\)"):
         supervise(Crew(begin="ends"))
 
 
