@@ -68,7 +68,7 @@ def run(*, quick: bool) -> Iterator[Table]:
 def served(repository: Path = PRETRAINED, **settings: object) -> Iterator[Server]:
     """`vae serve` with some settings, on one thread."""
     port = free_port()
-    command, environment = vae_serve(port, repository, **settings)  # type: ignore[arg-type]
+    command, environment = vae_serve(port, repository, **settings)
     server = start("vae-serve", command, port=port, environment=environment)
     try:
         wait_until_ready(server, "/readyz")

@@ -51,6 +51,9 @@ async def send_all(port: int, times: np.ndarray, patience: float, wire: bytes) -
         tasks.append(asyncio.create_task(send(index, at)))
     print("sent", flush=True)
     await asyncio.gather(*tasks)
+    for client in free:
+        client.close()
+    await asyncio.sleep(0)
     return records
 
 
