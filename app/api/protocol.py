@@ -249,8 +249,8 @@ class StrictProtocol(HttpToolsProtocol):
         if in_body:
             answered = self.cycle.response_started
             self.cycle.disconnected = True  # its app must not answer too
-            record: Record | None = dict(self.scope).get("vae.record")
-            if record is not None:
+            record = dict(self.scope).get("vae.record")
+            if isinstance(record, Record):
                 record.refused = lookup(type(error))[0]
             self.cycle.waiting_for_100_continue = False
             self.cycle.message_event.set()
