@@ -68,6 +68,8 @@ def log_request(record: Record, scope: Scope, status: int) -> None:
         "milliseconds": round(record.seconds * 1e3, 3),
         "client": (scope.get("client") or [None])[0],
     }
+    if record.trace_id:
+        fields["trace_id"] = record.trace_id
     if left_out:
         fields["left_out"] = left_out
     if not access_log.isEnabledFor(logging.INFO):
@@ -171,5 +173,9 @@ def log_config(level: str, *, terminal: bool = False) -> dict[str, Any]:
         "disable_existing_loggers": False,
         "formatters": {"line": {"()": formatter}},
         "handlers": {"lines": {"class": handler, "formatter": "line"}},
-        "loggers": {"app": logger, "uvicorn": quiet if terminal else logger},
+        "loggers": {
+            "app": logger,
+            "opentelemetry": quiet,
+            "uvicorn": quiet if terminal else logger,
+        },
     }

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from app.settings import PRETRAINED, Settings
 from tests.app.api.raw_http import POST, exchange, listening
 from tests.app.conftest import ClientFactory
 from tests.app.pictures import binary, encoded, npy
+from tests.app.server_process import ROOT
 
 pytestmark = pytest.mark.anyio
 
@@ -44,11 +45,11 @@ async def test_calls_of_networks_are_counted_with_their_rows_and_requests(
 
 
 def test_a_pass_is_named_after_its_function() -> None:
-    code = "\n".join(path.read_text() for path in Path("app/compute").glob("*.py"))
-    code += "\n".join(path.read_text() for path in Path("models/estimators").glob("*.py"))
+    code = "\n".join(path.read_text() for path in (ROOT / "app/compute").glob("*.py"))
+    code += "\n".join(path.read_text() for path in (ROOT / "models/estimators").glob("*.py"))
     metrics = Metrics()
     for name in set(re.findall(r"yield Pass\((\w+),", code)):
-        asked: Any = type("Asked", (), {"function": type("Function", (), {"__name__": name})})
+        asked: Any = SimpleNamespace(function=SimpleNamespace(__name__=name))
         metrics.count_pass(asked, 1, 1)
     text = metrics.text().decode()
     found = set(re.findall(r'vae_batch_rows_count\{pass="(\w+)"\}', text))
