@@ -1,5 +1,6 @@
 """A request's parameters and items, checked and read, as `app.compute` takes them."""
 
+import math
 import re
 import struct
 import threading
@@ -32,6 +33,7 @@ from models.images import Observations, ReadOptions, Step, read_images
 INLINE_BYTES = 16 * 1024
 """Items up to this are read on the event loop: a thread costs more than they do."""
 INLINE_PIXELS = 10_000
+"""Pixels of all pictures together that are read there, in about half a millisecond."""
 MAX_FAULTS_NAMED = 8
 ALIASES = {"count": "n", "num": "n", "num_images": "n", "samples": "num_samples"}
 """Names that callers try, and what they are called here."""
@@ -213,20 +215,22 @@ def _size_of_latent(served: ServedModel) -> str:
 
 def is_small(body: Body) -> bool:
     """Whether reading the items takes less time than handing them to a thread."""
-    size = 0
+    size, pixels = 0, 0.0
     for item in [*body.images, *body.latents]:
-        if isinstance(item, Picture) and not _is_tiny_png(item.data):
-            return False
-        size += len(item.data) if isinstance(item, Picture) else item.nbytes
-    return size <= INLINE_BYTES
+        if isinstance(item, Picture):
+            size += len(item.data)
+            pixels += _pixels_of_png(item.data)
+        else:
+            size += item.nbytes
+    return size <= INLINE_BYTES and pixels <= INLINE_PIXELS
 
 
-def _is_tiny_png(data: bytes) -> bool:
-    """Whether it is a PNG of few pixels by its header; other formats may hide many in few bytes."""
+def _pixels_of_png(data: bytes) -> float:
+    """Pixels by the header of a PNG; infinite in other formats, which hide many in few bytes."""
     if not data.startswith(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR") or len(data) < 24:
-        return False
+        return math.inf
     width, height = struct.unpack_from(">II", data, 16)
-    return bool(width * height <= INLINE_PIXELS)
+    return float(width * height)
 
 
 def read_items(

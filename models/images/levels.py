@@ -21,7 +21,8 @@ from models.noise import first_uniforms, pixel_seeds
 
 Levels = Integer[np.ndarray, "batch channel height width"]
 
-_BLOCK = 1 << 15
+_BLOCK = 15_000
+"""Pixels at once: in float64 they stay below 128 KiB, from where malloc asks for fresh memory."""
 _FINE = 65536
 """Grey levels under a binarisation: enough for any picture, and few enough that the same picture
 in bytes and in floats is the same."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from app.api.problems import Problem
-from app.api.requests import is_small
+from app.api.requests import INLINE_PIXELS, is_small
 from app.operations.table import OPERATIONS
 from app.serving.snapshot import BrokenBundle
 from app.wire.items import Body, Picture
@@ -613,4 +613,6 @@ def test_only_what_is_read_in_no_time_is_read_on_the_event_loop() -> None:
     assert not is_small(Body(images=[Picture(tiny[:20])]))
     assert not is_small(Body(images=[Picture(encoded(binary()[0], "BMP"))]))
     assert not is_small(Body(latents=[np.zeros((1000, LATENTS))]))
-    assert not is_small(Body(images=[Picture(tiny)] * 1000))
+    fourth = Picture(encoded(np.zeros((50, INLINE_PIXELS // 200), np.uint8)))
+    assert is_small(Body(images=[fourth] * 4))
+    assert not is_small(Body(images=[fourth] * 5))
