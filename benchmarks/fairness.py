@@ -106,11 +106,16 @@ def run(*, quick: bool) -> Iterator[Table]:
         "short",
         *("beside", "idle p50", "idle p99", "p50", "p99", "long alone", "long beside"),
         *("answers of the long ones",),
-        caption="long alone, long beside: seconds until the last of them was answered. The forty are "
-        "abandoned at the end.",
+        caption="long alone, long beside: seconds until the last of them was answered. The forty "
+        "are abandoned at the end.",
     )
-    limits = {"request_timeout_seconds": LONG_SECONDS, "max_wait_seconds": LONG_SECONDS}
-    service = ours(PRETRAINED, "mnist", latents=40, **limits)
+    service = ours(
+        PRETRAINED,
+        "mnist",
+        latents=40,
+        request_timeout_seconds=LONG_SECONDS,
+        max_wait_seconds=LONG_SECONDS,
+    )
     with running([service]) as pairs:
         server = pairs[0][1]
         server.resume()
