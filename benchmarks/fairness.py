@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import orjson
@@ -109,13 +110,11 @@ def run(*, quick: bool) -> Iterator[Table]:
         caption="long alone, long beside: seconds until the last of them was answered. The forty "
         "are abandoned at the end.",
     )
-    service = ours(
-        PRETRAINED,
-        "mnist",
-        latents=40,
-        request_timeout_seconds=LONG_SECONDS,
-        max_wait_seconds=LONG_SECONDS,
-    )
+    limits: dict[str, Any] = {
+        "request_timeout_seconds": LONG_SECONDS,
+        "max_wait_seconds": LONG_SECONDS,
+    }
+    service = ours(PRETRAINED, "mnist", latents=40, **limits)
     with running([service]) as pairs:
         server = pairs[0][1]
         server.resume()
