@@ -20,8 +20,8 @@ from benchmarks.wire import Client
 
 GAVE_UP, RESET, NOT_CONNECTED = 0, -1, -2
 """Outcomes beside HTTP statuses."""
-RECORD = np.dtype([("at", "f8"), ("seconds", "f8"), ("outcome", "i4")])
-"""An arrival: when it was planned, how long it took, and how it ended."""
+RECORD = np.dtype([("at", "f8"), ("seconds", "f8"), ("outcome", "i4"), ("late", "f8")])
+"""An arrival: when it was planned, how long it took, how it ended, and how late it was sent."""
 
 
 def arrival_times(rate: float, seconds: float, seed: int = 0) -> np.ndarray:
@@ -39,8 +39,9 @@ async def send_all(port: int, times: np.ndarray, patience: float, wire: bytes) -
     started_at = now()
 
     async def send(index: int, at: float) -> None:
+        late = now() - started_at - at
         outcome = await _ask(port, wire, free, started_at + at + patience - now())
-        records[index] = (at, now() - started_at - at, outcome)
+        records[index] = (at, now() - started_at - at, outcome, late)
 
     tasks = []
     for index, at in enumerate(times.tolist()):

@@ -3,7 +3,8 @@
 The capacity is what a closed loop gets before and after. Goodput is the 200s that came while their
 client waited and the load lasted, per second. Times run from the planned arrival. Clients either
 wait, or give up and close their connection; they send a deadline. Load generator, probes and server
-share the cores: with tiny work the generator may send late, which counts as the server's time.
+share the cores: with tiny work the generator may send late, which counts as the server's time; the
+table says how late.
 Recovery is the time from the last arrival until answers take no longer than when idle.
 """
 
@@ -101,6 +102,7 @@ def _column(server: Server, exchange: Exchange, connections: int, load: Load) ->
     return {
         "capacity, requests/s": f"{capacity:,.0f} ({before:,.0f} before, {after:,.0f} after)",
         "offered, requests/s": f"{len(records) / load.seconds:,.0f}",
+        "sent late, p99": duration(float(np.percentile(records["late"], 99))),
         "goodput over capacity": f"{good / capacity:.0%}",
         "answers 200": f"{count[200]:,}",
         "answers 503": f"{count[503]:,}",
