@@ -55,8 +55,11 @@ class Worker:
     stopping: bool = False
 
     def stop(self) -> None:
-        """Let it drain, finish what it has accepted, and end."""
+        """Let it drain, finish what it has accepted, and end; at once where it does not listen."""
         self.stopping = True
+        if not self.listening and not self.channel.poll():
+            self.process.kill()
+            return
         with suppress(OSError):  # it has ended already
             self.channel.send("stop")
 
@@ -169,7 +172,8 @@ class Supervisor:
         number = next(n for n in range(len(used) + 1) if n not in used)
         ours, theirs = Pipe()
         inherited = [ours, *(worker.channel for worker in self.workers)]
-        process = self.crew.start(Start(slot, number, theirs, inherited))
+        with _terminal_signals_blocked():
+            process = self.crew.start(Start(slot, number, theirs, inherited))
         theirs.close()
         self.workers.append(Worker(slot, number, process, ours))
         return self.workers[-1]
@@ -267,12 +271,22 @@ class Supervisor:
             waker.close()
 
 
+@contextmanager
+def _terminal_signals_blocked() -> Iterator[None]:
+    """Keep a terminal's signals from a process that is started here, for as long as it lives."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def leave_supervisor(start: Start) -> None:
     """Undo in a worker's process what belongs to its supervisor; call it first."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to every process
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGHUP):  # a terminal sends them to every process
+        signal.signal(number, signal.SIG_IGN)
     for channel in start.inherited:
         channel.close()
 

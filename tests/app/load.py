@@ -45,9 +45,11 @@ class Load:
                 self.answered += 1
                 if answer.getheader("connection") == "close":
                     self.closed += 1
+                    connection.close()
                     connection = self._connect()
             except (OSError, http.client.HTTPException) as error:
                 self.failures.append(repr(error))
+                connection.close()
                 connection = self._connect()
         if connection is not None:
             connection.close()
@@ -57,6 +59,7 @@ class Load:
         try:
             connection.connect()
         except OSError:
+            connection.close()
             self.refused += 1
             return None
         return connection

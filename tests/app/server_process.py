@@ -56,9 +56,19 @@ def serving(repository: Path, log: Path, *flags: str, ready: int = 200) -> Itera
         yield served
     finally:
         served.client.close()
+        _end_at_once(served)
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # its workers too
         process.wait(timeout=30)
+
+
+def _end_at_once(served: Served) -> None:
+    """Two signals: the server removes what it has made, and waits for nobody."""
+    if served.process.poll() is None:
+        served.signal(signal.SIGTERM)
+        served.signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            served.process.wait(timeout=10)
 
 
 def _until_ready(served: Served, status: int) -> None:

@@ -77,8 +77,10 @@ class Crew:
         self.seen.append(f"start {start.slot}:{start.number}")
         if self.begin == "listening":
             start.channel.send("listening")
-        else:
+        elif self.begin == "ends":
             played.end(3)
+        else:  # its end of the channel stays open
+            self.kept = os.fdopen(os.dup(start.channel.fileno()), "rb")
         return played
 
     def alive(self) -> list[Played]:
@@ -239,6 +241,21 @@ def test_a_restart_ends_where_a_new_worker_does_not_begin(
 def test_workers_that_never_listen_are_a_failed_start() -> None:
     with pytest.raises(ChildProcessError, match=r"ended before it listened \(status 3\)"):
         supervise(Crew(begin="ends"))
+
+
+def test_a_worker_that_loads_its_models_ends_at_once() -> None:
+    crew = Crew(begin="loads")
+    original = crew.start
+
+    def start(start: Start) -> Any:
+        terminate(crew)
+        return original(start)
+
+    crew.start = start  # type: ignore[method-assign]
+    crew.stopping = lambda: None  # type: ignore[method-assign]
+    supervise(crew, 1)
+    crew.kept.close()
+    assert [played.exitcode for played in crew.begun] == [-signal.SIGKILL]
 
 
 def test_workers_that_do_not_stop_are_killed() -> None:

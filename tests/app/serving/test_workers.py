@@ -125,6 +125,7 @@ def test_sigterm_under_load_fails_no_request_and_exits_with_0(
 def test_workers_stop_when_their_supervisor_has_ended(repository: Path, tmp_path: Path) -> None:
     flags = ("--workers", "2", "--drain-seconds", "0")
     with serving(repository, tmp_path / "log", *flags) as served:
+        until(lambda: '"listening"' in served.log.read_text())
         workers = workers_of(served)
         served.signal(signal.SIGKILL)
         served.wait()
