@@ -8,7 +8,7 @@ import logging
 import os
 import threading
 import time
-from typing import Any
+from typing import Any, cast
 
 from starlette.types import Scope
 
@@ -40,10 +40,10 @@ class Tracing:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
         ours = Resource({"service.name": "vae-serve", "service.version": __version__})
-        self._ids: Any = _Ids()
+        self._ids = _Ids()
         provider = TracerProvider(
             resource=ours.merge(OTELResourceDetector().detect()),
-            id_generator=self._ids,
+            id_generator=cast(Any, self._ids),  # an interface of the extra
             shutdown_on_exit=False,
         )
         self._processor = BatchSpanProcessor(OTLPSpanExporter())
