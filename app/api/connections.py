@@ -36,6 +36,8 @@ class Connections:
     """Seconds for a head as a whole, for each next piece of a body, and for a client to read on."""
     max_connections: int
     max_buffered_bytes: int
+    max_requests: int
+    """Limit of requests that are there as a whole and not yet answered."""
     count_rejection: Callable[[Reason | None], None] = field(
         default=lambda reason: None, compare=False
     )
@@ -43,6 +45,10 @@ class Connections:
     open: set[Connection] = field(default_factory=set)
     buffered: int = 0
     """Bytes of bodies whose requests have not ended."""
+    busy: int = 0
+    """Requests that are there as a whole and not yet answered."""
+    shed: int = 0
+    """Requests that were refused for want of room since the last sweep."""
     _refused: int = 0
     _timer: asyncio.TimerHandle | None = None
 
@@ -100,6 +106,9 @@ class Connections:
         now = loop.time()
         for connection in list(self.open):
             connection.check(now)
+        if self.shed:
+            log.warning("requests refused", extra={"fields": {"count": self.shed}})
+            self.shed = 0
         if self._refused:
             log.warning("connections refused", extra={"fields": {"count": self._refused}})
             self._refused = 0

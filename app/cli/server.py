@@ -32,6 +32,7 @@ from app.cli.welcome import welcome
 from app.main import check_settings, create_app, make_registry
 from app.serving.cpus import default_threads
 from app.serving.lifecycle import Server, say_stopping
+from app.serving.model_control import control_folder, remove_control_folder
 from app.serving.ports import (
     bind_port,
     close_sockets,
@@ -57,7 +58,7 @@ def serve(settings: Settings) -> None:
 
     Raises:
         ConfigError: The port cannot be bound.
-        StartFailed: The first workers ended before they listened.
+        ChildProcessError: The first workers ended before they listened.
     """
     configure_logs(settings)
     port = bind_port(settings.host, settings.port)
@@ -68,7 +69,7 @@ def serve(settings: Settings) -> None:
         server.listening = partial(announce, settings, port, registry)
         server.run(port)
         return
-    with metrics_folder():
+    with metrics_folder(), control_folder():
         crew = Workers(settings, port)
         stop_seconds = settings.drain_seconds + stop_timeout(settings) + GRACE_SECONDS
         Supervisor(crew, settings.workers, stop_seconds=stop_seconds).run()
@@ -217,6 +218,7 @@ def work(
     server.run(port)
     if server.orphaned:
         remove_metrics_folder()
+        remove_control_folder()
 
 
 def export_flags(flags: Mapping[str, Any]) -> None:

@@ -4,22 +4,23 @@ Workers share the folder that `VAE_CONTROL_DIR` names, which their supervisor ma
 needs none.
 """
 
-import fcntl
 import json
-import logging
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from app.serving.wishes import Action, Target, Wishes
+from app.serving.wishes import Action, Command, Target, Wishes
 
 CONTROL_DIR_VARIABLE = "VAE_CONTROL_DIR"
-WISHES = "wishes.json"
-LOCK = "lock"
-log = logging.getLogger("app.registry")
+COMMAND, REPORT = ".command", ".report"
+KEPT_COMMANDS = 100
+"""Newest commands that are kept although later ones cover them: a number whose file is gone could
+be given twice."""
 
 
 @dataclass(frozen=True)
@@ -83,57 +84,94 @@ class OwnBoard:
 
 
 class SharedBoard:
-    """A board in a folder: files that are replaced whole, and one that is locked for commands."""
+    """A board in a folder: a file for each command, by number, and one for each worker.
+
+    Files appear whole. Two commands at once get two numbers, because the second link to a name
+    fails.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._known: tuple[Any, Wishes] = (None, Wishes())
+        self._known: tuple[list[str], Wishes] = ([], Wishes())
 
     def read(self) -> Wishes:
-        """The wishes; those of the last reading where the file cannot be read."""
-        path = self.folder / WISHES
-        try:
-            found = path.stat()
-            mark = found.st_ino, found.st_mtime_ns, found.st_size
-            if mark != self._known[0]:
-                self._known = mark, Wishes.from_json(json.loads(path.read_bytes()))
-        except FileNotFoundError:
-            pass
-        except (OSError, ValueError, TypeError) as error:
-            log.error("commands not read", extra={"fields": {"error": str(error)}})
+        """The wishes."""
+        names = sorted(path.name for path in self.folder.glob(f"*{COMMAND}"))
+        if names != self._known[0]:
+            commands = {}
+            for name in names:
+                with suppress(FileNotFoundError):  # it is forgotten
+                    model, version, action = json.loads((self.folder / name).read_bytes())
+                    number = int(name.removesuffix(COMMAND))
+                    commands[Target(model, version)] = Command(action, number)
+            self._known = names, Wishes(commands)
         return self._known[1]
 
     def add(self, action: Action, target: Target) -> Wishes:
         """Add a command; the wishes with it."""
-        with (self.folder / LOCK).open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed
-            wishes = self.read().add(action, target)
-            self._replace(WISHES, wishes.as_json())
-        return wishes
+        partial = self._write([*target, action])
+        try:
+            while True:
+                wishes = self.read().add(action, target)
+                try:
+                    os.link(partial, self._command(wishes.number))
+                except FileExistsError:
+                    continue
+                self._forget(wishes)
+                return wishes
+        finally:
+            partial.unlink()
+
+    def _forget(self, wishes: Wishes) -> None:
+        """Remove old commands that later ones cover."""
+        kept = {command.number for command in wishes.commands.values()}
+        for path in self.folder.glob(f"*{COMMAND}"):
+            number = int(path.stem)
+            if number not in kept and number < wishes.number - KEPT_COMMANDS:
+                path.unlink(missing_ok=True)
 
     def report(self, report: Report) -> None:
         """Say what this worker has done."""
-        self._replace(f"{os.getpid()}.report", [report.number, report.served])
+        partial = self._write([report.number, report.served])
+        partial.replace(self.folder / f"{os.getpid()}{REPORT}")
 
     def reports(self) -> list[Report]:
         """What each living worker has done; the file of a dead one is removed."""
         found = []
-        for path in sorted(self.folder.glob("*.report")):
-            with suppress(OSError):
-                if not _is_alive(int(path.stem)):
-                    path.unlink()
-                    continue
-                found.append(Report(*json.loads(path.read_bytes())))
+        for path in sorted(self.folder.glob(f"*{REPORT}")):
+            if _is_alive(int(path.stem)):
+                with suppress(FileNotFoundError):
+                    found.append(Report(*json.loads(path.read_bytes())))
+            else:
+                path.unlink(missing_ok=True)
         return found
 
     def close(self) -> None:
         """Withdraw this worker's report."""
-        (self.folder / f"{os.getpid()}.report").unlink(missing_ok=True)
+        (self.folder / f"{os.getpid()}{REPORT}").unlink(missing_ok=True)
 
-    def _replace(self, name: str, value: Any) -> None:
-        partial = self.folder / f"{name}.{os.getpid()}.partial"
+    def _command(self, number: int) -> Path:
+        return self.folder / f"{number:012d}{COMMAND}"
+
+    def _write(self, value: Any) -> Path:
+        partial = self.folder / f"{os.getpid()}.partial"
         partial.write_text(json.dumps(value), encoding="utf-8")
-        partial.replace(self.folder / name)
+        return partial
+
+
+@contextmanager
+def control_folder() -> Iterator[None]:
+    """Make the folder of the board and name it in the environment; it is removed at the end."""
+    os.environ[CONTROL_DIR_VARIABLE] = tempfile.mkdtemp(prefix="vae-control-")
+    try:
+        yield
+    finally:
+        remove_control_folder()
+
+
+def remove_control_folder() -> None:
+    """Remove the folder that the environment names."""
+    shutil.rmtree(os.environ.pop(CONTROL_DIR_VARIABLE, ""), ignore_errors=True)
 
 
 def open_board() -> Board:
@@ -145,6 +183,6 @@ def open_board() -> Board:
 def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except OSError:  # there is none, or it is another user's, which has its number now
         return False
     return True

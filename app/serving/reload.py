@@ -56,31 +56,34 @@ class Reloader:
         """Number of the newest command that was carried out."""
         self._states: list[ModelState] = []
         self._reported = False
+        self._next_poll = 0.0
 
     async def catch_up(self) -> None:
         """Serve what is there now: this process may serve what another one loaded long ago."""
-        if self.control == "poll":
-            await self._sync()
-        elif self.control == "explicit":
-            await self.obey()
-        self.tell_states()
+        await self._look(settled=False)
 
     async def run(self) -> None:
         """Follow the repository or the commands until cancelled."""
         await self.registry.wait()
         self.tell_states()
-        next_poll = 0.0
-        while self.control != "none":
-            try:
-                if self.control == "poll" and time.monotonic() >= next_poll:
-                    await self._sync(settled=True)
-                    next_poll = time.monotonic() + self.poll_seconds
-                elif self.control == "explicit":
-                    await self.obey()
-                self.tell_states()
-            except Exception as error:  # whatever it is, the next look may succeed
-                log.error("reloading failed", exc_info=error)
-            await asyncio.sleep(min(TICK_SECONDS, self.poll_seconds))
+        try:
+            while self.control != "none":
+                await self._look(settled=True)
+                await asyncio.sleep(min(TICK_SECONDS, self.poll_seconds))
+        finally:
+            self.board.close()
+
+    async def _look(self, *, settled: bool) -> None:
+        """Look at the commands, or at the repository where it is time, and do what is due."""
+        try:
+            if self.control == "explicit":
+                await self.obey()
+            elif self.control == "poll" and time.monotonic() >= self._next_poll:
+                await self._sync(settled=settled)
+                self._next_poll = time.monotonic() + self.poll_seconds
+        except Exception as error:  # whatever it is, the next look may succeed
+            log.error("reloading failed", exc_info=error)
+        self.tell_states()
 
     def tell_states(self) -> None:
         """Tell the state of every version, if one has changed."""

@@ -10,6 +10,8 @@ import math
 import time
 from typing import Any, TypeVar
 
+import torch
+
 from app.errors import ModelNotReady, QueueFull, Reason
 from app.serving.batching import run_together
 from app.serving.job import PATIENCE, SHORT_SECONDS, Job, Timing
@@ -34,6 +36,7 @@ class Scheduler:
         *,
         max_wait: float,
         max_requests: int,
+        threads: int | None = None,
         on_chunk: OnChunk = lambda asked, requests, rows: None,
     ) -> None:
         """Prepare the lanes; `start` starts the compute thread.
@@ -41,6 +44,8 @@ class Scheduler:
         Args:
             max_wait: Longest wait, in seconds, that is expected of an admitted request.
             max_requests: Limit of jobs.
+            threads: Threads of one of torch's operators on the compute lane; torch's own number if
+                None. On the event loop it is one: a second costs more than it gains there.
             on_chunk: Called after each call of a network, on whatever thread.
         """
         self.max_wait = max_wait
@@ -53,8 +58,9 @@ class Scheduler:
         self._expected_short = 0.0
         self._inline: list[Job[Any]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._lane = ComputeLane(self.times, self._settle_soon, on_chunk)
+        self._lane = ComputeLane(self.times, self._settle_soon, on_chunk, threads)
         self._stopping = False
+        self._threads_before = 1
 
     @property
     def cost(self) -> float:
@@ -68,12 +74,15 @@ class Scheduler:
 
     def start(self) -> None:
         """Start the compute thread."""
+        self._threads_before = torch.get_num_threads()
+        torch.set_num_threads(1)  # of the event loop's thread alone
         self._lane.start()
 
     def stop(self) -> None:
         """Stop after the running chunk; jobs that are left fail with ModelNotReady."""
         self._stopping = True
         self._lane.stop()
+        torch.set_num_threads(self._threads_before)
         for job in list(self._jobs):
             job.fail(_stopping())
             job.settle()

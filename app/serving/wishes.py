@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 Action = Literal["load", "unload"]
 
@@ -53,12 +53,3 @@ class Wishes:
     def since(self, number: int) -> Iterator[Target]:
         """Targets of the commands after the one of a number."""
         return (target for target, command in self.commands.items() if command.number > number)
-
-    def as_json(self) -> list[list[Any]]:
-        """The wishes as JSON."""
-        return [[*target, c.action, c.number] for target, c in self.commands.items()]
-
-    @classmethod
-    def from_json(cls, rows: list[list[Any]]) -> "Wishes":
-        """The wishes from what `as_json` gave."""
-        return cls({Target(n, v): Command(action, number) for n, v, action, number in rows})
