@@ -63,7 +63,9 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
             max_wait=settings.max_wait_seconds,
             max_requests=settings.max_queue_requests,
             threads=settings.compute_threads or default_threads(settings.workers),
-            on_chunk=metrics.count_pass,
+            on_chunk=lambda asked, requests, rows: metrics.count_pass(
+                asked.function.__name__, requests, rows
+            ),
         ),
         metrics=metrics,
         tracing=make_tracing(),

@@ -153,7 +153,12 @@ def test_no_package_imports_what_it_must_not_know(package: str) -> None:
 
 @pytest.mark.parametrize(
     ("package", "extras"),
-    [("models", []), ("app", ["serve"]), ("training", ["train"]), ("vae_client", ["serve"])],
+    [
+        ("models", []),
+        ("app", ["serve", "otel"]),
+        ("training", ["train"]),
+        ("vae_client", ["serve"]),
+    ],
 )
 def test_every_library_that_a_package_imports_is_declared_for_it(
     package: str, extras: list[str]

@@ -28,6 +28,13 @@ class Connection(Protocol):
         """End what has waited too long."""
 
 
+CountRejection = Callable[[Reason | None], None]
+
+
+def count_nothing(reason: Reason | None) -> None:
+    """Let a refusal go uncounted."""
+
+
 @dataclass
 class Connections:
     """All connections of a process and their bounds."""
@@ -38,9 +45,7 @@ class Connections:
     max_buffered_bytes: int
     max_requests: int
     """Limit of requests that are there as a whole and not yet answered."""
-    count_rejection: Callable[[Reason | None], None] = field(
-        default=lambda reason: None, compare=False
-    )
+    count_rejection: CountRejection = count_nothing
     """Called with the reason of each refusal that no app answers."""
     open: set[Connection] = field(default_factory=set)
     buffered: int = 0

@@ -16,7 +16,6 @@ from app.errors import Reason
 from app.serving.snapshot import ModelState
 from app.wire.media_types import BODY_TYPES, canonical_media_type
 from models import __version__
-from models.estimators.steps import Pass
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 UNKNOWN = "unknown"
@@ -174,9 +173,8 @@ class Metrics:
         children[1].observe(queue_seconds)
         children[2].observe(compute_seconds)
 
-    def count_pass(self, asked: Pass, requests: int, rows: int) -> None:
-        """Count one call of a network; on whatever thread."""
-        name = asked.function.__name__
+    def count_pass(self, name: str, requests: int, rows: int) -> None:
+        """Count one call of a network, by its function's name; on whatever thread."""
         children = self._of_passes.get(name)
         if children is None:
             label = name.strip("_").removesuffix("_rows")

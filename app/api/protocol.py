@@ -10,7 +10,6 @@ import logging
 import os
 import urllib.parse
 import uuid
-from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, Literal, cast
@@ -19,11 +18,16 @@ import orjson
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from app.api.connections import Connections, allowed_connections
+from app.api.connections import (
+    Connections,
+    CountRejection,
+    allowed_connections,
+    count_nothing,
+)
 from app.api.problems import describe, lookup, title
 from app.api.record import Record
 from app.api.redaction import redact_path
-from app.errors import Reason, ReceiveTimeout, ServerBusy, ServiceError
+from app.errors import ReceiveTimeout, ServerBusy, ServiceError
 from app.settings import Settings
 from app.wire.chunked_body import ChunkedBody
 from app.wire.media_types import PROBLEM_TYPE
@@ -359,9 +363,7 @@ def _no_room(target: bytes, limit: int) -> bytes:
     return head.encode() + body
 
 
-def serving_protocol(
-    settings: Settings, count_rejection: Callable[[Reason | None], None] = lambda reason: None
-) -> Any:
+def serving_protocol(settings: Settings, count_rejection: CountRejection = count_nothing) -> Any:
     """uvicorn's `http`: the protocol with its bounds, for every worker."""
     connections = Connections(
         client_timeout=settings.client_timeout_seconds,

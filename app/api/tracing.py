@@ -43,7 +43,7 @@ class Tracing:
         self._ids = _Ids()
         provider = TracerProvider(
             resource=ours.merge(OTELResourceDetector().detect()),
-            id_generator=cast(Any, self._ids),
+            id_generator=cast(Any, self._ids),  # an interface of the extra
             shutdown_on_exit=False,
         )
         self._processor = BatchSpanProcessor(OTLPSpanExporter())

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -49,8 +48,7 @@ def test_a_pass_is_named_after_its_function() -> None:
     code += "\n".join(path.read_text() for path in (ROOT / "models/estimators").glob("*.py"))
     metrics = Metrics()
     for name in set(re.findall(r"yield Pass\((\w+),", code)):
-        asked: Any = SimpleNamespace(function=SimpleNamespace(__name__=name))
-        metrics.count_pass(asked, 1, 1)
+        metrics.count_pass(name, 1, 1)
     text = metrics.text().decode()
     found = set(re.findall(r'vae_batch_rows_count\{pass="(\w+)"\}', text))
     assert {"encode", "decode", "reconstruct", "sample", "log_likelihood"} <= found
