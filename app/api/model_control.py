@@ -33,9 +33,16 @@ def model_control_routes(registry: Registry, reloader: Reloader, settings: Setti
             was_default = registry.default_name == target.name
             seconds = settings.request_timeout_seconds
             done, total = await reloader.command(action, target, seconds=seconds)
-            answer = _describe(registry, action, target, WorkerCount(done=done, total=total))
-            if was_default and target.name not in registry.models:
-                answer.note = _lost_default(target.name)
+            is_lost = was_default and target.name not in registry.models
+            answer = ModelControl(
+                model=target.name,
+                version=target.version,
+                action=action,
+                default=registry.default_name == target.name and not is_lost,
+                states=version_states(registry, target.name),
+                workers=WorkerCount(done=done, total=total),
+                note=_lost_default(target.name) if is_lost else None,
+            )
             return json_response(answer.model_dump(mode="json"), 200 if done == total else 202)
 
         return control
@@ -75,19 +82,6 @@ def _target(request: Request) -> Target:
     version = request.path_params.get("version")
     name = redact_path(request.path_params["model"])
     return Target(name, None if version is None else parse_version(version))
-
-
-def _describe(
-    registry: Registry, action: Action, target: Target, workers: WorkerCount
-) -> ModelControl:
-    return ModelControl(
-        model=target.name,
-        version=target.version,
-        action=action,
-        default=registry.default_name == target.name,
-        states=version_states(registry, target.name),
-        workers=workers,
-    )
 
 
 def _lost_default(name: str) -> str:

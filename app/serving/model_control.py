@@ -183,6 +183,6 @@ def open_board() -> Board:
 def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except OSError:  # there is none, or it is another user's, which has its number now
         return False
     return True

@@ -1,4 +1,4 @@
-"""Loading while the service runs: what is new, changed, half written, broken, removed, unreachable."""
+"""Loading while the service runs: of what is new, changed, half written, broken or removed."""
 
 import gc
 import logging

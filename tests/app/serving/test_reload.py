@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import os
 import shutil
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -20,6 +21,9 @@ from models.bundle import loading as bundle_loading
 from tests.app.changing_repository import put, put_broken
 
 pytestmark = pytest.mark.anyio
+
+OTHER = f"{os.getppid()}.report"
+"""Report of another worker, in the name of a process that lives."""
 
 
 @pytest.fixture(autouse=True)
@@ -206,7 +210,7 @@ async def test_a_command_reaches_every_worker_and_the_answer_waits_for_all(
     put(repository, "a", 1)
     one, other = (reloader_of(repository, board=SharedBoard(folder)) for _ in range(2))
     await one.catch_up()
-    (folder / "1.report").write_text('[0, {"a": [1]}]')  # the other one, of a process that lives
+    (folder / OTHER).write_text('[0, {"a": [1]}]')
     asked = asyncio.create_task(one.command("unload", Target("a"), seconds=60))
     await until(lambda: not versions(one))
     await asyncio.sleep(0.1)
@@ -214,7 +218,7 @@ async def test_a_command_reaches_every_worker_and_the_answer_waits_for_all(
     monkeypatch.setattr(
         other.board,
         "report",
-        lambda r: (folder / "1.report").write_text(f"[{r.number}, {{}}]"),
+        lambda r: (folder / OTHER).write_text(f"[{r.number}, {{}}]"),
     )
     await other.obey()
     assert versions(other) == []
@@ -227,7 +231,7 @@ async def test_the_answer_says_how_many_workers_have_it_after_a_while(tmp_path: 
     folder.mkdir()
     put(repository, "a", 1)
     reloader = reloader_of(repository, board=SharedBoard(folder))
-    (folder / "1.report").write_text('[0, {"a": [1]}]')
+    (folder / OTHER).write_text('[0, {"a": [1]}]')
     assert await reloader.command("unload", Target("a"), seconds=0.05) == (1, 2)
 
 
@@ -237,7 +241,7 @@ async def test_a_worker_that_could_not_load_is_not_counted(tmp_path: Path) -> No
     folder.mkdir()
     put(repository, "a", 1)
     reloader = reloader_of(repository, board=SharedBoard(folder))
-    (folder / "1.report").write_text("[7, {}]")
+    (folder / OTHER).write_text("[7, {}]")
     assert await reloader.command("load", Target("a"), seconds=60) == (1, 2)
 
 
