@@ -1,5 +1,5 @@
 """Benchmarks: speeds as ratios to a floor, bare library code measured beside the project.
 
-python -m benchmarks                   all of it, in about a minute
-python -m benchmarks scoring           one part: scoring, media or serving
+python -m benchmarks                   all of it
+python -m benchmarks serving --quick   one part: scoring, media or serving
 """

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import media, scoring, serving
+from benchmarks import fairness, media, overload, scoring, serving
 from benchmarks.timing import as_markdown, machine
 
 
@@ -19,6 +19,8 @@ class Part(StrEnum):
     scoring = "scoring"
     media = "media"
     serving = "serving"
+    overload = "overload"
+    fairness = "fairness"
 
 
 def main(
@@ -32,7 +34,7 @@ def main(
         int, typer.Option(min=1, help="Threads of one operator, of scoring and its floor.")
     ] = 1,
     quick: Annotated[
-        bool, typer.Option(help="Few and short rounds of serving: to see that it works.")
+        bool, typer.Option(help="Few and short rounds, to see that it works.")
     ] = False,
     peers_python: Annotated[
         str, typer.Option(help="Python that has LitServe, BentoML and mosec.", metavar="PATH")
@@ -46,6 +48,8 @@ def main(
         Part.scoring: lambda: scoring.run(seconds=seconds, threads=threads),
         Part.media: lambda: media.run(seconds=seconds, threads=threads),
         Part.serving: lambda: serving.run(quick=quick, peers_python=peers_python),
+        Part.overload: lambda: overload.run(quick=quick),
+        Part.fairness: lambda: fairness.run(quick=quick),
     }
     for part in parts or list(Part):
         for made in runs[part]():

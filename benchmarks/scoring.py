@@ -8,7 +8,9 @@ weights. Not measured: reading pictures, other models, a GPU.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from rich.table import Table
@@ -20,7 +22,7 @@ from models.distributions.batch_noise import BatchNoise
 from models.estimators.elbo import elbo_steps
 from models.estimators.importance import log_px_steps
 from models.estimators.importance_weights import RunningWeights
-from models.estimators.steps import CHUNK_ROWS, chunks
+from models.estimators.steps import CHUNK_ROWS, Steps, chunks
 from models.vae.model import VAE
 
 IMAGES = 20
@@ -106,10 +108,17 @@ def _matmul(macs: int) -> Callable[[], object]:
     return lambda: [left @ right for _ in range(times)]
 
 
-def _endless(start: Callable[[], Iterator[None]]) -> Iterator[None]:
-    """Pass after pass; the summary of an estimate counts as part of the next one's first pass."""
+def _endless(start: Callable[[], Steps[Any]]) -> Iterator[None]:
+    """Decoder pass after decoder pass; what is between two of them counts as part of the second."""
     while True:
-        yield from start()
+        steps = start()
+        with suppress(StopIteration):
+            asked = next(steps)
+            while True:
+                results = asked.run()
+                if asked.lead > 1:  # a pass of the decoder, with an axis of samples
+                    yield
+                asked = steps.send(results)
 
 
 @torch.no_grad()

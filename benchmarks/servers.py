@@ -9,8 +9,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,6 +56,12 @@ class Connection:
     def close(self) -> None:
         """Close the connection."""
         self._socket.close()
+
+    def abort(self) -> None:
+        """End the connection under a thread that waits for its answer."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self.close()
 
     def send(self, data: bytes) -> None:
         """Send bytes, of a request or of a part of one."""
@@ -138,29 +144,6 @@ class Server:
                 os.kill(pid, number)
 
 
-@contextmanager
-def serving(
-    name: str,
-    command: Sequence[str],
-    *,
-    port: int,
-    ready: str,
-    environment: Mapping[str, str] | None = None,
-    threads: int = 1,
-) -> Iterator[Server]:
-    """Start a command, yield once `GET <ready>` answers 200, stop it at the end.
-
-    The server gets no VAE_* variable but those in `environment`.
-    """
-    server = start(name, command, port=port, environment=environment, threads=threads)
-    try:
-        wait_until_ready(server, ready)
-        yield server
-    finally:
-        if server.process.poll() is None:
-            server.stop()
-
-
 def start(
     name: str,
     command: Sequence[str],
@@ -169,7 +152,10 @@ def start(
     environment: Mapping[str, str] | None = None,
     threads: int = 1,
 ) -> Server:
-    """Start a command; `wait_until_ready` comes next."""
+    """Start a command; `wait_until_ready` comes next.
+
+    The server gets no VAE_* variable but those in `environment`.
+    """
     inherited = {name: v for name, v in os.environ.items() if not name.startswith("VAE_")}
     # A library finds its own programs beside its Python.
     inherited["PATH"] = f"{Path(command[0]).parent}{os.pathsep}{inherited.get('PATH', '')}"

@@ -10,7 +10,7 @@ Not measured: TLS, a network, slow clients. `overload.py` measures more load tha
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,12 +30,12 @@ from benchmarks.sides import (
     libraries,
     ours,
     picture,
+    running,
     versions,
 )
 from benchmarks.timing import duration, ratio, table
 from models.bundle.loading import load_bundle
 
-CONNECTIONS = (1, 16, 64)
 WARM_UP_SECONDS = 1.0
 BATCH = 32
 """Pictures in one pass of the bare encoder."""
@@ -45,31 +45,38 @@ ROWS = 1000
 Rounds = dict[tuple[str, int], list[Measured]]
 
 
+@dataclass(frozen=True)
+class Effort:
+    """How long to measure: connections, rounds, and seconds of each server in a round."""
+
+    connections: tuple[int, ...] = (1, 16, 64)
+    rounds: int = 5
+    seconds: float = 2.0
+
+
+QUICK = Effort(connections=(1, 64), rounds=1, seconds=1.0)
+
+
 def run(*, quick: bool, peers_python: str) -> Iterator[Table]:
     """Start the servers of each table, measure, and stop them."""
-    rounds, seconds = (1, 1.0) if quick else (5, 2.0)
-    connections = (1, 64) if quick else CONNECTIONS
+    effort = QUICK if quick else Effort()
     with tempfile.TemporaryDirectory() as folder:
         repository = Path(folder) / "models"
         weights = bundle.write_bundle(repository)
         service = ours(repository, bundle.NAME, latents=bundle.LATENTS)
-        hand = by_hand(weights, latents=bundle.LATENTS)
         others = libraries(peers_python, weights)
         title = f"MLP 784-200-200-50, one picture, one process; {generator()}"
-        for case, sides in {
-            "encode": [service, *hand, *others],
-            "decode": [service, *hand[1:]],
-            "sample": [service, *hand[1:]],
-        }.items():
-            found = _measure(case, sides, connections, rounds, seconds)
-            caption = versions(peers_python) if case == "encode" else ""
-            yield _table(f"{_WORDS[case]}: {title}", sides, found, caption)
+        with running([service, *by_hand(weights, latents=bundle.LATENTS), *others]) as pairs:
+            for case, words in _WORDS.items():
+                found = _measure(case, pairs, effort)
+                caption = versions(peers_python) if case == "encode" else ""
+                yield _table(f"{words}: {title}", service.name, found, caption)
+            yield _many_rows(pairs[0][1], weights, effort)
         two = ours(repository, bundle.NAME, latents=bundle.LATENTS, workers=2)
-        sides = [two, *[side for side in others if side.name == "mosec"]]
-        found = _measure("encode", sides, connections[1:], rounds, seconds)
-        yield _table(f"{_WORDS['encode']}, two processes; {generator()}", sides, found)
-        yield _many_rows(service, weights, rounds, seconds)
-    yield _convolutional(rounds, seconds)
+        with running([two, *[side for side in others if side.name == "mosec"]]) as pairs:
+            found = _measure("encode", pairs, effort)
+            yield _table(f"{_WORDS['encode']}, two processes; {generator()}", two.name, found)
+    yield _convolutional(effort)
 
 
 _WORDS = {
@@ -79,32 +86,31 @@ _WORDS = {
 }
 
 
-def _measure(
-    case: str, sides: Sequence[Side], connections: Sequence[int], rounds: int, seconds: float
-) -> Rounds:
-    """Every server in every round, by name and connections."""
-    found: Rounds = {(side.name, count): [] for side in sides for count in connections}
-    with ExitStack() as stack:
-        servers = [stack.enter_context(side.start()) for side in sides]
-        check_same(case, sides, servers)
-        pairs = list(zip(sides, servers, strict=True))
-        for _, server in pairs:
-            server.pause()
-        for index in range(-1, rounds):
-            for side, server in pairs if index % 2 == 0 else reversed(pairs):
-                server.resume()
-                for count in connections:
-                    taken = seconds if index >= 0 else WARM_UP_SECONDS
-                    got = measure(
-                        server.port, side.requests[case], connections=count, seconds=taken
-                    )
-                    if index >= 0:
-                        found[side.name, count].append(got)
-                server.pause()
+def _measure(case: str, pairs: Sequence[tuple[Side, Server]], effort: Effort) -> Rounds:
+    """Every server that knows the case in every round, by name and connections."""
+    pairs = [(side, server) for side, server in pairs if case in side.requests]
+    check_same(case, pairs)
+    for side, server in pairs:
+        _turn(server, side.requests[case], effort.connections[-1], WARM_UP_SECONDS)
+    keys = [(side.name, count) for side, _ in pairs for count in effort.connections]
+    found: Rounds = {key: [] for key in keys}
+    for index in range(effort.rounds):
+        for side, server in pairs if index % 2 == 0 else reversed(pairs):
+            for count in effort.connections:
+                got = _turn(server, side.requests[case], count, effort.seconds)
+                found[side.name, count].append(got)
     return found
 
 
-def _table(title: str, sides: Sequence[Side], found: Rounds, caption: str = "") -> Table:
+def _turn(server: Server, exchange: Exchange, connections: int, seconds: float) -> Measured:
+    """Load a paused server for a while."""
+    server.resume()
+    measured = measure(server.port, exchange, connections=connections, seconds=seconds)
+    server.pause()
+    return measured
+
+
+def _table(title: str, first: str, found: Rounds, caption: str = "") -> Table:
     made = table(
         title,
         "server",
@@ -113,12 +119,12 @@ def _table(title: str, sides: Sequence[Side], found: Rounds, caption: str = "") 
         f"parentheses. {caption}",
     )
     for name, count in found:
-        rounds, own = found[name, count], found[sides[0].name, count]
+        rounds, own = found[name, count], found[first, count]
         p50, p99 = (float(np.median([getattr(r, p) for r in rounds])) for p in ("p50", "p99"))
         made.add_row(
             name,
             str(count),
-            f"{np.median([r.rate for r in rounds]):,.0f}",
+            f"{np.median(rates(rounds)):,.0f}",
             duration(p50),
             duration(p99),
             f"{p99 / p50:.1f}",
@@ -141,19 +147,16 @@ def _calls_per_second(call: Callable[[], object], seconds: float) -> float:
     return calls / took
 
 
-def _many_rows(service: Side, weights: Path, rounds: int, seconds: float) -> Table:
+def _many_rows(server: Server, weights: Path, effort: Effort) -> Table:
     """1,000 pictures in one npy request, beside numpy and the network in this process."""
     peer = network.load(str(weights))
     body = npy(np.repeat(picture()[None], ROWS, axis=0))
     path = f"/v1/models/{bundle.NAME}/encode?format=npy"
     wire = Exchange("POST", path, body, "application/x-npy").wire()
     read: list[float] = []
-
-    def in_process() -> bytes:
-        pixels = (network.read_npy(body) >= 128).astype(np.float32)[:, None]
-        return network.write_npy(peer.encode(list(pixels))[0])
-
-    with service.start() as server, Connection(server.port) as connection:
+    rounds: list[tuple[float, float]] = []
+    server.resume()
+    with Connection(server.port) as connection:
 
         def request() -> None:
             status, answer = connection.ask(wire)
@@ -161,11 +164,15 @@ def _many_rows(service: Side, weights: Path, rounds: int, seconds: float) -> Tab
                 raise RuntimeError(f"{ROWS} pictures were answered {status}: {answer[:300]!r}")
             read.append(_read_seconds(connection))
 
-        request()
-        pairs = [(_turn(server, request, seconds), _calls_per_second(in_process, seconds))]
-        for _ in range(rounds - 1):
-            pairs.append((_turn(server, request, seconds), _calls_per_second(in_process, seconds)))
-    served, alone = np.array(pairs).T
+        def in_process() -> bytes:
+            pixels = (network.read_npy(body) >= 128).astype(np.float32)[:, None]
+            return network.write_npy(peer.encode(list(pixels))[0])
+
+        for _ in range(effort.rounds):
+            served = _calls_per_second(request, effort.seconds)
+            rounds.append((served, _calls_per_second(in_process, effort.seconds)))
+    server.pause()
+    per_second, alone = np.array(rounds).T
     made = table(
         f"{ROWS:,} pictures in one npy request, npy back: MLP 784-200-200-50, one connection",
         "pictures/s",
@@ -174,19 +181,12 @@ def _many_rows(service: Side, weights: Path, rounds: int, seconds: float) -> Tab
         "`read` of Server-Timing.",
     )
     made.add_row(
-        f"{np.median(served) * ROWS:,.0f}",
+        f"{np.median(per_second) * ROWS:,.0f}",
         f"{np.median(alone) * ROWS:,.0f}",
-        ratio(served, alone),
+        ratio(per_second, alone),
         duration(float(np.median(read))),
     )
     return made
-
-
-def _turn(server: Server, request: Callable[[], object], seconds: float) -> float:
-    server.resume()
-    rate = _calls_per_second(request, seconds)
-    server.pause()
-    return rate
 
 
 def _read_seconds(connection: Connection) -> float:
@@ -195,26 +195,27 @@ def _read_seconds(connection: Connection) -> float:
     return float(rest.split(b",")[0].split(b"\r")[0]) / 1000 if found else float("nan")
 
 
-def _convolutional(rounds: int, seconds: float) -> Table:
-    """The convolutional mnist bundle at 64 connections, beside its bare encoder in this process."""
+def _convolutional(effort: Effort) -> Table:
+    """The convolutional mnist bundle, beside its bare encoder in this process."""
     path = PRETRAINED / "mnist" / "1"
     latents = int(np.prod(load_bundle(path).config.vae.latent_shape))
     peer = network.load(str(path))
     service = ours(PRETRAINED, "mnist", latents=latents)
-    sides = [service, *by_hand(path, latents=latents)[2:]]
     pixels = [(picture() >= 128).astype(np.float32)[None]] * BATCH
-    connections = CONNECTIONS[-1]
+    most = effort.connections[-1]
+    one = replace(effort, connections=(most,), rounds=1)
     alone: list[float] = []
-    found: Rounds = {(side.name, connections): [] for side in sides}
-    for _ in range(rounds):
-        for key, values in _measure("encode", sides, [connections], 1, seconds).items():
-            found[key] += values
-        alone.append(_calls_per_second(lambda: peer.encode(pixels), seconds) * BATCH)
-    own = rates(found[service.name, connections])
+    found: Rounds = {}
+    with running([service, *by_hand(path, latents=latents)[2:]]) as pairs:
+        for _ in range(effort.rounds):
+            for key, values in _measure("encode", pairs, one).items():
+                found.setdefault(key, []).extend(values)
+            alone.append(_calls_per_second(lambda: peer.encode(pixels), effort.seconds) * BATCH)
+    over = ratio(rates(found[service.name, most]), np.array(alone))
     return _table(
         f"Encode, PNG to JSON: the mnist bundle (convolutional); {generator()}",
-        sides,
+        service.name,
         found,
         f"Its bare encoder in batches of {BATCH} in this process, one thread: "
-        f"{np.median(alone):,.0f} pictures/s; {OURS} over it: {ratio(own, np.array(alone))}.",
+        f"{np.median(alone):,.0f} pictures/s; {OURS} over it: {over}.",
     )

@@ -3,8 +3,8 @@
 import base64
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from io import BytesIO
@@ -15,7 +15,16 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.media import npy, png
-from benchmarks.servers import ROOT, Exchange, Server, ask_once, free_port, serving, vae_serve
+from benchmarks.servers import (
+    ROOT,
+    Exchange,
+    Server,
+    ask_once,
+    free_port,
+    start,
+    vae_serve,
+    wait_until_ready,
+)
 
 OURS = "vae-serve"
 LIBRARIES = {"LitServe": "litserve", "BentoML": "bentoml", "mosec": "mosec"}
@@ -35,11 +44,24 @@ class Side:
     requests: Mapping[str, Exchange]
     has_network: bool = True
 
-    def start(self) -> AbstractContextManager[Server]:
-        """Start the server on a free port; it stops at the end of the context."""
-        port = free_port()
-        command, environment = self.command(port)
-        return serving(self.name, command, port=port, ready=self.ready, environment=environment)
+
+@contextmanager
+def running(sides: Sequence[Side]) -> Iterator[list[tuple[Side, Server]]]:
+    """Start servers on free ports, all at once, and pause them; stop them at the end."""
+    pairs: list[tuple[Side, Server]] = []
+    try:
+        for side in sides:
+            port = free_port()
+            command, environment = side.command(port)
+            pairs.append((side, start(side.name, command, port=port, environment=environment)))
+        for side, server in pairs:
+            wait_until_ready(server, side.ready)
+        for _, server in pairs:
+            server.pause()
+        yield pairs
+    finally:
+        for _, server in pairs:
+            server.stop()
 
 
 def picture() -> np.ndarray:
@@ -78,32 +100,33 @@ def by_hand(weights: Path, *, latents: int) -> list[Side]:
         "sample": Exchange("GET", "/sample?seed=1"),
     }
 
-    def start(module: str) -> Callable[[int], Command]:
+    def starts(module: str) -> Callable[[int], Command]:
         return lambda port: (_module(sys.executable, module, port, weights), {})
 
     return [
-        Side("FastAPI, PNG only", start("decode_only"), "/", {"encode": encode}, False),
-        Side("FastAPI, naive", start("naive"), "/", requests),
-        Side("FastAPI, batched", start("hand_batched"), "/", requests),
+        Side("FastAPI, PNG only", starts("decode_only"), "/", {"encode": encode}, False),
+        Side("FastAPI, naive", starts("naive"), "/", requests),
+        Side("FastAPI, batched", starts("hand_batched"), "/", requests),
     ]
 
 
 def libraries(python: str, weights: Path) -> list[Side]:
     """Serving libraries that the peers' Python has."""
     image = png(picture())
-    text = json.dumps({"pictures": [base64.b64encode(image).decode()]}).encode()
+    text = base64.b64encode(image).decode()
+    one, many = (json.dumps(body).encode() for body in ({"picture": text}, {"pictures": [text]}))
     known = {
-        "LitServe": ("/health", Exchange("POST", "/encode", image, "image/png")),
-        "BentoML": ("/readyz", Exchange("POST", "/run", text, "application/json")),
+        "LitServe": ("/health", Exchange("POST", "/encode", one, "application/json")),
+        "BentoML": ("/readyz", Exchange("POST", "/run", many, "application/json")),
         "mosec": ("/", Exchange("POST", "/inference", image, "image/png")),
     }
 
-    def start(package: str) -> Callable[[int], Command]:
+    def starts(package: str) -> Callable[[int], Command]:
         return lambda port: (_module(python, f"with_{package}", port, weights), {})
 
     found = installed(python)
     return [
-        Side(name, start(LIBRARIES[name]), ready, {"encode": encode})
+        Side(name, starts(LIBRARIES[name]), ready, {"encode": encode})
         for name, (ready, encode) in known.items()
         if name in found
     ]
@@ -150,15 +173,17 @@ def _version(package: str) -> str:
         return "none"
 
 
-def check_same(case: str, sides: Sequence[Side], servers: Sequence[Server]) -> None:
-    """Check that every server gives the answer of the first.
+def check_same(case: str, pairs: Sequence[tuple[Side, Server]]) -> None:
+    """Check that every paused server gives the answer of the first.
 
     Raises:
         RuntimeError: One refuses the request, or answers otherwise.
     """
     first: list[np.ndarray] = []
-    for side, server in zip(sides, servers, strict=True):
+    for side, server in pairs:
+        server.resume()
         status, body = ask_once(server.port, side.requests[case])
+        server.pause()
         if status != 200:
             raise RuntimeError(f"{side.name} answered {case} with {status}: {body[:300]!r}")
         if not side.has_network:
@@ -167,7 +192,7 @@ def check_same(case: str, sides: Sequence[Side], servers: Sequence[Server]) -> N
         first = first or answer
         for one, other in zip(first, answer, strict=True):
             if one.shape != other.shape or not np.allclose(one, other, atol=TOLERANCE):
-                raise RuntimeError(f"{side.name} answers {case} otherwise than {sides[0].name}.")
+                raise RuntimeError(f"{side.name} answers {case} otherwise than {pairs[0][0].name}.")
 
 
 def _latents(body: bytes) -> list[np.ndarray]:

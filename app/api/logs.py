@@ -1,10 +1,13 @@
 """Logging: its configuration, log records as JSON lines, and the access log, a line per request."""
 
+import asyncio
 import json
 import logging
 import time
-from typing import Any
+from contextlib import nullcontext
+from typing import Any, TextIO
 
+import orjson
 from starlette.types import Scope
 
 from app.api.metrics import UNKNOWN
@@ -13,6 +16,9 @@ from app.api.redaction import redact_path, redact_query
 from models.errors import printable
 
 access_log = logging.getLogger("app.access")
+FLUSH_SECONDS = 0.1
+"""How long an access line is kept at most before it is written."""
+FLUSH_LINES = 100
 LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -29,7 +35,53 @@ def log_request(record: Record, scope: Scope, status: int) -> None:
         "milliseconds": round(record.seconds * 1e3, 3),
         "client": (scope.get("client") or [None])[0],
     }
-    access_log.info("request", extra={"fields": fields})
+    if not access_log.isEnabledFor(logging.INFO):
+        return
+    handlers = logging.getLogger("app").handlers
+    if len(handlers) == 1 and isinstance(handlers[0], BufferedLines):
+        handlers[0].buffer(fields)
+    else:
+        access_log.info("request", extra={"fields": fields})
+
+
+class BufferedLines(logging.StreamHandler[TextIO]):
+    """Writes JSON lines; those of the access log are kept until there are many, or for a moment.
+
+    A line of another log is written at once, after those that are kept.
+    """
+
+    def __init__(self) -> None:
+        """Write to standard error."""
+        super().__init__()
+        self._kept: list[bytes] = []
+        self._second, self._clock = 0, ""
+
+    def buffer(self, fields: dict[str, Any]) -> None:
+        """Keep an access line; called on the event loop, which writes it later."""
+        now = time.time()
+        if int(now) != self._second:
+            self._second = int(now)
+            self._clock = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
+        clock = f"{self._clock}.{int(now % 1 * 1000):03d}Z"
+        line = {"time": clock, "level": "info", "message": "request", **fields}
+        self._kept.append(orjson.dumps(line, default=str))
+        if len(self._kept) == 1:
+            asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
+        elif len(self._kept) >= FLUSH_LINES:
+            self.flush()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line of another log."""
+        self.flush()
+        super().emit(record)
+
+    def flush(self) -> None:
+        """Write the lines that are kept; also called when the process ends."""
+        with self.lock or nullcontext():
+            kept, self._kept = self._kept, []
+            if kept:
+                self.stream.write(b"\n".join([*kept, b""]).decode())
+            super().flush()
 
 
 class JSONFormatter(logging.Formatter):
@@ -76,12 +128,13 @@ def log_config(level: str, *, terminal: bool = False) -> dict[str, Any]:
         terminal: Short lines for a person, without uvicorn's of its start and stop; else JSON.
     """
     formatter = "app.api.logs.TerminalFormatter" if terminal else "app.api.logs.JSONFormatter"
+    handler = "logging.StreamHandler" if terminal else "app.api.logs.BufferedLines"
     logger = {"handlers": ["lines"], "level": level.upper(), "propagate": False}
     quiet = {**logger, "level": max(level, "warning", key=LEVELS.index).upper()}
     return {
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"line": {"()": formatter}},
-        "handlers": {"lines": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "handlers": {"lines": {"class": handler, "formatter": "line"}},
         "loggers": {"app": logger, "uvicorn": quiet if terminal else logger},
     }

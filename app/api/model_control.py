@@ -33,15 +33,15 @@ def model_control_routes(registry: Registry, reloader: Reloader, settings: Setti
             was_default = registry.default_name == target.name
             seconds = settings.request_timeout_seconds
             done, total = await reloader.command(action, target, seconds=seconds)
-            is_lost = was_default and target.name not in registry.models
+            lost = was_default and target.name not in registry.models
             answer = ModelControl(
                 model=target.name,
                 version=target.version,
                 action=action,
-                default=registry.default_name == target.name and not is_lost,
+                default=registry.default_name == target.name,
                 states=version_states(registry, target.name),
                 workers=WorkerCount(done=done, total=total),
-                note=_lost_default(target.name) if is_lost else None,
+                note=_lost_default(target.name) if lost else None,
             )
             return json_response(answer.model_dump(mode="json"), 200 if done == total else 202)
 

@@ -71,6 +71,7 @@ class StrictProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self._apps_transport.close = self.transport.close  # no circle for the garbage collector
         self.shared.remove(self)
         self._release_after_task()
 

@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -30,7 +31,7 @@ from app.api.worker_metrics import (
 from app.cli.welcome import welcome
 from app.main import check_settings, create_app, make_registry
 from app.serving.cpus import default_threads
-from app.serving.lifecycle import Server
+from app.serving.lifecycle import Server, say_stopping
 from app.serving.model_control import control_folder, remove_control_folder
 from app.serving.ports import (
     bind_port,
@@ -64,8 +65,9 @@ def serve(settings: Settings) -> None:
     if settings.workers == 1:
         registry = make_registry(settings, settings.compute_threads or default_threads(1))
         registry.load()
-        announce(settings, port, registry)
-        make_server(settings, registry).run(port)
+        server = make_server(settings, registry)
+        server.listening = partial(announce, settings, port, registry)
+        server.run(port)
         return
     with metrics_folder(), control_folder():
         crew = Workers(settings, port)
@@ -186,6 +188,7 @@ class Workers:
 
     def stopping(self) -> None:
         """Close this process's ends of the port, so that the workers' are the last."""
+        say_stopping(self.settings.drain_seconds)
         for port in self.ports:
             close_sockets(port)
 

@@ -6,10 +6,11 @@ flight. A second signal stops at once.
 """
 
 import asyncio
+import logging
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -19,6 +20,8 @@ from typing import Any
 import uvicorn
 
 from app.serving.registry import Registry
+
+log = logging.getLogger("app")
 
 CLOSE = (b"connection", b"close")
 SETTLE_SECONDS = 0.1
@@ -50,6 +53,7 @@ class Server(uvicorn.Server):
         lifecycle: Lifecycle,
         *,
         drain_seconds: float,
+        listening: Callable[[], None] | None = None,
         supervisor: Connection | None = None,
     ) -> None:
         """Prepare the server.
@@ -58,12 +62,14 @@ class Server(uvicorn.Server):
             config: uvicorn's.
             lifecycle: What the probes say.
             drain_seconds: Seconds between the signal and the end of listening.
+            listening: Called when this server listens.
             supervisor: The channel to the process that supervises this one, if there is one: it is
                 told when this one listens, and says when to stop.
         """
         super().__init__(config)
         self.lifecycle = lifecycle
         self.drain_seconds = drain_seconds
+        self.listening = listening
         self.supervisor = supervisor
         self.orphaned = False
         """Whether the supervisor ended first."""
@@ -99,15 +105,19 @@ class Server(uvicorn.Server):
             self.config.encoded_headers = [*self.config.encoded_headers, CLOSE]
             self.server_state.default_headers = [*self.server_state.default_headers, CLOSE]
             self._loop.call_later(self.drain_seconds, self._stop)
+            if self.supervisor is None:
+                say_stopping(self.drain_seconds)
 
     def _stop(self) -> None:
         self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, and tell the supervisor."""
+        """Listen, and say so."""
         for one in sockets or []:  # what it accepts must not keep the next server from binding
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         await super().startup(sockets)
+        if self.listening is not None:
+            self.listening()
         if self.supervisor is not None:
             self.supervisor.send("listening")
             self._loop.add_reader(self.supervisor.fileno(), self._hear)
@@ -149,6 +159,12 @@ class Server(uvicorn.Server):
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
         return found
+
+
+def say_stopping(drain_seconds: float) -> None:
+    """Log that the service stops, and how to end it at once."""
+    fields = {"drain_seconds": drain_seconds, "at_once": "a second signal (Ctrl-C)"}
+    log.info("stopping", extra={"fields": fields})
 
 
 def drain_on_signals(lifecycle: Lifecycle, drain_seconds: float) -> None:

@@ -5,7 +5,6 @@ workers share their memory and a replacement starts at once.
 """
 
 import logging
-import os
 import signal
 import socket
 import sys
@@ -107,6 +106,7 @@ class Supervisor:
         """When a slot without a worker gets one."""
         self._pauses: dict[int, float] = {}
         self._to_replace: deque[int] = deque()
+        self._replacement: Worker | None = None
         self._signals: deque[int] = deque()
         self._kill_at: float | None = None
         self._all_listened = False
@@ -152,7 +152,7 @@ class Supervisor:
         if number != signal.SIGHUP:
             self._stop()
         elif self._kill_at is None and not self._to_replace and self.crew.renew():
-            self._to_replace.extend(worker.slot for worker in self.workers if worker.listening)
+            self._to_replace.extend(range(self.count))
             self._replace_next()
 
     def _stop(self) -> None:
@@ -167,7 +167,7 @@ class Supervisor:
         for worker in self.workers:
             worker.process.kill()
 
-    def _launch(self, slot: int) -> None:
+    def _launch(self, slot: int) -> Worker:
         self._due.pop(slot, None)
         used = {worker.number for worker in self.workers}
         number = next(n for n in range(len(used) + 1) if n not in used)
@@ -176,6 +176,7 @@ class Supervisor:
         process = self.crew.start(Start(slot, number, theirs, inherited))
         theirs.close()
         self.workers.append(Worker(slot, number, process, ours))
+        return self.workers[-1]
 
     def _hear(self, worker: Worker) -> None:
         """A new worker listens: the one before it in its slot, if any, may stop."""
@@ -185,10 +186,11 @@ class Supervisor:
         except (EOFError, OSError):  # it has ended; its sentinel says so, too
             return
         worker.listening = True
-        for other in self.workers:
-            if other is not worker and other.slot == worker.slot:
-                other.stop()
-        if self._to_replace and self._to_replace[0] == worker.slot:
+        for older in self.workers[: self.workers.index(worker)]:
+            if older.slot == worker.slot:
+                older.stop()
+        if worker is self._replacement:
+            self._replacement = None
             self._to_replace.popleft()
             self._replace_next()
         if not self._all_listened and self._count_listening() == self.count:
@@ -200,7 +202,7 @@ class Supervisor:
 
     def _replace_next(self) -> None:
         if self._to_replace:
-            self._launch(self._to_replace[0])
+            self._replacement = self._launch(self._to_replace[0])
         else:
             log.info("restarted", extra={"fields": {"workers": self.count}})
 
@@ -212,12 +214,13 @@ class Supervisor:
         self.crew.ended(worker.number)
         if worker.stopping or self._kill_at is not None:
             return
+        if worker is self._replacement:
+            self._replacement = None
+            self._to_replace.clear()
         fields = {"pid": worker.process.pid, "status": status_in_words(worker.process.exitcode)}
         if not worker.listening and not self._all_listened:
             raise StartFailed(f"A worker ended before it listened ({fields['status']}).")
         if any(other.slot == worker.slot for other in self.workers):  # while it was replaced
-            if not worker.listening:
-                self._to_replace.clear()
             log.error("worker ended during a restart", extra={"fields": fields})
             return
         pause = self._pause(worker)
@@ -247,10 +250,7 @@ class Supervisor:
                 number = signal.SIGTERM  # the terminal was closed
             stopping = self._kill_at is not None or set(self._signals) - {signal.SIGHUP}
             if stopping and number != signal.SIGHUP:
-                self._kill()
-                for worker in self.workers:
-                    self.crew.ended(worker.number)
-                os._exit(0)
+                raise SystemExit(0)
             self._signals.append(number)
 
         numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)

@@ -76,6 +76,8 @@ def refuse_no_picture(data: bytes, *, parameter: str) -> None:
     Raises:
         UnsupportedMedia: It names the Content-Type to send.
     """
+    if picture_kind(data) is not None:
+        return
     refuse_never_read(data, parameter=parameter)
     likeness = find_likeness(data)
     if likeness is not None and likeness[1] == NPZ.media_type and not _NPZ.match(data):
@@ -87,8 +89,6 @@ def refuse_no_picture(data: bytes, *, parameter: str) -> None:
         )
     if likeness is not None:
         words, media_type = likeness
-        if media_type in PICTURE_TYPES:
-            return
         send = "it" if parameter == "body" else "the file itself as the body"
     elif _BASE64.match(data):
         words, media_type = "base64 text", JSON.media_type

@@ -4,8 +4,9 @@ import binascii
 import codecs
 import quopri
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import python_multipart
 from python_multipart.exceptions import FormParserError
@@ -18,6 +19,7 @@ from models.errors import PayloadTooLarge
 
 MAX_FORM_FIELDS = 64
 MAX_FORM_FIELD_BYTES = 64 * 1024
+_USUAL_DISPOSITION = 200
 _FILENAME = re.compile(rb";\s*filename\*?\s*=", re.IGNORECASE)
 """A file by RFC 7578, or by RFC 5987's `filename*`, which some clients send alone."""
 _FILES = {"images": "digit.png", "latents": "latents.npy"}
@@ -69,7 +71,7 @@ class _Collector:
     def on_headers_finished(self) -> None:
         part = self.parts[-1]
         disposition = self._headers.get(b"content-disposition", b"")
-        _, options = parse_options_header(disposition)
+        options = _options_of(disposition)
         if b"name" not in options:
             raise MalformedRequest(
                 "A part of the form has no name in its Content-Disposition. Let a library write "
@@ -123,6 +125,21 @@ class _Collector:
             return data.decode("latin-1")
 
 
+_CALLBACKS = tuple(name for name in vars(_Collector) if name.startswith("on_"))
+
+
+def _options_of(disposition: bytes) -> Mapping[bytes, bytes]:
+    parse = _cached_options if len(disposition) <= _USUAL_DISPOSITION else _parsed_options
+    return parse(disposition)
+
+
+def _parsed_options(header: bytes) -> Mapping[bytes, bytes]:
+    return parse_options_header(header)[1]
+
+
+_cached_options = lru_cache(maxsize=256)(_parsed_options)  # the files of a client differ in little
+
+
 def _undo_transfer_encoding(part: Part, snippet: str) -> None:
     """Decode a part's data by its Content-Transfer-Encoding, which RFC 7578 deprecates."""
     fault = f"is {part.encoding[:60]!r}, which is not read here"
@@ -171,11 +188,10 @@ def parse_multipart(
     except LookupError:
         charset = "latin-1"
     collector = _Collector(charset, snippet)
-    names = [name for name in dir(collector) if name.startswith("on_")]
     try:
         parser = python_multipart.MultipartParser(
             boundary,
-            {name: getattr(collector, name) for name in names},  # type: ignore[arg-type]
+            {name: getattr(collector, name) for name in _CALLBACKS},  # type: ignore[arg-type]
         )
         parser.write(_without_preamble(data, boundary))
         parser.finalize()

@@ -5,6 +5,7 @@ of Python objects are not read.
 """
 
 import io
+import re
 import shlex
 import zipfile
 import zlib
@@ -24,6 +25,21 @@ MAX_ARRAY_AXES = 5
 MAX_NUMBERS = 2**40
 """Product of an array's axes: beside an axis of 0 any others agree with the bytes at hand."""
 MAX_NPY_HEADER_BYTES = 10_000
+_COUNT = rb"(?:0|[1-9][0-9]{0,17})"
+_USUAL_HEADER = re.compile(
+    rb"\x93NUMPY\x01\0(?s:(..))\{'descr': '([<>|][biuf][1248])', 'fortran_order': (False|True), "
+    rb"'shape': \((|%b,|%b(?:, %b)+)\), \} *\n" % (_COUNT, _COUNT, _COUNT)
+)
+"""The header as numpy writes it; any other is left to numpy's reader."""
+_HEADER_START = 10
+_DTYPES = {
+    name.encode(): np.dtype(name)
+    for name in (
+        *("|b1", "|i1", "|u1"),
+        *(f"{order}{kind}{size}" for order in "<>" for kind in "iu" for size in (2, 4, 8)),
+        *(f"{order}f{size}" for order in "<>" for size in (2, 4, 8)),
+    )
+}
 
 
 def parse_npy(data: bytes, *, parameter: str = "body") -> np.ndarray:
@@ -74,6 +90,17 @@ def _no_numbers(dtype: np.dtype[Any], parameter: str) -> UnsupportedMedia:
 
 def _npy_header(data: bytes, parameter: str) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
     """(shape, Fortran order, dtype, where the numbers begin)."""
+    usual = _USUAL_HEADER.match(data)
+    dtype = _DTYPES.get(usual[2]) if usual else None
+    if usual and dtype and usual.end() == _HEADER_START + int.from_bytes(usual[1], "little"):
+        shape = tuple(map(int, usual[4].rstrip(b",").split(b", "))) if usual[4] else ()
+        return shape, usual[3] == b"True", dtype, usual.end()
+    return _any_npy_header(data, parameter)
+
+
+def _any_npy_header(
+    data: bytes, parameter: str
+) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
     stream = io.BytesIO(data)
     try:
         version = np.lib.format.read_magic(stream)

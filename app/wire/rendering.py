@@ -5,6 +5,7 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -95,8 +96,21 @@ def _array(name: str, value: Any, operation: Operation, options: Rendering) -> n
 
 
 def _npy(array: np.ndarray) -> bytes:
+    """As `numpy.save` writes it."""
+    array = np.ascontiguousarray(array)
+    assert not array.dtype.hasobject
+    return _npy_header(array.dtype, array.shape) + array.tobytes()
+
+
+@lru_cache(maxsize=256)
+def _npy_header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
+    described = {
+        "descr": np.lib.format.dtype_to_descr(dtype),
+        "fortran_order": False,
+        "shape": shape,
+    }
     buffer = io.BytesIO()
-    np.save(buffer, np.ascontiguousarray(array), allow_pickle=False)
+    np.lib.format.write_array_header_1_0(buffer, described)
     return buffer.getvalue()
 
 

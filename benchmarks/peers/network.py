@@ -8,6 +8,7 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
@@ -79,8 +80,8 @@ def _bundle(path: Path) -> Network:
     vae = load_bundle(path).vae.eval().requires_grad_(False)
 
     def encode(x: Tensor) -> tuple[Tensor, Tensor]:
-        q = vae.posterior(x)
-        return q.mean, q.stddev
+        q: Any = vae.posterior(x)
+        return q.mean, q.scale
 
     return Network(int(np.prod(vae.latent_shape)), encode, lambda z: vae.likelihood(z).mean)
 

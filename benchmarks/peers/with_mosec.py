@@ -38,5 +38,6 @@ if __name__ == "__main__":
     # mosec reads its own options from the command line, in the worker too.
     sys.argv[1:] = ["--address", "127.0.0.1", "--port", port, "--log-level", "error"]
     server = mosec.Server()
-    server.append_worker(Encode, num=1, max_batch_size=MAX_BATCH)
+    # Without max_wait_time a batch waits 10 ms.
+    server.append_worker(Encode, num=1, max_batch_size=MAX_BATCH, max_wait_time=1)
     server.run()

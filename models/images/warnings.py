@@ -1,7 +1,7 @@
 """Warnings about a picture as it was sent: its size, its range, and whether anything is in it."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 from jaxtyping import Shaped
@@ -12,6 +12,7 @@ from models.images.spec import ImageSpec
 from models.warnings import Warned
 
 Batch = Shaped[np.ndarray, "batch channel height width"]
+PerPicture = list[int] | list[float]
 
 MAX_SCALE = 4.0
 """Largest change of size without a warning."""
@@ -70,7 +71,7 @@ def size_warnings(width: int, height: int, spec: ImageSpec) -> tuple[Warned, ...
     return tuple(found)
 
 
-def extremes(values: Batch) -> tuple[list[float], list[float]]:
+def extremes(values: Batch) -> tuple[PerPicture, PerPicture]:
     """The smallest and the largest pixel of each picture."""
     flat = values.reshape(len(values), -1)
     return np.minimum.reduce(flat, 1).tolist(), np.maximum.reduce(flat, 1).tolist()
@@ -84,8 +85,8 @@ def are_constant(values: Batch) -> list[bool]:
 
 
 def range_warnings(
-    lows: Sequence[float],
-    highs: Sequence[float],
+    lows: PerPicture,
+    highs: PerPicture,
     white: int,
     *,
     floats: bool = False,
@@ -104,7 +105,7 @@ def range_warnings(
     narrow = [low < high and high - low < least for low, high in zip(lows, highs, strict=True)]
     if not any(narrow):
         return [()] * len(narrow)
-    largest = max(highs)
+    largest = float(max(highs))
     if largest >= LEAST_RANGE * white:
         fix = f"it has hardly any contrast. Stretch its contrast to 0..{white}."
     elif floats and white == 1:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from app.serving.served_model import serve_bundle
 from app.settings import PRETRAINED
-from benchmarks import media, scoring, timing, warnings
+from benchmarks import media, open_loop, overload, scoring, timing, warnings
 from models.bundle.loading import load_bundle
 from training.data.datasets import load
 
@@ -57,6 +57,32 @@ def test_sides_take_turns_and_every_second_round_goes_backwards() -> None:
 
 def test_a_ratio_is_the_median_of_the_rounds() -> None:
     assert timing.ratio(np.array([2.0, 4.0, 90.0]), np.array([1.0, 2.0, 3.0])).startswith("2.00 ")
+
+
+def test_arrivals_by_chance_have_the_rate_and_the_spread_of_a_poisson_process() -> None:
+    times = open_loop.arrival_times(100.0, 200.0)
+    gaps = np.diff(times)
+    assert times[0] >= 0
+    assert times[-1] < 200
+    assert gaps.min() >= 0
+    assert len(times) == pytest.approx(20_000, rel=0.03)
+    assert gaps.std() == pytest.approx(gaps.mean(), rel=0.05)
+
+
+def test_goodput_counts_the_200s_that_came_while_the_load_lasted() -> None:
+    records = np.array(
+        [(0.0, 1.0, 200), (1.0, 0.5, 503), (9.0, 0.5, 200), (9.5, 1.0, 200), (2.0, 4.0, 0)],
+        dtype=open_loop.RECORD,
+    )
+    assert overload.goodput(records, 10.0) == pytest.approx(0.2)
+
+
+def test_a_table_is_printed_in_markdown() -> None:
+    made = timing.table("Title", "first", "second", caption="Caption.")
+    made.add_row("a", "1")
+    assert timing.as_markdown(made).splitlines() == [
+        *("Title", "", "| first | second |", "|---|---:|", "| a | 1 |", "", "Caption."),
+    ]
 
 
 def test_warnings_are_counted_by_code() -> None:

@@ -2,16 +2,18 @@
 
 import asyncio
 import contextlib
+import gc
 import pickle
 import resource
 import sys
+import weakref
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from app.api.connections import RESERVED_DESCRIPTORS, Connections, allowed_connections
-from app.api.protocol import serving_protocol
+from app.api.protocol import StrictProtocol, serving_protocol
 from app.settings import Settings
 from tests.app.api.raw_http import (
     CHUNKED,
@@ -77,7 +79,6 @@ async def test_six_hundred_slow_connections_lock_nobody_out(unfinished: bytes) -
         assert (await exchange(port, whole)).data.endswith(b"2")
 
 
-@pytest.mark.xfail(reason="a request counts before its body is there", strict=True)
 async def test_six_hundred_unfinished_bodies_lock_nobody_out_of_an_operation(
     open_client: ClientFactory,
 ) -> None:
@@ -196,6 +197,23 @@ async def test_a_server_that_stops_answers_what_comes_at_once_as_the_last_reques
             assert b"connection: close" in await reader.read()
         for reader, _ in (pairs[3], silent):
             assert await reader.read() == b""
+
+
+async def test_a_connection_that_has_ended_is_freed_at_once() -> None:
+    protocol, connections = protocol_of()
+    gc.collect()
+    gc.disable()
+    try:
+        async with listening(read_all, protocol=protocol) as port:
+            assert (await exchange(port, LAST)).statuses == [200]
+            assert (await exchange(port, b"GET /\n")).statuses == [400]
+            async with opened(port, 1, HALF_A_BODY):
+                (kept,) = (weakref.ref(connection) for connection in connections.open)
+            await until(lambda: kept() is None)
+            alive = [found for found in gc.get_objects() if type(found) is StrictProtocol]
+    finally:
+        gc.enable()
+    assert alive == []
 
 
 async def test_the_sweep_ends_with_the_last_connection_and_begins_anew() -> None:

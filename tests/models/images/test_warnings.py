@@ -165,6 +165,5 @@ def test_a_larger_white_leaves_a_files_own():
 
 
 def test_a_dark_picture_whose_white_is_known_gets_another_fix():
-    lows, highs = np.array([0.0]), np.array([100.0])
-    ((found,),) = range_warnings(lows, highs, 4095, floats=False, white_in_use=4095)
+    ((found,),) = range_warnings([0], [100], 4095, floats=False, white_in_use=4095)
     assert found.message.endswith("Stretch its contrast to 0..4095, or make pixel_max smaller.")
