@@ -100,15 +100,15 @@ async def test_the_memory_of_a_model_that_served_comes_back(
     open_client: ClientFactory, tmp_path: Path
 ) -> None:
     put(tmp_path, "a", 1)
-    body = {"images": [np.ones((SIDE, SIDE)).tolist()], "seed": 1, "pixel_max": 1}
+    image = np.ones((SIDE, SIDE)).tolist()
     async with open_client(model_repository=tmp_path, **OPEN) as client:
         for operation in OPERATIONS.values():
             path = f"/v1/models/a/{operation.name}"
             if operation.method == "GET":
                 assert (await client.get(f"{path}?seed=1")).status_code == 200
             elif operation.takes[0] == "images" and operation.name != "classify":
-                images = body["images"] * (2 if operation.name == "interpolate" else 1)
-                answer = await client.post(path, json={**body, "images": images})
+                images = [image] * (2 if operation.name == "interpolate" else 1)
+                answer = await client.post(f"{path}?pixel_max=1", json={"images": images})
                 assert answer.status_code == 200, answer.text
         service = client.app.state.service  # type: ignore[attr-defined]
         served = service.registry.find("a")
