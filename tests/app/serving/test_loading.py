@@ -1,4 +1,4 @@
-"""Loading while the service runs: what is new, changed, half written, broken, removed, unreachable."""
+"""Loading while it runs: what is new, changed, half written, broken, removed, unreachable."""
 
 import gc
 import logging
