@@ -384,10 +384,10 @@ def models(
 @app.command("hash-key")
 def hash_key_command(
     key: Annotated[
-        str, typer.Option(prompt="API key", hide_input=True, help="API key; absent: asked for.")
-    ],
+        str | None, typer.Option(help="Key; absent: asked for, or read from standard input.")
+    ] = None,
 ) -> None:
-    """Hash an API key for VAE_API_KEYS_SHA256.
+    """Hash a key for VAE_API_KEYS_SHA256 or VAE_ADMIN_KEYS_SHA256.
 
     Examples:
 
@@ -395,4 +395,6 @@ def hash_key_command(
 
         openssl rand -base64 32 | tee key | vae hash-key
     """
+    if key is None:
+        key = str(typer.prompt("Key", hide_input=True, err=True))
     typer.echo(hash_key(key))

@@ -158,9 +158,7 @@ def test_commands_at_once_do_the_work_once_and_no_request_fails(
         found: list[httpx.Response] = []
 
         def load() -> None:
-            found.append(
-                httpx.post(f"{served.url}/v1/models/a/load", headers=ADMIN, timeout=60)
-            )
+            found.append(httpx.post(f"{served.url}/v1/models/a/load", headers=ADMIN, timeout=60))
 
         threads = [threading.Thread(target=load) for _ in range(4)]
         for thread in threads:
