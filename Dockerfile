@@ -29,7 +29,7 @@ print("cuda" if version.get("cuda") else "rocm" if version.get("hip") else "cpu"
            "(make image TORCH_INDEX_URL=...), or accept this build: --build-arg TORCH_BUILD=$found" >&2; exit 1; fi
 
 RUN python -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
-print(*project["dependencies"], *project["optional-dependencies"]["serve"], sep="\n")' > requirements.txt \
+print(*project["dependencies"], *project["optional-dependencies"]["serve"], *project["optional-dependencies"]["otel"], sep="\n")' > requirements.txt \
     && pip --python /opt/venv/bin/python install --constraint constraints.txt --requirement requirements.txt
 
 COPY app/ app/

@@ -5,7 +5,8 @@
 #   make test                    run every test, with coverage
 #   make check                   check format, lint and types
 #   make format                  format, and fix what lint can fix
-#   make bench                   measure speeds
+#   make bench                   measure speeds, overload and disturbances, in some 40 minutes
+#   make soak                    look for leaks, in ten minutes
 #   make image                   build the Docker image
 #
 # TORCH_INDEX_URL: package index of torch; pytorch.org/get-started lists the indexes of its CPU, CUDA and
@@ -23,7 +24,7 @@ BIN := .venv/bin
 PARALLEL := --numprocesses=auto --maxprocesses=8 --dist=loadscope
 LOCK := pyproject.toml constraints.txt
 
-.PHONY: serve quick test check format bench image
+.PHONY: serve quick test check format bench soak image
 .DELETE_ON_ERROR:
 
 serve: .venv/installed-serve
@@ -46,6 +47,9 @@ format: .venv/installed-dev
 
 bench: .venv/installed-dev
 	$(BIN)/python -m benchmarks
+
+soak: .venv/installed-dev
+	$(BIN)/python -m benchmarks soak
 
 image:
 	docker build --build-arg TORCH_INDEX_URL='$(TORCH_INDEX_URL)' --build-arg TORCH_BUILD='$(TORCH_BUILD)' \

@@ -22,9 +22,13 @@ VAEError                  (models/errors.py draws the rest of the tree)
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from models.errors import VAEError
+
+Reason = Literal[
+    "busy", "deadline", "queue", "loading", "draining", "connections", "buffered", "slow_client"
+]
 
 
 class ServiceError(VAEError):
@@ -32,13 +36,23 @@ class ServiceError(VAEError):
 
     Attributes:
         headers: HTTP headers of the answer, such as Retry-After.
+        reason: Why the server turns away what is no fault of the request, as a metric's label.
     """
 
+    reason: Reason | None = None
+
     def __init__(
-        self, message: str, *, headers: Mapping[str, str] | None = None, **details: Any
+        self,
+        message: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        reason: Reason | None = None,
+        **details: Any,
     ) -> None:
         super().__init__(message, **details)
         self.headers = dict(headers or {})
+        if reason is not None:
+            self.reason = reason
 
 
 class MalformedRequest(ServiceError):
@@ -76,13 +90,19 @@ class NotAcceptable(ServiceError):
 class ModelNotReady(ServiceError):
     """The models are still loading, or the server is shutting down."""
 
+    reason = "loading"
+
 
 class QueueFull(ServiceError):
     """The queue has no room for the request."""
 
+    reason = "busy"
+
 
 class ServerBusy(ServiceError):
     """The server has too many connections, or too many bytes of bodies, to take another."""
+
+    reason = "connections"
 
 
 class DeadlineExceeded(ServiceError):
@@ -91,6 +111,8 @@ class DeadlineExceeded(ServiceError):
 
 class ReceiveTimeout(ServiceError):
     """The request did not arrive in time: its head as a whole, or the next piece of its body."""
+
+    reason = "slow_client"
 
 
 class TargetTooLong(ServiceError):

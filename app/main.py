@@ -26,6 +26,7 @@ from app.api.redaction import REDACT_SECRETS
 from app.api.routes import ServeOperations, operation_routes
 from app.api.service import Service
 from app.api.setting_faults import explain_failure
+from app.api.tracing import make_tracing
 from app.api.unknown_paths import answer_http_error
 from app.serving.cpus import default_threads
 from app.serving.lifecycle import Lifecycle, drain_on_signals
@@ -54,13 +55,18 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
     settings = settings if settings is not None else _settings_of_environment()
     if registry is None:
         registry = make_registry(settings, settings.compute_threads or default_threads(1))
+    metrics = Metrics()
     service = Service(
         settings=settings,
         registry=registry,
         scheduler=Scheduler(
-            max_wait=settings.max_wait_seconds, max_requests=settings.max_queue_requests
+            max_wait=settings.max_wait_seconds,
+            max_requests=settings.max_queue_requests,
+            threads=settings.compute_threads or default_threads(settings.workers),
+            on_chunk=metrics.count_pass,
         ),
-        metrics=Metrics(),
+        metrics=metrics,
+        tracing=make_tracing(),
         readers=ThreadPoolExecutor(READER_THREADS, thread_name_prefix="reader"),
     )
     lifecycle = Lifecycle(service.registry)
@@ -120,7 +126,9 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
             expose_headers=IDENTITY_HEADERS,
         )
     app.add_middleware(RefuseTwoLengths)
-    app.add_middleware(Observe, metrics=service.metrics, access_log=settings.access_log)
+    app.add_middleware(
+        Observe, metrics=service.metrics, access_log=settings.access_log, tracing=service.tracing
+    )
     return app
 
 
@@ -182,6 +190,8 @@ def _lifespan(
             await asyncio.gather(*tasks, return_exceptions=True)
             service.scheduler.stop()
             service.readers.shutdown(wait=False, cancel_futures=True)
+            if service.tracing is not None:
+                await asyncio.to_thread(service.tracing.stop)
 
     return lifespan
 

@@ -96,8 +96,8 @@ class Settings(BaseSettings):
         Literal["none", "poll", "explicit"],
         BeforeValidator(_lower),
         Field(
-            description="Changes of the models while the service runs: none; by polling the "
-            "repository; or explicit, by requests with an admin key."
+            description="Changes of the models while the service runs: `none`; `poll`, as the "
+            "repository changes; `explicit`, by requests with an admin key."
         ),
     ] = "none"
     model_poll_seconds: Annotated[
@@ -120,7 +120,10 @@ class Settings(BaseSettings):
 
     compute_threads: Annotated[
         Annotated[PositiveInt, Field(le=4096)] | None,
-        Field(description="Threads of one torch operator; absent: all cores."),
+        Field(
+            description="Threads of one torch operator; absent: the CPUs that this process may "
+            "use, shared by the workers."
+        ),
     ] = None
 
     host: Annotated[str, Field(description="Address to listen on.")] = "127.0.0.1"
@@ -128,7 +131,8 @@ class Settings(BaseSettings):
         int, Field(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     ] = 8000
     workers: Annotated[
-        PositiveInt, Field(description="Worker processes, each with all models in memory.")
+        PositiveInt,
+        Field(description="Worker processes behind one port; on a CPU, they share the models."),
     ] = 1
     drain_seconds: Annotated[
         NonNegativeFloat,

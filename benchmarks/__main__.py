@@ -1,4 +1,4 @@
-"""The command `python -m benchmarks`: chooses the parts, the seconds and the threads."""
+"""The command `python -m benchmarks`: chooses the parts and how long they measure."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import fairness, media, overload, scoring, serving
+from benchmarks import disturbances, fairness, media, overload, scoring, serving, soak
 from benchmarks.timing import as_markdown, machine
 
 
@@ -21,11 +21,13 @@ class Part(StrEnum):
     serving = "serving"
     overload = "overload"
     fairness = "fairness"
+    disturbances = "disturbances"
+    soak = "soak"
 
 
 def main(
     parts: Annotated[
-        list[Part] | None, typer.Argument(help="Parts to measure; all by default.")
+        list[Part] | None, typer.Argument(help="Parts to measure; by default all but the soak.")
     ] = None,
     seconds: Annotated[
         float, typer.Option(min=0.0, help="Seconds for scoring, and for media.")
@@ -39,6 +41,7 @@ def main(
     peers_python: Annotated[
         str, typer.Option(help="Python that has LitServe, BentoML and mosec.", metavar="PATH")
     ] = sys.executable,
+    minutes: Annotated[float, typer.Option(min=0.1, help="Minutes of the soak.")] = 10.0,
     markdown: Annotated[bool, typer.Option(help="Print the tables in Markdown.")] = False,
 ) -> None:
     """Measure the project beside its floors, in one run."""
@@ -50,8 +53,10 @@ def main(
         Part.serving: lambda: serving.run(quick=quick, peers_python=peers_python),
         Part.overload: lambda: overload.run(quick=quick),
         Part.fairness: lambda: fairness.run(quick=quick),
+        Part.disturbances: lambda: disturbances.run(quick=quick),
+        Part.soak: lambda: soak.run(minutes=minutes),
     }
-    for part in parts or list(Part):
+    for part in parts or [part for part in Part if part is not Part.soak]:
         for made in runs[part]():
             if markdown:
                 print(as_markdown(made))

@@ -169,17 +169,10 @@ def start(
     return Server(name, port, process)
 
 
-def vae_serve(
-    port: int, repository: Path, *, threads: int = 1, workers: int = 1, **settings: object
-) -> tuple[list[str], dict[str, str]]:
+def vae_serve(port: int, repository: Path, **settings: object) -> tuple[list[str], dict[str, str]]:
     """Command and environment of `vae serve`; `settings` as in app/settings.py."""
     command = [sys.executable, "-m", "app", "serve", "--port", str(port)]
-    chosen = {
-        "model_repository": repository,
-        "compute_threads": threads,
-        "workers": workers,
-        **settings,
-    }
+    chosen = {"model_repository": repository, "compute_threads": 1, **settings}
     return command, {f"VAE_{name.upper()}": str(value) for name, value in chosen.items()}
 
 

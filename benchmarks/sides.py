@@ -74,8 +74,10 @@ def latent(size: int) -> np.ndarray:
     return np.random.default_rng(1).standard_normal((1, size)).astype(np.float32)
 
 
-def ours(repository: Path, model: str, *, latents: int, workers: int = 1) -> Side:
-    """The service, from a model repository."""
+def ours(
+    repository: Path, model: str, *, latents: int, workers: int = 1, **settings: object
+) -> Side:
+    """The service, from a model repository; `settings` as in app/settings.py."""
     name = OURS if workers == 1 else f"{OURS}, {workers} workers"
     at = f"/v1/models/{model}"
     requests = {
@@ -86,7 +88,10 @@ def ours(repository: Path, model: str, *, latents: int, workers: int = 1) -> Sid
         "sample": Exchange("GET", f"{at}/sample?n=1&seed=1&format=png"),
     }
     return Side(
-        name, lambda port: vae_serve(port, repository, workers=workers), "/readyz", requests
+        name,
+        lambda port: vae_serve(port, repository, **{"workers": workers, **settings}),
+        "/readyz",
+        requests,
     )
 
 

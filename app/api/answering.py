@@ -76,10 +76,12 @@ async def answer(
     """
     record = record_of(scope)
     record.operation, record.model = operation.name, served.name
+    service.scheduler.check_open()
     headers: dict[bytes, bytes] = dict(scope["headers"])
     ends_at = record.started_at + read_timeout(headers, service.settings)
     call = Call(service, operation, served, receive, headers, record, ends_at)
     body = await _body(call, scope)
+    record.spans.append(("parse", record.started_at, time.perf_counter()))
     plan = _plan(call, scope["query_string"], body)
     cached = caching_headers(plan, operation, served, versioned=versioned)
     if etag_matches(headers.get(b"if-none-match"), cached.get("ETag")):
@@ -148,7 +150,7 @@ async def _read_inputs(call: Call, parameters: Parameters, body: Body) -> Inputs
     finally:
         if not small:
             stop.set()
-        call.record.timings["read"] = time.perf_counter() - started_at
+        call.record.end("read", started_at)
 
 
 async def _compute(call: Call, request: ComputeRequest[Any], work: Work) -> Answer:
@@ -161,6 +163,7 @@ async def _compute(call: Call, request: ComputeRequest[Any], work: Work) -> Answ
         timing=timing,
         deadline=call.seconds_left,
     )
+    call.record.stage = "queue"
     try:
         if job.inline:
             return await job.future
@@ -168,8 +171,7 @@ async def _compute(call: Call, request: ComputeRequest[Any], work: Work) -> Answ
             return await job.future
     finally:
         scheduler.leave(job)
-        call.record.timings["queue"] = timing.queue_seconds
-        call.record.timings["compute"] = timing.compute_seconds
+        call.record.end_compute(timing, job.admitted_at)
 
 
 @contextmanager
@@ -198,12 +200,13 @@ def _give_up(job: Job[Any], error: Exception) -> None:
 
 async def _render(call: Call, request: ComputeRequest[Any], form: str, computed: Answer) -> bytes:
     started_at = time.perf_counter()
+    call.record.stage = "render"
     parameters = request.parameters
     options = parameters if isinstance(parameters, Rendering) else _PLAINLY
     draw = partial(render, form, computed, call.operation, options, _envelope(request))
     numbers = sum(getattr(column, "size", 0) for column in computed.columns.values())
     content = draw() if numbers <= INLINE_NUMBERS else await _off_loop(call, draw)
-    call.record.timings["render"] = time.perf_counter() - started_at
+    call.record.end("render", started_at)
     return content
 
 
@@ -245,6 +248,7 @@ def _envelope(request: ComputeRequest[Any]) -> dict[str, Any]:
 
 def _count(metrics: Metrics, call: Call, computed: Answer, work: Work) -> None:
     operation, model, timings = call.operation.name, call.served.name, call.record.timings
+    call.record.items = work.items
     metrics.count_compute(
         operation,
         model,

@@ -5,11 +5,12 @@ One sweep a second looks at all of them; no request has a timer of its own.
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from app.errors import ServerBusy
+from app.errors import Reason, ServerBusy
 
 SWEEP_SECONDS = 1.0
 RESERVED_DESCRIPTORS = 256
@@ -35,9 +36,19 @@ class Connections:
     """Seconds for a head as a whole, for each next piece of a body, and for a client to read on."""
     max_connections: int
     max_buffered_bytes: int
+    max_requests: int
+    """Limit of requests that are there as a whole and not yet answered."""
+    count_rejection: Callable[[Reason | None], None] = field(
+        default=lambda reason: None, compare=False
+    )
+    """Called with the reason of each refusal that no app answers."""
     open: set[Connection] = field(default_factory=set)
     buffered: int = 0
     """Bytes of bodies whose requests have not ended."""
+    busy: int = 0
+    """Requests that are there as a whole and not yet answered."""
+    shed: int = 0
+    """Requests that were refused for want of room since the last sweep."""
     _refused: int = 0
     _timer: asyncio.TimerHandle | None = None
 
@@ -56,6 +67,7 @@ class Connections:
                 f"The server has {self.max_connections} connections, the limit "
                 "(VAE_MAX_CONNECTIONS).",
                 self.max_connections,
+                "connections",
             )
 
     def remove(self, connection: Connection) -> None:
@@ -78,6 +90,7 @@ class Connections:
                 f"The bodies of all requests together are over {self.max_buffered_bytes} bytes, "
                 "the limit (VAE_MAX_BUFFERED_BYTES).",
                 self.max_buffered_bytes,
+                "buffered",
             )
         self.buffered += count
 
@@ -93,6 +106,9 @@ class Connections:
         now = loop.time()
         for connection in list(self.open):
             connection.check(now)
+        if self.shed:
+            log.warning("requests refused", extra={"fields": {"count": self.shed}})
+            self.shed = 0
         if self._refused:
             log.warning("connections refused", extra={"fields": {"count": self._refused}})
             self._refused = 0
@@ -119,9 +135,10 @@ def allowed_connections(wanted: int) -> int:
     return wanted
 
 
-def _busy(fault: str, limit: int) -> ServerBusy:
+def _busy(fault: str, limit: int, reason: Reason) -> ServerBusy:
     return ServerBusy(
         f"{fault} Send the request again in {RETRY_SECONDS} s.",
         limit=limit,
+        reason=reason,
         headers={"Retry-After": str(RETRY_SECONDS)},
     )

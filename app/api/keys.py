@@ -8,8 +8,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.middleware import PROBES
-from app.api.problems import describe
-from app.api.record import record_of
+from app.api.problems import describe_in
 from app.errors import Unauthorized
 
 OPEN_PATHS = (*PROBES, "/", "/docs", "/openapi.json")
@@ -37,9 +36,7 @@ class RequireKey:
             await self.app(scope, receive, send)
             return
         error = _unauthorized(Headers(scope=scope).get("authorization", ""))
-        record = record_of(scope)
-        answer = describe(error, instance=scope["path"], request_id=record.request_id)
-        await answer(scope, receive, send)
+        await describe_in(scope, error)(scope, receive, send)
 
     def _may_pass(self, scope: Scope) -> bool:
         path = scope["path"]

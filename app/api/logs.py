@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any, TextIO
 
@@ -19,11 +20,43 @@ access_log = logging.getLogger("app.access")
 FLUSH_SECONDS = 0.1
 """How long an access line is kept at most before it is written."""
 FLUSH_LINES = 100
+BUSY = 503
+MAX_REFUSALS_LOGGED = 10
+"""Access lines a second of requests that were refused for want of room."""
 LEVELS = ("debug", "info", "warning", "error")
 
 
+class Sampler:
+    """Lets a few lines of a kind through in each second, and counts the others."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._second, self._passed, self._left_out = 0, 0, 0
+
+    def pass_on(self) -> int | None:
+        """How many lines were left out before this one, or None to leave this one out too."""
+        second = int(self._clock())
+        if second != self._second:
+            self._second, self._passed = second, 0
+        if self._passed >= MAX_REFUSALS_LOGGED:
+            self._left_out += 1
+            return None
+        self._passed += 1
+        left_out, self._left_out = self._left_out, 0
+        return left_out
+
+
+_refusals = Sampler()
+
+
 def log_request(record: Record, scope: Scope, status: int) -> None:
-    """Write the access line of an answered request."""
+    """Write the access line of an answered request; of refusals for want of room, a few a second.
+
+    A line after others that were left out says how many these were, as `left_out`.
+    """
+    left_out = _refusals.pass_on() if status == BUSY else 0
+    if left_out is None:
+        return
     fields = {
         "request_id": record.request_id,
         "method": scope["method"],
@@ -35,6 +68,10 @@ def log_request(record: Record, scope: Scope, status: int) -> None:
         "milliseconds": round(record.seconds * 1e3, 3),
         "client": (scope.get("client") or [None])[0],
     }
+    if record.trace_id:
+        fields["trace_id"] = record.trace_id
+    if left_out:
+        fields["left_out"] = left_out
     if not access_log.isEnabledFor(logging.INFO):
         return
     handlers = logging.getLogger("app").handlers
@@ -136,5 +173,9 @@ def log_config(level: str, *, terminal: bool = False) -> dict[str, Any]:
         "disable_existing_loggers": False,
         "formatters": {"line": {"()": formatter}},
         "handlers": {"lines": {"class": handler, "formatter": "line"}},
-        "loggers": {"app": logger, "uvicorn": quiet if terminal else logger},
+        "loggers": {
+            "app": logger,
+            "opentelemetry": quiet,
+            "uvicorn": quiet if terminal else logger,
+        },
     }

@@ -6,13 +6,17 @@ Label values are names that this service gives; what a caller invents is "unknow
 import asyncio
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
+from typing import Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from app.api.process_metrics import ProcessMetrics
 from app.api.worker_metrics import is_worker, sum_of_workers
+from app.errors import Reason
 from app.serving.snapshot import ModelState
 from app.wire.media_types import BODY_TYPES, canonical_media_type
 from models import __version__
+from models.estimators.steps import Pass
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 UNKNOWN = "unknown"
@@ -21,6 +25,12 @@ MAX_CHILDREN = 1024
 REFRESH_SECONDS = 1.0
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
+REQUESTS = (1, 2, 4, 8, 16, 32, 64, 128)
+CANCELLED = {499: "client", 504: "deadline"}
+"""Statuses of requests that ended early, and why."""
+Stage = Literal["read", "queue", "compute", "render"]
+STAGES = get_args(Stage)
 PERCENTILES = (0.1, 1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 99, 99.9, 100)
 
 
@@ -62,6 +72,7 @@ class Metrics:
         )
         self._of_requests: dict[tuple[str, str, int, str | None], tuple[Counter, Histogram]] = {}
         self._of_compute: dict[tuple[str, str], tuple[Counter, Histogram, Histogram]] = {}
+        self._count_engine(counter, histogram)
         self.in_flight = gauge("vae_requests_in_flight", "Requests not yet answered.")
         words = "Cost units of the requests waiting or computing."
         self.queue_cost = gauge("vae_queue_cost", words)
@@ -74,6 +85,27 @@ class Metrics:
         words = "Version of the service; the value is 1."
         build = gauge("vae_build_info", words, ["version"], multiprocess_mode="livemax")
         build.labels(__version__).set(1)
+        gauge("vae_workers", "Processes that serve.").set(1)
+        self._refreshes.append(ProcessMetrics(self.registry).refresh)
+
+    def _count_engine(
+        self, counter: Callable[..., Counter], histogram: Callable[..., Histogram]
+    ) -> None:
+        words = "Rows of one call of a network."
+        self.batch_rows = histogram("vae_batch_rows", words, ["pass"], buckets=ROWS)
+        words = "Requests that shared one call of a network."
+        self.batch_requests = histogram("vae_batch_requests", words, ["pass"], buckets=REQUESTS)
+        words = "Requests turned away for no fault of their own, by reason."
+        rejections = counter("vae_rejections_total", words, ["reason"])
+        self._rejections = {reason: rejections.labels(reason) for reason in get_args(Reason)}
+        words = "Requests whose client left, or whose deadline passed, by how far they had come."
+        cancellations = counter("vae_cancellations_total", words, ["cause", "stage"])
+        self._cancellations = {
+            (status, stage): cancellations.labels(cause, stage)
+            for status, cause in CANCELLED.items()
+            for stage in STAGES
+        }
+        self._of_passes: dict[str, tuple[Histogram, Histogram]] = {}
 
     def watch_queue(self, cost: Callable[[], float], jobs: Callable[[], float]) -> None:
         """Read the queue's size at each scrape."""
@@ -141,6 +173,27 @@ class Metrics:
         children[0].inc(items)
         children[1].observe(queue_seconds)
         children[2].observe(compute_seconds)
+
+    def count_pass(self, asked: Pass, requests: int, rows: int) -> None:
+        """Count one call of a network; on whatever thread."""
+        name = asked.function.__name__
+        children = self._of_passes.get(name)
+        if children is None:
+            label = name.strip("_").removesuffix("_rows")
+            children = self.batch_rows.labels(label), self.batch_requests.labels(label)
+            self._of_passes[name] = children
+        children[0].observe(rows)
+        children[1].observe(requests)
+
+    def count_rejection(self, reason: Reason | None) -> None:
+        """Count a request that was turned away; None is a fault of the request."""
+        if reason is not None:
+            self._rejections[reason].inc()
+
+    def count_cancellation(self, status: int, stage: Stage) -> None:
+        """Count a request that ended early, by the status that says why."""
+        if status in CANCELLED:
+            self._cancellations[status, stage].inc()
 
     def count_percentiles(self, model: str, percentiles: Iterable[float | None]) -> None:
         """Count the percentiles of a request's images; None where an image has none."""

@@ -13,8 +13,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.api.headers import SECURITY_HEADERS
 from app.api.logs import log_request
 from app.api.metrics import Metrics
-from app.api.problems import describe, lookup
-from app.api.record import Record, record_of
+from app.api.problems import describe_in, lookup
+from app.api.record import Record
+from app.api.trace_context import read_trace_id
+from app.api.tracing import Tracing
 from app.errors import ClientDisconnected
 from app.wire.request_head import two_lengths
 
@@ -31,10 +33,18 @@ class Observe:
     A crash is caught here because starlette's own handler would close the connection.
     """
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, access_log: bool) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        metrics: Metrics,
+        access_log: bool,
+        tracing: Tracing | None = None,
+    ) -> None:
         self.app = app
         self.metrics = metrics
         self.access_log = access_log
+        self.tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -45,6 +55,11 @@ class Observe:
         content_type = headers.get(b"content-type")
         record.body_type = None if content_type is None else content_type.decode("latin-1")
         scope["vae.record"] = record
+        traceparent = headers.get(b"traceparent")
+        if traceparent is not None:
+            record.trace_id = read_trace_id(traceparent)
+        if self.tracing is not None and not record.trace_id:
+            record.trace_id = self.tracing.new_trace_id()
         if scope["path"] in PROBES:
             record.operation = "probe"
 
@@ -69,13 +84,15 @@ class Observe:
         log.error("crash", exc_info=error, extra={"fields": {"request_id": record.request_id}})
         if record.status:  # the answer has begun: only closing the connection tells the client
             raise error
-        answer = describe(error, instance=scope["path"], request_id=record.request_id)
+        answer = describe_in(scope, error)
         await answer(scope, receive, send)
 
     def _done(self, record: Record, scope: Scope) -> None:
         if record.operation == "probe":
             return
-        status = record.status or lookup(ClientDisconnected)[0]
+        status = record.refused or record.status or lookup(ClientDisconnected)[0]
+        self.metrics.count_rejection(record.rejection)
+        self.metrics.count_cancellation(status, record.stage)
         self.metrics.count_request(
             record.operation,
             record.model,
@@ -85,6 +102,8 @@ class Observe:
         )
         if self.access_log:
             log_request(record, scope, status)
+        if self.tracing is not None and record.operation != "metrics":
+            self.tracing.add(record, scope, status)
 
 
 def _request_id(given: bytes | None) -> str:
@@ -122,8 +141,7 @@ class RefuseTwoLengths:
             return
         error = two_lengths()
         error.headers["Connection"] = "close"
-        request_id = record_of(scope).request_id
-        await describe(error, instance=scope["path"], request_id=request_id)(scope, receive, send)
+        await describe_in(scope, error)(scope, receive, send)
 
 
 class AnswerHead:

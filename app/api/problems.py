@@ -8,7 +8,9 @@ import orjson
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
+from app.api.record import record_of
 from app.api.redaction import is_secret, redact_path
 from app.errors import (
     BrokenModel,
@@ -66,6 +68,9 @@ class Problem(BaseModel):
     detail: str
     instance: str
     request_id: str
+    trace_id: Annotated[
+        str | None, Field(description="The trace that the request is part of, where it is of one.")
+    ] = None
     items: Annotated[
         list[ItemFault] | None, Field(description="Which items are at fault, where some are.")
     ] = None
@@ -136,6 +141,7 @@ def problem(
     *,
     instance: str,
     request_id: str,
+    trace_id: str = "",
     items: tuple[tuple[int, str], ...] = (),
     headers: Mapping[str, str] | None = None,
     details: Mapping[str, Any] | None = None,
@@ -148,6 +154,7 @@ def problem(
         detail: The message.
         instance: Path of the request.
         request_id: Id of the request, by which the log has it.
+        trace_id: The trace that it is part of, if any.
         items: (index, reason) of each item at fault.
         headers: Headers beside the usual ones.
         details: `parameter`, `received`, `allowed`, `limit`, `suggestion`, as far as they exist.
@@ -160,6 +167,8 @@ def problem(
         "instance": redact_path(instance),
         "request_id": request_id,
     }
+    if trace_id:
+        body["trace_id"] = trace_id
     if details and is_secret(str(details.get("parameter"))):
         details = {name: value for name, value in details.items() if name != "received"}
     if items:
@@ -179,7 +188,7 @@ def title(slug: str) -> str:
     return slug.replace("-", " ").capitalize()
 
 
-def describe(error: Exception, *, instance: str, request_id: str) -> Response:
+def describe(error: Exception, *, instance: str, request_id: str, trace_id: str = "") -> Response:
     """The problem of an exception; a 500 leaves its message and its members to the log."""
     status, slug = lookup(type(error))
     detail = (
@@ -194,22 +203,36 @@ def describe(error: Exception, *, instance: str, request_id: str) -> Response:
         detail,
         instance=instance,
         request_id=request_id,
+        trace_id=trace_id,
         items=getattr(error, "items", ()),
         headers=getattr(error, "headers", None),
         details=getattr(error, "details", None) if status != 500 else None,
     )
 
 
-def _request_id(request: Request) -> str:
-    request_id: str = request.scope["vae.record"].request_id
-    return request_id
+def describe_in(scope: Scope, error: Exception, instance: str | None = None) -> Response:
+    """The problem of an exception, noted in the record of its request.
+
+    Args:
+        scope: The request's.
+        error: The exception.
+        instance: By default the scope's path.
+    """
+    record = record_of(scope)
+    record.rejection = getattr(error, "reason", None)
+    return describe(
+        error,
+        instance=scope["path"] if instance is None else instance,
+        request_id=record.request_id,
+        trace_id=record.trace_id,
+    )
 
 
 async def answer_vae_error(request: Request, error: Exception) -> Response:
     """Answer any exception of the tree; a 500 is raised again, so that it is logged."""
     if lookup(type(error))[0] == 500:
         raise error
-    return describe(error, instance=request.url.path, request_id=_request_id(request))
+    return describe_in(request.scope, error, request.url.path)
 
 
 def bounded(value: Any) -> Any:

@@ -7,20 +7,26 @@ uvicorn's protocol for httptools runs the app and writes its answers. Heads and 
 import asyncio
 import http
 import logging
+import os
 import urllib.parse
 import uuid
+from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
+import orjson
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.api.connections import Connections, allowed_connections
-from app.api.problems import describe, lookup
-from app.errors import ReceiveTimeout, ServerBusy, ServiceError
+from app.api.problems import describe, lookup, title
+from app.api.record import Record
+from app.api.redaction import redact_path
+from app.errors import Reason, ReceiveTimeout, ServerBusy, ServiceError
 from app.settings import Settings
 from app.wire.chunked_body import ChunkedBody
+from app.wire.media_types import PROBLEM_TYPE
 from app.wire.request_head import Head, path_of, read_head
 
 LINGER_SECONDS = 2.0
@@ -54,6 +60,7 @@ class StrictProtocol(HttpToolsProtocol):
         self._chunks: ChunkedBody | None = None
         self._task: asyncio.Task[None] | None = None
         self._buffered = 0
+        self._is_busy = False
         self._unread = 0
         self._unread_since = self.since
 
@@ -73,6 +80,7 @@ class StrictProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
         self._apps_transport.close = self.transport.close  # no circle for the garbage collector
         self.shared.remove(self)
+        self._no_longer_busy()
         self._release_after_task()
 
     def data_received(self, data: bytes) -> None:
@@ -86,7 +94,8 @@ class StrictProtocol(HttpToolsProtocol):
                 in_body = self.state in ("body", "rest")
                 data = self._read_body(data) if in_body else self._read_head(data)
         except ServiceError as error:
-            self._refuse(error, self.scope["path"] if in_body else path_of(data))
+            in_its_body = in_body and self.scope is not None
+            self._refuse(error, self.scope["path"] if in_its_body else path_of(data))
 
     def _read_head(self, data: bytes) -> bytes:
         """Begin a request, and return what follows its head."""
@@ -106,6 +115,9 @@ class StrictProtocol(HttpToolsProtocol):
         return b""
 
     def _begin(self, head: Head) -> None:
+        if self.shared.busy >= self.shared.max_requests and self._can_be_shed(head):
+            self._shed(head)
+            return
         path, _, query = head.target.partition(b"?")
         text = path.decode()
         self.scope = {
@@ -136,15 +148,32 @@ class StrictProtocol(HttpToolsProtocol):
             keep_alive=head.keep_alive and not self.stopping,
             on_response=self.on_response_complete,
         )
-        self._left = head.length
-        self._chunks = ChunkedBody() if head.chunked else None
-        self.state = "body"
-        self.since = self.loop.time()
+        self._expect_body(head, "body")
         if not head.length and not head.chunked:
             self._end_request()
         self._task = self.loop.create_task(self.cycle.run_asgi(self.app))
         self._task.add_done_callback(self.tasks.discard)
         self.tasks.add(self._task)
+
+    def _expect_body(self, head: Head, state: Literal["body", "rest"]) -> None:
+        self._left = head.length
+        self._chunks = ChunkedBody() if head.chunked else None
+        self.state = state
+        self.since = self.loop.time()
+
+    def _can_be_shed(self, head: Head) -> bool:
+        """Whether a request may be refused before it is read: probes and pages never are."""
+        is_operation = head.target.startswith(b"/v1/")
+        return is_operation and head.keep_alive and not (head.expects_continue or self.stopping)
+
+    def _shed(self, head: Head) -> None:
+        """Refuse a request for want of room as cheaply as can be; the connection goes on."""
+        self.shared.shed += 1
+        self.shared.count_rejection("queue")
+        self.transport.write(_no_room(head.target, self.shared.max_requests))
+        self._expect_body(head, "rest")
+        if not head.length and not head.chunked:
+            self._end_request()
 
     def _read_body(self, data: bytes) -> bytes:
         """Read on in a body, and return what follows it."""
@@ -177,13 +206,20 @@ class StrictProtocol(HttpToolsProtocol):
     def _end_request(self) -> None:
         if self.state == "body":
             self.state = "busy"
+            self._is_busy = True
+            self.shared.busy += 1
             self.cycle.more_body = False
             self.cycle.message_event.set()
         else:
             self.state = "idle"
             self.since = self.loop.time()
 
+    def _no_longer_busy(self) -> None:
+        self.shared.busy -= self._is_busy
+        self._is_busy = False
+
     def on_response_complete(self) -> None:
+        self._no_longer_busy()
         self.server_state.total_requests += 1
         self.shared.release(self._buffered)
         self._buffered = 0
@@ -245,10 +281,14 @@ class StrictProtocol(HttpToolsProtocol):
         in_body = self.state in ("body", "rest")
         self._release_after_task()
         if in_body:
-            answered = self.cycle.response_started
-            self.cycle.disconnected = True  # its app must not answer too
-            self.cycle.waiting_for_100_continue = False
-            self.cycle.message_event.set()
+            answered = self.state == "rest" or self.cycle.response_started
+            if self.state == "body":
+                self.cycle.disconnected = True  # its app must not answer too
+                record: Record | None = cast(dict[str, Any], self.scope).get("vae.record")
+                if record is not None:
+                    record.refused = lookup(type(error))[0]
+                self.cycle.waiting_for_100_continue = False
+                self.cycle.message_event.set()
             if answered:
                 self.transport.close()
                 return
@@ -260,7 +300,7 @@ class StrictProtocol(HttpToolsProtocol):
 
     def _close_gently(self) -> None:
         """Say that nothing more is sent, and read on for a while."""
-        if self.shared.is_flooded:
+        if self.shared.is_flooded or self.transport.is_closing():
             self.transport.close()
             return
         self.state = "closing"
@@ -283,6 +323,7 @@ class StrictProtocol(HttpToolsProtocol):
             self._task.add_done_callback(lambda _: self.shared.release(count))
 
     def _send_problem(self, error: ServiceError, path: str, request_id: str) -> None:
+        self.shared.count_rejection(error.reason)
         answer = describe(error, instance=path, request_id=request_id)
         headers = {
             **{name.decode(): value.decode() for name, value in answer.raw_headers},
@@ -295,11 +336,38 @@ class StrictProtocol(HttpToolsProtocol):
         self._close_gently()
 
 
-def serving_protocol(settings: Settings) -> Any:
+def _no_room(target: bytes, limit: int) -> bytes:
+    """A 503 by hand: under overload most answers are these."""
+    request_id = os.urandom(16).hex()
+    path = target.partition(b"?")[0][:200].decode()
+    problem = {
+        "type": "/problems/queue-full",
+        "title": title("queue-full"),
+        "status": 503,
+        "detail": f"The server is busy: {limit} requests wait or compute (VAE_MAX_QUEUE_REQUESTS). "
+        "Retry in 1 s.",
+        "instance": redact_path(path),
+        "request_id": request_id,
+        "limit": limit,
+    }
+    body = orjson.dumps(problem)
+    head = (
+        "HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncache-control: no-store\r\n"
+        f"content-type: {PROBLEM_TYPE}\r\nx-request-id: {request_id}\r\n"
+        f"content-length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def serving_protocol(
+    settings: Settings, count_rejection: Callable[[Reason | None], None] = lambda reason: None
+) -> Any:
     """uvicorn's `http`: the protocol with its bounds, for every worker."""
     connections = Connections(
         client_timeout=settings.client_timeout_seconds,
         max_connections=allowed_connections(settings.max_connections),
         max_buffered_bytes=settings.max_buffered_bytes,
+        max_requests=settings.max_queue_requests,
+        count_rejection=count_rejection,
     )
     return partial(StrictProtocol, connections=connections)

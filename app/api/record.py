@@ -1,11 +1,13 @@
-"""The record of a request: what its answer, its log line and its metrics say of it."""
+"""The record of a request: what its answer, its log line, its metrics and its trace say of it."""
 
 import time
 from dataclasses import dataclass, field
 
 from starlette.types import Scope
 
-from app.api.metrics import UNKNOWN
+from app.api.metrics import UNKNOWN, Stage
+from app.errors import Reason
+from app.serving.job import Timing
 
 
 @dataclass
@@ -17,14 +19,43 @@ class Record:
     operation: str = UNKNOWN
     model: str = UNKNOWN
     status: int = 0
+    refused: int = 0
+    """Status that the connection answered before the app did; 0 if it did not."""
+    rejection: Reason | None = None
     body_type: str | None = None
+    trace_id: str = ""
+    """32 hex digits; empty where the request is part of no trace."""
+    items: int = 0
     timings: dict[str, float] = field(default_factory=dict)
     """Seconds by name, for Server-Timing."""
+    stage: Stage = "read"
+    """How far it came."""
+    spans: list[tuple[str, float, float]] = field(default_factory=list)
+    """Name, begin and end of what was done for it, by the clock of `started_at`."""
+    computed: Timing | None = None
+    """What the engine says of it, once it has computed."""
 
     @property
     def seconds(self) -> float:
         """Seconds since the request arrived."""
         return time.perf_counter() - self.started_at
+
+    def end(self, name: str, began_at: float) -> None:
+        """Note what ends now, in Server-Timing too."""
+        now = time.perf_counter()
+        self.timings[name] = now - began_at
+        self.spans.append((name, began_at, now))
+
+    def end_compute(self, timing: Timing, admitted_at: float) -> None:
+        """Note what the engine did until now: the wait, and the compute if it came to it."""
+        now = time.perf_counter()
+        self.timings["queue"] = timing.queue_seconds
+        self.timings["compute"] = timing.compute_seconds
+        began_at = admitted_at + timing.queue_seconds if timing.chunks else now
+        self.spans.append(("queue", admitted_at, began_at))
+        if timing.chunks:
+            self.stage, self.computed = "compute", timing
+            self.spans.append(("compute", began_at, now))
 
 
 def record_of(scope: Scope) -> Record:

@@ -11,8 +11,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.answering import answer
-from app.api.problems import describe, lookup
-from app.api.record import record_of
+from app.api.problems import describe_in, lookup
 from app.api.routing import MODEL_PATHS, find_model, make_route
 from app.api.service import Service
 from app.operations.table import OPERATIONS, Operation
@@ -36,9 +35,7 @@ class OperationApp:
         except VAEError as error:
             if lookup(type(error))[0] == 500:
                 raise
-            request_id = record_of(scope).request_id
-            problem = describe(error, instance=scope["path"], request_id=request_id)
-            await problem(scope, receive, send)
+            await describe_in(scope, error)(scope, receive, send)
 
 
 class ServeOperations:

@@ -12,6 +12,7 @@ from starlette.types import Receive
 from app.api.metrics import Metrics
 from app.api.plan import Plans
 from app.api.record import Record
+from app.api.tracing import Tracing
 from app.operations.table import Operation
 from app.serving.registry import Registry
 from app.serving.scheduler import Scheduler
@@ -31,6 +32,7 @@ class Service:
     metrics: Metrics
     readers: ThreadPoolExecutor
     """Threads that read bodies and render answers, apart from compute."""
+    tracing: Tracing | None = None
     plans: Plans = field(default_factory=Plans)
 
     async def off_loop(self, function: Callable[..., T], *arguments: Any) -> T:

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from app.api.examples import curl_options
 from app.api.problems import HTTP_SLUGS, problem
+from app.api.record import record_of
 from app.api.redaction import redact_path, redact_query
 from app.api.routing import MODEL_PATHS, VERSION
 from app.operations.table import OPERATIONS
@@ -43,12 +44,14 @@ async def answer_http_error(request: Request, error: Exception) -> Response:
     else:
         names = tuple(service.registry.models)
         detail, details = _unknown_path(path, names, with_pages=service.settings.docs)
+    record = record_of(request.scope)
     return problem(
         error.status_code,
         HTTP_SLUGS.get(error.status_code, "malformed-request"),
         detail,
         instance=request.url.path,
-        request_id=request.scope["vae.record"].request_id,
+        request_id=record.request_id,
+        trace_id=record.trace_id,
         headers=error.headers,
         details=details,
     )

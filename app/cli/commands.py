@@ -385,7 +385,7 @@ def models(
 @app.command("hash-key")
 def hash_key_command(
     key: Annotated[
-        str | None, typer.Option(help="API key; absent: asked for, or read from a pipe.")
+        str | None, typer.Option(help="Key; absent: asked for, or read from standard input.")
     ] = None,
 ) -> None:
     """Hash a key for VAE_API_KEYS_SHA256 or VAE_ADMIN_KEYS_SHA256.
@@ -397,7 +397,7 @@ def hash_key_command(
         openssl rand -base64 32 | tee key | vae hash-key
     """
     if key is None and sys.stdin.isatty():
-        key = typer.prompt("API key", hide_input=True, err=True)
+        key = typer.prompt("Key", hide_input=True, err=True)
     key = (sys.stdin.readline() if key is None else key).strip()
     if not key:
         raise CallError("The key is empty. Make one: openssl rand -base64 32 | tee key.")

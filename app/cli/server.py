@@ -58,7 +58,7 @@ def serve(settings: Settings) -> None:
 
     Raises:
         ConfigError: The port cannot be bound.
-        StartFailed: The first workers ended before they listened.
+        ChildProcessError: The first workers ended before they listened.
     """
     configure_logs(settings)
     port = bind_port(settings.host, settings.port)
@@ -101,7 +101,7 @@ def make_server(
     app = create_app(settings, registry)
     config = uvicorn.Config(
         app,
-        http=serving_protocol(settings),
+        http=serving_protocol(settings, app.state.service.metrics.count_rejection),
         ws="none",
         log_config=None,
         access_log=False,

@@ -18,20 +18,22 @@ def welcome(url: str, registry: Registry | None, *, docs: bool) -> None:
         docs: Whether the documentation pages are served.
     """
     messages.print(Text.assemble("vae-serve listens on ", (url, "bold")), soft_wrap=True)
-    if registry is not None:
+    if registry is not None and registry.models:
         messages.print(_models(registry))
         for broken in registry.broken:
-            messages.print(
-                Text(printable(f"{broken.name} is broken: {broken.reason}"), "red"), soft_wrap=True
-            )
+            _print_red(f"{broken.name} is broken: {broken.reason}")
+    elif registry is not None:
+        _print_red(registry.why_not_served or "")
     if docs:
         messages.print(f"API: {url}/docs", soft_wrap=True, highlight=False)
     messages.print("Stop: Ctrl-C", highlight=False)
 
 
-def _models(registry: Registry) -> Table | Text:
-    if not registry.models:
-        return Text(registry.why_not_served or "", "red")
+def _print_red(text: str) -> None:
+    messages.print(Text(printable(text), "red"), soft_wrap=True)
+
+
+def _models(registry: Registry) -> Table:
     table = Table("model", "version", "pictures", "")
     for name, versions in sorted(registry.models.items()):
         for version, served in sorted(versions.items()):

@@ -55,8 +55,14 @@ class ComputeRequest(Generic[P]):
 
     def x(self, part: slice) -> Tensor:
         """Some of the images, on the model's device."""
-        return torch.from_numpy(cast(np.ndarray, self.inputs.x)[part]).to(self.served.device)
+        return self._on_device(cast(np.ndarray, self.inputs.x)[part])
 
     def z(self, part: slice) -> Tensor:
         """Some of the latents, on the model's device."""
-        return torch.from_numpy(cast(np.ndarray, self.inputs.latents)[part]).to(self.served.device)
+        return self._on_device(cast(np.ndarray, self.inputs.latents)[part])
+
+    def _on_device(self, rows: np.ndarray) -> Tensor:
+        """Rows on the model's device; a GPU copies them while the processor goes on."""
+        tensor, device = torch.from_numpy(rows), self.served.device
+        tensor = tensor.pin_memory() if device.startswith("cuda") else tensor
+        return tensor.to(device, non_blocking=True)

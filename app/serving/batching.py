@@ -19,11 +19,11 @@ def run_together(passes: Sequence[Pass]) -> list[Outcome]:
     """Run passes of one key in one call; the outcome of each, in their order."""
     try:
         if len(passes) == 1:
-            return [passes[0].run()]
+            return [_done(passes[0].run())]
         flat = [one.flat() for one in passes]
         columns = zip(*(one.rows for one in flat), strict=True)
         rows = tuple(None if part[0] is None else torch.cat(part) for part in columns)
-        results = Pass(flat[0].function, flat[0].given, rows).run()
+        results = _done(Pass(flat[0].function, flat[0].given, rows).run())
     except Exception as error:  # whatever a network raises belongs to one of the requests
         if len(passes) == 1:
             return [error]
@@ -32,13 +32,22 @@ def run_together(passes: Sequence[Pass]) -> list[Outcome]:
     return _shared(passes, results)
 
 
+def _done(results: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The results once a GPU has computed them, so that the time of a pass is its own."""
+    if any(result is not None and result.is_cuda for result in results):
+        torch.cuda.synchronize()
+    return results
+
+
 def _shared(passes: Sequence[Pass], results: tuple[Any, ...]) -> list[Outcome]:
     """Each pass's rows of the results."""
     found: list[Outcome] = []
     start = 0
     for one in passes:
         stop = start + one.num_rows
-        parts = (None if result is None else result[start:stop] for result in results)
-        found.append(tuple(parts if one.lead == 1 else map(one.unflat, parts)))
+        parts = [None if result is None else result[start:stop] for result in results]
+        if one.lead > 1:
+            parts = [None if part is None else one.unflat(part) for part in parts]
+        found.append(tuple(parts))
         start = stop
     return found

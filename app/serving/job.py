@@ -24,6 +24,10 @@ class Timing:
 
     queue_seconds: float = 0.0
     compute_seconds: float = 0.0
+    chunks: int = 0
+    """Calls of a network that it took part in."""
+    batch_requests: int = 0
+    """Most requests that shared one of them."""
 
 
 @dataclass(eq=False, slots=True)
@@ -83,7 +87,15 @@ class Job(Generic[T]):
             self._parts.extend(self._asked.split(times.rows_within(self._asked, seconds)))
         return self._parts[0]
 
-    def take(self, outcome: Outcome, *, started_at: float, seconds: float, share: float) -> None:
+    def take(
+        self,
+        outcome: Outcome,
+        *,
+        started_at: float,
+        seconds: float,
+        share: float,
+        requests: int = 1,
+    ) -> None:
         """Take the outcome of `next_part`, and run up to the pass after it.
 
         Args:
@@ -91,9 +103,13 @@ class Job(Generic[T]):
             started_at: When the pass began.
             seconds: How long it took.
             share: The job's part of its rows.
+            requests: How many shared it.
         """
-        if not self.timing.compute_seconds:
-            self.timing.queue_seconds = started_at - self.admitted_at
+        timing = self.timing
+        if not timing.compute_seconds:
+            timing.queue_seconds = started_at - self.admitted_at
+        timing.chunks += 1
+        timing.batch_requests = max(timing.batch_requests, requests)
         self.spent += seconds * share
         if isinstance(outcome, Exception):
             self.fail(outcome)
@@ -104,7 +120,7 @@ class Job(Generic[T]):
             asked, self._results, results = self._asked, [], self._results
             assert asked is not None
             self._send(asked.join(results))
-        self.timing.compute_seconds += time.perf_counter() - started_at
+        timing.compute_seconds += time.perf_counter() - started_at
 
     def fail(self, error: Exception) -> None:
         """End with an error."""

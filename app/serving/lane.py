@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import torch
+
 from app.serving.batching import run_together
 from app.serving.job import Job
 from app.serving.pass_times import PassTimes
@@ -32,6 +34,7 @@ class ComputeLane:
         times: PassTimes,
         settle: Callable[[list[Job[Any]]], None],
         on_chunk: OnChunk,
+        threads: int | None,
     ) -> None:
         """Prepare the thread.
 
@@ -39,7 +42,9 @@ class ComputeLane:
             times: Measured times of passes.
             settle: Called on the thread with finished jobs.
             on_chunk: Called after each chunk.
+            threads: Threads of one of torch's operators here; torch's own number if None.
         """
+        self._threads = threads
         self._times, self._settle, self._on_chunk = times, settle, on_chunk
         self._new: queue.SimpleQueue[Job[Any] | None] = queue.SimpleQueue()
         self._short: list[Job[Any]] = []
@@ -65,6 +70,8 @@ class ComputeLane:
     # On the thread ---------------------------------------------------------------------------
 
     def _work(self) -> None:
+        if self._threads is not None:
+            torch.set_num_threads(self._threads)  # of this thread alone
         while self._take_new():
             self._run_next()
 
@@ -148,7 +155,13 @@ class ComputeLane:
         if chunk[0].is_short:
             self._short_turn += seconds
         for job, outcome, count in zip(chunk, outcomes, rows, strict=True):
-            job.take(outcome, started_at=started_at, seconds=seconds, share=count / total)
+            job.take(
+                outcome,
+                started_at=started_at,
+                seconds=seconds,
+                share=count / total,
+                requests=len(chunk),
+            )
         self._finish([job for job in chunk if job.finished])
 
     def _finish(self, jobs: list[Job[Any]]) -> None:

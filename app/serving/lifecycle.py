@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from types import FrameType
@@ -24,8 +24,6 @@ from app.serving.registry import Registry
 log = logging.getLogger("app")
 
 CLOSE = (b"connection", b"close")
-SETTLE_SECONDS = 0.1
-"""How long a connection that was accepted last may take to send its request."""
 
 
 @dataclass
@@ -132,26 +130,16 @@ class Server(uvicorn.Server):
         self.drain()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept the connections that wait, stop listening, and finish what is in flight."""
-        if await self._accept_waiting(sockets or []):
-            for server in self.servers:
-                server.close()
-            await asyncio.sleep(SETTLE_SECONDS)
+        """Stop listening, and finish what is in flight, connections in the kernel's queue too."""
+        sockets = sockets or []
+        waiting = [connection for one in sockets for connection in _accept_all(one)]
+        for server in self.servers:
+            server.close()
+        for one in sockets:
+            one.close()
+        for connection in waiting:
+            await self._loop.connect_accepted_socket(self._protocol, connection)
         await super().shutdown(sockets)
-
-    async def _accept_waiting(self, sockets: list[socket.socket]) -> int:
-        """Serve what is in the kernel's queue: closing the socket would reset it."""
-        accepted = 0
-        for listening in sockets:
-            while True:
-                try:
-                    connection, _ = listening.accept()
-                except OSError:
-                    break
-                connection.setblocking(False)
-                await self._loop.connect_accepted_socket(self._protocol, connection)
-                accepted += 1
-        return accepted
 
     def _protocol(self) -> asyncio.Protocol:
         make: Any = self.config.http_protocol_class
@@ -159,6 +147,15 @@ class Server(uvicorn.Server):
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
         return found
+
+
+def _accept_all(listening: socket.socket) -> Iterator[socket.socket]:
+    """The connections that wait in the kernel's queue: closing the socket would reset them."""
+    with suppress(OSError):
+        while True:
+            connection, _ = listening.accept()
+            connection.setblocking(False)
+            yield connection
 
 
 def say_stopping(drain_seconds: float) -> None:

@@ -10,7 +10,9 @@ import math
 import time
 from typing import Any, TypeVar
 
-from app.errors import ModelNotReady, QueueFull
+import torch
+
+from app.errors import ModelNotReady, QueueFull, Reason
 from app.serving.batching import run_together
 from app.serving.job import PATIENCE, SHORT_SECONDS, Job, Timing
 from app.serving.lane import ComputeLane, OnChunk
@@ -34,6 +36,7 @@ class Scheduler:
         *,
         max_wait: float,
         max_requests: int,
+        threads: int | None = None,
         on_chunk: OnChunk = lambda asked, requests, rows: None,
     ) -> None:
         """Prepare the lanes; `start` starts the compute thread.
@@ -41,6 +44,8 @@ class Scheduler:
         Args:
             max_wait: Longest wait, in seconds, that is expected of an admitted request.
             max_requests: Limit of jobs.
+            threads: Threads of one of torch's operators on the compute lane; torch's own number if
+                None. On the event loop it is one: a second costs more than it gains there.
             on_chunk: Called after each call of a network, on whatever thread.
         """
         self.max_wait = max_wait
@@ -50,10 +55,12 @@ class Scheduler:
         self._jobs: set[Job[Any]] = set()
         self._cost = 0.0
         self._expected = 0.0
+        self._expected_short = 0.0
         self._inline: list[Job[Any]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._lane = ComputeLane(self.times, self._settle_soon, on_chunk)
+        self._lane = ComputeLane(self.times, self._settle_soon, on_chunk, threads)
         self._stopping = False
+        self._threads_before = 1
 
     @property
     def cost(self) -> float:
@@ -67,12 +74,15 @@ class Scheduler:
 
     def start(self) -> None:
         """Start the compute thread."""
+        self._threads_before = torch.get_num_threads()
+        torch.set_num_threads(1)  # of the event loop's thread alone
         self._lane.start()
 
     def stop(self) -> None:
         """Stop after the running chunk; jobs that are left fail with ModelNotReady."""
         self._stopping = True
         self._lane.stop()
+        torch.set_num_threads(self._threads_before)
         for job in list(self._jobs):
             job.fail(_stopping())
             job.settle()
@@ -108,6 +118,7 @@ class Scheduler:
         self._jobs.add(job)
         self._cost += cost
         self._expected += expected
+        self._expected_short += expected if job.is_short else 0.0
         job.inline = expected <= INLINE_SECONDS and self._begin_inline(job, loop)
         if not job.inline:
             self._lane.put(job)
@@ -119,8 +130,9 @@ class Scheduler:
         self._jobs.discard(job)
         self._cost -= job.cost
         self._expected -= job.expected
+        self._expected_short -= job.expected if job.is_short else 0.0
         if not self._jobs:
-            self._cost = self._expected = 0.0  # sums of floats drift
+            self._cost = self._expected = self._expected_short = 0.0  # sums of floats drift
 
     async def run(self, steps: Steps[T], **options: Any) -> T:
         """Run a job to its end and return its value; `admit` explains the options."""
@@ -133,17 +145,32 @@ class Scheduler:
 
     # Admission -------------------------------------------------------------------------------
 
-    def _check_room(self, expected: float, deadline: float) -> None:
+    def check_open(self) -> None:
+        """Refuse a request of which nothing is known yet, where any request would be refused.
+
+        Raises:
+            QueueFull: There are too many requests, or too many short ones.
+            ModelNotReady: The server is shutting down.
+        """
         if self._stopping:
             raise _stopping()
         if len(self._jobs) >= self.max_requests:
-            raise self._full(f"{len(self._jobs)} requests wait or compute", self._expected)
+            waiting = f"{len(self._jobs)} requests wait or compute"
+            raise self._full(waiting, self._expected, "queue")
+        if self._expected_short > self.max_wait:
+            self._check_wait(0.0, self.max_wait)
+
+    def _check_room(self, expected: float, deadline: float) -> None:
+        self.check_open()
         limit = min(self.max_wait, max(deadline - expected, 0.0))
-        if self._expected <= limit:
-            return
+        if self._expected > limit:
+            self._check_wait(expected, limit)
+
+    def _check_wait(self, expected: float, limit: float) -> None:
         wait = self.expected_wait(expected)
         if wait > limit:
-            raise self._full(f"the expected wait is {wait:.1f} s of at most {limit:.3g} s", wait)
+            why = f"the expected wait is {wait:.1f} s of at most {limit:.3g} s"
+            raise self._full(why, wait, "busy" if limit == self.max_wait else "deadline")
 
     def expected_wait(self, expected: float) -> float:
         """Seconds until a new job of so many expected seconds would begin."""
@@ -152,12 +179,13 @@ class Scheduler:
         rank = time.perf_counter() + PATIENCE * expected
         return sum(job.remaining for job in self._jobs if job.is_short or job.rank <= rank)
 
-    def _full(self, why: str, wait: float) -> QueueFull:
+    def _full(self, why: str, wait: float, reason: Reason) -> QueueFull:
         retry = min(max(math.ceil(wait - self.max_wait), 1), MAX_RETRY_AFTER_SECONDS)
         return QueueFull(
             f"The server is busy: {why} (VAE_MAX_WAIT_SECONDS, VAE_MAX_QUEUE_REQUESTS). Retry in "
             f"{retry} s.",
             headers={"Retry-After": str(retry)},
+            reason=reason,
             limit=self.max_wait,
         )
 
@@ -203,7 +231,13 @@ class Scheduler:
         self.times.add(parts[0], total, seconds)
         self._on_chunk(parts[0], len(jobs), total)
         for job, outcome, count in zip(jobs, outcomes, rows, strict=True):
-            job.take(outcome, started_at=started_at, seconds=seconds, share=count / total)
+            job.take(
+                outcome,
+                started_at=started_at,
+                seconds=seconds,
+                share=count / total,
+                requests=len(jobs),
+            )
         self._settle([job for job in jobs if job.finished])
         return [job for job in jobs if not job.finished]
 
@@ -226,4 +260,5 @@ def _stopping() -> ModelNotReady:
     return ModelNotReady(
         "The server is shutting down and accepts no new requests. Retry in a second.",
         headers={"Retry-After": "1"},
+        reason="draining",
     )

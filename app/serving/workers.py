@@ -61,10 +61,6 @@ class Worker:
             self.channel.send("stop")
 
 
-class StartFailed(Exception):
-    """The first workers ended before they listened."""
-
-
 class Crew(Protocol):
     """What the workers do, and what else changes with them."""
 
@@ -115,7 +111,7 @@ class Supervisor:
         """Supervise until SIGTERM or SIGINT; SIGHUP restarts the workers one after another.
 
         Raises:
-            StartFailed: A first worker ended before it listened.
+            ChildProcessError: A first worker ended before it listened.
         """
         with self._catch_signals() as woken:
             self._due = dict.fromkeys(range(self.count), 0.0)
@@ -151,14 +147,14 @@ class Supervisor:
     def _obey(self, number: int) -> None:
         if number != signal.SIGHUP:
             self._stop()
-        elif self._kill_at is None and not self._to_replace and self.crew.renew():
+        elif self._kill_at is None and self._replacement is None and self.crew.renew():
             self._to_replace.extend(range(self.count))
             self._replace_next()
 
     def _stop(self) -> None:
         self.crew.stopping()
         self._due.clear()
-        self._to_replace.clear()
+        self._stop_restart()
         self._kill_at = time.monotonic() + self.stop_seconds
         for worker in self.workers:
             worker.stop()
@@ -190,8 +186,6 @@ class Supervisor:
             if older.slot == worker.slot:
                 older.stop()
         if worker is self._replacement:
-            self._replacement = None
-            self._to_replace.popleft()
             self._replace_next()
         if not self._all_listened and self._count_listening() == self.count:
             self._all_listened = True
@@ -201,10 +195,15 @@ class Supervisor:
         return sum(worker.listening for worker in self.workers)
 
     def _replace_next(self) -> None:
+        self._replacement = None
         if self._to_replace:
-            self._replacement = self._launch(self._to_replace[0])
+            self._replacement = self._launch(self._to_replace.popleft())
         else:
             log.info("restarted", extra={"fields": {"workers": self.count}})
+
+    def _stop_restart(self) -> None:
+        self._replacement = None
+        self._to_replace.clear()
 
     def _end(self, worker: Worker) -> None:
         """A process has ended: replace it unless it was told to."""
@@ -215,11 +214,13 @@ class Supervisor:
         if worker.stopping or self._kill_at is not None:
             return
         if worker is self._replacement:
-            self._replacement = None
-            self._to_replace.clear()
+            self._stop_restart()
         fields = {"pid": worker.process.pid, "status": status_in_words(worker.process.exitcode)}
         if not worker.listening and not self._all_listened:
-            raise StartFailed(f"A worker ended before it listened ({fields['status']}).")
+            raise ChildProcessError(
+                f"A worker ended before it listened ({fields['status']}). The log says why; "
+                "VAE_WORKERS=1 starts without a supervisor."
+            )
         if any(other.slot == worker.slot for other in self.workers):  # while it was replaced
             log.error("worker ended during a restart", extra={"fields": fields})
             return

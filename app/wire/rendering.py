@@ -99,7 +99,7 @@ def _npy(array: np.ndarray) -> bytes:
     """As `numpy.save` writes it."""
     array = np.ascontiguousarray(array)
     assert not array.dtype.hasobject
-    return _npy_header(array.dtype, array.shape) + array.tobytes()
+    return b"".join((_npy_header(array.dtype, array.shape), array.reshape(-1).view(np.uint8).data))
 
 
 @lru_cache(maxsize=256)

@@ -9,6 +9,9 @@ from torch import Tensor
 from models.distributions.from_noise import FromNoise
 from models.noise import NoiseKind, NoiseStream, Purpose
 
+_BELOW_1 = float(np.nextafter(np.float32(1), np.float32(0)))
+"""Largest uniform: rounding to float32 may reach 1, which is outside [0, 1)."""
+
 
 class BatchNoise:
     """One noise stream for each item of a batch."""
@@ -27,13 +30,13 @@ class BatchNoise:
     ) -> Tensor:
         """The next `num_samples` draws of every item, (sample, batch, *event), on the CPU."""
         shape = (num_samples, *event_shape)
-        rows = np.empty((len(self._streams), *shape))
+        stacked = np.empty((num_samples, len(self._streams), *event_shape))
         for index, stream in enumerate(self._streams):
-            rows[index] = stream.draw(kind, shape)
-        stacked = np.ascontiguousarray(rows.swapaxes(0, 1))
+            stacked[:, index] = stream.draw(kind, shape)
         if kind == "uniform" and dtype != torch.float64:
-            # Rounding to float32 may reach 1, which is outside [0, 1).
-            stacked = np.minimum(stacked, np.float64(np.nextafter(np.float32(1), np.float32(0))))
+            stacked = np.minimum(stacked, _BELOW_1)
+        if dtype == torch.float32:  # in numpy, which takes less time for little noise
+            return torch.from_numpy(stacked.astype(np.float32))
         return torch.from_numpy(stacked).to(dtype)
 
     def draw_for(

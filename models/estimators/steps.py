@@ -82,16 +82,16 @@ class Pass:
         """The results of all rows from those of the parts of `split`, in their order."""
         if len(results) == 1:
             return results[0]
-        joined = (
+        first = len(cast(Tensor, self.rows[0]))
+        whole = [
             None if part[0] is None else torch.cat(part) for part in zip(*results, strict=True)
-        )
-        return tuple(self.unflat(rows) for rows in joined)
+        ]
+        # `split` flattens only where one index of the first axis has several rows.
+        return tuple(r if r is None or len(r) == first else self.unflat(r) for r in whole)
 
-    def unflat(self, result: Tensor | None) -> Tensor | None:
-        """A result with the leading axes of the rows, where it has one for all of them."""
+    def unflat(self, result: Tensor) -> Tensor:
+        """The leading axes again, of a result that has one for all of them."""
         lead = cast(Tensor, self.rows[0]).shape[: self.lead]
-        if result is None or len(result) == lead[0]:
-            return result
         return cast(Tensor, result.unflatten(0, lead))
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from app.serving.served_model import serve_bundle
 from app.settings import PRETRAINED
-from benchmarks import media, open_loop, overload, scoring, timing, warnings
+from benchmarks import media, open_loop, overload, scoring, soak, timing, warnings
 from models.bundle.loading import load_bundle
 from training.data.datasets import load
 
@@ -75,6 +75,12 @@ def test_goodput_counts_the_200s_that_came_while_the_load_lasted() -> None:
         dtype=open_loop.RECORD,
     )
     assert overload.goodput(records, 10.0) == pytest.approx(0.2)
+
+
+def test_growth_is_the_slope_of_a_line_per_1000_requests() -> None:
+    readings = [soak.Reading(n, 300 + 0.002 * n, 7, 20) for n in range(0, 5000, 500)]
+    assert soak.slope(readings, "resident_mib") == pytest.approx(2.0)
+    assert soak.slope(readings, "threads") == pytest.approx(0.0, abs=1e-9)
 
 
 def test_a_table_is_printed_in_markdown() -> None:

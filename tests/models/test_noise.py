@@ -1,12 +1,20 @@
 """Noise is a pure function of (seed, item, purpose, position)."""
 
 import itertools
+import threading
 
 import numpy as np
 import pytest
 
 from models.errors import InputError
-from models.noise import MAX_ITEM, MAX_SEED, NoiseStream, pixel_seed
+from models.noise import (
+    MAX_ITEM,
+    MAX_SEED,
+    NoiseStream,
+    first_uniforms,
+    pixel_seed,
+    pixel_seeds,
+)
 
 PURPOSES = ("posterior", "prior", "likelihood", "binarization", "training", "label")
 
@@ -30,6 +38,40 @@ def test_chunked_draws_equal_one_draw(kind, sizes):
     whole = NoiseStream(5, 2, "prior").draw(kind, (1000, 3))
     stream = NoiseStream(5, 2, "prior")
     np.testing.assert_array_equal(np.concatenate([stream.draw(kind, (n, 3)) for n in sizes]), whole)
+
+
+def test_streams_drawn_in_turns_go_on_where_each_ended():
+    streams = [NoiseStream(5, item, "prior") for item in range(3)]
+    own = [
+        np.random.Generator(np.random.Philox(key=np.array([5, item << 8 | 1], np.uint64)))
+        for item in range(3)
+    ]
+    for _ in range(3):
+        for stream, generator in zip(streams, own, strict=True):
+            np.testing.assert_array_equal(stream.normal(3), generator.standard_normal(3))
+            np.testing.assert_array_equal(stream.uniform(2), generator.random(2))
+
+
+def test_threads_that_draw_at_once_get_the_numbers_that_they_get_alone():
+    drawn: dict[int, list[np.ndarray]] = {}
+
+    def draw(item: int) -> None:
+        drawn[item] = [NoiseStream(seed, item, "prior").normal(500) for seed in range(50)]
+
+    threads = [threading.Thread(target=draw, args=(item,)) for item in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for item, found in drawn.items():
+        for seed, values in enumerate(found):
+            np.testing.assert_array_equal(values, NoiseStream(seed, item, "prior").normal(500))
+
+
+def test_first_uniforms_are_those_of_a_stream_of_each_seed():
+    seeds = [0, 7, MAX_SEED]
+    alone = [NoiseStream(seed, 0, "binarization").uniform(3, 4) for seed in seeds]
+    np.testing.assert_array_equal(first_uniforms(seeds, "binarization", (3, 4)), alone)
 
 
 @pytest.mark.parametrize("kind", ["normal", "uniform"])
@@ -109,6 +151,11 @@ def test_an_item_out_of_range_is_refused(item):
 def test_the_seed_of_a_picture_is_pinned():
     assert pixel_seed(np.arange(6, dtype=np.uint8).reshape(2, 3)) == 6084524197566063198
     assert pixel_seed(np.linspace(0, 1, 4, dtype=np.float32)) == 8675357963881939321
+
+
+def test_the_seeds_of_a_batch_are_those_of_its_pictures():
+    pictures = np.arange(24, dtype=np.uint16).reshape(4, 2, 3)
+    assert pixel_seeds(pictures) == [pixel_seed(picture) for picture in pictures]
 
 
 def test_the_seed_of_a_picture_lies_in_the_range_of_seeds():

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from models import signals
-from models.signals import run_command, use_default_signals
+from models.signals import run_command
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -98,14 +98,17 @@ def test_a_command_that_no_signal_reaches_ends_as_it_does() -> None:
 def test_an_ignored_signal_stays_ignored() -> None:
     for number in signals.CAUGHT:
         signal.signal(number, signal.SIG_IGN)
-    run_command("vae", lambda: use_default_signals)
+    run_command("vae", lambda: lambda: None)
     assert [signal.getsignal(number) for number in signals.CAUGHT] == [signal.SIG_IGN] * 2
 
 
-def test_a_server_gets_the_default_handlers_back() -> None:
-    run_command("vae", lambda: use_default_signals)
-    found = [signal.getsignal(number) for number in signals.CAUGHT]
-    assert found == [signal.default_int_handler, signal.SIG_DFL]
+@pytest.mark.parametrize("number", signals.CAUGHT)
+def test_a_signal_before_a_service_serves_is_no_failure(
+    number: signal.Signals, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(Left, match="0"):
+        run_command("vae", lambda: lambda: signal.raise_signal(number), is_service=True)
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.slow

@@ -34,14 +34,14 @@ def server_log(monkeypatch: pytest.MonkeyPatch) -> Callable[..., io.StringIO]:
     return begin
 
 
-def answered(number: int) -> None:
+def answered(number: int, status: int = 200) -> None:
     scope: dict[str, Any] = {
         "method": "POST",
         "path": "/v1/encode",
         "query_string": b"api_key=hidden",
         "client": ("127.0.0.1", 1),
     }
-    log_request(Record(f"id{number}"), scope, 200)
+    log_request(Record(f"id{number}"), scope, status)
 
 
 def lines(stream: io.StringIO) -> list[dict[str, Any]]:
@@ -91,3 +91,20 @@ async def test_a_log_level_above_info_leaves_access_lines_out(
     answered(1)
     logging.getLogger("app").handlers[0].flush()
     assert stream.getvalue() == ""
+
+
+async def test_of_many_refusals_a_few_are_logged_and_the_others_counted(
+    server_log: Callable[..., io.StringIO], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = server_log()
+    seconds = iter([*[1.0] * 25, 2.5, 2.6])
+    monkeypatch.setattr(logs, "_refusals", logs.Sampler(lambda: next(seconds)))
+    for number in range(25):
+        answered(number, status=503)
+    answered(25, status=200)
+    answered(26, status=503)
+    answered(27, status=503)
+    logging.getLogger("app").handlers[0].flush()
+    found = lines(stream)
+    assert [line["request_id"] for line in found] == [f"id{n}" for n in (*range(10), 25, 26, 27)]
+    assert [line.get("left_out") for line in found[-3:]] == [None, 15, None]

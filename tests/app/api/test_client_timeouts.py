@@ -1,15 +1,14 @@
 """Clients that make the server wait: with a head, with a body, with reading the answer."""
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.app.api.raw_http import (
+    BOTH_LOOPS,
     CHUNKED,
     LAST,
-    LOOPS,
     POST,
     answer,
     answer_first,
@@ -17,15 +16,8 @@ from tests.app.api.raw_http import (
     listening,
     read_all,
 )
-from tests.app.server_process import serving
 
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(params=LOOPS, ids=["asyncio", "uvloop"])
-def anyio_backend(request: pytest.FixtureRequest) -> Any:
-    """Each loop that the server may run on."""
-    return request.param
+pytestmark = [pytest.mark.anyio, BOTH_LOOPS]
 
 
 SLOW = {
@@ -114,17 +106,3 @@ async def test_a_client_that_does_not_read_its_answer_is_dropped_and_a_slow_one_
             await asyncio.sleep(0.01)
         writer.close()
     assert size > 20_000_000
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_a_server_waits_for_a_client_as_long_as_its_setting_says(
-    repository: Path, tmp_path: Path
-) -> None:
-    flags = ("--client-timeout-seconds", "0.5", "--workers", "2")
-    with serving(repository, tmp_path / "log", *flags) as server:
-        port = int(server.url.rpartition(":")[2])
-        half_a_head = await exchange(port, b"GET /livez HTTP/1.1\r\nHo")
-        half_a_body = await exchange(port, POST + b"Content-Length: 9\r\n\r\n{")
-    assert half_a_head.statuses == half_a_body.statuses == [408]
-    assert half_a_body.problem["limit"] == 0.5

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import json
 import pickle
 import resource
 import sys
@@ -16,9 +17,9 @@ from app.api.connections import RESERVED_DESCRIPTORS, Connections, allowed_conne
 from app.api.protocol import StrictProtocol, serving_protocol
 from app.settings import Settings
 from tests.app.api.raw_http import (
+    BOTH_LOOPS,
     CHUNKED,
     LAST,
-    LOOPS,
     POST,
     answer,
     exchange,
@@ -28,15 +29,9 @@ from tests.app.api.raw_http import (
 from tests.app.conftest import ClientFactory
 from tests.app.pictures import binary, encoded
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, BOTH_LOOPS]
 
 HALF_A_BODY = POST + b"Content-Length: 1000\r\n\r\n" + b"a" * 900
-
-
-@pytest.fixture(params=LOOPS, ids=["asyncio", "uvloop"])
-def anyio_backend(request: pytest.FixtureRequest) -> Any:
-    """Each loop that the server may run on."""
-    return request.param
 
 
 @contextlib.asynccontextmanager
@@ -228,10 +223,12 @@ async def test_the_sweep_ends_with_the_last_connection_and_begins_anew() -> None
 async def test_the_bounds_go_to_every_worker() -> None:
     protocol, _ = protocol_of(max_connections=7, max_buffered_bytes=8, client_timeout_seconds=9)
     connections = pickle.loads(pickle.dumps(protocol)).keywords["connections"]
-    assert connections == Connections(client_timeout=9, max_connections=7, max_buffered_bytes=8)
+    assert connections == Connections(
+        client_timeout=9, max_connections=7, max_buffered_bytes=8, max_requests=512
+    )
 
 
-def test_the_limit_of_open_files_is_raised_and_bounds_the_connections(
+async def test_the_limit_of_open_files_is_raised_and_bounds_the_connections(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     limits = {"soft": 1024, "hard": 4096}
@@ -252,3 +249,62 @@ def test_the_limit_of_open_files_is_raised_and_bounds_the_connections(
     assert allowed_connections(10**6) == 10**6
     monkeypatch.setitem(sys.modules, "resource", None)
     assert allowed_connections(9) == 9
+
+
+async def test_a_request_without_room_is_refused_before_its_body_and_its_connection_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    protocol, connections = protocol_of(max_queue_requests=2, client_timeout_seconds=1)
+    free = asyncio.Event()
+
+    async def wait(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] != "/livez":
+            await free.wait()
+        await read_all(scope, receive, send)
+
+    whole = POST + b"Content-Length: 2\r\n\r\n{}"
+    async with (
+        listening(wait, protocol=protocol) as port,
+        opened(port, 2, whole) as busy,
+        opened(port, 1, POST + b"Content-Length: 8\r\n\r\n") as (late,),
+        opened(port, 1, b"GET /v1/sample HTTP/1.1\r\nHost: a\r\n\r\n") as (short,),
+    ):
+        assert connections.busy == 2
+        for (reader, _), path in ((late, "/v1/encode"), (short, "/v1/sample")):
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 503 ")
+            assert b"\r\nretry-after: 1\r\n" in head
+            length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+            problem = json.loads(await reader.readexactly(length))
+            assert (problem["type"], problem["instance"]) == ("/problems/queue-full", path)
+        late[1].write(b"8 bytes.GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert b"200 OK" in await late[0].readuntil(b"\r\n\r\n0")
+        free.set()
+        for reader, _ in busy:
+            assert b"200 OK" in await reader.readuntil(b"\r\n\r\n2")
+        assert connections.busy == 0
+        short[1].write(whole)
+        assert b"200 OK" in await short[0].readuntil(b"\r\n\r\n2")
+        await until(lambda: not connections.shed)
+    (line,) = [record for record in caplog.records if record.message == "requests refused"]
+    assert line.fields == {"count": 2}  # type: ignore[attr-defined]
+
+
+async def test_what_comes_instead_of_the_rest_of_a_refused_body_closes_the_connection() -> None:
+    protocol, _ = protocol_of(max_queue_requests=1)
+    free = asyncio.Event()
+
+    async def wait(scope: Any, receive: Any, send: Any) -> None:
+        await free.wait()
+
+    whole = POST + b"Content-Length: 2\r\n\r\n{}"
+    async with (
+        listening(wait, protocol=protocol) as port,
+        opened(port, 1, whole),
+        opened(port, 1, CHUNKED) as ((reader, writer),),
+    ):
+        assert b"503" in await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"no chunk\r\n")
+        async with asyncio.timeout(10):
+            await reader.read()
+        free.set()

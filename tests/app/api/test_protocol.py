@@ -6,10 +6,11 @@ import pytest
 from uvicorn.config import HTTP_PROTOCOLS
 from uvicorn.importer import import_from_string
 
+from tests.app.api.ambiguous_requests import BOTH, SMUGGLED
 from tests.app.api.raw_http import (
+    BOTH_LOOPS,
     CHUNKED,
     LAST,
-    LOOPS,
     POST,
     answer,
     answer_first,
@@ -19,68 +20,8 @@ from tests.app.api.raw_http import (
 )
 from tests.app.conftest import ClientFactory
 from tests.app.pictures import binary, encoded
-from tests.app.server_process import Served
 
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(params=LOOPS, ids=["asyncio", "uvloop"])
-def anyio_backend(request: pytest.FixtureRequest) -> Any:
-    """Each loop that the server may run on."""
-    return request.param
-
-
-BOTH = POST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
-SMUGGLED = [
-    BOTH,
-    POST + b"Transfer-Encoding: chunked\r\nContent-Length: 50\r\n\r\n0\r\n\r\n",
-    POST + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}",
-    POST + b"Transfer-Encoding: identity\r\n\r\n",
-    POST + b"Content-Length : 2\r\n\r\n{}",
-    POST + b"X: a\nContent-Length: 2\r\n\r\n{}",
-    POST + b"Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n",
-    CHUNKED + b"+2\r\n{}\r\n0\r\n\r\n",
-    CHUNKED + b"0x2\r\n{}\r\n0\r\n\r\n",
-    CHUNKED + b"0_2\r\n{}\r\n0\r\n\r\n",
-    CHUNKED + b"2\r\n{}XX0\r\n\r\n",
-    CHUNKED + b"2\n{}\n0\n\n",
-    CHUNKED + b"2;" + b"a" * 8000 + b"\r\n{}\r\n0\r\n\r\n",
-    CHUNKED + b"2;" + b"a" * 1_000_000 + b"\r\n{}\r\n0\r\n\r\n",
-    CHUNKED + b"2\r\n{}\r\n0\r\nGET /livez HTTP/1.1\r\n\r\n",
-    CHUNKED + b"2\r\n{}\r\n0\r\nX: " + b"a" * 8000 + b"\r\n\r\n",
-    CHUNKED + b"2\r\n{}\r\n0\r\n\n",
-    CHUNKED + b"2;a\rb\r\n{}\r\n0\r\n\r\n",
-    b"GET /livez HTTP/1.1\r\n\r\n",
-    b"GET /v1%2Fmodels HTTP/1.1\r\nHost: x\r\n\r\n",
-    b"GET /v1/sample HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
-    b"GET /v1/sample HTTP/1.1\r\nHost: x\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n",
-    b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n",
-    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-    b"GET /livez\r\n",
-    b"\r\nGET /livez HTTP/1.1\r\nHost: x\r\n\r\n",
-    b"GET /livez HTTP/1.1\nHost: x\n\n",
-    b"GET /livez HTTP/1.1\r\nHost: x\rX: y\r\n\r\n",
-    b"GET /livez HTTP/1.1\r\nHost: x\r\nX: a\0b\r\n\r\n",
-    b"GET /livez HTTP/1.1\r\nHost: x\r\nX: a\r\n b\r\n\r\n",
-    b"GET  /livez HTTP/1.1\r\nHost: x\r\n\r\n",
-    b"GET /livez HTTP/1.1 \r\nHost: x\r\n\r\n",
-    POST + b"Content-Length: 0\r\nContent-Length: 30\r\n\r\n",
-    POST + b"Content-Length: 00000000000000000000000002\r\n\r\n{}",
-    POST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n",
-    POST + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
-    POST + b"Transfer-Encoding: chunked\x0b\r\n\r\n0\r\n\r\n",
-    CHUNKED + b"ffffffffffffffff0\r\n{}\r\n0\r\n\r\n",
-    CHUNKED + b"100000000000000000002\r\n{}\r\n0\r\n\r\n",
-    CHUNKED + b"-2\r\n{}\r\n0\r\n\r\n",
-    CHUNKED + b" 2\r\n{}\r\n0\r\n\r\n",
-    CHUNKED + b"2\r\n{}\n0\r\n\r\n",
-    CHUNKED + b"2;a=\0\r\n{}\r\n0\r\n\r\n",
-    CHUNKED + b"\r\n2\r\n{}\r\n0\r\n\r\n",
-    CHUNKED + b"2\r\n{}\r\n0\r\nX : y\r\n\r\n",
-    CHUNKED + b"2\r\n{}\r\n0\r\n y\r\n\r\n",
-]
-"""Requests that a proxy may read in another way than a server."""
+pytestmark = [pytest.mark.anyio, BOTH_LOOPS]
 
 
 @pytest.mark.parametrize("app", [read_all, answer_first])
@@ -186,15 +127,3 @@ async def test_two_lengths_get_one_answer_whichever_parser_is_used(
     plain = import_from_string(HTTP_PROTOCOLS[parser])  # type: ignore[index]
     async with open_client() as client, listening(client.app, protocol=plain) as port:  # type: ignore[attr-defined]
         assert (await exchange(port, BOTH + LAST)).statuses == [400]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_a_server_gives_one_answer_to_what_is_read_in_two_ways(served: Served) -> None:
-    port = int(served.url.rpartition(":")[2])
-    for request in SMUGGLED:
-        received = await exchange(port, request + LAST)
-        assert received.statuses == [400], request[:200]
-        assert received.problem["detail"]
-    assert served.client.get("/livez").status_code == 200
-    assert "Traceback" not in served.log.read_text()

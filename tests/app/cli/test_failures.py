@@ -16,7 +16,7 @@ from tests.app.pictures import binary, npy, npz
 from tests.app.repository import (
     make_repository,
 )
-from vae_client.errors import CallError, Refused
+from vae_client.errors import Refused
 
 pytestmark = pytest.mark.slow
 
@@ -170,7 +170,7 @@ def test_a_setting_that_names_nothing_is_refused_before_any_model_is_loaded(
 def test_a_port_in_use_is_refused_with_another_one(
     vae: Vae, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli, "run_server", None)
+    monkeypatch.setattr(server, "make_registry", None)  # no model is loaded
     monkeypatch.setattr(os, "environ", dict(os.environ))
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -186,21 +186,12 @@ def test_a_port_in_use_is_refused_with_another_one(
 def test_a_host_of_another_machine_is_refused(
     vae: Vae, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli, "run_server", None)
+    monkeypatch.setattr(server, "make_registry", None)  # no model is loaded
     monkeypatch.setattr(os, "environ", dict(os.environ))
     code, message = failure(capsys, monkeypatch, "serve", "--host", "192.0.2.1")
     assert code == 1
     assert "Cannot listen on 192.0.2.1 (" in message
     assert "vae serve --host 127.0.0.1." in message
-
-
-def test_rights_to_a_port_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(*_: object, **__: object) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(server.socket, "getaddrinfo", refused)
-    with pytest.raises(CallError, match=r"Port 80 needs rights .* vae serve --port 8000\."):
-        server.check_port("127.0.0.1", 80)
 
 
 @pytest.mark.parametrize(

@@ -2,30 +2,42 @@
 
 import asyncio
 import json
-import pickle
+import os
+import pty
+import re
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 import types
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from subprocess import PIPE
 
 import httpx
 import pytest
 import uvicorn
 
 from app.api.logs import log_config
-from app.api.protocol import StrictProtocol
-from app.cli.server import export_flags, serve
+from app.cli.server import export_flags
 from app.serving.lifecycle import Lifecycle, drain_on_signals
 from app.serving.registry import Registry
-from app.settings import Settings
 from tests.app.pictures import JSON, NPY, PNG, binary, encoded, npy
-from tests.app.server_process import Served, serving
+from tests.app.server_process import ROOT, Served, serving
 
 pytestmark = pytest.mark.slow
 
 LONG = "/v1/log-likelihood?num_samples=10000"
+
+
+def until(true: Callable[[], object], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def log_lines(served: Served) -> list[dict[str, object]]:
@@ -140,18 +152,22 @@ def test_sigterm_flips_readiness_first_and_finishes_what_is_in_flight(
         assert served.client.get("/livez").status_code == 200
         assert served.client.get("/v1/sample?n=1").status_code == 200
         thread.join()
-        assert served.wait() == -signal.SIGTERM
+        assert served.wait() == 0
     assert readiness.status_code == 503
     assert readiness.json() == {"status": "draining"}
     assert answers == [200]
 
 
-def test_a_second_signal_does_not_wait_for_the_drain(repository: Path, tmp_path: Path) -> None:
-    with serving(repository, tmp_path / "log", "--drain-seconds", "60") as served:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_second_signal_does_not_wait_for_the_drain(
+    repository: Path, tmp_path: Path, workers: str
+) -> None:
+    flags = ("--drain-seconds", "60", "--workers", workers)
+    with serving(repository, tmp_path / "log", *flags) as served:
+        served.signal(signal.SIGINT)
+        until(lambda: '"stopping"' in served.log.read_text())
         served.signal()
-        time.sleep(0.3)
-        served.signal()
-        served.wait()
+        assert served.process.wait(timeout=30) == 0
 
 
 def test_several_workers_answer_and_stop(repository: Path, tmp_path: Path) -> None:
@@ -159,7 +175,54 @@ def test_several_workers_answer_and_stop(repository: Path, tmp_path: Path) -> No
     with serving(repository, tmp_path / "log", *flags) as served:
         assert served.client.get("/v1/sample?format=json&n=1").json()["model"] == "colour"
         served.signal()
-        served.wait()
+        assert served.wait() == 0
+
+
+@pytest.mark.parametrize("seconds", [0.2, 1.0])
+def test_a_signal_before_the_models_are_loaded_ends_at_once_with_0(seconds: float) -> None:
+    code = (
+        "import sys; sys.argv = ['vae', 'serve', '--port', '0']; from app.__main__ import main; "
+        "print('begun', flush=True); main()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=PIPE, stderr=PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        time.sleep(seconds)
+        process.send_signal(signal.SIGTERM)
+        _, written = process.communicate(timeout=30)
+    assert (process.returncode, written) == (0, "")
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_on_a_terminal_the_server_speaks_in_words_and_ctrl_c_ends_it(
+    repository: Path, workers: str
+) -> None:
+    command = [sys.executable, "-m", "app", "serve", "--port", "0", "--workers", workers]
+    command += ["--model-repository", str(repository), "--drain-seconds", "0"]
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(command, cwd=ROOT, stderr=theirs, start_new_session=True)
+    os.close(theirs)
+    written = b""
+    try:
+        while b"Ctrl-C" not in written:
+            written += os.read(ours, 4096)
+        (url,) = re.findall(rb"listens on \S*?(http://127.0.0.1:\d+)", written)
+        assert httpx.get(f"{url.decode()}/v1/models/oracle", timeout=60).status_code == 200
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        assert process.wait(timeout=60) == 0
+        with suppress(OSError):  # where Linux says that the other end is closed
+            while more := os.read(ours, 4096):
+                written += more
+    finally:
+        process.kill()
+        os.close(ours)
+    words = written.decode()
+    assert re.search(r"\d\d:\d\d:\d\d  200 GET /v1/models/oracle  ", words)
+    assert "info: stopping (" in words
+    assert "{" not in words
+    assert "Traceback" not in words
 
 
 @pytest.mark.anyio
@@ -182,19 +245,6 @@ async def test_the_first_signal_drains_and_the_second_stops(
         assert len(stops) == 2
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def test_serve_runs_uvicorn_as_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: dict[str, object] = {}
-    monkeypatch.setattr(uvicorn, "run", lambda app, **options: seen.update(options, app=app))
-    serve(Settings(port=9, workers=2, request_timeout_seconds=10, client_timeout_seconds=3))
-    assert (seen["app"], seen["factory"]) == ("app.main:create_app", True)
-    assert (seen["port"], seen["workers"]) == (9, 2)
-    assert seen["timeout_graceful_shutdown"] == 15
-    protocol = pickle.loads(pickle.dumps(seen["http"]))  # it goes to every worker
-    assert protocol.func is StrictProtocol
-    assert protocol.keywords["connections"].client_timeout == 3
-    assert seen["ws"] == "none"
 
 
 def test_flags_go_to_the_environment_as_settings_read_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Loading while the service runs: of what is new, changed, half written, broken or removed."""
+"""Loading while it runs: what is new, changed, half written, broken, removed, unreachable."""
 
 import gc
 import logging

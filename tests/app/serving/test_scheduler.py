@@ -310,6 +310,22 @@ async def test_a_job_that_would_wait_too_long_is_refused_with_the_time_to_come_b
     assert 1 <= int(refused.value.headers["Retry-After"]) <= MAX_RETRY_AFTER_SECONDS
 
 
+async def test_where_even_a_short_job_would_wait_too_long_none_is_looked_at() -> None:
+    gate = threading.Event()
+    network = Network(gate)
+    async with running(max_wait=0.1) as scheduler:
+        long = run(scheduler, work(network, 0), network, LONG)
+        await until(lambda: scheduler.jobs == 1)
+        scheduler.check_open()
+        short = [run(scheduler, work(network, n), network, 0.02) for n in range(6)]
+        await until(lambda: scheduler.jobs == 7)
+        with pytest.raises(QueueFull, match=r"wait is 0\.1 s"):
+            scheduler.check_open()
+        gate.set()
+        await asyncio.gather(long, *short)
+        scheduler.check_open()
+
+
 async def test_the_number_of_jobs_is_bounded_too() -> None:
     gate = threading.Event()
     network = Network(gate)

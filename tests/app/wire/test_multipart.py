@@ -172,3 +172,10 @@ def test_a_header_without_a_boundary_or_with_one_too_long_is_malformed() -> None
     header = f"multipart/form-data; boundary={long.decode()}"
     with pytest.raises(MalformedRequest, match="its boundary has 1000 bytes"):
         parse_multipart(b"--" + long + b"--", header, max_items=1, takes=TAKES)
+
+
+@pytest.mark.parametrize("length", [10, 1000])
+def test_a_filename_may_be_long(length: int) -> None:
+    body = form(field(b"images", b"x", filename=b"a" * length))
+    (part,) = parse_multipart(body, HEADER, max_items=1, takes=TAKES)
+    assert (part.name, part.is_file, bytes(part.data)) == ("images", True, b"x")

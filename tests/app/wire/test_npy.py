@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.wire.npy import parse_npy, parse_npz
+from app.wire.npy import MAX_NPY_HEADER_BYTES, parse_npy, parse_npz
 from models.errors import CorruptImage, UnsupportedMedia
 from tests.app.pictures import binary, npy, npz
 
@@ -170,3 +170,35 @@ def test_a_compressed_npz_is_read() -> None:
     data = zipped({"images.npy": npy(binary())}, compression=zipfile.ZIP_DEFLATED)
     (array,) = parse_npz(data, max_bytes=10**9).values()
     assert np.array_equal(array, binary())
+
+
+@pytest.mark.parametrize("dtype", ["?", "i1", "u1", "<i4", ">i4", "<u8", ">f2", "<f4", ">f8"])
+@pytest.mark.parametrize("shape", [(), (0,), (6,), (2, 3), (1, 1, 2, 3)])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_what_numpy_writes_is_read_as_numpy_reads_it(
+    dtype: str, shape: tuple[int, ...], order: str
+) -> None:
+    values = np.arange(np.prod(shape, dtype=int)).reshape(shape)
+    data = npy(np.asarray(values.astype(dtype), order=order))  # type: ignore[call-overload]
+    found, expected = parse_npy(data), np.load(io.BytesIO(data))
+    assert found.dtype == expected.dtype.newbyteorder("=")
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("shape", ["(2,3,)", "( 2, 3)", "(2, 3, )", "[2, 3]", "(6)"])
+def test_a_header_in_another_spelling_is_read_as_numpy_reads_it(shape: str) -> None:
+    data = lying_npy(shape, data=bytes(6))
+    try:
+        expected = np.load(io.BytesIO(data))
+    except ValueError:
+        with pytest.raises(CorruptImage):
+            parse_npy(data)
+    else:
+        np.testing.assert_array_equal(parse_npy(data), expected)
+
+
+def test_a_header_whose_length_is_another_is_not_taken_for_a_usual_one() -> None:
+    data = bytearray(npy(np.zeros(6, np.uint8)))
+    data[8:10] = struct.pack("<H", MAX_NPY_HEADER_BYTES)
+    with pytest.raises(CorruptImage):
+        parse_npy(bytes(data))

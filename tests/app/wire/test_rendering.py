@@ -9,7 +9,7 @@ from app.operations.parameters import Rendering
 from app.operations.result import Answer
 from app.operations.table import OPERATIONS
 from app.wire.rendering import render, to_json
-from tests.app.pictures import read_npz
+from tests.app.pictures import npy, read_npz
 
 
 def test_what_is_not_finite_is_null_in_json() -> None:
@@ -38,3 +38,22 @@ def test_null_is_nan_among_numbers_and_empty_among_texts_in_npz() -> None:
     assert arrays["version"].item() == 1
     assert arrays["label_used"].item() == ""
     assert "seed" not in arrays
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(6, dtype=np.float32).reshape(2, 3),
+        np.arange(6, dtype=np.float64).reshape(2, 3).T,
+        np.arange(12, dtype=">i2")[::2],
+        np.zeros((3, 0, 2), np.float32),
+        np.array(5.0),
+        np.array(["a", "bcd"]),
+        np.array([True, False]),
+    ],
+)
+def test_npy_is_what_numpy_saves(array: np.ndarray) -> None:
+    answer = Answer({"mean": array})
+    assert render("npy", answer, OPERATIONS["encode"], Rendering(), {}) == npy(
+        np.ascontiguousarray(array)
+    )

@@ -5,8 +5,14 @@ import pytest
 import torch
 
 from models.errors import UnsupportedOperation
-from models.images import read_images, read_picture, to_unit
-from models.images.levels import background_level, binarize, cached_levels, to_values
+from models.images import ReadOptions, read_images, read_picture, to_unit
+from models.images.levels import (
+    background_level,
+    binarize,
+    cached_levels,
+    quantize,
+    to_values,
+)
 from tests.models.images.picture_files import file_of
 from tests.models.images.readings import GREY, PICTURE, STOCHASTIC, THRESHOLD, one, spec_of, steps
 
@@ -65,6 +71,39 @@ def test_threshold_is_at_one_half():
 @pytest.mark.parametrize("binary", [PICTURE > 128, (PICTURE > 128) * np.uint8(255)])
 def test_stochastic_binarisation_leaves_binary_pictures_alone(binary):
     np.testing.assert_array_equal(one(binary, STOCHASTIC)[0], binary > 0)
+
+
+@pytest.mark.parametrize("noise", [0.0, np.nextafter(1.0, 0.0)])
+def test_black_is_never_true_and_white_always_whatever_the_noise(noise):
+    for white in (1, 255, 65535):
+        assert binarize(np.array([0, white]), white, np.array(noise)).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("white", [1, 3, 16, 100, 254, 255, 4095, 65535])
+@pytest.mark.parametrize("levels", [2, 16, 256, 65536])
+def test_quantising_integers_is_the_exact_formula(white, levels):
+    values = np.arange(white + 1, dtype=np.uint8 if white <= 255 else np.uint16)
+    found = quantize(values[None, None, None], white, levels)[0, 0, 0]
+    exact = [(2 * v * (levels - 1) + white) // (2 * white) for v in range(white + 1)]
+    assert found.tolist() == exact
+
+
+@pytest.mark.parametrize(
+    "spec", [GREY, spec_of(values="unit"), spec_of(levels=65536), THRESHOLD, STOCHASTIC]
+)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])
+def test_a_picture_is_the_same_alone_and_among_many(spec, dtype):
+    pictures = RANDOM.integers(0, 256, (90, 28, 28)).astype(dtype)
+    pictures[::7] = np.where(pictures[::7] > 128, dtype(255), dtype(0))
+    options = ReadOptions(pixel_max=255)
+    together = read_images(pictures, spec, options=options)
+    assert len(together) == 90
+    assert together.x.flags.c_contiguous
+    for index in (0, 1, 40, 89):
+        (alone,) = read_images(pictures[index], spec, options=options)
+        np.testing.assert_array_equal(together[index].x, alone.x)
+        assert together[index].steps == alone.steps
+        assert together[index].warnings == alone.warnings
 
 
 def test_stochastic_binarisation_is_the_same_every_time_and_differs_between_pictures():
