@@ -1,4 +1,4 @@
-"""The deployment page's upgrade of a model works as printed, with a server of each kind of control."""
+"""The commands of the deployment page upgrade a model, under either kind of control."""
 
 import re
 import shutil
