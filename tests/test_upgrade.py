@@ -1,4 +1,4 @@
-"""The deployment page's upgrade of a model works as printed, with a server of each kind of control."""
+"""The deployment page's upgrade of a model works as printed, under both kinds of control."""
 
 import re
 import shutil
