@@ -1,4 +1,4 @@
-"""The commands of the deployment page upgrade a model, under either kind of control."""
+"""The deployment page's upgrade of a model works as printed, under both kinds of control."""
 
 import re
 import shutil
