@@ -1,6 +1,7 @@
 """Models change under load: real servers, real clients, and no request that fails."""
 
 import http.client
+import os
 import shutil
 import signal
 import threading
@@ -141,7 +142,8 @@ def test_commands_reach_every_worker_and_those_that_start_later(
         assert answers(served, NEWEST) == {404}  # a restart keeps the commands
         put(models, "a", 2, seed=2)
         answer = served.client.post("/v1/models/a/versions/2/load", headers=ADMIN)
-        assert answer.json()["workers"] == {"done": 2, "total": 2}, answer.text
+        workers = answer.json()["workers"]  # those that still drain are among them
+        assert workers["done"] == workers["total"], answer.text
         assert answers(served, NEWEST) == {200}
         assert answers(served, FIRST) == {404}
         served.signal()
@@ -169,3 +171,32 @@ def test_commands_at_once_do_the_work_once_and_no_request_fails(
     assert [answer.status_code for answer in found] == [200] * 4
     assert log.read_text().count('"bundle loaded"') == 1
     assert [failure for client in clients for failure in client.failures] == []
+
+
+def test_the_replacement_of_a_killed_worker_serves_as_the_others_do(
+    models: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    with serving(models, log, "--workers", "2", *EXPLICIT) as served:
+        until(lambda: '"listening"' in log.read_text(), log)  # both of them
+        put(models, "a", 2, seed=2)
+        for command in ("versions/2/load", "versions/1/unload"):
+            assert served.client.post(f"/v1/models/a/{command}", headers=ADMIN).status_code == 200
+        children = Path(f"/proc/{served.process.pid}/task/{served.process.pid}/children")
+        if not children.exists():
+            pytest.skip("needs /proc")
+        killed = children.read_text().split()[0]
+        os.kill(int(killed), signal.SIGKILL)
+        until(lambda: '"worker ended"' in log.read_text(), log)
+        until(lambda: all_answer(served, NEWEST), log)
+        assert answers(served, FIRST) == {404}
+        answer = httpx.post(f"{served.url}/v1/models/a/versions/1/load", headers=ADMIN, timeout=60)
+        assert answer.json()["workers"] == {"done": 2, "total": 2}
+
+
+def all_answer(served: Served, path: str) -> bool:
+    """Whether no connection is left with a worker that was killed."""
+    try:
+        return answers(served, path) == {200}
+    except httpx.TransportError:
+        return False
