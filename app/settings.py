@@ -96,8 +96,8 @@ class Settings(BaseSettings):
         Literal["none", "poll", "explicit"],
         BeforeValidator(_lower),
         Field(
-            description="Changes of the models while the service runs: none; by polling the "
-            "repository; or explicit, by requests with an admin key."
+            description="Changes of the models while the service runs: `none`; `poll`, as the "
+            "repository changes; `explicit`, by requests with an admin key."
         ),
     ] = "none"
     model_poll_seconds: Annotated[

@@ -6,6 +6,7 @@ Each command sends requests, to a running service or to the app in this process.
 import asyncio
 import inspect
 import secrets
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -384,10 +385,10 @@ def models(
 @app.command("hash-key")
 def hash_key_command(
     key: Annotated[
-        str, typer.Option(prompt="API key", hide_input=True, help="API key; absent: asked for.")
-    ],
+        str | None, typer.Option(help="Key; absent: asked for, or read from standard input.")
+    ] = None,
 ) -> None:
-    """Hash an API key for VAE_API_KEYS_SHA256.
+    """Hash a key for VAE_API_KEYS_SHA256 or VAE_ADMIN_KEYS_SHA256.
 
     Examples:
 
@@ -395,4 +396,9 @@ def hash_key_command(
 
         openssl rand -base64 32 | tee key | vae hash-key
     """
+    if key is None and sys.stdin.isatty():
+        key = typer.prompt("Key", hide_input=True, err=True)
+    key = (sys.stdin.readline() if key is None else key).strip()
+    if not key:
+        raise CallError("The key is empty. Make one: openssl rand -base64 32 | tee key.")
     typer.echo(hash_key(key))

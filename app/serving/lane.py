@@ -73,15 +73,19 @@ class ComputeLane:
         if self._threads is not None:
             torch.set_num_threads(self._threads)  # of this thread alone
         while self._take_new():
-            self._drop_abandoned()
-            first = self._first()
-            if first is None:
-                continue
-            try:
-                self._run(self._chunk(first))
-            except Exception as error:  # the thread goes on whatever happens to a chunk
-                first.fail(error)
-                self._finish([first])
+            self._run_next()
+
+    def _run_next(self) -> None:
+        """Run a chunk. What it knows ends with it: an idle thread holds no job and no model."""
+        self._drop_abandoned()
+        first = self._first()
+        if first is None:
+            return
+        try:
+            self._run(self._chunk(first))
+        except Exception as error:  # the thread goes on whatever happens to a chunk
+            first.fail(error)
+            self._finish([first])
 
     def _take_new(self) -> bool:
         """Take the jobs that came, waiting for one where there is none; False to stop."""
@@ -95,6 +99,7 @@ class ComputeLane:
             (self._short if job.is_short else self._long).append(job)
             if job.is_short:  # so that its pass is known, and others may share it
                 self._begin(job)
+            del job  # the next one may be long in coming
 
     def _drop_abandoned(self) -> None:
         for jobs in (self._short, self._long):

@@ -98,6 +98,9 @@ class Loader:
                 raise BundleNotFound(f"The model repository {self.repository} is empty.")
         except BundleNotFound as error:
             self._report_fault(error)
+            for slot in list(self.slots.values()):
+                if slot.served is not None and not self._is_wanted(slot.entry):
+                    self._unload(slot.entry)
             publish(self.snapshot())
             return
         if self._fault is not None:
@@ -139,13 +142,16 @@ class Loader:
         slot = self.slots.get(entry.path)
         if entry.fault is None and not self._is_wanted(entry):
             if slot is None or slot.mark is not None:
-                self.slots[entry.path] = Slot(entry, None)
-                if slot is not None:
-                    self._log("bundle unloaded", entry)
+                self._unload(entry)
             return False
         if slot is None or slot.mark != mark:
             return True
         return slot.try_again or (retry_broken and slot.reason is not None)
+
+    def _unload(self, entry: Entry) -> None:
+        if entry.path in self.slots:
+            self._log("bundle unloaded", entry)
+        self.slots[entry.path] = Slot(entry, None)
 
     def _is_wanted(self, entry: Entry) -> bool:
         wanted = self.wishes.wants(entry.name, entry.version)

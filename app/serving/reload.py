@@ -116,8 +116,13 @@ class Reloader:
         return await self._agreement(target, versions, wishes.number, seconds)
 
     async def obey(self) -> None:
-        """Carry out the commands that are new, and report."""
+        """Carry out the commands that are new, and report.
+
+        A worker that starts reports before it reads: commands from then on wait for it.
+        """
         async with self._turn:
+            if not self._reported:
+                self._report()
             wishes = self.board.read()
             targets = list(wishes.since(self._done))
             if targets:
@@ -125,11 +130,12 @@ class Reloader:
                 await self._sync_now(targets=targets)
                 self._done = wishes.number
                 self.tell_states()
-            elif self._reported:
-                return
-            served = {name: self._served(name) for name in self.registry.models}
-            self.board.report(Report(self._done, served))
-            self._reported = True
+                self._report()
+
+    def _report(self) -> None:
+        served = {name: self._served(name) for name in self.registry.models}
+        self.board.report(Report(self._done, served))
+        self._reported = True
 
     async def _sync(self, **options: Any) -> None:
         async with self._turn:

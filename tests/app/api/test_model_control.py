@@ -1,22 +1,27 @@
 """Loading and unloading by requests: who may, what is answered, and what serves afterwards."""
 
 import asyncio
+import gc
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from app.api.keys import hash_key
 from app.api.model_descriptions import ModelControl, ModelDescription, ModelList
+from app.operations.table import OPERATIONS
 from app.serving import loading
 from app.serving.wishes import Action
 from models.bundle import loading as bundle_loading
 from tests.app.changing_repository import put, put_broken
 from tests.app.conftest import ClientFactory
 from tests.app.refusals import refused
+from tests.app.repository import SIDE
 
 pytestmark = pytest.mark.anyio
 
@@ -86,6 +91,39 @@ async def test_only_an_admin_key_opens_it(
     described = document["paths"]["/v1/models/{model}/load"]["post"]
     assert described["security"] == [{"key": []}]
     assert ("security" in document) == with_api_keys
+
+
+# Memory ----------------------------------------------------------------------------------------
+
+
+async def test_the_memory_of_a_model_that_served_comes_back(
+    open_client: ClientFactory, tmp_path: Path
+) -> None:
+    put(tmp_path, "a", 1)
+    image = np.ones((SIDE, SIDE)).tolist()
+    async with open_client(model_repository=tmp_path, **OPEN) as client:
+        for operation in OPERATIONS.values():
+            path = f"/v1/models/a/{operation.name}"
+            if operation.method == "GET":
+                assert (await client.get(f"{path}?seed=1")).status_code == 200
+            elif operation.takes[0] == "images" and operation.name != "classify":
+                images = [image] * (2 if operation.name == "interpolate" else 1)
+                answer = await client.post(f"{path}?pixel_max=1", json={"images": images})
+                assert answer.status_code == 200, answer.text
+        service = client.app.state.service  # type: ignore[attr-defined]
+        served = service.registry.find("a")
+        kept = [weakref.ref(served), weakref.ref(next(served.vae.parameters()))]
+        held = served
+        del served, service
+        await client.post("/v1/models/a/unload", headers=ADMIN)
+        await client.get("/v1/sample")  # a refusal, which holds no model of its own
+        models = (await client.get("/v1/models")).json()["models"]
+        assert {entry["status"] for entry in models} == {"unloaded", "draining"}
+        del held
+        gc.collect()
+        assert [one() for one in kept] == [None, None]
+        models = (await client.get("/v1/models")).json()["models"]
+        assert [entry["status"] for entry in models] == ["unloaded"]
 
 
 # What is answered ------------------------------------------------------------------------------

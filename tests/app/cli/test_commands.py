@@ -7,6 +7,7 @@ import os
 import runpy
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ from tests.app.repository import (
 )
 from tests.app.server_process import Served, serving
 from tests.models.family_cases import family
-from vae_client.errors import Refused
+from vae_client.errors import CallError, Refused
 
 pytestmark = pytest.mark.slow
 
@@ -292,8 +293,21 @@ def test_models_are_listed(vae: Vae, served: Served) -> None:
 
 def test_a_key_is_hashed_and_not_shown(vae: Vae) -> None:
     result = done(vae("hash-key", stdin="secret\n"))
-    assert hash_key("secret") in result.stdout
-    assert "secret" not in result.stdout.replace("API key", "")
+    assert result.stdout.split() == [hash_key("secret")]  # a shell puts it into a variable
+    assert "secret" not in result.stderr
+    assert done(vae("hash-key", "--key", "secret")).stdout.split() == result.stdout.split()
+
+
+def test_an_empty_key_is_refused(vae: Vae) -> None:
+    error = vae("hash-key", stdin="").exception
+    assert isinstance(error, CallError)
+    assert message_of(error).startswith("The key is empty. Make one: openssl rand")
+
+
+def test_a_key_is_asked_for_on_a_terminal(monkeypatch: pytest.MonkeyPatch, vae: Vae) -> None:
+    monkeypatch.setattr("app.cli.commands.sys", Mock(**{"stdin.isatty.return_value": True}))
+    monkeypatch.setattr("app.cli.commands.typer.prompt", lambda *words, **options: "secret")
+    assert done(vae("hash-key")).stdout == f"{hash_key('secret')}\n"
 
 
 def test_a_service_with_keys_is_called_with_one(

@@ -377,6 +377,20 @@ def test_commands_unload_and_load_one_model_or_version_and_leave_the_others(
     assert service.states == {("a", 1, "unloaded"), ("a", 2, "ready"), ("b", 1, "ready")}
 
 
+def test_what_is_not_wanted_is_unloaded_although_the_repository_cannot_be_read(
+    tmp_path: Path,
+) -> None:
+    repository = tmp_path / "models"
+    repository.mkdir()
+    for name in ("a", "b"):
+        put(repository, name, 1)
+    service = Service(repository)
+    repository.rename(tmp_path / "away")
+    service.loader.wishes = Wishes().add("unload", Target("a"))
+    service.command(Target("a"))
+    assert service.states == {("a", 1, "unloaded"), ("b", 1, "ready")}
+
+
 def test_a_command_loads_a_broken_bundle_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

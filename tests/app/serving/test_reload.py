@@ -245,6 +245,25 @@ async def test_a_worker_that_could_not_load_is_not_counted(tmp_path: Path) -> No
     assert await reloader.command("load", Target("a"), seconds=60) == (1, 2)
 
 
+async def test_a_worker_that_starts_is_waited_for_from_then_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command either is there when it reads them, or finds its report."""
+    repository, folder = tmp_path / "models", tmp_path / "board"
+    repository.mkdir()
+    folder.mkdir()
+    put(repository, "a", 1)
+    board = SharedBoard(folder)
+    steps: list[str] = []
+    for name in ("report", "read"):
+        method = getattr(board, name)
+        monkeypatch.setattr(
+            board, name, lambda *given, n=name, m=method: (steps.append(n), m(*given))[1]
+        )
+    await reloader_of(repository, board=board).obey()
+    assert steps == ["report", "read"]
+
+
 async def test_a_worker_that_starts_carries_out_earlier_commands_first(tmp_path: Path) -> None:
     repository, folder = tmp_path / "models", tmp_path / "board"
     repository.mkdir()
