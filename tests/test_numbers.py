@@ -82,7 +82,12 @@ async def scores(bundle: Bundle, images: np.ndarray, estimate: Estimate) -> np.n
     body = io.BytesIO()
     np.save(body, images)
     app = create_app(
-        Settings(model_repository=REPOSITORY, max_request_cost=1e12, max_wait_seconds=1e6, request_timeout_seconds=1e6)
+        Settings(
+            model_repository=REPOSITORY,
+            max_request_cost=1e12,
+            max_wait_seconds=1e6,
+            request_timeout_seconds=1e6,
+        )
     )
     async with app.router.lifespan_context(app):
         await app.state.service.registry.wait()

@@ -5,7 +5,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any, TextIO
 
 import orjson
@@ -114,7 +114,7 @@ class BufferedLines(logging.StreamHandler[TextIO]):
 
     def flush(self) -> None:
         """Write the lines that are kept; also called when the process ends."""
-        with self.lock or nullcontext():
+        with self.lock or nullcontext(), suppress(OSError, ValueError):  # a closed standard error
             kept, self._kept = self._kept, []
             if kept:
                 self.stream.write(b"\n".join([*kept, b""]).decode())

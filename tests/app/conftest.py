@@ -4,6 +4,7 @@ Every test that needs an app in this process opens a client here; one that needs
 starts a process with `server_process.serving`.
 """
 
+import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import lru_cache
@@ -28,6 +29,18 @@ def _each_bundle_is_loaded_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loading, "load_bundle", lru_cache(maxsize=64)(load_bundle))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _logging_stays_as_it_is() -> Iterator[None]:
+    """Put back what a server that runs in this process sets."""
+    loggers = [logging.getLogger(name) for name in ("app", "app.access", "uvicorn")]
+    before = [(one.handlers[:], one.level, one.propagate) for one in loggers]
+    yield
+    for one, (handlers, level, propagate) in zip(loggers, before, strict=True):
+        one.handlers[:] = handlers
+        one.setLevel(level)
+        one.propagate = propagate
 
 
 @pytest.fixture(scope="session")

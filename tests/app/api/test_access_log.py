@@ -108,3 +108,12 @@ async def test_of_many_refusals_a_few_are_logged_and_the_others_counted(
     found = lines(stream)
     assert [line["request_id"] for line in found] == [f"id{n}" for n in (*range(10), 25, 26, 27)]
     assert [line.get("left_out") for line in found[-3:]] == [None, 15, None]
+
+
+async def test_a_closed_standard_error_stops_nobody(
+    server_log: Callable[..., io.StringIO],
+) -> None:
+    stream = server_log()
+    answered(1)
+    stream.close()
+    logging.getLogger("app").handlers[0].flush()
