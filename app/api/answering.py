@@ -78,8 +78,8 @@ async def answer(
     record.operation, record.model = operation.name, served.name
     service.scheduler.check_open()
     headers: dict[bytes, bytes] = dict(scope["headers"])
-    ends_at = record.started_at + read_timeout(headers, service.settings)
-    call = Call(service, operation, served, receive, headers, record, ends_at)
+    timeout = read_timeout(headers, service.settings)
+    call = Call(service, operation, served, receive, headers, record, timeout)
     body = await _body(call, scope)
     record.spans.append(("parse", record.started_at, time.perf_counter()))
     plan = _plan(call, scope["query_string"], body)
@@ -224,7 +224,7 @@ async def _off_loop(call: Call, function: Callable[[], T]) -> T:
 
 
 def _too_late(call: Call) -> DeadlineExceeded:
-    seconds = call.ends_at - call.record.started_at
+    seconds = call.timeout
     return DeadlineExceeded(
         f"The request took longer than {seconds:g} s (X-Request-Timeout-Seconds, or "
         "VAE_REQUEST_TIMEOUT_SECONDS). Send fewer items or samples per request, or retry when the "

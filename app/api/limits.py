@@ -38,8 +38,6 @@ def check_limits(settings: Settings, request: ComputeRequest[Any]) -> Work:
     work = measure(request)
     _check_items(settings, request, work)
     _check_samples(settings, request.parameters)
-    if work.numbers <= settings.max_answer_numbers and work.cost <= settings.max_request_cost:
-        return work
     for attribute, limit, verb, setting in (
         ("numbers", settings.max_answer_numbers, "make", "VAE_MAX_ANSWER_NUMBERS"),
         ("cost", settings.max_request_cost, "cost", "VAE_MAX_REQUEST_COST"),

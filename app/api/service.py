@@ -1,7 +1,6 @@
 """The service's parts that every request shares, and one request on its way."""
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -50,10 +49,10 @@ class Call:
     receive: Receive
     headers: Mapping[bytes, bytes]
     record: Record
-    ends_at: float
-    """When its deadline passes, by the clock of `Record.started_at`."""
+    timeout: float
+    """Seconds that it may take."""
 
     @property
     def seconds_left(self) -> float:
         """Seconds until the deadline."""
-        return self.ends_at - time.perf_counter()
+        return self.timeout - self.record.seconds

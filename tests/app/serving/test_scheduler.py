@@ -19,6 +19,7 @@ from models.estimators.steps import Pass, Steps
 pytestmark = pytest.mark.anyio
 
 LONG, SHORT, TINY = 1.0, 0.01, 1e-5
+LENGTHS = ((1, SHORT), (2, LONG))
 """Expected seconds: of a long job, of a short one, and of one for the event loop."""
 
 
@@ -219,6 +220,19 @@ async def test_work_that_is_cancelled_before_it_ran_never_runs() -> None:
         gate.set()
         assert await first == 1
     assert other.batches == []
+
+
+async def test_where_all_work_is_cancelled_the_thread_waits_for_more() -> None:
+    gate = threading.Event()
+    network = Network(gate)
+    async with running() as scheduler:
+        tasks = [run(scheduler, work(network, n, 9), network, seconds) for n, seconds in LENGTHS]
+        await until(lambda: scheduler.jobs == 2)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        gate.set()
+        assert await run(scheduler, work(network, 3), network, SHORT) == 3
 
 
 async def test_tiny_work_that_is_cancelled_in_its_turn_never_runs() -> None:
