@@ -6,6 +6,7 @@ import pytest
 
 from app.cli.welcome import welcome
 from app.serving.registry import Registry
+from tests.app.repository import make_repository
 
 
 def loaded(repository: Path) -> Registry:
@@ -44,3 +45,14 @@ def test_a_repository_without_models_says_why(
 def test_models_that_each_worker_loads_are_not_listed(capsys: pytest.CaptureFixture[str]) -> None:
     welcome("http://127.0.0.1:8000", None, docs=False)
     assert capsys.readouterr().err == "vae-serve listens on http://127.0.0.1:8000\nStop: Ctrl-C\n"
+
+
+def test_a_broken_model_beside_others_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_repository(tmp_path)
+    (tmp_path / "torn" / "1").mkdir(parents=True)
+    welcome("http://127.0.0.1:8000", loaded(tmp_path), docs=False)
+    words = capsys.readouterr().err
+    assert "mnist" in words
+    assert words.count("torn is broken: ") == 1

@@ -1,0 +1,31 @@
+"""The app over models that are loaded already, as a worker's process gets them."""
+
+from pathlib import Path
+
+import httpx
+import pytest
+from starlette.requests import Request
+
+from app.api.problems import answer_vae_error
+from app.main import create_app, make_registry
+from app.settings import Settings
+from models.errors import ConfigError
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_loaded_models_are_served_at_once(repository: Path) -> None:
+    settings = Settings(model_repository=repository)
+    registry = make_registry(settings, 1)
+    registry.load()
+    app = create_app(settings, registry)
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            assert (await client.get("/readyz")).json() == {"status": "ok"}
+            assert (await client.get("/v1/sample")).status_code == 200
+
+
+async def test_a_fault_of_the_server_is_raised_for_the_log() -> None:
+    with pytest.raises(ConfigError):
+        await answer_vae_error(Request({"type": "http"}), ConfigError("no fault of the caller"))
