@@ -72,7 +72,9 @@ class Metrics:
         self._of_requests: dict[tuple[str, str, int, str | None], tuple[Counter, Histogram]] = {}
         self._of_compute: dict[tuple[str, str], tuple[Counter, Histogram, Histogram]] = {}
         self._count_engine(counter, histogram)
-        self.in_flight = gauge("vae_requests_in_flight", "Requests not yet answered.")
+        self.in_flight = 0
+        in_flight = gauge("vae_requests_in_flight", "Requests not yet answered.")
+        self._refreshes.append(lambda: in_flight.set(self.in_flight))
         words = "Cost units of the requests waiting or computing."
         self.queue_cost = gauge("vae_queue_cost", words)
         self.queue_jobs = gauge("vae_queue_jobs", "Requests waiting or computing.")

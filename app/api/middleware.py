@@ -69,13 +69,13 @@ class Observe:
                 message["headers"] = _with_headers(message.get("headers", ()), record)
             await send(message)
 
-        self.metrics.in_flight.inc()
+        self.metrics.in_flight += 1
         try:
             await self.app(scope, receive, send_recorded)
         except Exception as error:
             await self._crashed(error, record, scope, receive, send_recorded)
         finally:
-            self.metrics.in_flight.dec()
+            self.metrics.in_flight -= 1
             self._done(record, scope)
 
     async def _crashed(

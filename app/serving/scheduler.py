@@ -198,7 +198,7 @@ class Scheduler:
             self._settle([job])
             return True
         part = job.next_part(self.times, INLINE_TURN_SECONDS)
-        if self.times.expected(part, part.num_rows) > INLINE_SECONDS:
+        if self.times.least(part, part.num_rows) > INLINE_SECONDS:
             return False
         if not self._inline:
             loop.call_soon(self._flush)
@@ -221,7 +221,7 @@ class Scheduler:
         parts = [job.next_part(self.times, INLINE_TURN_SECONDS) for job in jobs]
         rows = [part.num_rows for part in parts]
         total = sum(rows)
-        if self.times.expected(parts[0], total) > INLINE_TURN_SECONDS:
+        if self.times.least(parts[0], total) > INLINE_TURN_SECONDS:
             for job in jobs:
                 self._lane.put(job)
             return []

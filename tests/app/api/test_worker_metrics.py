@@ -30,7 +30,7 @@ def test_counts_are_summed_and_a_dead_worker_has_no_gauges() -> None:
     first, second = worker(0), worker(1)
     for each in (first, second):
         each.items.labels("sample", "m").inc(2)
-        each.in_flight.inc()
+        each.in_flight += 1
         each.bundles.labels("ready").set(5)
         each.watch_queue(lambda: 1.5, lambda: 1)
         each.refresh()

@@ -109,7 +109,7 @@ async def test_tiny_jobs_of_one_turn_share_a_pass_on_the_event_loop() -> None:
     note = lambda asked, requests, rows: seen.append(threading.current_thread())  # noqa: E731
     async with running(on_chunk=note) as scheduler:
         tasks = [run(scheduler, work(network, n, passes=2), network, TINY) for n in range(4)]
-        scheduler.times.expected = lambda asked, rows: 1e-4  # type: ignore[method-assign]
+        scheduler.times.least = lambda asked, rows: 1e-4  # type: ignore[method-assign]
         assert await asyncio.gather(*tasks) == [0, 1, 2, 3]
     assert network.batches == [[0, 1, 2, 3]] * 2
     assert seen == [thread] * 2
@@ -119,7 +119,7 @@ async def test_many_tiny_jobs_that_take_long_together_leave_the_event_loop() -> 
     network, seen = Network(), set()
     note = lambda asked, requests, rows: seen.add(threading.current_thread().name)  # noqa: E731
     async with running(on_chunk=note) as scheduler:
-        scheduler.times.expected = lambda asked, rows: rows * 9e-4  # type: ignore[method-assign]
+        scheduler.times.least = lambda asked, rows: rows * 9e-4  # type: ignore[method-assign]
         tasks = [run(scheduler, work(network, n), network, TINY) for n in range(4)]
         assert await asyncio.gather(*tasks) == [0, 1, 2, 3]
     assert seen == {"compute"}
@@ -129,7 +129,7 @@ async def test_a_pass_that_proves_long_leaves_the_event_loop() -> None:
     network, seen = Network(), set()
     note = lambda asked, requests, rows: seen.add(threading.current_thread().name)  # noqa: E731
     async with running(on_chunk=note) as scheduler:
-        scheduler.times.expected = lambda asked, rows: 1.0  # type: ignore[method-assign]
+        scheduler.times.least = lambda asked, rows: 1.0  # type: ignore[method-assign]
         assert await run(scheduler, work(network, 7), network, TINY) == 7
     assert seen == {"compute"}
 
@@ -139,7 +139,7 @@ async def test_of_jobs_that_share_a_pass_only_the_failing_one_fails(seconds: flo
     gate = threading.Event()
     network = Network(None if seconds == TINY else gate)
     async with running() as scheduler:
-        scheduler.times.expected = lambda asked, rows: 1e-4  # type: ignore[method-assign]
+        scheduler.times.least = lambda asked, rows: 1e-4  # type: ignore[method-assign]
         numbers = [*range(12), -1, *range(13, 32)]
         tasks = [run(scheduler, work(network, n), network, seconds) for n in numbers]
         await asyncio.sleep(0.01)
@@ -238,7 +238,7 @@ async def test_where_all_work_is_cancelled_the_thread_waits_for_more() -> None:
 async def test_tiny_work_that_is_cancelled_in_its_turn_never_runs() -> None:
     network = Network()
     async with running() as scheduler:
-        scheduler.times.expected = lambda asked, rows: 1e-4  # type: ignore[method-assign]
+        scheduler.times.least = lambda asked, rows: 1e-4  # type: ignore[method-assign]
         tasks = [run(scheduler, work(network, n), network, TINY) for n in range(2)]
         await asyncio.sleep(0)  # both are admitted; their pass comes in the next turn
         tasks[0].cancel()
