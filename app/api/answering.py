@@ -160,6 +160,7 @@ async def _compute(call: Call, request: ComputeRequest[Any], work: Work) -> Answ
         model=call.served.vae,
         kind=call.operation.name,
         cost=work.cost,
+        row_cost=call.served.cost,
         timing=timing,
         deadline=call.seconds_left,
     )

@@ -41,6 +41,8 @@ class Job(Generic[T]):
     kind: str
     """The operation: its jobs of one model and cost take about as long."""
     cost: float
+    row_cost: float
+    """Cost units of one row of a pass."""
     expected: float
     """Expected seconds of compute."""
     admitted_at: float = field(default_factory=time.perf_counter)

@@ -7,16 +7,12 @@ from weakref import WeakKeyDictionary
 from models.estimators.steps import Pass
 from models.vae.networks import MIN_ROWS
 
-FIRST_GUESS_SECONDS = 2e-3
-"""Expected time of a kind of pass that never ran."""
 FIRST_GUESS_PER_UNIT = 1e-4
 """Expected time of a cost unit, a million multiply-accumulates, of a kind of job that never ran."""
 WEIGHT = 0.2
 """Share of the newest measurement in a running mean."""
 MAX_SURPRISE = 4.0
 """A longer measurement counts as so many times the mean: another process had the processor."""
-FORGETTING = 1.01
-"""Growth of a least time with each measurement, so that an old one is forgotten."""
 MAX_BUCKET = 12
 
 
@@ -28,7 +24,6 @@ class PassTimes:
 
     def __init__(self) -> None:
         self._passes: WeakKeyDictionary[Any, dict[tuple[Any, int], float]] = WeakKeyDictionary()
-        self._least: WeakKeyDictionary[Any, dict[tuple[Any, int], float]] = WeakKeyDictionary()
         self._units: WeakKeyDictionary[Any, dict[tuple[str, int], float]] = WeakKeyDictionary()
 
     def add(self, asked: Pass, rows: int, seconds: float) -> None:
@@ -36,20 +31,6 @@ class PassTimes:
         known = self._passes.setdefault(asked.given[0], {})
         place = asked.function, _bucket(rows)
         known[place] = _mean(known.get(place), seconds)
-        least = self._least.setdefault(asked.given[0], {})
-        least[place] = min(seconds, least.get(place, seconds) * FORGETTING)
-
-    def least(self, asked: Pass, rows: int) -> float:
-        """Seconds of a pass of so many rows where it has the processor to itself.
-
-        Those of the nearest smaller number of rows, in proportion, or else of a larger one.
-        """
-        known, bucket = self._least.get(asked.given[0], {}), _bucket(rows)
-        for nearest in (*range(bucket, -1, -1), *range(bucket + 1, MAX_BUCKET + 1)):
-            seconds = known.get((asked.function, nearest))
-            if seconds is not None:
-                return seconds * float(2 ** max(0, bucket - nearest))
-        return FIRST_GUESS_SECONDS
 
     def rows_within(self, asked: Pass, seconds: float) -> int:
         """About how many rows take so many seconds: a multiple of `MIN_ROWS`."""

@@ -18,13 +18,18 @@ from app.serving.job import PATIENCE, SHORT_SECONDS, Job, Timing
 from app.serving.lane import ComputeLane, OnChunk
 from app.serving.pass_times import PassTimes
 from models.estimators.steps import Steps
+from models.vae.networks import MIN_ROWS
 
 T = TypeVar("T")
 
 INLINE_SECONDS = 1e-3
 """Longest pass of one request on the event loop."""
-INLINE_TURN_SECONDS = 2e-3
-"""Longest pass of several; a longer one goes to the compute lane."""
+INLINE_TURN_SECONDS = 5e-3
+"""Longest pass of several; a longer one goes to the compute lane. Reading and answering as many
+requests takes the event loop longer."""
+INLINE_SECONDS_PER_UNIT = 1e-4
+"""Time of a cost unit, a million multiply-accumulates, on the event loop. A constant and no
+measurement: on the compute lane passes also wait for the interpreter, and would never come back."""
 MAX_RETRY_AFTER_SECONDS = 60
 
 
@@ -94,6 +99,7 @@ class Scheduler:
         model: Any,
         kind: str,
         cost: float,
+        row_cost: float,
         timing: Timing,
         deadline: float = math.inf,
     ) -> Job[T]:
@@ -104,6 +110,7 @@ class Scheduler:
             model: The network.
             kind: The operation: how long it will take is known from others of the model and kind.
             cost: Its cost units.
+            row_cost: Cost units of one row of a pass.
             timing: Filled in with the seconds of queue and compute.
             deadline: Seconds within which the caller wants the value.
 
@@ -114,12 +121,12 @@ class Scheduler:
         expected = self.times.expected_job(model, kind, cost)
         self._check_room(expected, deadline)
         loop = self._loop = asyncio.get_running_loop()
-        job = Job(steps, loop.create_future(), timing, model, kind, cost, expected)
+        job = Job(steps, loop.create_future(), timing, model, kind, cost, row_cost, expected)
         self._jobs.add(job)
         self._cost += cost
         self._expected += expected
         self._expected_short += expected if job.is_short else 0.0
-        job.inline = expected <= INLINE_SECONDS and self._begin_inline(job, loop)
+        job.inline = expected <= INLINE_TURN_SECONDS and self._begin_inline(job, loop)
         if not job.inline:
             self._lane.put(job)
         return job
@@ -198,7 +205,7 @@ class Scheduler:
             self._settle([job])
             return True
         part = job.next_part(self.times, INLINE_TURN_SECONDS)
-        if self.times.least(part, part.num_rows) > INLINE_SECONDS:
+        if _inline_seconds(job, part.num_rows) > INLINE_SECONDS:
             return False
         if not self._inline:
             loop.call_soon(self._flush)
@@ -221,7 +228,7 @@ class Scheduler:
         parts = [job.next_part(self.times, INLINE_TURN_SECONDS) for job in jobs]
         rows = [part.num_rows for part in parts]
         total = sum(rows)
-        if self.times.least(parts[0], total) > INLINE_TURN_SECONDS:
+        if _inline_seconds(jobs[0], total) > INLINE_TURN_SECONDS:
             for job in jobs:
                 self._lane.put(job)
             return []
@@ -254,6 +261,11 @@ class Scheduler:
             if job.error is None and job.cost > 0:
                 self.times.add_job(job.model, job.kind, job.cost, job.spent)
             job.settle()
+
+
+def _inline_seconds(job: Job[Any], rows: int) -> float:
+    """Estimated seconds of a pass of so many rows, which are padded, on the event loop."""
+    return max(rows, MIN_ROWS) * job.row_cost * INLINE_SECONDS_PER_UNIT
 
 
 def _stopping() -> ModelNotReady:

@@ -68,7 +68,7 @@ def run(
 ) -> asyncio.Task[Any]:
     """Start a job that is expected to take so many seconds."""
     scheduler.times.expected_job = lambda model, kind, cost: cost  # type: ignore[method-assign]
-    options = {"model": network, "kind": "work", "cost": seconds, **options}
+    options = {"model": network, "kind": "work", "cost": seconds, "row_cost": 1e-6, **options}
     return asyncio.create_task(scheduler.run(steps, **options))
 
 
@@ -109,7 +109,6 @@ async def test_tiny_jobs_of_one_turn_share_a_pass_on_the_event_loop() -> None:
     note = lambda asked, requests, rows: seen.append(threading.current_thread())  # noqa: E731
     async with running(on_chunk=note) as scheduler:
         tasks = [run(scheduler, work(network, n, passes=2), network, TINY) for n in range(4)]
-        scheduler.times.least = lambda asked, rows: 1e-4  # type: ignore[method-assign]
         assert await asyncio.gather(*tasks) == [0, 1, 2, 3]
     assert network.batches == [[0, 1, 2, 3]] * 2
     assert seen == [thread] * 2
@@ -119,9 +118,9 @@ async def test_many_tiny_jobs_that_take_long_together_leave_the_event_loop() -> 
     network, seen = Network(), set()
     note = lambda asked, requests, rows: seen.add(threading.current_thread().name)  # noqa: E731
     async with running(on_chunk=note) as scheduler:
-        scheduler.times.least = lambda asked, rows: rows * 9e-4  # type: ignore[method-assign]
-        tasks = [run(scheduler, work(network, n), network, TINY) for n in range(4)]
-        assert await asyncio.gather(*tasks) == [0, 1, 2, 3]
+        passes = [work(network, n, rows=16) for n in range(8)]
+        tasks = [run(scheduler, one, network, TINY, row_cost=0.5) for one in passes]
+        assert await asyncio.gather(*tasks) == [*range(8)]
     assert seen == {"compute"}
 
 
@@ -129,8 +128,7 @@ async def test_a_pass_that_proves_long_leaves_the_event_loop() -> None:
     network, seen = Network(), set()
     note = lambda asked, requests, rows: seen.add(threading.current_thread().name)  # noqa: E731
     async with running(on_chunk=note) as scheduler:
-        scheduler.times.least = lambda asked, rows: 1.0  # type: ignore[method-assign]
-        assert await run(scheduler, work(network, 7), network, TINY) == 7
+        assert await run(scheduler, work(network, 7), network, TINY, row_cost=1.0) == 7
     assert seen == {"compute"}
 
 
@@ -139,7 +137,6 @@ async def test_of_jobs_that_share_a_pass_only_the_failing_one_fails(seconds: flo
     gate = threading.Event()
     network = Network(None if seconds == TINY else gate)
     async with running() as scheduler:
-        scheduler.times.least = lambda asked, rows: 1e-4  # type: ignore[method-assign]
         numbers = [*range(12), -1, *range(13, 32)]
         tasks = [run(scheduler, work(network, n), network, seconds) for n in numbers]
         await asyncio.sleep(0.01)
@@ -238,7 +235,6 @@ async def test_where_all_work_is_cancelled_the_thread_waits_for_more() -> None:
 async def test_tiny_work_that_is_cancelled_in_its_turn_never_runs() -> None:
     network = Network()
     async with running() as scheduler:
-        scheduler.times.least = lambda asked, rows: 1e-4  # type: ignore[method-assign]
         tasks = [run(scheduler, work(network, n), network, TINY) for n in range(2)]
         await asyncio.sleep(0)  # both are admitted; their pass comes in the next turn
         tasks[0].cancel()
