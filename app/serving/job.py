@@ -121,7 +121,12 @@ class Job(Generic[T]):
         if not (self._parts or self.finished):
             asked, self._results, results = self._asked, [], self._results
             assert asked is not None
-            self._send(asked.join(results))
+            try:
+                joined = asked.join(results)
+            except Exception as error:  # such as too little memory for the whole
+                self.fail(error)
+            else:
+                self._send(joined)
         timing.compute_seconds += time.perf_counter() - started_at
 
     def fail(self, error: Exception) -> None:

@@ -6,24 +6,20 @@ two long jobs the shorter goes first, but no job is overtaken by those that come
 
 import queue
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from app.serving.batching import run_together
+from app.serving.chunk import OnChunk, run_chunk
 from app.serving.job import Job
 from app.serving.pass_times import PassTimes
-from models.estimators.steps import Pass
 
 CHUNK_SECONDS = 0.008
 """Aim of one chunk: what a short job may have to wait. Shorter ones cost throughput: mnist decodes
 1,000 rows in 208 ms by 100 rows, in 229 ms by 50."""
 SHORT_TURN_SECONDS = 0.05
 """After so much compute of short jobs, a waiting long job has a chunk."""
-OnChunk = Callable[[Pass, int, int], None]
-"""Told one of the passes of a chunk, the number of requests and the number of rows."""
 
 
 class ComputeLane:
@@ -79,13 +75,8 @@ class ComputeLane:
         """Run a chunk. What it knows ends with it: an idle thread holds no job and no model."""
         self._drop_abandoned()
         first = self._first()
-        if first is None:
-            return
-        try:
+        if first is not None:
             self._run(self._chunk(first))
-        except Exception as error:  # the thread goes on whatever happens to a chunk
-            first.fail(error)
-            self._finish([first])
 
     def _take_new(self) -> bool:
         """Take the jobs that came, waiting for one where there is none; False to stop."""
@@ -145,23 +136,9 @@ class ComputeLane:
 
     def _run(self, chunk: list[Job[Any]]) -> None:
         parts = [job.next_part(self._times, CHUNK_SECONDS) for job in chunk]
-        rows = [part.num_rows for part in parts]
-        total = sum(rows)
-        started_at = time.perf_counter()
-        outcomes = run_together(parts)
-        seconds = time.perf_counter() - started_at
-        self._times.add(parts[0], total, seconds)
-        self._on_chunk(parts[0], len(chunk), total)
+        seconds = run_chunk(chunk, parts, self._times, self._on_chunk)
         if chunk[0].is_short:
             self._short_turn += seconds
-        for job, outcome, count in zip(chunk, outcomes, rows, strict=True):
-            job.take(
-                outcome,
-                started_at=started_at,
-                seconds=seconds,
-                share=count / total,
-                requests=len(chunk),
-            )
         self._finish([job for job in chunk if job.finished])
 
     def _finish(self, jobs: list[Job[Any]]) -> None:

@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 import torch
 
 from app.errors import ModelNotReady, QueueFull, Reason
-from app.serving.batching import run_together
+from app.serving.chunk import OnChunk, run_chunk
 from app.serving.job import PATIENCE, SHORT_SECONDS, Job, Timing
-from app.serving.lane import ComputeLane, OnChunk
+from app.serving.lane import ComputeLane
 from app.serving.pass_times import PassTimes
 from models.estimators.steps import Steps
 from models.vae.networks import MIN_ROWS
@@ -226,25 +226,11 @@ class Scheduler:
     def _run_inline(self, jobs: list[Job[Any]]) -> list[Job[Any]]:
         """Run the passes of one kind; the jobs that have another pass to run here."""
         parts = [job.next_part(self.times, INLINE_TURN_SECONDS) for job in jobs]
-        rows = [part.num_rows for part in parts]
-        total = sum(rows)
-        if _inline_seconds(jobs[0], total) > INLINE_TURN_SECONDS:
+        if _inline_seconds(jobs[0], sum(part.num_rows for part in parts)) > INLINE_TURN_SECONDS:
             for job in jobs:
                 self._lane.put(job)
             return []
-        started_at = time.perf_counter()
-        outcomes = run_together(parts)
-        seconds = time.perf_counter() - started_at
-        self.times.add(parts[0], total, seconds)
-        self._on_chunk(parts[0], len(jobs), total)
-        for job, outcome, count in zip(jobs, outcomes, rows, strict=True):
-            job.take(
-                outcome,
-                started_at=started_at,
-                seconds=seconds,
-                share=count / total,
-                requests=len(jobs),
-            )
+        run_chunk(jobs, parts, self.times, self._on_chunk)
         self._settle([job for job in jobs if job.finished])
         return [job for job in jobs if not job.finished]
 

@@ -179,14 +179,27 @@ async def test_a_failure_between_passes_is_its_own_jobs_only() -> None:
     assert (str(done[0]), done[1]) == ("mine", 3)
 
 
-async def test_a_fault_of_the_engine_fails_a_job_and_the_thread_goes_on() -> None:
+@pytest.mark.parametrize("seconds", [TINY, SHORT])
+async def test_a_fault_of_the_engine_fails_its_jobs_and_the_lane_goes_on(seconds: float) -> None:
     network = Network()
     async with running() as scheduler:
-        task = run(scheduler, work(network, 1), [], SHORT)  # a list has no weak reference
         scheduler.times.add = lambda asked, rows, seconds: 1 / 0  # type: ignore[method-assign]
-        with pytest.raises(ZeroDivisionError):
-            await task
+        tasks = [run(scheduler, work(network, n), network, seconds) for n in range(3)]
+        done = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(error) for error in done] == [ZeroDivisionError] * 3
         scheduler.times.add = lambda asked, rows, seconds: None  # type: ignore[method-assign]
+        assert await run(scheduler, work(network, 2), network, seconds) == 2
+
+
+async def test_parts_that_cannot_be_joined_fail_their_job_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network = Network()
+    async with running() as scheduler:
+        with monkeypatch.context() as patch:
+            patch.setattr(Pass, "join", lambda self, results: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                await run(scheduler, work(network, 1), network, SHORT)
         assert await run(scheduler, work(network, 2), network, SHORT) == 2
 
 
