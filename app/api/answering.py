@@ -1,7 +1,7 @@
 """One request from its body to its answer: parse, compute, render.
 
 What is small is parsed, computed and rendered without leaving the event loop. Only the rest takes a
-timer and a watcher of its client.
+watcher of its client and a thread.
 """
 
 import asyncio
@@ -166,8 +166,6 @@ async def _compute(call: Call, request: ComputeRequest[Any], work: Work) -> Answ
     )
     call.record.stage = "queue"
     try:
-        if job.inline:
-            return await job.future
         with _watched(call, job):
             return await job.future
     finally:
@@ -177,15 +175,19 @@ async def _compute(call: Call, request: ComputeRequest[Any], work: Work) -> Answ
 
 @contextmanager
 def _watched(call: Call, job: Job[Any]) -> Iterator[None]:
-    """End the wait for a job when its deadline passes or its client hangs up."""
+    """End the wait for a job when its deadline passes or its client hangs up.
+
+    A job on the event loop ends before its client could be seen to leave.
+    """
     loop = asyncio.get_running_loop()
     timer = loop.call_later(call.seconds_left, lambda: _give_up(job, _too_late(call)))
-    watcher = loop.create_task(_watch(call.receive, job))
+    watcher = None if job.inline else loop.create_task(_watch(call.receive, job))
     try:
         yield
     finally:
         timer.cancel()
-        watcher.cancel()
+        if watcher is not None:
+            watcher.cancel()
 
 
 async def _watch(receive: Receive, job: Job[Any]) -> None:

@@ -5,6 +5,7 @@ import time
 import pytest
 
 from app.api import answering
+from app.serving.scheduler import Scheduler
 from tests.app.conftest import ClientFactory
 from tests.app.pictures import binary, encoded
 from tests.app.refusals import refused
@@ -58,3 +59,15 @@ async def test_reading_a_large_body_counts_too(
     async with open_client() as client:
         response = await client.post("/v1/encode", content=png, headers=PNG | within(0.05))
     refused(response, 504, "deadline-exceeded")
+
+
+async def test_a_request_on_the_event_loop_has_its_deadline_too(
+    open_client: ClientFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Scheduler, "_flush", lambda scheduler: None)
+    async with open_client() as client:
+        scheduler = client.app.state.service.scheduler  # type: ignore[attr-defined]
+        png = encoded(binary()[0])
+        response = await client.post("/v1/encode", content=png, headers=PNG | within(0.05))
+        refused(response, 504, "deadline-exceeded")
+        assert scheduler.jobs == 0
