@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from app.api.requests import read_items
+from app.api.read_items import read_items
 from app.compute.labels import find_label
 from app.compute.request import ComputeRequest
 from app.compute.table import compute

@@ -22,8 +22,8 @@ from app.api.headers import caching_headers, etag_matches, identity_headers
 from app.api.limits import check_limits
 from app.api.metrics import Metrics
 from app.api.plan import Plan, make_plan
+from app.api.read_items import INLINE_BYTES, is_small, read_items
 from app.api.record import record_of
-from app.api.requests import INLINE_BYTES, is_small, read_items
 from app.api.service import Call, Service, T
 from app.compute.cost import Work
 from app.compute.inputs import Inputs

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 from weakref import WeakKeyDictionary
 
-from app.api.requests import parse_parameters
+from app.api.read_parameters import parse_parameters
 from app.compute.labels import find_label
 from app.operations.parameters import Parameters
 from app.operations.table import Operation

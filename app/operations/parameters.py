@@ -1,6 +1,6 @@
 """Parameters of the operations: types, bounds, defaults and descriptions.
 
-Pydantic models only: `app.api.requests` reads them from a request.
+Pydantic models only: `app.api.read_parameters` reads them from a request.
 """
 
 import re

@@ -1,6 +1,6 @@
 """Operations, each declared once: routes, commands, metric labels and documents derive from here.
 
-Declarations only, over pydantic: `app.compute` computes, `app.api.requests` reads requests.
+Declarations only, over pydantic: `app.compute` computes, `app.api` reads requests.
 """
 
 from collections.abc import Callable, Mapping

@@ -11,8 +11,8 @@ from starlette.types import Receive
 from app.api.answering import answer
 from app.api.body import read_body
 from app.api.headers import preprocessing_header
+from app.api.read_items import read_items
 from app.api.record import Record
-from app.api.requests import read_items
 from app.errors import ClientDisconnected
 from app.operations.parameters import EncodeParameters
 from app.operations.table import OPERATIONS

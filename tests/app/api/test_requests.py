@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from app.api.problems import Problem
-from app.api.requests import INLINE_PIXELS, is_small
+from app.api.read_items import INLINE_PIXELS, is_small
 from app.operations.table import OPERATIONS
 from app.serving.snapshot import BrokenBundle
 from app.wire.items import Body, Picture
