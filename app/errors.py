@@ -110,7 +110,7 @@ class DeadlineExceeded(ServiceError):
 
 
 class ReceiveTimeout(ServiceError):
-    """The request did not arrive in time: its head as a whole, or the next piece of its body."""
+    """The request came too slowly: its head, the next piece of its body, or its body on average."""
 
     reason = "slow_client"
 

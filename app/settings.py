@@ -158,6 +158,13 @@ class Settings(BaseSettings):
             "piece of its body (a 408 after it), for the client to read on."
         ),
     ] = 10.0
+    min_body_bytes_per_second: Annotated[
+        NonNegativeFloat,
+        Field(
+            description="Least rate of a request's body, in bytes a second on average, once it has "
+            "lasted VAE_CLIENT_TIMEOUT_SECONDS; a 408 below it. 0 accepts any."
+        ),
+    ] = 240.0
     max_connections: Annotated[
         PositiveInt,
         Field(

@@ -41,6 +41,8 @@ class Connections:
 
     client_timeout: float
     """Seconds for a head as a whole, for each next piece of a body, and for a client to read on."""
+    min_body_rate: float
+    """Least bytes a second of a body on average, once it has lasted that long."""
     max_connections: int
     max_buffered_bytes: int
     max_requests: int

@@ -58,6 +58,7 @@ class StrictProtocol(HttpToolsProtocol):
         self.shared = connections
         self.state: Literal["silent", "head", "body", "busy", "rest", "idle", "closing"] = "silent"
         self.since = self.loop.time()
+        self._body_since = self.since
         self.stopping = False
         self._pending = b""
         self._left = 0
@@ -163,7 +164,7 @@ class StrictProtocol(HttpToolsProtocol):
         self._left = head.length
         self._chunks = ChunkedBody() if head.chunked else None
         self.state = state
-        self.since = self.loop.time()
+        self.since = self._body_since = self.loop.time()
 
     def _can_be_shed(self, head: Head) -> bool:
         """Whether a request may be refused before it is read: probes and pages never are."""
@@ -254,10 +255,13 @@ class StrictProtocol(HttpToolsProtocol):
             return
         if self.state == "body" and (
             self.flow.read_paused or self.cycle.waiting_for_100_continue
-        ):  # the client waits for the server
+        ):  # the client waits for the server, which takes no part of its time
+            self._body_since += now - self.since
             self.since = now
         elif now - self.since >= self._time_allowed():
             self._time_out()
+        elif self.state == "body":
+            self._check_rate(now - self._body_since)
 
     def _time_allowed(self) -> float:
         if self.state == "closing":
@@ -279,6 +283,20 @@ class StrictProtocol(HttpToolsProtocol):
         )
         path = self.scope["path"] if self.state == "body" else path_of(self._pending)
         self._refuse(error, path)
+
+    def _check_rate(self, seconds: float) -> None:
+        """Refuse a body that goes on, but would hold its connection for hours."""
+        least = self.shared.min_body_rate
+        if seconds < self.shared.client_timeout or self._buffered >= least * seconds:
+            return
+        rate = self._buffered / seconds
+        error = ReceiveTimeout(
+            f"The request's body came at {rate:.3g} bytes a second in its first {seconds:.3g} s, "
+            f"below {least:g} (VAE_MIN_BODY_BYTES_PER_SECOND). Send it again, faster.",
+            received=rate,
+            limit=least,
+        )
+        self._refuse(error, cast(dict[str, Any], self.scope)["path"])
 
     def _refuse(self, error: ServiceError, path: str = "") -> None:
         """Answer with a problem, unless an answer has begun, and close the connection."""
@@ -367,6 +385,7 @@ def serving_protocol(settings: Settings, count_rejection: CountRejection = count
     """uvicorn's `http`: the protocol with its bounds, for every worker."""
     connections = Connections(
         client_timeout=settings.client_timeout_seconds,
+        min_body_rate=settings.min_body_bytes_per_second,
         max_connections=allowed_connections(settings.max_connections),
         max_buffered_bytes=settings.max_buffered_bytes,
         max_requests=settings.max_queue_requests,

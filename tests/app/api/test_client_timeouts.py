@@ -40,10 +40,53 @@ async def test_what_does_not_arrive_in_time_is_a_408(case: str) -> None:
     assert "VAE_CLIENT_TIMEOUT_SECONDS" in received.problem["detail"]
 
 
-async def test_a_body_that_goes_on_has_all_the_time_that_it_needs() -> None:
+@pytest.mark.parametrize("rate", [0, 5])
+async def test_a_body_that_goes_on_has_all_the_time_that_it_needs(rate: float) -> None:
     head = POST + b"Connection: close\r\nContent-Length: 10\r\n\r\n"
-    async with listening(read_all, client_timeout_seconds=0.3) as port:
+    bounds = {"client_timeout_seconds": 0.3, "min_body_bytes_per_second": rate}
+    async with listening(read_all, **bounds) as port:
         assert (await exchange(port, head, *[b"a"] * 10, pause=0.1)).data.endswith(b"10")
+
+
+TRICKLED = {
+    "bytes": (POST + b"Content-Length: 100\r\n\r\n", b"a"),
+    "chunks": (CHUNKED, b"1\r\na\r\n"),
+    "a size without end": (CHUNKED, b"0"),
+}
+
+
+@pytest.mark.parametrize("case", TRICKLED)
+async def test_a_body_that_is_trickled_is_a_408_however_often_it_goes_on(case: str) -> None:
+    head, piece = TRICKLED[case]
+    async with listening(read_all, client_timeout_seconds=0.3) as port:
+        received = await exchange(port, head, *[piece] * 10, pause=0.05)
+    assert received.statuses == [408]
+    assert received.problem["type"] == "/problems/request-timeout"
+    assert "VAE_MIN_BODY_BYTES_PER_SECOND" in received.problem["detail"]
+    assert received.problem["received"] < received.problem["limit"] == 240
+
+
+async def test_the_head_start_of_a_body_counts_toward_its_rate() -> None:
+    head = POST + b"Connection: close\r\nContent-Length: 410\r\n\r\n"
+    async with listening(read_all, client_timeout_seconds=0.3) as port:
+        pieces = b"a" * 400, *[b"a"] * 10
+        assert (await exchange(port, head, *pieces, pause=0.1)).data.endswith(b"410")
+
+
+async def test_the_time_before_the_server_asks_for_a_body_is_not_the_clients() -> None:
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(0.6)
+        await read_all(scope, receive, send)
+
+    head = POST + b"Connection: close\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"
+    async with listening(slow, client_timeout_seconds=0.3) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(head)
+        assert b" 100 " in await reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(0.15)
+        writer.write(b"{}")
+        assert (await reader.read()).endswith(b"2")
+        writer.close()
 
 
 async def test_a_silent_connection_is_closed_without_an_answer() -> None:
@@ -66,7 +109,8 @@ async def test_a_client_that_waits_for_the_server_is_not_timed_out() -> None:
 
     body = b"a" * 4_000_000
     head = POST + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
-    async with listening(slow, client_timeout_seconds=0.1) as port:
+    bounds = {"client_timeout_seconds": 0.1, "min_body_bytes_per_second": 1e8}
+    async with listening(slow, **bounds) as port:
         assert (await exchange(port, head + body)).data.endswith(b"4000000")
 
 

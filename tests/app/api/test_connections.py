@@ -221,10 +221,19 @@ async def test_the_sweep_ends_with_the_last_connection_and_begins_anew() -> None
 
 
 async def test_the_bounds_go_to_every_worker() -> None:
-    protocol, _ = protocol_of(max_connections=7, max_buffered_bytes=8, client_timeout_seconds=9)
+    protocol, _ = protocol_of(
+        max_connections=7,
+        max_buffered_bytes=8,
+        client_timeout_seconds=9,
+        min_body_bytes_per_second=10,
+    )
     connections = pickle.loads(pickle.dumps(protocol)).keywords["connections"]
     assert connections == Connections(
-        client_timeout=9, max_connections=7, max_buffered_bytes=8, max_requests=512
+        client_timeout=9,
+        min_body_rate=10,
+        max_connections=7,
+        max_buffered_bytes=8,
+        max_requests=512,
     )
 
 
