@@ -36,7 +36,7 @@ from app.serving.model_control import open_board
 from app.serving.registry import Registry
 from app.serving.reload import Reloader
 from app.serving.scheduler import Scheduler
-from app.serving.startup_checks import check_startup
+from app.serving.startup_checks import check_bounds, check_startup
 from app.settings import Settings, load_settings, misspelt_variables
 from models import __version__
 from models.errors import VAEError
@@ -156,12 +156,15 @@ def make_registry(settings: Settings, threads: int) -> Registry:
 
 
 def check_settings(settings: Settings) -> None:
-    """Check that the models' folder, the default model and the device exist.
+    """Check that the models' folder, the default model and the device exist, and bounds agree.
 
     Raises:
         ConfigError: One of them does not; names the setting, its value and a fix.
     """
     check_startup(settings.model_repository, settings.default_model, settings.device)
+    check_bounds(
+        max_body_bytes=settings.max_body_bytes, max_buffered_bytes=settings.max_buffered_bytes
+    )
 
 
 def _settings_of_environment() -> Settings:

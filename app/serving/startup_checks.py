@@ -1,4 +1,4 @@
-"""Checks before any model is loaded: repository, default model, device."""
+"""Checks before any model is loaded: repository, default model, device, bounds."""
 
 import os
 from pathlib import Path
@@ -17,6 +17,20 @@ def check_startup(repository: Path, default_model: str | None, device: str) -> N
     """
     _check_repository(repository, default_model)
     _check_device(device)
+
+
+def check_bounds(*, max_body_bytes: int, max_buffered_bytes: int) -> None:
+    """Check that one body of the largest size has room among the bodies of all requests.
+
+    Raises:
+        ConfigError: It has not; names both settings, their values and a fix.
+    """
+    if max_buffered_bytes < max_body_bytes:
+        raise ConfigError(
+            f"VAE_MAX_BUFFERED_BYTES={max_buffered_bytes} is below "
+            f"VAE_MAX_BODY_BYTES={max_body_bytes}: a body of that size is allowed and would always "
+            f"be answered 503. Set VAE_MAX_BUFFERED_BYTES={max_body_bytes}, or more."
+        )
 
 
 def _check_repository(folder: Path, wanted: str | None) -> None:

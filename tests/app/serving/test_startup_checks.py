@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.main import create_app
-from app.serving.startup_checks import check_startup
+from app.serving.startup_checks import check_bounds, check_startup
 from models.errors import ConfigError
 from tests.app.repository import make_repository
 from tests.app.server_process import ROOT, free_port
@@ -47,12 +47,26 @@ def test_a_default_model_is_a_folder_of_the_repository(repository: Path, tmp_pat
         check_startup(repository, "colur", "cpu")
 
 
+def test_all_bodies_together_have_room_for_the_largest() -> None:
+    check_bounds(max_body_bytes=100, max_buffered_bytes=100)
+    with pytest.raises(ConfigError) as caught:
+        check_bounds(max_body_bytes=100, max_buffered_bytes=99)
+    words = str(caught.value)
+    assert words.startswith("VAE_MAX_BUFFERED_BYTES=99 is below VAE_MAX_BODY_BYTES=100: ")
+    assert words.endswith(" Set VAE_MAX_BUFFERED_BYTES=100, or more.")
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "words"),
     [
         ("VAE_DEVICE", "cuda:99", "VAE_DEVICE=cuda:99 is not available on this machine."),
         ("VAE_DEFAULT_MODEL", "nope", "VAE_DEFAULT_MODEL=nope names no model here."),
         ("VAE_MODEL_REPOSITORY", "/nowhere", "VAE_MODEL_REPOSITORY=/nowhere does not exist."),
+        (
+            "VAE_MAX_BUFFERED_BYTES",
+            "1000",
+            "VAE_MAX_BUFFERED_BYTES=1000 is below VAE_MAX_BODY_BYTES=33554432: ",
+        ),
         ("VAE_API_KEYS_SHA256", "hush", "VAE_API_KEYS_SHA256 holds a value that is not a sha256"),
         ("VAE_SETTINGS_FILE", "/nowhere", "VAE_SETTINGS_FILE=/nowhere is not a file."),
     ],
