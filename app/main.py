@@ -32,7 +32,7 @@ from app.api.tracing import make_tracing
 from app.api.unknown_paths import answer_http_error
 from app.serving.cpus import default_threads
 from app.serving.lifecycle import Lifecycle, drain_on_signals
-from app.serving.model_control import open_board
+from app.serving.model_control import Board, OwnBoard
 from app.serving.registry import Registry
 from app.serving.reload import Reloader
 from app.serving.scheduler import Scheduler
@@ -46,13 +46,19 @@ log = logging.getLogger("app")
 READER_THREADS = 2
 
 
-def create_app(settings: Settings | None = None, registry: Registry | None = None) -> FastAPI:
+def create_app(
+    settings: Settings | None = None,
+    registry: Registry | None = None,
+    *,
+    board: Board | None = None,
+) -> FastAPI:
     """The service as an ASGI app.
 
     Args:
         settings: By default read from the environment and checked; a fault ends the process with
             one message, as under `uvicorn --factory app.main:create_app`.
         registry: The models, loaded; by default they are loaded while the app runs.
+        board: Where commands reach this process, by default a board that no other shares.
     """
     settings = settings if settings is not None else _settings_of_environment()
     if registry is None:
@@ -76,7 +82,7 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
     lifecycle = Lifecycle(service.registry)
     reloader = Reloader(
         service.registry,
-        open_board(),
+        OwnBoard() if board is None else board,
         control=settings.model_control,
         poll_seconds=settings.model_poll_seconds,
         on_states=service.metrics.show_states,

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
@@ -32,7 +31,7 @@ from app.cli.welcome import welcome
 from app.main import check_settings, create_app, make_registry
 from app.serving.cpus import default_threads
 from app.serving.lifecycle import Server, say_stopping
-from app.serving.model_control import control_folder, remove_control_folder
+from app.serving.model_control import control_folder, open_board, remove_control_folder
 from app.serving.ports import (
     bind_port,
     close_sockets,
@@ -94,11 +93,10 @@ def stop_timeout(settings: Settings) -> int:
     return int(settings.request_timeout_seconds + GRACE_SECONDS)
 
 
-def make_server(
-    settings: Settings, registry: Registry, supervisor: Connection | None = None
-) -> Server:
-    """The server of one process over loaded models."""
-    app = create_app(settings, registry)
+def make_server(settings: Settings, registry: Registry, worker: Start | None = None) -> Server:
+    """The server of one process over loaded models: a worker's, or of a process alone."""
+    board = None if worker is None else open_board(worker.number)
+    app = create_app(settings, registry, board=board)
     config = uvicorn.Config(
         app,
         http=serving_protocol(settings, app.state.service.metrics.count_rejection),
@@ -113,7 +111,7 @@ def make_server(
         config,
         app.state.lifecycle,
         drain_seconds=settings.drain_seconds,
-        supervisor=supervisor,
+        supervisor=None if worker is None else worker.channel,
     )
 
 
@@ -193,8 +191,9 @@ class Workers:
             close_sockets(port)
 
     def ended(self, number: int) -> None:
-        """Drop the gauges of a worker that has ended."""
+        """Drop the gauges of a worker that has ended, and its report."""
         forget_worker(number)
+        open_board(number).close()
 
     def pausing(self, slot: int) -> None:
         """Let connections go to the other workers."""
@@ -214,7 +213,7 @@ def work(
         registry = make_registry(settings, threads)
         registry.load()
     torch.set_num_threads(threads)
-    server = make_server(settings, registry, start.channel)
+    server = make_server(settings, registry, start)
     server.run(port)
     if server.orphaned:
         remove_metrics_folder()

@@ -84,14 +84,23 @@ class OwnBoard:
 
 
 class SharedBoard:
-    """A board in a folder: a file for each command, by number, and one for each worker.
+    """A board in a folder: a file for each command, by number, and one for each worker, by its own.
 
     Files appear whole. Two commands at once get two numbers, because the second link to a name
     fails.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, worker: int) -> None:
+        """Open the board for a worker.
+
+        Args:
+            folder: That of the board.
+            worker: A number that no other live worker has. When its worker has ended, somebody
+                else closes its board before a later one may have it.
+        """
         self.folder = folder
+        self._report = folder / f"{worker}{REPORT}"
+        self._partial = folder / f"{worker}.partial"
         self._known: tuple[list[str], Wishes] = ([], Wishes())
 
     def read(self) -> Wishes:
@@ -133,30 +142,26 @@ class SharedBoard:
     def report(self, report: Report) -> None:
         """Say what this worker has done."""
         partial = self._write([report.number, report.served])
-        partial.replace(self.folder / f"{os.getpid()}{REPORT}")
+        partial.replace(self._report)
 
     def reports(self) -> list[Report]:
-        """What each living worker has done; the file of a dead one is removed."""
+        """What each living worker has done."""
         found = []
         for path in sorted(self.folder.glob(f"*{REPORT}")):
-            if _is_alive(int(path.stem)):
-                with suppress(FileNotFoundError):
-                    found.append(Report(*json.loads(path.read_bytes())))
-            else:
-                path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # its worker has ended
+                found.append(Report(*json.loads(path.read_bytes())))
         return found
 
     def close(self) -> None:
         """Withdraw this worker's report."""
-        (self.folder / f"{os.getpid()}{REPORT}").unlink(missing_ok=True)
+        self._report.unlink(missing_ok=True)
 
     def _command(self, number: int) -> Path:
         return self.folder / f"{number:012d}{COMMAND}"
 
     def _write(self, value: Any) -> Path:
-        partial = self.folder / f"{os.getpid()}.partial"
-        partial.write_text(json.dumps(value), encoding="utf-8")
-        return partial
+        self._partial.write_text(json.dumps(value), encoding="utf-8")
+        return self._partial
 
 
 @contextmanager
@@ -174,15 +179,6 @@ def remove_control_folder() -> None:
     shutil.rmtree(os.environ.pop(CONTROL_DIR_VARIABLE, ""), ignore_errors=True)
 
 
-def open_board() -> Board:
-    """The board that this process's workers share, or one of its own."""
-    folder = os.environ.get(CONTROL_DIR_VARIABLE, "").strip()
-    return SharedBoard(Path(folder)) if folder else OwnBoard()
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except OSError:  # there is none, or it is another user's, which has its number now
-        return False
-    return True
+def open_board(worker: int) -> SharedBoard:
+    """The board of a worker, by its number, in the folder that the environment names."""
+    return SharedBoard(Path(os.environ[CONTROL_DIR_VARIABLE]), worker)

@@ -17,6 +17,7 @@ from app.api import worker_metrics
 from app.cli import server
 from app.cli.server import Workers, serve, work
 from app.serving.lifecycle import Server
+from app.serving.model_control import Report, control_folder, open_board
 from app.serving.ports import bind_port, close_sockets
 from app.serving.workers import Start
 from app.settings import Settings
@@ -151,7 +152,8 @@ class Context:
 def crew(made: Callable[..., Settings]) -> Iterator[Workers]:
     settings = made(workers=2)
     found = Workers(settings, bind_port(settings.host, 0))
-    yield found
+    with control_folder():
+        yield found
     found.stopping()
 
 
@@ -226,14 +228,18 @@ def test_a_slot_without_a_worker_takes_no_connections(crew: Workers) -> None:
         socket.create_connection(own.getsockname())
 
 
-def test_a_worker_that_ended_leaves_no_gauges(
+def test_a_worker_that_ended_leaves_neither_gauges_nor_a_report(
     crew: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(worker_metrics.FOLDER_VARIABLE, str(tmp_path))
     (tmp_path / "gauge_livesum_1.db").touch()
     (tmp_path / "counter_1.db").touch()
+    boards = [open_board(number) for number in (0, 1)]
+    for board in boards:
+        board.report(Report(board.read().number, {}))
     crew.ended(1)
     assert [file.name for file in tmp_path.iterdir()] == ["counter_1.db"]
+    assert [file.name for file in boards[0].folder.iterdir()] == ["0.report"]
 
 
 def test_a_worker_serves_its_supervisors_models_or_its_own(

@@ -1,8 +1,5 @@
 """The board of commands: one process's own, and the folder that workers share."""
 
-import os
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,7 +19,7 @@ from app.serving.wishes import Target
 
 @pytest.fixture(params=["own", "shared"])
 def board(request: pytest.FixtureRequest, tmp_path: Path) -> Board:
-    return OwnBoard() if request.param == "own" else SharedBoard(tmp_path)
+    return OwnBoard() if request.param == "own" else SharedBoard(tmp_path, 0)
 
 
 def test_a_board_keeps_commands_and_reports(board: Board) -> None:
@@ -46,7 +43,7 @@ def test_a_report_says_whether_a_worker_agrees() -> None:
 
 
 def test_commands_of_one_worker_reach_the_others(tmp_path: Path) -> None:
-    one, other = SharedBoard(tmp_path), SharedBoard(tmp_path)
+    one, other = SharedBoard(tmp_path, 0), SharedBoard(tmp_path, 1)
     one.add("unload", Target("a"))
     assert other.read().wants("a", 1) is False
     other.add("load", Target("a"))
@@ -55,19 +52,11 @@ def test_commands_of_one_worker_reach_the_others(tmp_path: Path) -> None:
 
 def test_commands_at_once_get_numbers_of_their_own(tmp_path: Path) -> None:
     with ThreadPoolExecutor(2) as threads:
-        boards = [SharedBoard(tmp_path / "x"), SharedBoard(tmp_path / "x")]
-        (tmp_path / "x").mkdir()
-        for index, one in enumerate(boards):  # one process has one name for its unfinished file
-            one._write = lambda value, index=index: _write(tmp_path / f"{index}", value)  # type: ignore[assignment, misc]
+        boards = [SharedBoard(tmp_path, worker) for worker in (0, 1)]
         list(threads.map(_add_many, boards, ("a", "b")))
-    numbers = [int(path.stem) for path in (tmp_path / "x").glob("*.command")]
+    numbers = [int(path.stem) for path in tmp_path.glob("*.command")]
     assert sorted(numbers) == list(range(1, 41))
-    assert SharedBoard(tmp_path / "x").read().number == 40
-
-
-def _write(path: Path, value: object) -> Path:
-    path.write_text(model_control.json.dumps(value))
-    return path
+    assert SharedBoard(tmp_path, 2).read().number == 40
 
 
 def _add_many(board: SharedBoard, name: str) -> None:
@@ -79,35 +68,40 @@ def test_old_commands_that_later_ones_cover_are_forgotten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model_control, "KEPT_COMMANDS", 2)
-    board = SharedBoard(tmp_path)
+    board = SharedBoard(tmp_path, 0)
     board.add("unload", Target("b"))
     for _ in range(5):
         board.add("load", Target("a"))
     names = sorted(path.name for path in tmp_path.glob("*.command"))
     assert [int(name.partition(".")[0]) for name in names] == [1, 4, 5, 6]
-    fresh = SharedBoard(tmp_path).read()
+    fresh = SharedBoard(tmp_path, 0).read()
     assert (fresh.wants("a", 1), fresh.wants("b", 1), fresh.number) == (True, False, 6)
 
 
-def test_a_dead_workers_report_is_removed(tmp_path: Path) -> None:
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait(timeout=60)
-    (tmp_path / f"{ended.pid}.report").write_text("[1, {}]")
-    board = SharedBoard(tmp_path)
-    board.report(Report(3, {}))
-    assert board.reports() == [Report(3, {})]
-    assert [path.name for path in tmp_path.iterdir()] == [f"{os.getpid()}.report"]
-    board.close()
-    assert board.reports() == []
+def test_each_worker_has_one_report_until_its_board_is_closed(tmp_path: Path) -> None:
+    one, other = SharedBoard(tmp_path, 0), SharedBoard(tmp_path, 1)
+    one.report(Report(1, {}))
+    other.report(Report(2, {"a": [1]}))
+    one.report(Report(3, {}))
+    assert one.reports() == other.reports() == [Report(3, {}), Report(2, {"a": [1]})]
+    SharedBoard(tmp_path, 0).close()  # as the supervisor does for a worker that was killed
+    assert other.reports() == [Report(2, {"a": [1]})]
+    one.close()
+    other.close()
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_the_folder_is_named_in_the_environment_and_removed(
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_report_that_is_withdrawn_while_it_is_read_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert isinstance(open_board(), OwnBoard)
+    monkeypatch.setattr(Path, "glob", lambda folder, pattern: [folder / "0.report"])
+    assert SharedBoard(tmp_path, 1).reports() == []
+
+
+def test_the_folder_is_named_in_the_environment_and_removed() -> None:
     with control_folder():
-        board = open_board()
-        assert isinstance(board, SharedBoard)
+        board = open_board(0)
         assert board.folder.is_dir()
     assert not board.folder.exists()
-    assert isinstance(open_board(), OwnBoard)
+    with pytest.raises(KeyError):
+        open_board(0)

@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import logging
-import os
 import shutil
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -22,8 +21,8 @@ from tests.app.changing_repository import put, put_broken
 
 pytestmark = pytest.mark.anyio
 
-OTHER = f"{os.getppid()}.report"
-"""Report of another worker, in the name of a process that lives."""
+OTHER = "1.report"
+"""Report of another worker."""
 
 
 @pytest.fixture(autouse=True)
@@ -208,7 +207,7 @@ async def test_a_command_reaches_every_worker_and_the_answer_waits_for_all(
     repository.mkdir()
     folder.mkdir()
     put(repository, "a", 1)
-    one, other = (reloader_of(repository, board=SharedBoard(folder)) for _ in range(2))
+    one, other = (reloader_of(repository, board=SharedBoard(folder, n)) for n in range(2))
     await one.catch_up()
     (folder / OTHER).write_text('[0, {"a": [1]}]')
     asked = asyncio.create_task(one.command("unload", Target("a"), seconds=60))
@@ -230,7 +229,7 @@ async def test_the_answer_says_how_many_workers_have_it_after_a_while(tmp_path: 
     repository.mkdir()
     folder.mkdir()
     put(repository, "a", 1)
-    reloader = reloader_of(repository, board=SharedBoard(folder))
+    reloader = reloader_of(repository, board=SharedBoard(folder, 0))
     (folder / OTHER).write_text('[0, {"a": [1]}]')
     assert await reloader.command("unload", Target("a"), seconds=0.05) == (1, 2)
 
@@ -240,7 +239,7 @@ async def test_a_worker_that_could_not_load_is_not_counted(tmp_path: Path) -> No
     repository.mkdir()
     folder.mkdir()
     put(repository, "a", 1)
-    reloader = reloader_of(repository, board=SharedBoard(folder))
+    reloader = reloader_of(repository, board=SharedBoard(folder, 0))
     (folder / OTHER).write_text("[7, {}]")
     assert await reloader.command("load", Target("a"), seconds=60) == (1, 2)
 
@@ -253,7 +252,7 @@ async def test_a_worker_that_starts_is_waited_for_from_then_on(
     repository.mkdir()
     folder.mkdir()
     put(repository, "a", 1)
-    board = SharedBoard(folder)
+    board = SharedBoard(folder, 0)
     steps: list[str] = []
     for name in ("report", "read"):
         method = getattr(board, name)
@@ -270,8 +269,8 @@ async def test_a_worker_that_starts_carries_out_earlier_commands_first(tmp_path:
     folder.mkdir()
     put(repository, "a", 1)
     put(repository, "b", 1)
-    SharedBoard(folder).add("unload", Target("a"))
-    board = SharedBoard(folder)
+    SharedBoard(folder, 1).add("unload", Target("a"))
+    board = SharedBoard(folder, 0)
     reloader = reloader_of(repository, board=board)
     await reloader.catch_up()
     assert sorted(reloader.registry.models) == ["b"]
