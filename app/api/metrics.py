@@ -125,7 +125,7 @@ class Metrics:
     async def keep_fresh(self) -> None:
         """Refresh a worker's gauges again and again: another worker may be asked for them."""
         while is_worker():
-            self.refresh()
+            await asyncio.to_thread(self.refresh)  # the kernel may take milliseconds for a value
             await asyncio.sleep(REFRESH_SECONDS)
 
     def show_states(self, states: Collection[ModelState]) -> None:

@@ -2,12 +2,14 @@
 
 import asyncio
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from starlette.types import Receive
 
+from app.api import process_metrics
 from app.api.metrics import Metrics
 from app.api.process_metrics import ProcessMetrics
 from app.errors import Reason
@@ -169,6 +171,7 @@ async def test_the_process_is_measured() -> None:
     metrics = Metrics()
     metrics.text()
     assert value(metrics, "process_resident_memory_bytes") > 1e6
+    assert value(metrics, "vae_process_proportional_memory_bytes") > 1e6
     assert value(metrics, "process_threads") >= 1
     assert value(metrics, "process_open_fds") >= 3
     assert value(metrics, "process_start_time_seconds") > 1e9
@@ -181,3 +184,32 @@ def test_a_system_without_proc_has_no_threads(monkeypatch: pytest.MonkeyPatch) -
     registry = Metrics().registry.__class__()
     ProcessMetrics(registry).refresh()
     assert registry.get_sample_value("process_threads") == 0
+
+
+@pytest.mark.parametrize("text", [None, "Rss: 1 kB\n"])
+def test_a_system_that_does_not_tell_the_proportional_memory_has_no_gauge_of_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str | None
+) -> None:
+    monkeypatch.setattr(process_metrics, "ROLLUP", tmp_path / "rollup")
+    if text is not None:
+        (tmp_path / "rollup").write_text(text)
+    assert b"proportional" not in Metrics().text()
+
+
+def test_the_proportional_memory_is_read_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    rollup = tmp_path / "rollup"
+    monkeypatch.setattr(process_metrics, "ROLLUP", rollup)
+    rollup.write_text("00-ff ---p [rollup]\nRss:   9 kB\nPss:   2 kB\nPss_Anon:  1 kB\n")
+    metrics = Metrics()
+    metrics.refresh()
+    rollup.write_text("Pss:   3 kB\n")
+    metrics.refresh()
+    assert value(metrics, "vae_process_proportional_memory_bytes") == 2048
+    monkeypatch.setattr(process_metrics, "ROLLUP_SECONDS", 0.0)
+    metrics = Metrics()
+    for kilobytes in (3, 4):
+        rollup.write_text(f"Pss:   {kilobytes} kB\n")
+        metrics.refresh()
+    assert value(metrics, "vae_process_proportional_memory_bytes") == 4096
