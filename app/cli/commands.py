@@ -5,50 +5,30 @@ Each command sends requests, to a running service or to the app in this process.
 
 import asyncio
 import inspect
-import secrets
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
-from pydantic import BaseModel, Field
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 from rich.text import Text
 
 from app.api.keys import hash_key
 from app.cli.connection import open_client
-from app.cli.flags import as_flags
-from app.cli.inputs import Inputs, find_inputs, open_inputs
 from app.cli.options import option
-from app.cli.outputs import check_output, write
 from app.cli.refusals import FAILURES, message_of
-from app.cli.sending import Rows, Sender, all_failed, in_words, join, mean_score, numbers
+from app.cli.run_operation import DEFAULTS, RequestOptions, run_operation
 from app.cli.server import export_flags
 from app.cli.server import serve as run_server
-from app.cli.terminal import messages, say
+from app.cli.terminal import say
 from app.main import check_settings
-from app.operations.latents import are_latents, explain_latents
 from app.operations.table import OPERATIONS, Operation
 from app.settings import Settings, load_settings
 from models.errors import printable
 from models.files import prepare_streams
-from models.images.axes import as_batch, axes_warnings
-from models.images.spec import ImageSpec
 from vae_client.errors import CallError
-from vae_client.sources import ReadArrays
 
 app = typer.Typer(
     name="vae",
@@ -59,15 +39,8 @@ app = typer.Typer(
 )
 
 FAILED = 1
-SHOWN = 20
-"""Most files that are named as left out."""
 HIDDEN = ("format", "encoding", "first_item")
 """Parameters that a command sets itself, from the output's name and the batch size."""
-DEFAULTS = {"check": True}
-"""Defaults of commands that are not those of the service."""
-RENDERED_HERE = ("dtype", "columns")
-"""Parameters of the written file; a command asks for npz and writes the file itself."""
-
 Url = Annotated[
     str | None,
     typer.Option(
@@ -93,24 +66,6 @@ def main() -> None:
     except FAILURES as error:
         say(message_of(error), head="Error: ")
         raise SystemExit(FAILED) from error
-
-
-class RequestOptions(BaseModel):
-    """Options of every command that sends requests."""
-
-    version: Annotated[
-        int | None, Field(ge=1, description="Version of the model; absent: the highest.")
-    ] = None
-    batch_size: Annotated[
-        int, Field(ge=1, description="Largest number of items in one request.")
-    ] = 32
-    strict: Annotated[
-        bool | None,
-        Field(
-            description="Stop at the first input that cannot be read, and write nothing; else the "
-            "others are written, and the exit code is 1."
-        ),
-    ] = None
 
 
 def command(operation: Operation) -> Callable[..., None]:
@@ -146,7 +101,7 @@ def command(operation: Operation) -> Callable[..., None]:
     ]
 
     def run(**values: Any) -> None:
-        asyncio.run(_run(operation, values))
+        asyncio.run(run_operation(operation, values))
 
     run.__name__ = operation.name.replace("-", "_")
     run.__doc__ = _command_help(operation)
@@ -182,149 +137,6 @@ EXAMPLES = {
 def _command_help(operation: Operation) -> str:
     examples = "\n".join(f"    {line}\n" for line in EXAMPLES[operation.name])
     return f"{operation.summary}\n\nExamples:\n\n{examples}"
-
-
-async def _run(operation: Operation, values: dict[str, Any]) -> None:
-    """Send the requests, show the progress, write the results, name what could not be read."""
-    output: Path | None = values.pop("out")
-    if output is None and "png" in operation.formats:
-        output = Path(f"{operation.name}.png")
-    check_output(output, operation)
-    strict = bool(values.pop("strict")) or operation.exact_items is not None
-    batch_size = values.pop("batch_size") or RequestOptions().batch_size
-    where = [values.pop(n) for n in ("url", "api_key", "model", "version", "model_repository")]
-    inputs = Inputs()
-    if operation.takes:
-        files = values.pop("files")
-        inputs = find_inputs(files, operation.takes, operation=operation.name, output=output)
-        if inputs.failed and (strict or not inputs.files):
-            raise all_failed(inputs.failed)
-    asked = {name: value for name, value in values.items() if value is not None}
-    given = {name: _text(value) for name, value in asked.items() if name not in RENDERED_HERE}
-    if "seed" in operation.parameters.model_fields and "seed" not in given:
-        given["seed"] = str(secrets.randbits(53))
-    for name in DEFAULTS.keys() & operation.parameters.model_fields.keys():
-        given.setdefault(name, _text(DEFAULTS[name]))
-    async with open_client(*where) as client:
-        with _progress() as progress:
-            rows = await _rows(
-                Sender(client, operation, given, strict=strict),
-                inputs,
-                progress,
-                batch_size=batch_size,
-            )
-    rows.failed[:0] = inputs.failed
-    if not rows.answers:
-        raise all_failed(rows.failed)
-    fields = join(rows.answers, shared=operation.shared)
-    labels, named = rows.labels, bool(operation.takes)
-    _warn(rows)
-    if operation.exact_items is not None:
-        labels, named = numbers(0, len(fields["images"])), False
-    write(output, operation, fields, labels, values, warnings=rows.warnings, named=named)
-    _report(output, len(labels), inputs.left_out, rows.failed)
-
-
-async def _rows(sender: Sender, inputs: Inputs, progress: Progress, *, batch_size: int) -> Rows:
-    """Labels and answers of all items, asked for in requests of at most `batch_size` items."""
-    operation, rows = sender.operation, Rows()
-    model = await sender.client.describe()
-    n = int(sender.parameters.get("n", 16))
-    read = partial(
-        _read_arrays,
-        spec=ImageSpec(**model["image"]),
-        latent_shape=tuple(model["latent_shape"]),
-    )
-    sources = open_inputs(inputs, operation.name, operation.takes, read, strict=sender.strict)
-    total = sum(map(len, sources)) if operation.takes else n
-    if operation.exact_items is not None and (total != operation.exact_items or len(sources) > 1):
-        raise CallError(
-            f"{operation.name} takes {operation.exact_items} pictures, or an array of as many "
-            f"rows; {total} items in {len(inputs.files)} files are named. Name two: "
-            f"vae {operation.name} a.png b.png"
-        )
-    task = progress.add_task(operation.name, total=total, score="")
-
-    def show(rows: Rows) -> None:
-        progress.update(task, completed=rows.count, score=mean_score(rows.answers))
-
-    sender = replace(sender, progress=show)
-    if not operation.takes:
-        await sender.draw(n, rows, batch_size=batch_size)
-    for source in sources:
-        if operation.exact_items is None:
-            await sender.send(source, rows, batch_size=batch_size)
-        else:
-            await sender.send_whole(source, rows)
-    return rows
-
-
-def _read_arrays(name: str, *, spec: ImageSpec, latent_shape: tuple[int, ...]) -> ReadArrays:
-    """How arrays of a file are read; says where the axes of pictures are in doubt."""
-
-    def images(array: np.ndarray) -> np.ndarray:
-        batch = as_batch(array, spec)
-        for warned in axes_warnings(array.shape, spec):
-            say(f"Warning: {name}: {warned.message}")
-        return batch
-
-    def latents(array: np.ndarray) -> np.ndarray:
-        if found := explain_latents(array.shape, latent_shape):
-            raise ValueError(found[0])
-        return array
-
-    return ReadArrays(images, latents, lambda array: are_latents(array.shape, latent_shape))
-
-
-def _warn(rows: Rows) -> None:
-    for warned in rows.warnings[:SHOWN]:
-        name = "" if warned.item is None else f"{rows.labels[warned.item]}: "
-        say(f"Warning: {name}{as_flags(warned.message)}")
-    if len(rows.warnings) > SHOWN:
-        say(f"Warning: {len(rows.warnings) - SHOWN:,} more; tables and JSON have all of them.")
-
-
-def _report(
-    output: Path | None,
-    count: int,
-    left_out: Sequence[tuple[str, str]],
-    failed: Sequence[tuple[str, str]],
-) -> None:
-    """Say what was written and what was left out.
-
-    Raises:
-        CallError: An input could not be read; all others were written.
-    """
-    for name, reason in left_out[:SHOWN]:
-        say(f"Left out: {name}: {reason}")
-    if len(left_out) > SHOWN:
-        say(f"Left out: {len(left_out) - SHOWN:,} more.")
-    for name, reason in failed:
-        say(f"Failed: {in_words(name, reason)}")
-    if output is not None:
-        say(f"Wrote {printable(str(output))} ({count} items).")
-    if failed:
-        raise CallError(
-            f"{len(failed):,} of {len(failed) + count:,} items could not be read; the other "
-            f"{count:,} were written. Use --strict to stop at the first."
-        )
-
-
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[score]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=messages,
-        transient=True,
-    )
 
 
 for _operation in OPERATIONS.values():

@@ -1,0 +1,209 @@
+"""One operation on files: inputs are read, requests sent, progress shown, results written."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import BaseModel, Field
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from app.cli.connection import open_client
+from app.cli.flags import as_flags
+from app.cli.inputs import Inputs, find_inputs, open_inputs
+from app.cli.outputs import check_output, write
+from app.cli.sending import Rows, Sender, all_failed, in_words, join, mean_score, numbers
+from app.cli.terminal import messages, say
+from app.operations.latents import are_latents, explain_latents
+from app.operations.table import Operation
+from models.errors import printable
+from models.images.axes import as_batch, axes_warnings
+from models.images.spec import ImageSpec
+from vae_client.errors import CallError
+from vae_client.sources import ReadArrays
+
+SHOWN = 20
+"""Most files that are named as left out."""
+DEFAULTS = {"check": True}
+"""Defaults of commands that are not those of the service."""
+RENDERED_HERE = ("dtype", "columns")
+"""Parameters of the written file; a command asks for npz and writes the file itself."""
+
+
+class RequestOptions(BaseModel):
+    """Options of every command that sends requests."""
+
+    version: Annotated[
+        int | None, Field(ge=1, description="Version of the model; absent: the highest.")
+    ] = None
+    batch_size: Annotated[
+        int, Field(ge=1, description="Largest number of items in one request.")
+    ] = 32
+    strict: Annotated[
+        bool | None,
+        Field(
+            description="Stop at the first input that cannot be read, and write nothing; else the "
+            "others are written, and the exit code is 1."
+        ),
+    ] = None
+
+
+async def run_operation(operation: Operation, values: dict[str, Any]) -> None:
+    """Send the requests, show the progress, write the results, name what could not be read.
+
+    Args:
+        operation: What is asked for.
+        values: Those of the command's arguments and options, by name; None where not given.
+
+    Raises:
+        CallError: Something could not be read or was refused.
+    """
+    output: Path | None = values.pop("out")
+    if output is None and "png" in operation.formats:
+        output = Path(f"{operation.name}.png")
+    check_output(output, operation)
+    strict = bool(values.pop("strict")) or operation.exact_items is not None
+    batch_size = values.pop("batch_size") or RequestOptions().batch_size
+    where = [values.pop(n) for n in ("url", "api_key", "model", "version", "model_repository")]
+    inputs = Inputs()
+    if operation.takes:
+        files = values.pop("files")
+        inputs = find_inputs(files, operation.takes, operation=operation.name, output=output)
+        if inputs.failed and (strict or not inputs.files):
+            raise all_failed(inputs.failed)
+    asked = {name: value for name, value in values.items() if value is not None}
+    given = {name: _text(value) for name, value in asked.items() if name not in RENDERED_HERE}
+    if "seed" in operation.parameters.model_fields and "seed" not in given:
+        given["seed"] = str(secrets.randbits(53))
+    for name in DEFAULTS.keys() & operation.parameters.model_fields.keys():
+        given.setdefault(name, _text(DEFAULTS[name]))
+    async with open_client(*where) as client:
+        with _progress() as progress:
+            rows = await _rows(
+                Sender(client, operation, given, strict=strict),
+                inputs,
+                progress,
+                batch_size=batch_size,
+            )
+    rows.failed[:0] = inputs.failed
+    if not rows.answers:
+        raise all_failed(rows.failed)
+    fields = join(rows.answers, shared=operation.shared)
+    labels, named = rows.labels, bool(operation.takes)
+    _warn(rows)
+    if operation.exact_items is not None:
+        labels, named = numbers(0, len(fields["images"])), False
+    write(output, operation, fields, labels, values, warnings=rows.warnings, named=named)
+    _report(output, len(labels), inputs.left_out, rows.failed)
+
+
+async def _rows(sender: Sender, inputs: Inputs, progress: Progress, *, batch_size: int) -> Rows:
+    """Labels and answers of all items, asked for in requests of at most `batch_size` items."""
+    operation, rows = sender.operation, Rows()
+    model = await sender.client.describe()
+    n = int(sender.parameters.get("n", 16))
+    read = partial(
+        _read_arrays,
+        spec=ImageSpec(**model["image"]),
+        latent_shape=tuple(model["latent_shape"]),
+    )
+    sources = open_inputs(inputs, operation.name, operation.takes, read, strict=sender.strict)
+    total = sum(map(len, sources)) if operation.takes else n
+    if operation.exact_items is not None and (total != operation.exact_items or len(sources) > 1):
+        raise CallError(
+            f"{operation.name} takes {operation.exact_items} pictures, or an array of as many "
+            f"rows; {total} items in {len(inputs.files)} files are named. Name two: "
+            f"vae {operation.name} a.png b.png"
+        )
+    task = progress.add_task(operation.name, total=total, score="")
+
+    def show(rows: Rows) -> None:
+        progress.update(task, completed=rows.count, score=mean_score(rows.answers))
+
+    sender = replace(sender, progress=show)
+    if not operation.takes:
+        await sender.draw(n, rows, batch_size=batch_size)
+    for source in sources:
+        if operation.exact_items is None:
+            await sender.send(source, rows, batch_size=batch_size)
+        else:
+            await sender.send_whole(source, rows)
+    return rows
+
+
+def _read_arrays(name: str, *, spec: ImageSpec, latent_shape: tuple[int, ...]) -> ReadArrays:
+    """How arrays of a file are read; says where the axes of pictures are in doubt."""
+
+    def images(array: np.ndarray) -> np.ndarray:
+        batch = as_batch(array, spec)
+        for warned in axes_warnings(array.shape, spec):
+            say(f"Warning: {name}: {warned.message}")
+        return batch
+
+    def latents(array: np.ndarray) -> np.ndarray:
+        if found := explain_latents(array.shape, latent_shape):
+            raise ValueError(found[0])
+        return array
+
+    return ReadArrays(images, latents, lambda array: are_latents(array.shape, latent_shape))
+
+
+def _warn(rows: Rows) -> None:
+    for warned in rows.warnings[:SHOWN]:
+        name = "" if warned.item is None else f"{rows.labels[warned.item]}: "
+        say(f"Warning: {name}{as_flags(warned.message)}")
+    if len(rows.warnings) > SHOWN:
+        say(f"Warning: {len(rows.warnings) - SHOWN:,} more; tables and JSON have all of them.")
+
+
+def _report(
+    output: Path | None,
+    count: int,
+    left_out: Sequence[tuple[str, str]],
+    failed: Sequence[tuple[str, str]],
+) -> None:
+    """Say what was written and what was left out.
+
+    Raises:
+        CallError: An input could not be read; all others were written.
+    """
+    for name, reason in left_out[:SHOWN]:
+        say(f"Left out: {name}: {reason}")
+    if len(left_out) > SHOWN:
+        say(f"Left out: {len(left_out) - SHOWN:,} more.")
+    for name, reason in failed:
+        say(f"Failed: {in_words(name, reason)}")
+    if output is not None:
+        say(f"Wrote {printable(str(output))} ({count} items).")
+    if failed:
+        raise CallError(
+            f"{len(failed):,} of {len(failed) + count:,} items could not be read; the other "
+            f"{count:,} were written. Use --strict to stop at the first."
+        )
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[score]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=messages,
+        transient=True,
+    )
