@@ -8,8 +8,6 @@ from pydantic import ValidationError
 
 from models import config
 from models.config import (
-    BernoulliConfig,
-    ContinuousBernoulliConfig,
     ConvConfig,
     DiscretizedLogisticConfig,
     DiscretizedNormalConfig,
@@ -20,39 +18,10 @@ from models.config import (
 )
 from models.errors import ConfigError
 from models.estimators.elbo import estimate_elbo
-from models.images.spec import ImageSpec, check_fit
+from models.images.spec import ImageSpec
 from models.vae import VAE
+from tests.models.config_cases import LIKELIHOODS, vae_config
 from tests.models.family_cases import FAMILIES, family
-
-LIKELIHOODS = [
-    BernoulliConfig(),
-    ContinuousBernoulliConfig(),
-    DiscretizedLogisticConfig(levels=17),
-    DiscretizedNormalConfig(levels=17),
-    NormalConfig(),
-]
-FITTING = [
-    dict(levels=2, binarization="threshold"),
-    dict(values="unit"),
-    dict(levels=17),
-    dict(levels=17),
-    dict(values="unit"),
-]
-
-
-def vae_config(**fields):
-    defaults = dict(
-        image_shape=(1, 4, 3),
-        latent_shape=(2,),
-        likelihood=BernoulliConfig(),
-        encoder=MLPConfig(hidden=(3,)),
-        decoder=MLPConfig(hidden=(3,)),
-    )
-    return VAEConfig(**{**defaults, **fields})
-
-
-def spec(**fields):
-    return ImageSpec(**{**dict(channels=1, height=4, width=3), **fields})
 
 
 @pytest.mark.parametrize(
@@ -73,7 +42,7 @@ def test_a_config_survives_json(config):
 
 def test_a_config_is_frozen():
     with pytest.raises(ValidationError, match="frozen"):
-        spec().height = 5
+        vae_config().num_labels = 5
 
 
 @pytest.mark.parametrize("cls", [ImageSpec, VAEConfig, MLPConfig, NormalConfig])
@@ -135,49 +104,8 @@ def test_a_conv_network_has_one_count_of_blocks_per_resolution():
         ConvConfig(channels=(8, 16), blocks=(1,))
 
 
-@pytest.mark.parametrize(
-    ("levels", "binarization"), [(2, "none"), (256, "threshold"), (256, "stochastic")]
-)
-def test_an_image_spec_has_a_binarization_exactly_with_two_levels(levels, binarization):
-    with pytest.raises(
-        ValidationError, match=f"binarization = '{binarization}' does not go with levels = {levels}"
-    ):
-        spec(levels=levels, binarization=binarization)
-
-
-def test_shapes_and_the_number_of_dimensions():
-    assert spec().shape == (1, 4, 3)
+def test_the_number_of_dimensions_is_that_of_all_pixels_and_channels():
     assert vae_config(image_shape=(3, 4, 5)).num_dimensions == 60
-
-
-@pytest.mark.parametrize(
-    ("likelihood", "fields"),
-    list(zip(LIKELIHOODS, FITTING, strict=True)),
-    ids=lambda v: str(v)[:25],
-)
-def test_a_fitting_image_spec_is_accepted(likelihood, fields):
-    check_fit(vae_config(likelihood=likelihood), spec(**fields))
-
-
-@pytest.mark.parametrize(
-    ("likelihood", "fields", "message"),
-    [
-        (BernoulliConfig(), dict(width=4), r"shape \(1, 4, 4\); vae.image_shape is \(1, 4, 3\)"),
-        (NormalConfig(), {}, "does not suit a normal likelihood. Set image.values = 'unit'"),
-        (ContinuousBernoulliConfig(), {}, "Set image.values = 'unit'"),
-        (DiscretizedNormalConfig(), dict(values="unit"), "Set image.values = 'integer'"),
-        (BernoulliConfig(), {}, 'Set image.levels = 2 and image.binarization = "stochastic"'),
-        (DiscretizedLogisticConfig(levels=17), {}, "Set image.levels = 17"),
-        (
-            DiscretizedNormalConfig(levels=9),
-            dict(levels=17),
-            "levels = 17 does not .* Set image.levels = 9",
-        ),
-    ],
-)
-def test_an_image_spec_that_does_not_fit_is_refused(likelihood, fields, message):
-    with pytest.raises(ValueError, match=message):
-        check_fit(vae_config(likelihood=likelihood), spec(**fields))
 
 
 # Parts that do not go together
@@ -397,10 +325,3 @@ def test_what_a_config_of_groups_accepts_can_be_built(groups, posterior, network
     vae = VAE(config).eval()
     x = torch.zeros(2, *config.image_shape)
     assert bool(estimate_elbo(vae, x, num_samples=2, seed=0).elbo_nats.isfinite().all())
-
-
-def test_an_autoencoders_image_spec_has_unit_values():
-    config = family("autoencoder", image_shape=(1, 4, 3))
-    check_fit(config, spec(values="unit"))
-    with pytest.raises(ValueError, match="does not suit a point likelihood"):
-        check_fit(config, spec())
