@@ -5,7 +5,6 @@ import logging
 import os
 import shutil
 import weakref
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -401,14 +400,3 @@ def test_a_command_loads_a_broken_bundle_again(
     assert service.states == {("a", 1, "broken")}
     service.command(Target("a"))
     assert service.states == {("a", 1, "ready")}
-
-
-def test_snapshots_say_what_is_broken_or_waits(tmp_path: Path) -> None:
-    put_broken(tmp_path, "a", 1)
-    service = Service(tmp_path)
-    assert service.now.is_broken("a")
-    assert service.now.is_broken("a", 1)
-    assert not service.now.is_broken("a", 2)
-    waiting = replace(service.now, waiting={("b", 1): "unloaded"})
-    assert waiting.waits("b", "unloaded", 1)
-    assert not waiting.waits("b", "loading")
