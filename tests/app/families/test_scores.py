@@ -1,0 +1,106 @@
+"""Scores of every family over HTTP, against other ways to the same numbers."""
+
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+import torch
+
+from tests.app.families.family_calls import PICTURES, answer, ask, vae_of
+from tests.app.family_repository import LABELLED, LABELS, PPCA, exact_oracle
+from tests.app.pictures import NPY, npy, read_npy
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize("name", LABELLED)
+async def test_log_px_sums_over_the_labels_with_the_same_noise(
+    client: httpx.AsyncClient, name: str
+) -> None:
+    for estimator in ("iwae", "prior"):
+        params = {"num_samples": 1, "seed": 4, "estimator": estimator}
+        free = await answer(client, name, "log-likelihood", **params)
+        given = [
+            await answer(client, name, "log-likelihood", label=label, **params) for label in LABELS
+        ]
+        assert free["label_used"] is None
+        for i in range(2):
+            by_label = [of["results"][i]["estimate_nats"] - np.log(3) for of in given]
+            total = np.logaddexp.reduce(by_label)
+            assert free["results"][i]["estimate_nats"] == pytest.approx(total, rel=1e-6)
+
+
+async def test_the_elbo_without_a_label_is_m2s_own(client: httpx.AsyncClient) -> None:
+    params = {"num_samples": 6, "seed": 4}
+    free = await answer(client, "m2", "elbo", **params)
+    given = [await answer(client, "m2", "elbo", label=label, **params) for label in LABELS]
+    classes = await answer(client, "m2", "classify")
+    assert free["label_used"] is None
+    assert given[1]["label_used"] == ["bee", "bee"]
+    for i, result in enumerate(free["results"]):
+        q = np.array(classes["results"][i]["probabilities"])
+        bounds = [of["results"][i]["elbo_nats"] for of in given]
+        label_kl = float(np.sum(q * np.log(q * 3)))
+        assert result["label_kl_nats"] == pytest.approx(label_kl, abs=1e-5)
+        assert result["elbo_nats"] == pytest.approx(q @ bounds - label_kl, rel=1e-5)
+        assert given[0]["results"][i]["label_kl_nats"] is None
+
+
+async def test_a_score_under_a_label_has_no_percentile_and_says_so(
+    client: httpx.AsyncClient,
+) -> None:
+    free = await answer(client, "m2", "log-likelihood", num_samples=7)
+    given = await answer(client, "m2", "log-likelihood", num_samples=7, label="ant")
+    assert free["results"][0]["percentile"] is not None
+    assert given["results"][0]["percentile"] is None
+    assert "log p(x|y)" in given["results"][0]["percentile_reason"]
+
+
+async def test_the_exact_estimator_is_the_dense_value(client: httpx.AsyncClient) -> None:
+    oracle = exact_oracle()
+    x = ((oracle.draw(70).clamp(0, 1) * 255).round() / 255).squeeze(1).numpy()
+    wanted = oracle.log_px(torch.from_numpy(x)[:, None]).numpy()
+    response = await ask(client, PPCA, "log-likelihood", x, estimator="exact")
+    assert "x-seed" not in response.headers
+    fields = response.json()
+    assert "seed" not in fields
+    for result, want in zip(fields["results"], wanted, strict=True):
+        assert result["estimate_nats"] == pytest.approx(want, rel=1e-5, abs=1e-4)
+        assert result["reliable"] is True
+        assert result["standard_error_nats"] == 0
+        assert result["num_samples"] == 1
+        assert result["reference_n"] == 4
+        assert result["percentile"] is not None
+
+
+async def test_a_mixtures_likelihood_is_exact_and_its_components_weigh_it(
+    client: httpx.AsyncClient, families: Path
+) -> None:
+    vae = vae_of(families, "categorical")
+    count = vae.num_latents
+    logits = read_npy(
+        (
+            await client.post(
+                "/v1/models/categorical/decode?output=logits&format=npy",
+                content=npy(np.eye(count)),
+                headers=NPY,
+            )
+        ).content
+    )[:, 0].astype(np.float64)
+    x = PICTURES[:70, None].astype(np.float64)
+    given = (x * logits - np.logaddexp(0, logits)).sum((-1, -2))
+    joint = given + vae.prior().log_probs.double().numpy()  # type: ignore[union-attr]
+    total = np.logaddexp.reduce(joint, axis=1)
+    for estimator, k in (("exact", 9), ("iwae", 3)):
+        scored = await answer(
+            client, "categorical", "log-likelihood", PICTURES, estimator=estimator, num_samples=k
+        )
+        found = [result["estimate_nats"] for result in scored["results"]]
+        np.testing.assert_allclose(found, total, rtol=1e-5)
+    classified = await answer(client, "categorical", "classify", PICTURES)
+    assert classified["method"] == "components"
+    assert classified["labels"] == [str(i) for i in range(count)]
+    assert "seed" not in classified
+    found = [result["probabilities"] for result in classified["results"]]
+    np.testing.assert_allclose(found, np.exp(joint - total[:, None]), atol=1e-5)
