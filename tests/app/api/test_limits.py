@@ -1,16 +1,20 @@
 """A request over a limit is told what fits, and exactly that fits."""
 
+import io
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 
 from app.api.limits import rounded, short
 from tests.app.conftest import ClientFactory
-from tests.app.pictures import NPY, binary, npy
+from tests.app.pictures import NPY, NPZ, PNG, binary, encoded, npy
 from tests.app.refusals import refused
 
 pytestmark = pytest.mark.anyio
+
+PICTURE = encoded(binary()[0])
 
 
 async def test_too_many_samples_of_the_model_are_asked_for_in_parts(
@@ -111,3 +115,75 @@ def test_a_size_for_programs_has_six_digits_unless_it_would_not_be_over_the_limi
     assert rounded(3951359.9999999995, 1e6) == 3_951_360
     assert rounded(1234.5678, 1e3) == 1234.57
     assert rounded(1_000_000.4, 1e6) == 1_000_000.4
+
+
+async def test_each_limit_refuses_what_is_over_it_and_names_its_setting(
+    open_client: ClientFactory,
+) -> None:
+    images = {"images": binary(3).tolist()}
+    cases: list[tuple[dict[str, Any], str, str, dict[str, Any]]] = [
+        ({"max_items": 2}, "POST", "/v1/encode", {"json": images}),
+        ({"max_items": 2}, "POST", "/v1/encode", {"content": npy(binary(3)), "headers": NPY}),
+        (
+            {"max_items": 2},
+            "POST",
+            "/v1/encode",
+            {"content": npy(binary(3)[:, None]), "headers": NPY},
+        ),
+        ({"max_items": 2}, "GET", "/v1/sample?n=3", {}),
+        (
+            {"max_items": 2},
+            "POST",
+            "/v1/interpolate?steps=3",
+            {"json": {"images": images["images"][:2]}},
+        ),
+        ({"max_num_samples": 9}, "POST", "/v1/elbo?num_samples=10", {"json": images}),
+        ({"max_num_samples": 9}, "POST", "/v1/encode?num_samples=10", {"json": images}),
+        ({"max_answer_numbers": 100}, "GET", "/v1/sample?n=3", {}),
+        ({"max_answer_numbers": 100}, "POST", "/v1/encode?num_samples=20", {"json": images}),
+        ({"max_request_cost": 0.1}, "POST", "/v1/elbo?num_samples=10", {"json": images}),
+        ({"max_pixels": 63}, "POST", "/v1/encode", {"content": PICTURE, "headers": PNG}),
+        (
+            {"max_body_bytes": len(PICTURE) - 1},
+            "POST",
+            "/v1/encode",
+            {"content": PICTURE, "headers": PNG},
+        ),
+    ]
+    for settings, method, path, body in cases:
+        async with open_client(**settings) as client:
+            response = await client.request(method, path, **body)
+        problem = refused(response, 413, "payload-too-large")
+        (name,) = settings
+        assert f"(VAE_{name.upper()})" in problem["detail"]
+        assert problem["limit"] == settings[name]
+        assert problem["received"] > problem["limit"]
+
+
+async def test_each_limit_admits_what_is_just_within_it(open_client: ClientFactory) -> None:
+    images = {"images": binary(2).tolist()}
+    async with open_client(max_items=2, max_num_samples=10, max_body_bytes=len(PICTURE)) as client:
+        assert (await client.get("/v1/sample?n=2")).status_code == 200
+        response = await client.post("/v1/encode", content=PICTURE, headers=PNG)
+        assert response.status_code == 200
+    async with open_client(max_items=2, max_num_samples=10, max_pixels=64) as client:
+        assert (await client.post("/v1/elbo?num_samples=10", json=images)).status_code == 200
+
+
+async def test_an_npz_that_unpacks_to_more_than_a_body_is_refused(
+    open_client: ClientFactory,
+) -> None:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, images=np.zeros((1000, 64, 64), np.uint8))
+    async with open_client(max_body_bytes=1_000_000) as client:
+        response = await client.post("/v1/encode", content=buffer.getvalue(), headers=NPZ)
+    refused(response, 413, "payload-too-large")
+
+
+async def test_default_limits_admit_twenty_images_of_a_thousand_samples(
+    open_client: ClientFactory,
+) -> None:
+    async with open_client() as client:
+        response = await client.post("/v1/log-likelihood", content=npy(binary(20)), headers=NPY)
+    assert response.status_code == 200
+    assert len(response.json()["results"]) == 20
