@@ -28,7 +28,8 @@ class DiagonalNormal(FromNoise):
 
     def __init__(self, loc: Tensor, scale: Tensor, *, event_dim: int) -> None:
         """The last `event_dim` axes are the event."""
-        self.loc, self.scale = torch.broadcast_tensors(loc, scale)
+        same = loc.shape == scale.shape
+        self.loc, self.scale = (loc, scale) if same else torch.broadcast_tensors(loc, scale)
         super().__init__(self.loc.shape, event_dim=event_dim)
 
     @property

@@ -96,7 +96,8 @@ class VAE(nn.Module):
         self._check_label(y)
         if self.config.encoder is None:
             return self._log_joint_of_components(x)
-        return self._encode_unit(x / self.unit_scale, y)
+        unit_scale = self.unit_scale
+        return self._encode_unit(x if unit_scale == 1 else x / unit_scale, y)
 
     def posterior_from(self, params: Float[Tensor, "batch ..."], y: Label | None) -> FromNoise:
         """q(z|x) from its `posterior_params`."""
@@ -186,13 +187,16 @@ class VAE(nn.Module):
 
     @torch.no_grad()
     def freeze(self) -> "VAE":
-        """Eval mode without gradients, for serving.
+        """Eval mode without gradients, for serving; networks pad no more rows than they must.
 
         A VampPrior's components are computed once, and again when the weights are replaced or
         moved.
         """
         self._frozen = None
         self.eval().requires_grad_(False)
+        for module in self.modules():
+            if isinstance(module, Network):
+                module.freeze()
         if self.config.prior.kind == "vamp":
             self._frozen = self.prior(), self.stamp()
         return self

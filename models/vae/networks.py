@@ -2,7 +2,8 @@
 
 Outside training the bits of a row do not depend on its neighbours or its position:
 - rows are padded to a multiple of `MIN_ROWS`, because matrix libraries take other kernels for tiny
-  operands and for the rows left over;
+  operands and for the rows left over; a frozen network, to the least multiple that this machine's
+  kernels need (`Network.freeze`);
 - inputs of dense layers are padded to a multiple of 4, because a row that does not begin on a
   boundary of 16 bytes is summed in another order;
 - silu is our own, because torch's rounds otherwise in a tensor's last places (exp does not).
@@ -20,18 +21,23 @@ from models.config import ConvConfig, GatedMLPConfig, MLPConfig, NetworkConfig
 from models.errors import ConfigError, ShapeMismatch
 
 MIN_ROWS = 16
+_FEWER_ROWS = (4, 8)
+"""Smaller multiples to which a frozen network pads where a row's bits are the same so."""
+_TRIED_ROWS, _SIZES = 96, (1, 2, 3, 5)
+"""Rows of the trial, and sizes of its batches in multiples."""
 
 Shape = tuple[int, ...]
 
 
 class Network(nn.Module):
-    """Flattens the leading axes to rows, pads the rows to a multiple of `MIN_ROWS`, runs `body`."""
+    """Flattens the leading axes to rows, pads their number to a multiple, runs `body`."""
 
-    body: nn.Module
+    body: nn.Sequential
 
     def __init__(self, in_shape: Shape, out_shape: Shape) -> None:
         super().__init__()
         self.in_shape, self.out_shape = in_shape, out_shape
+        self.row_multiple = MIN_ROWS
 
     def forward(self, inputs: Tensor) -> Tensor:
         """From (*lead, *in_shape) to (*lead, *out_shape).
@@ -47,13 +53,47 @@ class Network(nn.Module):
                 received=list(inputs.shape),
                 allowed=self.in_shape,
             )
-        rows = inputs.reshape(prod(lead), *self.in_shape)
-        count = len(rows)
-        if not self.training:
+        count = prod(lead)
+        rows = inputs.reshape(count, *self.in_shape)
+        if self.training:
+            outputs = cast(Tensor, self.body(rows))
+        else:
             # Always a copy: a view may begin anywhere in memory.
-            rows = torch.cat([rows, rows.new_zeros(-count % MIN_ROWS, *self.in_shape)])
-        outputs = cast(Tensor, self.body(rows))[:count]
+            rows = torch.cat([rows, rows.new_zeros(-count % self.row_multiple, *self.in_shape)])
+            outputs = self._evaluate(rows)[:count]
         return outputs.reshape(*lead, *self.out_shape)
+
+    def _evaluate(self, rows: Tensor) -> Tensor:
+        """`body` without dropout, whose modules take time and do nothing."""
+        for layer in self.body:
+            if not isinstance(layer, nn.Dropout):
+                rows = layer(rows)
+        return rows
+
+    @torch.no_grad()
+    def freeze(self) -> None:
+        """Find the least multiple of rows at which a row's bits depend on nothing but itself.
+
+        One row costs a third of 16. Which kernels a library takes for few rows depends on the
+        machine: so it is tried here, on random rows of any place in batches of several sizes.
+        """
+        weight = next(self.parameters())
+        random = torch.Generator().manual_seed(0)
+        rows = torch.randn(_TRIED_ROWS, *self.in_shape, generator=random).to(weight)
+        whole = self._evaluate(rows)
+
+        def is_same(start: int, count: int) -> bool:
+            alone = self._evaluate(rows[start : start + count].clone())
+            return torch.equal(alone, whole[start : start + count])
+
+        self.row_multiple = next(
+            (
+                multiple
+                for multiple in _FEWER_ROWS
+                if all(is_same(multiple * size, multiple * size) for size in _SIZES)
+            ),
+            MIN_ROWS,
+        )
 
 
 class Dense(nn.Linear):

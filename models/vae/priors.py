@@ -45,10 +45,15 @@ class StandardNormalPrior(Prior):
         super().__init__()
         self.latent_shape = vae.latent_shape
         self.register_buffer("zero", torch.zeros(()), persistent=False)
+        self._made: tuple[Tensor, DiagonalNormal] | None = None
 
     def forward(self, y: Tensor | None, encode: Encode) -> DiagonalNormal:
-        loc = self.zero.expand(self.latent_shape)
-        return DiagonalNormal(loc, torch.ones_like(loc), event_dim=len(self.latent_shape))
+        zero = self.zero
+        if self._made is None or self._made[0] is not zero:  # the first call, or the model moved
+            loc = zero.expand(self.latent_shape)
+            prior = DiagonalNormal(loc, torch.ones_like(loc), event_dim=len(self.latent_shape))
+            self._made = zero, prior
+        return self._made[1]
 
 
 class MixturePrior(Prior):

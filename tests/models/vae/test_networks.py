@@ -63,12 +63,15 @@ def test_any_leading_axes_and_latent_shape_pass_through(config, lead, latent_sha
     assert decoder.eval()(torch.zeros(*lead, *latent_shape)).shape == (*lead, PARAMS, 3, 2)
 
 
+@pytest.mark.parametrize("is_frozen", [False, True], ids=["thawed", "frozen"])
 @pytest.mark.parametrize("size", [(7, 13), (28, 28)], ids=str)
 @pytest.mark.parametrize("config", CONFIGS, ids=name_of)
-def test_a_row_is_bitwise_the_same_among_1_to_200_neighbours(config, size):
+def test_a_row_is_bitwise_the_same_among_1_to_200_neighbours(config, size, is_frozen):
     generator = torch.Generator().manual_seed(1)
     for network, shape in zip(networks(config, size=size), [(1, *size), LATENT_SHAPE], strict=True):
         network.eval()
+        if is_frozen:
+            network.freeze()
         rows = torch.randn(200, *shape, generator=generator)
         with torch.no_grad():
             among_all = network(rows)
@@ -82,11 +85,33 @@ def test_a_row_is_bitwise_the_same_among_1_to_200_neighbours(config, size):
 def test_rows_are_padded_to_a_multiple_in_eval_mode_and_only_there(training):
     network = networks(MLPConfig(hidden=(4,)))[1].train(training)
     seen = []
-    network.body.register_forward_hook(lambda module, args, out: seen.append(len(args[0])))
+    network.body[0].register_forward_hook(lambda module, args, out: seen.append(len(args[0])))
     for count in (1, MIN_ROWS - 1, MIN_ROWS, MIN_ROWS + 1):
         assert len(network(torch.zeros(count, *LATENT_SHAPE))) == count
     unpadded = [1, MIN_ROWS - 1, MIN_ROWS, MIN_ROWS + 1]
     assert seen == (unpadded if training else [MIN_ROWS, MIN_ROWS, MIN_ROWS, 2 * MIN_ROWS])
+
+
+def test_a_frozen_network_pads_to_no_more_rows_than_its_bits_need():
+    network = networks(MLPConfig(hidden=(4,)))[1].eval()
+    network.freeze()
+    seen = []
+    network.body[0].register_forward_hook(lambda module, args, out: seen.append(len(args[0])))
+    network(torch.zeros(1, *LATENT_SHAPE))
+    assert seen == [network.row_multiple]
+    assert network.row_multiple in (4, 8, MIN_ROWS)  # as the machine's kernels need
+
+
+@pytest.mark.parametrize(("smallest", "multiple"), [(1, 4), (5, 8), (9, MIN_ROWS), (17, MIN_ROWS)])
+def test_a_frozen_network_finds_the_rows_from_which_on_its_bits_are_the_same(smallest, multiple):
+    class Kernels(nn.Module):
+        def forward(self, rows):
+            return rows * (2.0 if len(rows) < smallest else 3.0)
+
+    network = networks(MLPConfig(hidden=(4,)))[1].eval()
+    network.body.append(Kernels())
+    network.freeze()
+    assert network.row_multiple == multiple
 
 
 @pytest.mark.parametrize(
