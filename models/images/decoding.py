@@ -40,7 +40,7 @@ from models.images import jpeg_blocks, libtiff, netpbm, png_chunks
 from models.images.modes import opaque
 from models.images.orientation import ORIENTATION_TAG, find_orientation, orientation_steps, upright
 from models.images.picture_kinds import check_kind
-from models.images.plain_png import open_plain
+from models.images.plain_png import open_plain, read_plain
 from models.images.preprocessing import Step
 
 # Pillow warns from 89,478,485 pixels on; a limit above would let that warning out.
@@ -61,7 +61,7 @@ _TIFF_COMPRESSIONS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Pixels:
     """What a picture file holds.
 
@@ -96,8 +96,12 @@ def decode(data: bytes, *, background: int, max_pixels: int, media_type: str | N
     kind = check_kind(data, media_type)
     if kind == "Netpbm":
         return _decode_netpbm(data, max_pixels)
-    if kind == "PNG" and (image := _open_plain(data, max_pixels)) is not None:
-        return Pixels(*opaque(image, background))  # nothing in it is warned of
+    if kind == "PNG":  # nothing in a plain one is warned of
+        values = read_plain(data, max_pixels=max_pixels, max_side=MAX_SIDE)
+        if values is not None:
+            return Pixels(values, 255, ())
+        if (image := _open_plain(data, max_pixels)) is not None:
+            return Pixels(*opaque(image, background))
     with _pillow_kept_quiet():
         try:
             return _decode(data, kind, background, max_pixels)

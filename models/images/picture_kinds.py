@@ -6,10 +6,11 @@ from models.errors import CorruptImage, UnsupportedMedia
 from models.images import netpbm
 from models.images.unread import describe_file, other_picture
 
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MAGIC = {
     name: re.compile(magic, re.DOTALL)
     for name, magic in {
-        "PNG": rb"\x89PNG\r\n\x1a\n",
+        "PNG": re.escape(PNG_SIGNATURE),
         "JPEG": rb"\xff\xd8\xff",
         "WebP": rb"RIFF.{4}WEBPVP8[ LX]",
         "GIF": rb"GIF8[79]a",
@@ -38,6 +39,8 @@ PICTURE_MEDIA_TYPES = {
 
 def picture_kind(data: bytes) -> str | None:
     """Name of the format of a picture that is read here, from its first bytes."""
+    if data.startswith(PNG_SIGNATURE):  # most are
+        return "PNG"
     return next((name for name, magic in _MAGIC.items() if magic.match(data)), None)
 
 

@@ -90,7 +90,7 @@ class Observation:
         return tuple(step.words for step in self.steps)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Observations:
     """The pictures of one file or array as the model takes them.
 

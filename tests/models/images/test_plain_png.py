@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.images.plain_png import open_plain
+from models.images.plain_png import open_plain, read_plain
 
 RANDOM = np.random.default_rng(0)
 GREY = RANDOM.integers(0, 256, (9, 7), dtype=np.uint8)
@@ -44,6 +44,40 @@ def test_a_plain_file_has_the_pixels_of_pillows_reader(mode):
 
 def test_every_filter_is_undone():
     assert opened(png()).tobytes() == Image.open(io.BytesIO(png())).tobytes()
+
+
+def filtered(kinds: bytes, *, channels: int = 1) -> bytes:
+    """A plain PNG of random rows, each with its filter's byte before it."""
+    noise = RANDOM.integers(0, 256, (len(kinds), 7 * channels), dtype=np.uint8)
+    rows = b"".join(bytes([kind]) + row.tobytes() for kind, row in zip(kinds, noise, strict=True))
+    head = (7, len(kinds), 8, 0 if channels == 1 else 2, 0, 0, 0)
+    return png(head, (zlib.compress(rows),))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("kinds", [bytes(9), b"\2\1\2\0\0\1\2\2\0"], ids=["none", "sub and up"])
+def test_pixels_of_few_filters_are_read_without_pillow(kinds, channels):
+    data = filtered(kinds, channels=channels)
+    expected = np.asarray(Image.open(io.BytesIO(data))).reshape(9, 7, channels)
+    found = read_plain(data, max_pixels=100, max_side=50)
+    np.testing.assert_array_equal(found, expected.transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(filtered(b"\0\0\3"), id="a filter that takes a row's own pixels"),
+        pytest.param(filtered(b"\1" * 9), id="many filtered rows"),
+        pytest.param(png((7, 9, 8, 4, 0, 0, 0)), id="transparency"),
+        pytest.param(png(pixels=(zlib.compress(ROWS)[:-9],)), id="cut short"),
+        pytest.param(png(pixels=(zlib.compress(ROWS + b"x"),)), id="too many pixels"),
+        pytest.param(png(pixels=(b"x" * 40,)), id="no deflate"),
+        pytest.param(b"\0" * 100, id="no PNG"),
+        pytest.param(filtered(bytes(20)), id="over the limit"),
+    ],
+)
+def test_other_pixels_are_left_to_pillow(data):
+    assert read_plain(data, max_pixels=100, max_side=50) is None
 
 
 @pytest.mark.parametrize(
