@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -12,12 +12,12 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.exceptions import ExceptionMiddleware
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.headers import IDENTITY_HEADERS
 from app.api.keys import RequireKey
 from app.api.metrics import Metrics
-from app.api.middleware import AnswerHead, Observe, RefuseTwoLengths
+from app.api.middleware import Observe
 from app.api.model_control import model_control_routes
 from app.api.models import model_routes
 from app.api.openapi import openapi_document
@@ -127,7 +127,7 @@ def _around(router: ASGIApp, service: Service) -> ASGIApp:
     settings = service.settings
     handlers: dict[Any, Any] = {VAEError: answer_vae_error, HTTPException: answer_http_error}
     app: ASGIApp = ExceptionMiddleware(router, handlers)
-    app = AnswerHead(ServeOperations(app, service=service))
+    app = ServeOperations(app, service=service)
     if settings.api_keys_sha256:
         app = RequireKey(
             app,
@@ -143,11 +143,25 @@ def _around(router: ASGIApp, service: Service) -> ASGIApp:
             expose_headers=IDENTITY_HEADERS,
         )
     return Observe(
-        RefuseTwoLengths(app),
+        app,
         metrics=service.metrics,
         access_log=settings.access_log,
         tracing=service.tracing,
     )
+
+
+def entry(app: FastAPI) -> ASGIApp:
+    """The app for a server, which calls its middleware at once: FastAPI's own layers cost time."""
+    stack = app.middleware_stack
+    assert stack is not None  # `create_app` builds it
+
+    def serve(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if scope["type"] != "http":
+            return app(scope, receive, send)
+        scope["app"] = app
+        return stack(scope, receive, send)
+
+    return serve
 
 
 def make_registry(settings: Settings, threads: int) -> Registry:
@@ -209,6 +223,7 @@ def _lifespan(
             for task in tasks[:2]:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            service.metrics.flush()
             service.scheduler.stop()
             service.readers.shutdown(wait=False, cancel_futures=True)
             if service.tracing is not None:

@@ -9,8 +9,7 @@ import math
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -18,10 +17,10 @@ from starlette.types import Receive, Scope, Send
 
 from app.api.body import read_body, refuse_body
 from app.api.deadline import read_timeout
-from app.api.headers import caching_headers, etag_matches, identity_headers
+from app.api.headers import changing_headers, etag_matches, fixed_headers
 from app.api.limits import check_limits
 from app.api.metrics import Metrics
-from app.api.plan import Plan, make_plan
+from app.api.plan import Headers, Plan, make_plan
 from app.api.read_items import INLINE_BYTES, is_small, read_items
 from app.api.record import record_of
 from app.api.service import Call, Service, T
@@ -38,7 +37,6 @@ from app.serving.job import Job, Timing
 from app.serving.served_model import ServedModel
 from app.wire.bodies import parse_body
 from app.wire.items import Body
-from app.wire.media_types import MEDIA_TYPES
 from app.wire.rendering import render
 
 _NEVER = threading.Event()
@@ -77,34 +75,33 @@ async def answer(
     record = record_of(scope)
     record.operation, record.model = operation.name, served.name
     service.scheduler.check_open()
-    headers: dict[bytes, bytes] = dict(scope["headers"])
+    headers = record.headers
     timeout = read_timeout(headers, service.settings)
     call = Call(service, operation, served, receive, headers, record, timeout)
     body = await _body(call, scope)
     record.spans.append(("parse", record.started_at, time.perf_counter()))
     plan = _plan(call, scope["query_string"], body)
-    cached = caching_headers(plan, operation, served, versioned=versioned)
-    if etag_matches(headers.get(b"if-none-match"), cached.get("ETag")):
-        await _send(send, 304, b"", cached)
+    fixed = fixed_headers(plan, operation, served, versioned=versioned)
+    if etag_matches(headers.get(b"if-none-match"), fixed.etag):
+        await _send(send, 304, b"", fixed.caching)
         return
-    seed = plan.seed if plan.seed is not None else secrets.randbits(SERVER_SEED_BITS)
+    seed = plan.seed
+    if seed is None:
+        seed = secrets.randbits(SERVER_SEED_BITS) if plan.draws else 0
     inputs = await _read_inputs(call, plan.parameters, body)
     request = ComputeRequest(operation, served, plan.parameters, seed, plan.label, inputs)
     check_label(request)
-    work = check_limits(service.settings, request)
+    work = _work(service, plan, request)
     computed = await _compute(call, request, work)
     content = await _render(call, request, plan.form, computed)
     _count(service.metrics, call, computed, work)
-    cached |= identity_headers(request, computed.warnings)
-    cached["content-type"] = MEDIA_TYPES[plan.form]
-    await _send(send, 200, content, cached)
+    changing = changing_headers(request, computed.warnings)
+    length = (b"content-length", b"%d" % len(content))
+    await _send(send, 200, content, [*fixed.all, *changing, length])
 
 
-async def _send(send: Send, status: int, content: bytes, headers: Mapping[str, str]) -> None:
-    pairs = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
-    if status != 304:
-        pairs.append((b"content-length", b"%d" % len(content)))
-    await send({"type": "http.response.start", "status": status, "headers": pairs})
+async def _send(send: Send, status: int, content: bytes, headers: Headers) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": content})
 
 
@@ -115,11 +112,10 @@ async def _body(call: Call, scope: Scope) -> Body:
         await refuse_body(scope, call.headers, call.receive, call.operation.name, max_bytes=limit)
         return Body()
     data = await read_body(call.headers, call.receive, max_bytes=settings.max_body_bytes)
-    content_type = call.headers.get(b"content-type")
     parse = partial(
         parse_body,
         data,
-        None if content_type is None else content_type.decode("latin-1"),
+        call.record.body_type,
         max_bytes=settings.max_body_bytes,
         max_items=settings.max_items,
         takes=takes,
@@ -163,31 +159,32 @@ async def _compute(call: Call, request: ComputeRequest[Any], work: Work) -> Answ
         row_cost=call.served.cost,
         timing=timing,
         deadline=call.seconds_left,
+        on_lane=partial(_hold, call),
     )
     call.record.stage = "queue"
     try:
-        with _watched(call, job):
-            return await job.future
+        return await job.future
+    except TimeoutError:
+        raise _too_late(call) from None
     finally:
         scheduler.leave(job)
         call.record.end_compute(timing, job.admitted_at)
 
 
-@contextmanager
-def _watched(call: Call, job: Job[Any]) -> Iterator[None]:
-    """End the wait for a job when its deadline passes or its client hangs up.
+def _hold(call: Call, job: Job[Any]) -> None:
+    """End the wait for a job of the compute lane when its deadline passes or its client hangs up.
 
     A job on the event loop ends before its client could be seen to leave.
     """
-    loop = asyncio.get_running_loop()
-    timer = loop.call_later(call.seconds_left, lambda: _give_up(job, _too_late(call)))
-    watcher = None if job.inline else loop.create_task(_watch(call.receive, job))
-    try:
-        yield
-    finally:
+    loop = job.future.get_loop()
+    timer = loop.call_later(call.seconds_left, lambda: _give_up(job, TimeoutError()))
+    watcher = loop.create_task(_watch(call.receive, job))
+
+    def stop(_: object) -> None:
         timer.cancel()
-        if watcher is not None:
-            watcher.cancel()
+        watcher.cancel()
+
+    job.future.add_done_callback(stop)
 
 
 async def _watch(receive: Receive, job: Job[Any]) -> None:
@@ -226,6 +223,16 @@ async def _off_loop(call: Call, function: Callable[[], T]) -> T:
         raise _too_late(call) from None
 
 
+def _work(service: Service, plan: Plan, request: ComputeRequest[Any]) -> Work:
+    """The work of a request within the limits: the same for all of a plan with as many items."""
+    inputs = request.inputs
+    key = inputs.num_items, inputs.x is None, inputs.exchanged is None
+    work = plan.works.get(key)
+    if work is None:
+        work = plan.works[key] = check_limits(service.settings, request)
+    return work
+
+
 def _too_late(call: Call) -> DeadlineExceeded:
     seconds = call.timeout
     return DeadlineExceeded(
@@ -256,8 +263,8 @@ def _count(metrics: Metrics, call: Call, computed: Answer, work: Work) -> None:
         operation,
         model,
         items=work.items,
-        queue_seconds=timings["queue"],
-        compute_seconds=timings["compute"],
+        queue_seconds=timings["queue"] / 1e3,
+        compute_seconds=timings["compute"] / 1e3,
     )
     if operation == "elbo":
         percentiles = computed.columns["percentile"]

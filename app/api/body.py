@@ -1,8 +1,8 @@
 """Reading a request's body, up to the limit VAE_MAX_BODY_BYTES."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import nullcontext
+from collections.abc import Mapping
+from contextlib import suppress
 
 from starlette.types import Receive, Scope
 
@@ -24,7 +24,28 @@ async def read_body(headers: Headers, receive: Receive, *, max_bytes: int) -> by
         PayloadTooLarge: It is longer than the limit, by its Content-Length or in truth.
         ClientDisconnected: It ended early.
     """
-    encoding = headers.get(b"content-encoding", b"").decode("latin-1").strip().lower()
+    if b"content-encoding" in headers:
+        _check_encoding(headers[b"content-encoding"])
+    declared = headers.get(b"content-length", b"")
+    length = int(declared) if declared.isdigit() and len(declared) <= MAX_LENGTH_DIGITS else 0
+    if length > max_bytes:
+        if b"expect" not in headers:
+            await _read_on(receive, 2 * max_bytes)
+        raise _too_long(length, max_bytes)
+    chunks: list[bytes] = []
+    seen, more = 0, True
+    while more:
+        chunk, more = await _receive(receive)
+        chunks.append(chunk)
+        seen += len(chunk)
+        if seen > max_bytes:
+            seen += await _read_on(receive, 2 * max_bytes - seen) if more else 0
+            raise _too_long(seen, max_bytes)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _check_encoding(header: bytes) -> None:
+    encoding = header.decode("latin-1").strip().lower()
     if encoding not in ("", "identity"):
         raise UnsupportedMedia(
             f"Content-Encoding {encoding[:60]!r} is not read here. Send the body uncompressed, "
@@ -34,26 +55,16 @@ async def read_body(headers: Headers, receive: Receive, *, max_bytes: int) -> by
             allowed=("identity",),
             suggestion="identity",
         )
-    declared = headers.get(b"content-length", b"")
-    length = int(declared) if declared.isdigit() and len(declared) <= MAX_LENGTH_DIGITS else 0
-    data, seen = bytearray(), 0
-    refused = length > max_bytes
-    asks_first = b"expect" in headers
-    async for chunk in _stream(receive, refused=refused, asks_first=asks_first):
-        seen += len(chunk)
-        if max(seen, length) <= max_bytes:
-            data += chunk
-        elif seen > 2 * max_bytes:  # read on so far, so that a client still sending sees the answer
-            break
-    if max(seen, length) > max_bytes:
-        raise PayloadTooLarge(
-            f"The body's {length or seen} bytes are over this server's limit of {max_bytes} "
-            "(VAE_MAX_BODY_BYTES). Send fewer images per request, or smaller ones.",
-            parameter="body",
-            received=length or seen,
-            limit=max_bytes,
-        )
-    return bytes(data)
+
+
+def _too_long(length: int, limit: int) -> PayloadTooLarge:
+    return PayloadTooLarge(
+        f"The body's {length} bytes are over this server's limit of {limit} "
+        "(VAE_MAX_BODY_BYTES). Send fewer images per request, or smaller ones.",
+        parameter="body",
+        received=length,
+        limit=limit,
+    )
 
 
 async def refuse_body(
@@ -76,18 +87,24 @@ async def refuse_body(
         )
 
 
-async def _stream(receive: Receive, *, refused: bool, asks_first: bool) -> AsyncIterator[bytes]:
-    """The body as it comes; one that is refused anyway only while it keeps coming."""
-    if refused and asks_first:
-        return
-    while True:
-        try:
-            async with asyncio.timeout(REFUSED_WAIT_SECONDS) if refused else nullcontext():
-                message = await receive()
-        except TimeoutError:
-            return
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnected("The client hung up before the body's end.")
-        yield message.get("body", b"")
-        if not message.get("more_body", False):
-            return
+async def _receive(receive: Receive) -> tuple[bytes, bool]:
+    """The next part of the body, and whether there is more."""
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnected("The client hung up before the body's end.")
+    return message.get("body", b""), message.get("more_body", False)
+
+
+async def _read_on(receive: Receive, most: int) -> int:
+    """Read what still comes of a body that is refused, so that its client sees the answer.
+
+    Returns:
+        Its bytes: about `most`, or fewer once nothing has come for a while.
+    """
+    seen, more = 0, True
+    with suppress(TimeoutError):
+        while more and seen <= most:
+            async with asyncio.timeout(REFUSED_WAIT_SECONDS):
+                chunk, more = await _receive(receive)
+            seen += len(chunk)
+    return seen

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from app.api.turns import Turns
 from app.errors import Reason, ServerBusy
 
 SWEEP_SECONDS = 1.0
@@ -49,6 +50,7 @@ class Connections:
     """Limit of requests that are there as a whole and not yet answered."""
     count_rejection: CountRejection = count_nothing
     """Called with the reason of each refusal that no app answers."""
+    turns: Turns = field(default_factory=Turns, compare=False)
     open: set[Connection] = field(default_factory=set)
     buffered: int = 0
     """Bytes of bodies whose requests have not ended."""

@@ -1,13 +1,15 @@
 """Headers of an answer: security, model, seed, preprocessing, and caching."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
-from app.api.plan import Plan
+from app.api.plan import FixedHeaders, Headers, Plan
 from app.compute.request import ComputeRequest
 from app.operations.table import Operation
 from app.serving.served_model import ServedModel
+from app.wire.media_types import MEDIA_TYPES
 from models import __version__
 from models.warnings import Warned
 
@@ -33,29 +35,54 @@ IDENTITY_HEADERS = (
 )
 
 
-def identity_headers(
-    request: ComputeRequest[Any], warnings: Sequence[Warned] = ()
-) -> dict[str, str]:
-    """The envelope, for formats that have none: model, seed, preprocessing, warnings."""
-    headers = {
-        "X-Model-Name": request.served.name,
-        "X-Model-Version": str(request.served.version),
-        "X-Bundle-Digest": request.served.bundle.digest,
-    }
+def fixed_headers(
+    plan: Plan, operation: Operation, served: ServedModel, *, versioned: bool
+) -> FixedHeaders:
+    """Headers that follow from the plan: caching, the model's identity, the type of the answer."""
+    fixed = plan.headers.get(versioned)
+    if fixed is None:
+        etag = _etag(plan, served) if operation.method == "GET" and plan.seed is not None else None
+        caching = _pairs(_caching_headers(etag, versioned=versioned))
+        identity = {
+            "X-Model-Name": served.name,
+            "X-Model-Version": str(served.version),
+            "X-Bundle-Digest": served.bundle.digest,
+            "Content-Type": MEDIA_TYPES[plan.form],
+        }
+        fixed = FixedHeaders(etag, caching, [*caching, *_pairs(identity)])
+        plan.headers[versioned] = fixed
+    return fixed
+
+
+def changing_headers(request: ComputeRequest[Any], warnings: Sequence[Warned] = ()) -> Headers:
+    """The rest of the envelope, for formats that have none: seed, preprocessing, warnings."""
+    found: Headers = []
     if request.draws:
-        headers["X-Seed"] = str(request.seed)
+        found.append((b"x-seed", str(request.seed).encode()))
     if request.inputs.preprocessing is not None:
-        headers["X-Preprocessing"] = preprocessing_header(request.inputs.preprocessing)
+        words = preprocessing_header(request.inputs.preprocessing)
+        found.append((b"x-preprocessing", words.encode()))
     if warnings:
-        headers["X-Warnings"] = warnings_header(warnings)
-    return headers
+        found.append((b"x-warnings", warnings_header(warnings).encode("latin-1")))
+    return found
+
+
+def _pairs(headers: Mapping[str, str]) -> Headers:
+    return [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
 
 
 def preprocessing_header(preprocessing: tuple[tuple[str, ...], ...]) -> str:
     """Steps by commas, items by " | "; once where all items are alike; "none" without steps."""
+    if len(preprocessing) == 1:
+        return _steps_header(preprocessing[0])
     items = [", ".join(steps) or "none" for steps in preprocessing]
     text = items[0] if len(set(items)) == 1 else " | ".join(items)
     return _cut(text.encode("ascii", "replace").decode())
+
+
+@lru_cache(maxsize=256)
+def _steps_header(steps: tuple[str, ...]) -> str:
+    return _cut((", ".join(steps) or "none").encode("ascii", "replace").decode())
 
 
 def warnings_header(warnings: Sequence[Warned]) -> str:
@@ -71,18 +98,17 @@ def _cut(text: str) -> str:
     return text if len(text) <= MAX_HEADER else text[: MAX_HEADER - 3] + "..."
 
 
-def caching_headers(
-    plan: Plan, operation: Operation, served: ServedModel, *, versioned: bool
-) -> dict[str, str]:
+def _caching_headers(etag: str | None, *, versioned: bool) -> dict[str, str]:
     """Caching of the answer: a seeded GET for ever, from the URL of one version."""
-    headers = {"Vary": "Accept", "Cache-Control": "no-store"}
-    if operation.method == "GET" and plan.seed is not None:
-        digest = served.bundle.digest
-        parts = (digest, __version__, plan.parameters.model_dump_json(), plan.form)
-        headers["ETag"] = f'"{hashlib.sha256("|".join(parts).encode()).hexdigest()[:32]}"'
-        kept = "max-age=31536000, immutable" if versioned else "no-cache"
-        headers["Cache-Control"] = f"private, {kept}"
-    return headers
+    if etag is None:
+        return {"Vary": "Accept", "Cache-Control": "no-store"}
+    kept = "max-age=31536000, immutable" if versioned else "no-cache"
+    return {"Vary": "Accept", "Cache-Control": f"private, {kept}", "ETag": etag}
+
+
+def _etag(plan: Plan, served: ServedModel) -> str:
+    parts = (served.bundle.digest, __version__, plan.parameters.model_dump_json(), plan.form)
+    return f'"{hashlib.sha256("|".join(parts).encode()).hexdigest()[:32]}"'
 
 
 def etag_matches(if_none_match: bytes | None, etag: str | None) -> bool:

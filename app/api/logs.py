@@ -17,6 +17,7 @@ from app.api.redaction import redact_path, redact_query
 from models.errors import printable
 
 access_log = logging.getLogger("app.access")
+_app_log = logging.getLogger("app")
 FLUSH_SECONDS = 0.1
 """How long an access line is kept at most before it is written."""
 FLUSH_LINES = 100
@@ -74,7 +75,7 @@ def log_request(record: Record, scope: Scope, status: int) -> None:
         fields["left_out"] = left_out
     if not access_log.isEnabledFor(logging.INFO):
         return
-    handlers = logging.getLogger("app").handlers
+    handlers = _app_log.handlers
     if len(handlers) == 1 and isinstance(handlers[0], BufferedLines):
         handlers[0].buffer(fields)
     else:

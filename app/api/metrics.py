@@ -11,6 +11,7 @@ from typing import Literal, get_args
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from app.api.process_metrics import ProcessMetrics
+from app.api.tally import CounterTally, HistogramTally
 from app.api.worker_metrics import is_worker, sum_of_workers
 from app.errors import Reason
 from app.serving.snapshot import ModelState
@@ -69,8 +70,13 @@ class Metrics:
             ["model"],
             buckets=PERCENTILES,
         )
-        self._of_requests: dict[tuple[str, str, int, str | None], tuple[Counter, Histogram]] = {}
-        self._of_compute: dict[tuple[str, str], tuple[Counter, Histogram, Histogram]] = {}
+        self._tallies: list[CounterTally | HistogramTally] = []
+        self._of_requests: dict[
+            tuple[str, str, int, str | None], tuple[CounterTally, HistogramTally]
+        ] = {}
+        self._of_compute: dict[
+            tuple[str, str], tuple[CounterTally, HistogramTally, HistogramTally]
+        ] = {}
         self._count_engine(counter, histogram)
         self.in_flight = 0
         in_flight = gauge("vae_requests_in_flight", "Requests not yet answered.")
@@ -125,6 +131,7 @@ class Metrics:
     async def keep_fresh(self) -> None:
         """Refresh a worker's gauges again and again: another worker may be asked for them."""
         while is_worker():
+            self.flush()
             await asyncio.to_thread(self.refresh)  # the kernel may take milliseconds for a value
             await asyncio.sleep(REFRESH_SECONDS)
 
@@ -145,12 +152,14 @@ class Metrics:
         children = self._of_requests.get(key)
         if children is None:
             media_type = media_type_label(body_type)
-            children = (
-                self.requests.labels(operation, model, str(status), media_type),
-                self.seconds.labels(operation, model),
-            )
-            if len(self._of_requests) < MAX_CHILDREN:  # body_type is the caller's own text
-                self._of_requests[key] = children
+            counter = self.requests.labels(operation, model, str(status), media_type)
+            histogram = self.seconds.labels(operation, model)
+            if len(self._of_requests) >= MAX_CHILDREN:  # body_type is the caller's own text
+                counter.inc()
+                histogram.observe(seconds)
+                return
+            children = self._counted(counter), self._observed(histogram)
+            self._of_requests[key] = children
         children[0].inc()
         children[1].observe(seconds)
 
@@ -167,13 +176,28 @@ class Metrics:
         children = self._of_compute.get((operation, model))
         if children is None:
             children = self._of_compute[operation, model] = (
-                self.items.labels(operation, model),
-                self.queue_seconds.labels(operation),
-                self.compute_seconds.labels(operation, model),
+                self._counted(self.items.labels(operation, model)),
+                self._observed(self.queue_seconds.labels(operation)),
+                self._observed(self.compute_seconds.labels(operation, model)),
             )
         children[0].inc(items)
         children[1].observe(queue_seconds)
         children[2].observe(compute_seconds)
+
+    def _counted(self, child: Counter) -> CounterTally:
+        tally = CounterTally(child)
+        self._tallies.append(tally)
+        return tally
+
+    def _observed(self, child: Histogram) -> HistogramTally:
+        tally = HistogramTally(child)
+        self._tallies.append(tally)
+        return tally
+
+    def flush(self) -> None:
+        """Hand over what the tallies hold; on the event loop."""
+        for tally in self._tallies:
+            tally.flush()
 
     def count_pass(self, name: str, requests: int, rows: int) -> None:
         """Count one call of a network, by its function's name; on whatever thread."""
@@ -204,6 +228,7 @@ class Metrics:
 
     def text(self) -> bytes:
         """The metrics in Prometheus's text format; those of all workers together."""
+        self.flush()
         self.refresh()
         return generate_latest(sum_of_workers() if is_worker() else self.registry)
 

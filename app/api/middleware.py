@@ -1,4 +1,4 @@
-"""Middleware of every request: request id, access log, metrics, security headers, HEAD.
+"""Middleware of every request: request id, access log, metrics, security headers.
 
 Pure ASGI: starlette's BaseHTTPMiddleware hides disconnects.
 """
@@ -7,6 +7,7 @@ import logging
 import os
 import re
 from collections.abc import Iterable
+from itertools import chain
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -24,6 +25,7 @@ log = logging.getLogger("app")
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._~+/=:@-]{1,128}")
 _SECURITY_HEADERS = [(n.lower().encode(), v.encode()) for n, v in SECURITY_HEADERS.items()]
+_SECURITY_NAMES = dict(_SECURITY_HEADERS).keys()
 PROBES = ("/livez", "/readyz", "/healthz")
 
 
@@ -50,8 +52,8 @@ class Observe:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        headers = dict(scope["headers"])
-        record = Record(_request_id(headers.get(b"x-request-id")))
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        record = Record(_request_id(headers.get(b"x-request-id")), headers)
         content_type = headers.get(b"content-type")
         record.body_type = None if content_type is None else content_type.decode("latin-1")
         scope["vae.record"] = record
@@ -71,7 +73,10 @@ class Observe:
 
         self.metrics.in_flight += 1
         try:
-            await self.app(scope, receive, send_recorded)
+            if b"transfer-encoding" in headers and b"content-length" in headers:
+                await _refuse_two_lengths(scope, receive, send_recorded)
+            else:
+                await self.app(scope, receive, send_recorded)
         except Exception as error:
             await self._crashed(error, record, scope, receive, send_recorded)
         finally:
@@ -106,6 +111,16 @@ class Observe:
             self.tracing.add(record, scope, status)
 
 
+async def _refuse_two_lengths(scope: Scope, receive: Receive, send: Send) -> None:
+    """Refuse Content-Length beside Transfer-Encoding, which some parsers let through.
+
+    `vae serve` refuses more, on the bytes of a head (app/wire/request_head.py).
+    """
+    error = two_lengths()
+    error.headers["Connection"] = "close"
+    await describe_in(scope, error)(scope, receive, send)
+
+
 def _request_id(given: bytes | None) -> str:
     """The caller's id where it is a plain one, else a new one."""
     text = "" if given is None else given.decode("latin-1")
@@ -117,39 +132,13 @@ def _with_headers(
 ) -> list[tuple[bytes, bytes]]:
     """The headers of an answer, with those that every answer has."""
     found = list(headers)
-    names = {name for name, _ in found}
-    found += [pair for pair in _SECURITY_HEADERS if pair[0] not in names]
+    given = dict(found)
+    if _SECURITY_NAMES.isdisjoint(given):
+        found += _SECURITY_HEADERS
+    else:  # a page has a policy of its own
+        found += [pair for pair in _SECURITY_HEADERS if pair[0] not in given]
     found.append((b"x-request-id", record.request_id.encode()))
-    timings = "".join(f"{name};dur={s * 1e3:.3f}, " for name, s in record.timings.items())
-    found.append((b"server-timing", f"{timings}total;dur={record.seconds * 1e3:.3f}".encode()))
+    timings = *chain.from_iterable(record.timings.items()), record.seconds * 1e3
+    words = "%s;dur=%.3f, " * len(record.timings) + "total;dur=%.3f"
+    found.append((b"server-timing", (words % timings).encode()))
     return found
-
-
-class RefuseTwoLengths:
-    """Refuses Content-Length beside Transfer-Encoding, which some parsers let through.
-
-    `vae serve` refuses more, on the bytes of a head (app/wire/request_head.py).
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        names = {name for name, _ in scope["headers"]} if scope["type"] == "http" else set()
-        if not {b"transfer-encoding", b"content-length"} <= names:
-            await self.app(scope, receive, send)
-            return
-        error = two_lengths()
-        error.headers["Connection"] = "close"
-        await describe_in(scope, error)(scope, receive, send)
-
-
-class AnswerHead:
-    """Answers HEAD as GET; uvicorn leaves the body out (RFC 9110, section 9.3.2)."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        head = scope["type"] == "http" and scope["method"] == "HEAD"
-        await self.app({**scope, "method": "GET"} if head else scope, receive, send)

@@ -4,12 +4,13 @@ Requests repeat their query and their Accept header, so that the plans of those 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 from weakref import WeakKeyDictionary
 
 from app.api.read_parameters import parse_parameters
+from app.compute.cost import Work
 from app.compute.labels import find_label
 from app.operations.parameters import Parameters
 from app.operations.table import Operation
@@ -23,9 +24,21 @@ MAX_KEY_BYTES = 512
 """Longest query and Accept header whose plan is kept."""
 
 
+Headers = list[tuple[bytes, bytes]]
+
+
+class FixedHeaders(NamedTuple):
+    """Headers that are the same in every answer of a plan."""
+
+    etag: str | None
+    caching: Headers
+    """Those of a 304."""
+    all: Headers
+
+
 @dataclass(frozen=True)
 class Plan:
-    """What a request asks for, checked, apart from its items."""
+    """What a request asks for, checked, apart from its items; and what follows from that alone."""
 
     parameters: Parameters
     label: int | None
@@ -34,6 +47,12 @@ class Plan:
     """The seed that the caller gave."""
     form: str
     """Format of the answer."""
+    draws: bool = False
+    """Whether the answer depends on the seed."""
+    works: dict[tuple[int, bool, bool], Work] = field(default_factory=dict)
+    """What requests cost that were within the limits, by the number and kind of their items."""
+    headers: dict[bool, FixedHeaders] = field(default_factory=dict)
+    """Headers that are the same in every answer, by whether the URL names a version."""
 
 
 def make_plan(
@@ -65,6 +84,7 @@ def make_plan(
         find_label(served, getattr(parameters, "label", None)),
         getattr(parameters, "seed", None),
         _form(operation, parameters, accept),
+        operation.draws(parameters, served.capabilities),
     )
 
 

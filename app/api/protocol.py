@@ -7,16 +7,14 @@ uvicorn's protocol for httptools runs the app and writes its answers. Heads and 
 import asyncio
 import http
 import logging
-import os
 import urllib.parse
 import uuid
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, Literal, cast
 
-import orjson
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.api.connections import (
     Connections,
@@ -24,13 +22,14 @@ from app.api.connections import (
     allowed_connections,
     count_nothing,
 )
-from app.api.problems import describe, lookup, title
+from app.api.exchange import Exchange
+from app.api.middleware import PROBES
+from app.api.problems import describe, lookup
 from app.api.record import Record
-from app.api.redaction import redact_path
+from app.api.shedding import no_room
 from app.errors import ReceiveTimeout, ServerBusy, ServiceError
 from app.settings import Settings
 from app.wire.chunked_body import ChunkedBody
-from app.wire.media_types import PROBLEM_TYPE
 from app.wire.request_head import Head, path_of, read_head
 
 LINGER_SECONDS = 2.0
@@ -140,9 +139,9 @@ class StrictProtocol(HttpToolsProtocol):
             "headers": head.headers,
             "state": self.app_state.copy(),
         }
-        self.cycle = RequestResponseCycle(
+        self.cycle = Exchange(
             scope=self.scope,
-            transport=self._apps_transport,  # type: ignore[arg-type]
+            transport=self._apps_transport,
             flow=self.flow,
             logger=self.logger,
             access_logger=self.access_logger,
@@ -156,6 +155,16 @@ class StrictProtocol(HttpToolsProtocol):
         self._expect_body(head, "body")
         if not head.length and not head.chunked:
             self._end_request()
+        self._task = None
+        if text in PROBES:
+            self._start()
+        else:
+            self.shared.turns.begin(self._start, self.loop)
+
+    def _start(self) -> None:
+        """Let the app answer."""
+        if self.cycle.disconnected:  # while it waited for its turn
+            return
         self._task = self.loop.create_task(self.cycle.run_asgi(self.app))
         self._task.add_done_callback(self.tasks.discard)
         self.tasks.add(self._task)
@@ -175,7 +184,7 @@ class StrictProtocol(HttpToolsProtocol):
         """Refuse a request for want of room as cheaply as can be; the connection goes on."""
         self.shared.shed += 1
         self.shared.count_rejection("queue")
-        self.transport.write(_no_room(head.target, self.shared.max_requests))
+        self.transport.write(no_room(head.target, self.shared.max_requests))
         self._expect_body(head, "rest")
         if not head.length and not head.chunked:
             self._end_request()
@@ -343,6 +352,8 @@ class StrictProtocol(HttpToolsProtocol):
         count, self._buffered = self._buffered, 0
         if count and self._task is not None:
             self._task.add_done_callback(lambda _: self.shared.release(count))
+        elif count:
+            self.shared.release(count)
 
     def _send_problem(self, error: ServiceError, path: str, request_id: str) -> None:
         self.shared.count_rejection(error.reason)
@@ -356,29 +367,6 @@ class StrictProtocol(HttpToolsProtocol):
         lines = [f"HTTP/1.1 {status.value} {status.phrase}", *map(": ".join, headers.items())]
         self.transport.write("\r\n".join([*lines, "", ""]).encode() + bytes(answer.body))
         self._close_gently()
-
-
-def _no_room(target: bytes, limit: int) -> bytes:
-    """A 503 by hand: under overload most answers are these."""
-    request_id = os.urandom(16).hex()
-    path = target.partition(b"?")[0][:200].decode()
-    problem = {
-        "type": "/problems/queue-full",
-        "title": title("queue-full"),
-        "status": 503,
-        "detail": f"The server is busy: {limit} requests wait or compute (VAE_MAX_QUEUE_REQUESTS). "
-        "Retry in 1 s.",
-        "instance": redact_path(path),
-        "request_id": request_id,
-        "limit": limit,
-    }
-    body = orjson.dumps(problem)
-    head = (
-        "HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncache-control: no-store\r\n"
-        f"content-type: {PROBLEM_TYPE}\r\nx-request-id: {request_id}\r\n"
-        f"content-length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
 
 
 def serving_protocol(settings: Settings, count_rejection: CountRejection = count_nothing) -> Any:

@@ -85,7 +85,7 @@ def _size_of_latent(served: ServedModel) -> str:
 def is_small(body: Body) -> bool:
     """Whether reading the items takes less time than handing them to a thread."""
     size, pixels = 0, 0.0
-    for item in [*body.images, *body.latents]:
+    for item in (*body.images, *body.latents):
         if isinstance(item, Picture):
             size += len(item.data)
             pixels += _pixels_of_png(item.data)
@@ -244,17 +244,28 @@ def _images(
 
 
 def _as_inputs(parts: list[Observations]) -> Inputs:
-    steps = [steps for part in parts for steps in part.steps]
-    described = {key: _described(one) for key, one in {id(one): one for one in steps}.items()}
-    found = [described[id(one)] for one in steps]  # many images share their steps
-    warnings = [warnings for part in parts for warnings in part.warnings]
+    first = parts[0]
+    if len(parts) == 1:
+        x, steps, warnings = first.x, first.steps, first.warnings
+    else:
+        x = np.concatenate([part.x for part in parts])
+        steps = tuple(steps for part in parts for steps in part.steps)
+        warnings = tuple(warnings for part in parts for warnings in part.warnings)
+    if steps.count(steps[0]) == len(steps):  # many images share their steps
+        words, objects = _described(steps[0])
+        preprocessing, preprocessing_steps = (words,) * len(steps), (objects,) * len(steps)
+    else:
+        found = [_described(one) for one in steps]
+        preprocessing, preprocessing_steps = zip(*found, strict=True)
     return Inputs(
-        x=parts[0].x if len(parts) == 1 else np.concatenate([part.x for part in parts]),
-        preprocessing=tuple(words for words, _ in found),
-        preprocessing_steps=tuple(objects for _, objects in found),
+        x=x,
+        preprocessing=preprocessing,
+        preprocessing_steps=preprocessing_steps,
         warnings=tuple(
             replace(warned, item=index) for index, some in enumerate(warnings) for warned in some
-        ),
+        )
+        if any(warnings)
+        else (),
     )
 
 

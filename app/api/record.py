@@ -1,6 +1,7 @@
 """The record of a request: what its answer, its log line, its metrics and its trace say of it."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from starlette.types import Scope
@@ -15,6 +16,8 @@ class Record:
     """Facts of one request; routes fill them in, the log and the metrics read them."""
 
     request_id: str
+    headers: Mapping[bytes, bytes] = field(default_factory=dict)
+    """The request's; of two of a name, the last."""
     started_at: float = field(default_factory=time.perf_counter)
     operation: str = UNKNOWN
     model: str = UNKNOWN
@@ -27,7 +30,7 @@ class Record:
     """32 hex digits; empty where the request is part of no trace."""
     items: int = 0
     timings: dict[str, float] = field(default_factory=dict)
-    """Seconds by name, for Server-Timing."""
+    """Milliseconds by name, for Server-Timing."""
     stage: Stage = "read"
     """How far it came."""
     spans: list[tuple[str, float, float]] = field(default_factory=list)
@@ -43,14 +46,14 @@ class Record:
     def end(self, name: str, began_at: float) -> None:
         """Note what ends now, in Server-Timing too."""
         now = time.perf_counter()
-        self.timings[name] = now - began_at
+        self.timings[name] = (now - began_at) * 1e3
         self.spans.append((name, began_at, now))
 
     def end_compute(self, timing: Timing, admitted_at: float) -> None:
         """Note what the engine did until now: the wait, and the compute if it came to it."""
         now = time.perf_counter()
-        self.timings["queue"] = timing.queue_seconds
-        self.timings["compute"] = timing.compute_seconds
+        self.timings["queue"] = timing.queue_seconds * 1e3
+        self.timings["compute"] = timing.compute_seconds * 1e3
         began_at = admitted_at + timing.queue_seconds if timing.chunks else now
         self.spans.append(("queue", admitted_at, began_at))
         if timing.chunks:

@@ -1,7 +1,8 @@
 """Operations by path: for the default model, for a model, for one version of it.
 
-`ServeOperations` finds an operation's path by its segments: Starlette's router, which tries one
-route after the other, sees only the rest. Its routes of the operations are there for the refusal of
+`ServeOperations` finds an operation's path by its segments, and answers HEAD as GET, whose body the
+server leaves out (RFC 9110, section 9.3.2): Starlette's router, which tries one route after the
+other, sees only the rest. Its routes of the operations are there for the refusal of
 another method.
 """
 
@@ -16,6 +17,9 @@ from app.api.routing import MODEL_PATHS, find_model, make_route
 from app.api.service import Service
 from app.operations.table import OPERATIONS, Operation
 from models.errors import VAEError
+
+MAX_PATHS, MAX_PATH_LENGTH = 256, 256
+"""Paths whose operation is kept at hand: how many, and their characters."""
 
 
 class OperationApp:
@@ -43,22 +47,37 @@ class ServeOperations:
 
     def __init__(self, app: ASGIApp, *, service: Service) -> None:
         self.app = app
-        self.operations = {
+        self.operations: dict[tuple[str, str], OperationApp] = {
             (operation.method, name): OperationApp(service, operation)
             for name, operation in OPERATIONS.items()
         }
 
+        self._found: dict[tuple[str, str], tuple[OperationApp, dict[str, str]]] = {}
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] == "http" and not scope.get("root_path"):
-            prefix, _, name = scope["path"].rpartition("/")
-            app = self.operations.get((scope["method"], name))
-            path_params = None if app is None else model_of(prefix)
-            if app is not None and path_params is not None:
-                scope["path_params"] = path_params
+            if scope["method"] == "HEAD":
+                scope = {**scope, "method": "GET"}
+            key: tuple[str, str] = scope["method"], scope["path"]
+            found = self._found.get(key) or self._find(key)
+            if found is not None:
+                app, scope["path_params"] = found
                 await app(scope, receive, send)
                 return
         await self.app(scope, receive, send)
+
+    def _find(self, key: tuple[str, str]) -> tuple[OperationApp, dict[str, str]] | None:
+        """The app of a method and path, and the model in the path; None if it is no operation's."""
+        method, path = key
+        prefix, _, name = path.rpartition("/")
+        app = self.operations.get((method, name))
+        path_params = None if app is None else model_of(prefix)
+        if app is None or path_params is None:
+            return None
+        if len(self._found) < MAX_PATHS and len(path) <= MAX_PATH_LENGTH:
+            self._found[key] = app, path_params
+        return app, path_params
 
 
 def model_of(prefix: str) -> dict[str, str] | None:

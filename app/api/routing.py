@@ -31,7 +31,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 def make_route(method: str, path: str, endpoint: Endpoint | ASGIApp) -> Route:
     """Route one method of one path.
 
-    Starlette would add HEAD to GET; the middleware `AnswerHead` serves HEAD on every path instead,
+    Starlette would add HEAD to GET; `ServeOperations` serves HEAD on every path instead,
     so that the header Allow of a 405 names one method.
     """
     route = Route(path, endpoint, methods=[method])

@@ -8,6 +8,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any, cast
 
 from starlette.types import Scope
@@ -63,7 +64,7 @@ class Tracing:
         def unix_ns(moment: float) -> int:
             return now_ns - int((now - moment) * 1e9)
 
-        headers = dict(scope["headers"])
+        headers = record.headers
         self._ids.trace_id = int(record.trace_id, 16)
         span = self._tracer.start_span(
             span_name(record, scope),
@@ -141,7 +142,7 @@ def route(record: Record, scope: Scope) -> str | None:
 
 
 def attributes(
-    record: Record, scope: Scope, headers: dict[bytes, bytes], status: int
+    record: Record, scope: Scope, headers: Mapping[bytes, bytes], status: int
 ) -> dict[str, Any]:
     """Attributes of a request's span, by OpenTelemetry's names where it has one."""
     client = scope.get("client")
@@ -175,7 +176,7 @@ def _engine_attributes(record: Record) -> dict[str, Any]:
     }
 
 
-def _parent(headers: dict[bytes, bytes]) -> Any:
+def _parent(headers: Mapping[bytes, bytes]) -> Any:
     """The caller's span, by traceparent and tracestate."""
     from opentelemetry.context import Context
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator

@@ -28,7 +28,7 @@ from app.api.worker_metrics import (
     remove_metrics_folder,
 )
 from app.cli.welcome import welcome
-from app.main import check_settings, create_app, make_registry
+from app.main import check_settings, create_app, entry, make_registry
 from app.serving.cpus import default_threads
 from app.serving.lifecycle import Server, say_stopping
 from app.serving.model_control import control_folder, open_board, remove_control_folder
@@ -64,6 +64,7 @@ def serve(settings: Settings) -> None:
     if settings.workers == 1:
         registry = make_registry(settings, settings.compute_threads or default_threads(1))
         registry.load()
+        keep_out_of_collections()
         server = make_server(settings, registry)
         server.listening = partial(announce, settings, port, registry)
         server.run(port)
@@ -98,7 +99,8 @@ def make_server(settings: Settings, registry: Registry, worker: Start | None = N
     board = None if worker is None else open_board(worker.number)
     app = create_app(settings, registry, board=board)
     config = uvicorn.Config(
-        app,
+        entry(app),
+        interface="asgi3",
         http=serving_protocol(settings, app.state.service.metrics.count_rejection),
         ws="none",
         log_config=None,
@@ -139,8 +141,7 @@ class Workers:
             return None
         registry = make_registry(self.settings, 1)
         registry.load()
-        gc.collect()
-        gc.freeze()  # a collection in a worker would write to, and so copy, what is shared
+        keep_out_of_collections()
         return registry
 
     def start(self, start: Start) -> BaseProcess:
@@ -212,12 +213,23 @@ def work(
     if registry is None:
         registry = make_registry(settings, threads)
         registry.load()
+        keep_out_of_collections()
     torch.set_num_threads(threads)
     server = make_server(settings, registry, start)
     server.run(port)
     if server.orphaned:
         remove_metrics_folder()
         remove_control_folder()
+
+
+def keep_out_of_collections() -> None:
+    """Let the garbage collector pass by what there is: libraries and models stay.
+
+    They are some 500,000 objects, which a collection would walk while requests wait; in a worker it
+    would write to, and so copy, what is shared.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def export_flags(flags: Mapping[str, Any]) -> None:

@@ -38,20 +38,17 @@ def encode(request: ComputeRequest[EncodeParameters]) -> Steps[Answer]:
     served, num_samples = request.served, request.parameters.num_samples
     found, labels = [], []
     for part in groups(request, draws_per_item=num_samples):
-        x = request.x(part)
-        y = yield from most_probable_labels(request, x)
+        y = yield from most_probable_labels(request, part)
         labels.append(y)
         noise = None
         if num_samples:
             noise = request.draw(part, "posterior", num_samples).transpose(0, 1)
         given = (served.vae, "posterior" in served.capabilities)
-        found.append((yield Pass(encode_rows, given, (x, y, noise))))
-    rows = zip(("mean", "std", "kl_nats", "samples"), zip(*found, strict=True), strict=True)
-    columns: dict[str, Any] = {
-        name: None if parts[0] is None else join(parts)
-        for name, parts in rows
-        if name != "samples" or num_samples
-    }
+        found.append((yield Pass(encode_rows, given, (images_of(request, part), y, noise))))
+    rows = found[0] if len(found) == 1 else map(join, zip(*found, strict=True))
+    columns: dict[str, Any] = dict(zip(("mean", "std", "kl_nats", "samples"), rows, strict=True))
+    if not num_samples:
+        del columns["samples"]
     facts: dict[str, Any] = {"mean_kind": "posterior"}
     if served.vae.config.latent_groups:
         facts = {"mean_kind": "ancestral", "groups": latent_groups(served.vae)}
@@ -63,7 +60,7 @@ def decode(request: ComputeRequest[DecodeParameters]) -> Steps[Answer]:
     output = request.parameters.output
     images, labels = [], []
     for part in groups(request):
-        z = request.z(part)
+        z = latents_of(request, part)
         y = given_labels(request, len(z))
         labels.append(y)
         rows = (z, y, pixel_noise(request, part))
@@ -79,10 +76,9 @@ def reconstruct(request: ComputeRequest[ReconstructParameters]) -> Steps[Answer]
     output = request.parameters.output
     images, latents, labels = [], [], []
     for part in groups(request):
-        x = request.x(part)
-        y = yield from most_probable_labels(request, x)
+        y = yield from most_probable_labels(request, part)
         labels.append(y)
-        rows = (x, y, pixel_noise(request, part))
+        rows = (images_of(request, part), y, pixel_noise(request, part))
         z, values = yield Pass(reconstruct_rows, (request.served.vae, output), rows)
         latents.append(z)
         images.append(pixels(request, values, part))
@@ -116,11 +112,11 @@ def interpolate(request: ComputeRequest[InterpolateParameters]) -> Steps[Answer]
     """p(x|z)'s mean along a path between two latents, or two images' posterior means."""
     served, parameters, label = request.served, request.parameters, request.label
     if request.inputs.x is not None:
-        x = request.x(slice(0, 2))
-        y = yield from most_probable_labels(request, x)
+        both = slice(0, 2)
+        y = yield from most_probable_labels(request, both)
         label = _shared_label(served, y)
-        means, *_ = yield Pass(encode_rows, (served.vae, False), (x, y, None))
-        ends = join([means])
+        rows = (images_of(request, both), y, None)
+        ends, *_ = yield Pass(encode_rows, (served.vae, False), rows)
     else:
         ends = cast(np.ndarray, request.inputs.latents)
     path = PATHS[parameters.path](ends[0].astype(np.float64), ends[1].astype(np.float64))
@@ -130,7 +126,7 @@ def interpolate(request: ComputeRequest[InterpolateParameters]) -> Steps[Answer]
     along = replace(request, inputs=Inputs(latents=latents), label=label)
     images, labels = [], []
     for part in groups(along):
-        z = along.z(part)
+        z = latents_of(along, part)
         labels.append(given_labels(along, len(z)))
         rows = (z, labels[-1], None)
         (values,) = yield Pass(decode_rows, (served.vae, "mean"), rows)
@@ -157,7 +153,18 @@ def _shared_label(served: ServedModel, y: Tensor | None) -> int | None:
     return int(first)
 
 
-def join(parts: Sequence[np.ndarray | Tensor]) -> np.ndarray:
-    """Rows of consecutive parts as one array."""
-    arrays = [part.cpu().numpy() if isinstance(part, Tensor) else part for part in parts]
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+def images_of(request: ComputeRequest[Any], part: slice) -> np.ndarray:
+    """Some of the images, on the host."""
+    images: np.ndarray = request.inputs.x  # type: ignore[assignment]
+    return images[part]
+
+
+def latents_of(request: ComputeRequest[Any], part: slice) -> np.ndarray:
+    """Some of the latents, on the host."""
+    latents: np.ndarray = request.inputs.latents  # type: ignore[assignment]
+    return latents[part]
+
+
+def join(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Rows of consecutive parts as one array; None where they are None."""
+    return parts[0] if len(parts) == 1 else Pass.join_rows(parts)

@@ -7,7 +7,7 @@ import numpy as np
 from models.warnings import Warned
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Inputs:
     """Items of a request, read and checked."""
 
@@ -27,4 +27,5 @@ class Inputs:
     @property
     def num_items(self) -> int:
         """Number of images and latents together."""
-        return sum(len(part) for part in (self.x, self.latents) if part is not None)
+        images = 0 if self.x is None else len(self.x)
+        return images if self.latents is None else images + len(self.latents)

@@ -82,13 +82,15 @@ def given_labels(request: ComputeRequest[Any], count: int) -> Tensor | None:
     return torch.full((count,), request.label, device=request.served.device)
 
 
-def most_probable_labels(request: ComputeRequest[Any], x: Tensor) -> Steps[Tensor | None]:
+def most_probable_labels(request: ComputeRequest[Any], part: slice) -> Steps[Tensor | None]:
     """A label for each image: the caller's, or else the most probable; None without labels."""
-    given = given_labels(request, len(x))
-    if given is not None or not request.served.labels:
+    if not request.served.labels:
+        return None
+    given = given_labels(request, part.stop - part.start)
+    if given is not None:
         return given
     rows = chunk_rows(request.served)
-    log_q = yield from guess_steps(request.served.vae, x, chunk_rows=rows)
+    log_q = yield from guess_steps(request.served.vae, request.x(part), chunk_rows=rows)
     return log_q.argmax(-1)
 
 

@@ -1,22 +1,26 @@
 """The operations' passes: functions of rows, each of whose results depends on its own row alone.
 
 Rows of several requests go through them together, so that they take nothing of one request but its
-rows; a row of noise belongs to its item. `models.estimators.passes` has those inside a score.
+rows; a row of noise belongs to its item. They take rows from the host and give results to it: one
+copy each way for all requests that share a pass. `models.estimators.passes` has those inside a
+score.
 """
 
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from models.distributions.kl import has_analytic_kl, kl_divergence
+from models.estimators.steps import Rows
 from models.vae.model import VAE
 
-Outputs = tuple[Tensor | None, ...]
+Outputs = tuple[np.ndarray | None, ...]
 
 
-def encode_rows(
-    vae: VAE, has_scale: bool, x: Tensor, y: Tensor | None, noise: Tensor | None
-) -> Outputs:
+@torch.inference_mode()
+def encode_rows(vae: VAE, has_scale: bool, x: Rows, y: Rows, noise: Rows) -> Outputs:
     """q(z|x): its mean, standard deviation, KL to the prior in nats, and draws (row, sample, ...).
 
     Args:
@@ -26,43 +30,64 @@ def encode_rows(
         y: Labels, (row,).
         noise: Of the draws, (row, sample, ...).
     """
-    q: Any = vae.posterior(x, y)
+    images, labels, normals = _on_device(vae, x, y, noise)
+    q: Any = vae.posterior(cast(Tensor, images), labels)
     std = kl = samples = None
     if has_scale:
-        std, prior = q.scale, vae.prior(y)
+        std, prior = q.scale, vae.prior(labels)
         if has_analytic_kl(q, prior):
             kl = kl_divergence(q, prior).double()
-    if noise is not None:
-        samples = q.from_noise(noise.transpose(0, 1)).transpose(0, 1)
-    return q.mean, std, kl, samples
+    if normals is not None:
+        samples = q.from_noise(normals.transpose(0, 1)).transpose(0, 1)
+    return _on_host(q.mean, std, kl, samples)
 
 
-def decode_rows(
-    vae: VAE, output: str, z: Tensor, y: Tensor | None, noise: Tensor | None
-) -> Outputs:
+@torch.inference_mode()
+def decode_rows(vae: VAE, output: str, z: Rows, y: Rows, noise: Rows) -> Outputs:
     """p(x|z): its mean, logits, or a draw by the noise."""
-    likelihood: Any = vae.likelihood(z, y)
-    if output == "logits":
-        return (likelihood.logits,)
-    return (likelihood.mean if noise is None else likelihood.from_noise(noise),)
+    latents, labels, drawn_by = _on_device(vae, z, y, noise)
+    return _on_host(_decoded(vae, output, cast(Tensor, latents), labels, drawn_by))
 
 
-def reconstruct_rows(
-    vae: VAE, output: str, x: Tensor, y: Tensor | None, noise: Tensor | None
-) -> Outputs:
+@torch.inference_mode()
+def reconstruct_rows(vae: VAE, output: str, x: Rows, y: Rows, noise: Rows) -> Outputs:
     """The posterior's mean, and p(x|z) there as `decode_rows` gives it."""
-    z: Tensor = vae.posterior(x, y).mean
-    return (z, *decode_rows(vae, output, z, y, noise))
+    images, labels, drawn_by = _on_device(vae, x, y, noise)
+    z: Tensor = vae.posterior(cast(Tensor, images), labels).mean
+    return _on_host(z, _decoded(vae, output, z, labels, drawn_by))
 
 
+@torch.inference_mode()
 def sample_rows(
-    vae: VAE,
-    output: str,
-    temperature: float,
-    z_noise: Tensor,
-    y: Tensor | None,
-    noise: Tensor | None,
+    vae: VAE, output: str, temperature: float, z_noise: Rows, y: Rows, noise: Rows
 ) -> Outputs:
     """Latents from the prior, and p(x|z) there as `decode_rows` gives it."""
-    z = vae.prior(y).from_noise(z_noise, temperature=temperature)
-    return (z, *decode_rows(vae, output, z, y, noise))
+    normals, labels, drawn_by = _on_device(vae, z_noise, y, noise)
+    z = vae.prior(labels).from_noise(cast(Tensor, normals), temperature=temperature)
+    return _on_host(z, _decoded(vae, output, z, labels, drawn_by))
+
+
+def _decoded(vae: VAE, output: str, z: Tensor, y: Tensor | None, noise: Tensor | None) -> Tensor:
+    likelihood: Any = vae.likelihood(z, y)
+    if output == "logits":
+        return cast(Tensor, likelihood.logits)
+    return cast(Tensor, likelihood.mean if noise is None else likelihood.from_noise(noise))
+
+
+def _on_device(vae: VAE, *rows: Rows) -> list[Tensor | None]:
+    """Rows where the network is."""
+    device = next(vae.parameters()).device
+    return [None if row is None else to_device(row, device) for row in rows]
+
+
+def to_device(rows: Tensor | np.ndarray, device: torch.device) -> Tensor:
+    """Rows on a device; a GPU copies them while the processor goes on."""
+    tensor = torch.from_numpy(rows) if isinstance(rows, np.ndarray) else rows
+    if tensor.device == device:
+        return tensor
+    tensor = tensor.pin_memory() if device.type == "cuda" else tensor
+    return tensor.to(device, non_blocking=True)
+
+
+def _on_host(*results: Tensor | None) -> Outputs:
+    return tuple(None if result is None else result.cpu().numpy() for result in results)

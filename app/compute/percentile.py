@@ -62,14 +62,14 @@ def find_reference(
             "The stored scores are of images binarised as the image spec says, not by a threshold. "
             "Leave binarize out."
         )
-    references = request.served.bundle.evaluation.references
+    references = request.served.stored_scores
     stored = [reference for reference in references if reference.estimator == kind]
     same = [r for r in stored if r.num_samples == parameters.num_samples and kind != "exact"]
     if kind in ("exact", "iwae") and "exact_posterior" in request.served.capabilities:
         for equal in ("exact", "iwae"):
             same += [reference for reference in references if reference.estimator == equal]
     if same:
-        return np.asarray(same[0].values_nats), None
+        return same[0].nats, None
     if not stored:
         return None, f"The bundle stores no scores of the estimator {kind}."
     counts = " or ".join(str(reference.num_samples) for reference in stored)

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from app.compute.request import ComputeRequest
@@ -18,27 +17,27 @@ def pixel_noise(request: ComputeRequest[Any], part: slice) -> Tensor | None:
     return request.draw(part, "likelihood", 1)[0]
 
 
-def pixels(request: ComputeRequest[Any], values: Tensor, part: slice) -> np.ndarray:
+def pixels(request: ComputeRequest[Any], values: np.ndarray, part: slice) -> np.ndarray:
     """What `output` asks for, of the items of a part: pixels in 0..1 or logits, float32."""
     if request.parameters.output != "logits":
         return to_pixels(request, values, part)
     _refuse_non_finite(request, values, part)
-    logits: np.ndarray = values.cpu().numpy()
-    return logits
+    return values
 
 
-def to_pixels(request: ComputeRequest[Any], values: Tensor, part: slice) -> np.ndarray:
+def to_pixels(request: ComputeRequest[Any], values: np.ndarray, part: slice) -> np.ndarray:
     """Pixels in 0..1, float32 (N, C, H, W), of observations."""
     _refuse_non_finite(request, values, part)
     image = request.served.bundle.config.image
-    return np.asarray(to_unit(values.cpu(), image), dtype=np.float32)
+    return np.asarray(to_unit(values, image), dtype=np.float32)
 
 
-def _refuse_non_finite(request: ComputeRequest[Any], values: Tensor, part: slice) -> None:
-    finite = values.flatten(1).isfinite().all(1)
-    if bool(finite.all()):
+def _refuse_non_finite(request: ComputeRequest[Any], values: np.ndarray, part: slice) -> None:
+    is_finite = np.isfinite(values)
+    if is_finite.all():
         return
-    rows = (part.start + torch.nonzero(~finite).flatten()).tolist()
+    finite = is_finite.reshape(len(values), -1).all(1)
+    rows = (part.start + np.flatnonzero(~finite)).tolist()
     from_latents = request.inputs.latents is not None
     raise OutOfSupport(
         f"{len(rows)} items decode to pixels that are not finite, the first is item {rows[0]}. "

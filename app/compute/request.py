@@ -17,7 +17,7 @@ from models.noise import Purpose
 P = TypeVar("P", bound=Parameters, covariant=True)
 
 
-@dataclass(frozen=True)
+@dataclass
 class ComputeRequest(Generic[P]):
     """One request for one operation."""
 
@@ -47,22 +47,15 @@ class ComputeRequest(Generic[P]):
     def draw(self, part: slice, purpose: Purpose, num_samples: int) -> Tensor:
         """Noise of each item's first draws, for a distribution's `from_noise`: (sample, item, ...).
 
-        The purpose names the distribution: posterior, prior or likelihood.
+        It is on the host, as the other rows of a pass. The purpose names the distribution:
+        posterior, prior or likelihood.
         """
         kind, shape = self.served.noise(purpose)
-        draws = self.noise(part, purpose).draw(num_samples, shape, kind=kind)
-        return draws.to(self.served.device)
+        return self.noise(part, purpose).draw(num_samples, shape, kind=kind)
 
     def x(self, part: slice) -> Tensor:
-        """Some of the images, on the model's device."""
-        return self._on_device(cast(np.ndarray, self.inputs.x)[part])
-
-    def z(self, part: slice) -> Tensor:
-        """Some of the latents, on the model's device."""
-        return self._on_device(cast(np.ndarray, self.inputs.latents)[part])
-
-    def _on_device(self, rows: np.ndarray) -> Tensor:
-        """Rows on the model's device; a GPU copies them while the processor goes on."""
+        """Some of the images, on the model's device; a GPU copies them meanwhile."""
+        rows = cast(np.ndarray, self.inputs.x)[part]
         tensor, device = torch.from_numpy(rows), self.served.device
         tensor = tensor.pin_memory() if device.startswith("cuda") else tensor
         return tensor.to(device, non_blocking=True)

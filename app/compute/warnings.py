@@ -75,17 +75,10 @@ def _own_scores(
         reference, _ = find_reference(request, parameters.estimator)
         if reference is not None:
             return reference, parameters.estimator, columns["estimate_nats"]
-    reference, elbo = _stored_elbos(request), columns.get("elbo_nats")
+    elbo, reference = columns.get("elbo_nats"), request.served.stored_elbos
     if reference is None or not isinstance(elbo, np.ndarray):  # the estimator prior has no ELBO
         return None
     return reference, "ELBO", elbo
-
-
-def _stored_elbos(request: ComputeRequest[Any]) -> np.ndarray | None:
-    """The stored ELBOs, ascending."""
-    references = request.served.bundle.evaluation.references
-    stored = [r.values_nats for r in references if r.estimator == "elbo"]
-    return np.asarray(stored[0]) if stored else None
 
 
 def _below(
@@ -110,7 +103,7 @@ def _check(request: ComputeRequest[Any], *, has_score: bool) -> Steps[list[Warne
         has_score: Whether the answer's own scores are compared already.
     """
     found: list[Warned] = []
-    reference = None if has_score else _stored_elbos(request)
+    reference = None if has_score else request.served.stored_elbos
     for part in groups(request):
         as_sent = yield from _small_elbo(request, request.inputs.x, part)
         exchanged = yield from _small_elbo(request, request.inputs.exchanged, part)

@@ -7,7 +7,7 @@ from typing import Any
 from models.warnings import Warned
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Answer:
     """What an operation computed: numbers and texts by the names of the answer's fields."""
 

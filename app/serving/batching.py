@@ -21,8 +21,7 @@ def run_together(passes: Sequence[Pass]) -> list[Outcome]:
         if len(passes) == 1:
             return [_done(passes[0].run())]
         flat = [one.flat() for one in passes]
-        columns = zip(*(one.rows for one in flat), strict=True)
-        rows = tuple(None if part[0] is None else torch.cat(part) for part in columns)
+        rows = tuple(map(Pass.join_rows, zip(*(one.rows for one in flat), strict=True)))
         results = _done(Pass(flat[0].function, flat[0].given, rows).run())
     except Exception as error:  # whatever a network raises belongs to one of the requests
         if len(passes) == 1:
@@ -34,7 +33,7 @@ def run_together(passes: Sequence[Pass]) -> list[Outcome]:
 
 def _done(results: tuple[Any, ...]) -> tuple[Any, ...]:
     """The results once a GPU has computed them, so that the time of a pass is its own."""
-    if any(result is not None and result.is_cuda for result in results):
+    if any(getattr(result, "is_cuda", False) for result in results):
         torch.cuda.synchronize()
     return results
 

@@ -1,14 +1,17 @@
 """One request's work in the engine: its steps, the pass that it waits for, its place in line."""
 
 import asyncio
+import math
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from app.serving.batching import Outcome
 from app.serving.pass_times import PassTimes
 from models.estimators.steps import Pass, Steps
+from models.vae.networks import MIN_ROWS
 
 T = TypeVar("T")
 
@@ -30,9 +33,9 @@ class Timing:
     """Most requests that shared one of them."""
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False)
 class Job(Generic[T]):
-    """One request's work."""
+    """One request's work. What has no argument begins as the class says, which costs nothing."""
 
     steps: Steps[T]
     future: "asyncio.Future[T]"
@@ -46,19 +49,25 @@ class Job(Generic[T]):
     expected: float
     """Expected seconds of compute."""
     admitted_at: float = field(default_factory=time.perf_counter)
-    started: bool = False
-    inline: bool = False
-    """Whether it began on the event loop."""
-    abandoned: bool = False
+    deadline: float = math.inf
+    """Seconds after `admitted_at` from which on nobody wants the value."""
+    on_lane: "Callable[[Job[T]], None] | None" = None
+    """Called on the event loop when the job is left to the compute lane."""
+    started: bool = field(default=False, init=False)
+    abandoned: bool = field(default=False, init=False)
     """Nobody waits for it any more."""
-    spent: float = 0.0
+    spent: float = field(default=0.0, init=False)
     """Seconds of compute so far; of a shared pass, its part by rows."""
-    finished: bool = False
-    value: T | None = None
-    error: Exception | None = None
-    _asked: Pass | None = None
-    _parts: deque[Pass] = field(default_factory=deque)
-    _results: list[tuple[Any, ...]] = field(default_factory=list)
+    finished: bool = field(default=False, init=False)
+    value: T | None = field(default=None, init=False)
+    error: Exception | None = field(default=None, init=False)
+    _asked: Pass | None = field(default=None, init=False)
+    _part: Pass | None = field(default=None, init=False)
+    """The part of `_asked` that is next; None before the first, and once all have run."""
+    _rest: deque[Pass] | None = field(default=None, init=False)
+    """The parts after it."""
+    _results: list[tuple[Any, ...]] | None = field(default=None, init=False)
+    """Results of the parts before it, where there are several."""
 
     @property
     def is_short(self) -> bool:
@@ -75,6 +84,11 @@ class Job(Generic[T]):
         """Expected seconds of compute that are left."""
         return max(self.expected - self.spent, 0.0)
 
+    @property
+    def is_late(self) -> bool:
+        """Whether its deadline has passed."""
+        return time.perf_counter() - self.admitted_at > self.deadline
+
     def start(self) -> None:
         """Run up to the first pass."""
         self.started = True
@@ -84,10 +98,14 @@ class Job(Generic[T]):
 
     def next_part(self, times: PassTimes, seconds: float) -> Pass:
         """The pass to run next, cut to about so many seconds."""
-        assert self._asked is not None  # it is set until the job has finished
-        if not self._parts:
-            self._parts.extend(self._asked.split(times.rows_within(self._asked, seconds)))
-        return self._parts[0]
+        if self._part is None:
+            asked = self._asked
+            assert asked is not None  # it is set until the job has finished
+            self._part = asked
+            if asked.num_rows > MIN_ROWS:
+                self._part, *rest = asked.split(times.rows_within(asked, seconds))
+                self._rest = deque(rest) if rest else None
+        return self._part
 
     def take(
         self,
@@ -111,23 +129,33 @@ class Job(Generic[T]):
         if not timing.compute_seconds:
             timing.queue_seconds = started_at - self.admitted_at
         timing.chunks += 1
-        timing.batch_requests = max(timing.batch_requests, requests)
+        if requests > timing.batch_requests:
+            timing.batch_requests = requests
         self.spent += seconds * share
         if isinstance(outcome, Exception):
             self.fail(outcome)
+        elif self._rest is None and self._results is None:
+            self._part = None
+            self._send(outcome)
         else:
-            self._parts.popleft()
-            self._results.append(outcome)
-        if not (self._parts or self.finished):
-            asked, self._results, results = self._asked, [], self._results
-            assert asked is not None
-            try:
-                joined = asked.join(results)
-            except Exception as error:  # such as too little memory for the whole
-                self.fail(error)
-            else:
-                self._send(joined)
+            self._take_part(outcome)
         timing.compute_seconds += time.perf_counter() - started_at
+
+    def _take_part(self, outcome: tuple[Any, ...]) -> None:
+        """Keep the outcome of a part, and run up to the next pass after the last one."""
+        asked, results = self._asked, self._results or []
+        assert asked is not None
+        results.append(outcome)
+        if self._rest:
+            self._part, self._results = self._rest.popleft(), results
+            return
+        self._part = self._rest = self._results = None
+        try:
+            joined = asked.join(results)
+        except Exception as error:  # such as too little memory for the whole
+            self.fail(error)
+        else:
+            self._send(joined)
 
     def fail(self, error: Exception) -> None:
         """End with an error."""

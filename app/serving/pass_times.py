@@ -51,6 +51,9 @@ class PassTimes:
     def expected_job(self, model: Any, kind: str, cost: float) -> float:
         """Expected seconds of compute of a job: by the rate of the jobs nearest to it in cost."""
         known, wanted = self._units.get(model, {}), _magnitude(cost)
+        rate = known.get((kind, wanted))
+        if rate is not None:
+            return cost * rate
         near = [
             (abs(place - wanted), -place, rate) for (k, place), rate in known.items() if k == kind
         ]

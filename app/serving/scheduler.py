@@ -8,6 +8,7 @@ compute lane, a thread of its own (`lane.py`). Both share passes among requests 
 import asyncio
 import math
 import time
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
@@ -102,6 +103,7 @@ class Scheduler:
         row_cost: float,
         timing: Timing,
         deadline: float = math.inf,
+        on_lane: Callable[[Job[T]], None] | None = None,
     ) -> Job[T]:
         """Begin a job, whose future gives the value; `leave` must be called once it has.
 
@@ -113,6 +115,9 @@ class Scheduler:
             row_cost: Cost units of one row of a pass.
             timing: Filled in with the seconds of queue and compute.
             deadline: Seconds within which the caller wants the value.
+            on_lane: Called where the job is left to the compute lane, at once or later: from then
+                on the caller sees to its deadline, and whether anybody waits for it. A job on the
+                event loop that is late ends with a TimeoutError.
 
         Raises:
             QueueFull: The job would wait too long.
@@ -122,14 +127,20 @@ class Scheduler:
         self._check_room(expected, deadline)
         loop = self._loop = asyncio.get_running_loop()
         job = Job(steps, loop.create_future(), timing, model, kind, cost, row_cost, expected)
+        job.deadline, job.on_lane = deadline, on_lane
         self._jobs.add(job)
         self._cost += cost
         self._expected += expected
-        self._expected_short += expected if job.is_short else 0.0
-        job.inline = expected <= INLINE_TURN_SECONDS and self._begin_inline(job, loop)
-        if not job.inline:
-            self._lane.put(job)
+        if expected <= SHORT_SECONDS:
+            self._expected_short += expected
+        if not (expected <= INLINE_TURN_SECONDS and self._begin_inline(job, loop)):
+            self._leave_to_lane(job)
         return job
+
+    def _leave_to_lane(self, job: Job[Any]) -> None:
+        if job.on_lane is not None:
+            job.on_lane(job)
+        self._lane.put(job)
 
     def leave(self, job: Job[Any]) -> None:
         """Forget a job that has ended, or drop what is left of it: nobody waits any more."""
@@ -218,7 +229,10 @@ class Scheduler:
         while jobs:
             kinds: dict[Any, list[Job[Any]]] = {}
             for job in jobs:
-                if not job.abandoned:
+                if job.is_late:
+                    job.fail(TimeoutError())
+                    job.settle()
+                elif not job.abandoned:
                     key = job.next_part(self.times, INLINE_TURN_SECONDS).key
                     kinds.setdefault(key, []).append(job)
             jobs = [job for kind in kinds.values() for job in self._run_inline(kind)]
@@ -228,7 +242,7 @@ class Scheduler:
         parts = [job.next_part(self.times, INLINE_TURN_SECONDS) for job in jobs]
         if _inline_seconds(jobs[0], sum(part.num_rows for part in parts)) > INLINE_TURN_SECONDS:
             for job in jobs:
-                self._lane.put(job)
+                self._leave_to_lane(job)
             return []
         run_chunk(jobs, parts, self.times, self._on_chunk)
         self._settle([job for job in jobs if job.finished])

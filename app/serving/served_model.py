@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from app.operations.parameters import Parameters
@@ -14,6 +16,15 @@ from models.vae.model import VAE
 
 MIN_COST = 0.01
 """Least cost units of one row: a pass of even the smallest network takes time."""
+
+
+class StoredScores(NamedTuple):
+    """Scores of held-out images, by which a caller's are ranked."""
+
+    estimator: str
+    num_samples: int
+    nats: np.ndarray
+    """Ascending."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +69,19 @@ class ServedModel:
         config = self.vae.config
         uniform = [1 / config.num_labels] * config.num_labels if config.num_labels else []
         return list(config.label_probabilities) or uniform
+
+    @cached_property
+    def stored_scores(self) -> list[StoredScores]:
+        """The bundle's scores of held-out images."""
+        return [
+            StoredScores(kept.estimator, kept.num_samples, np.asarray(kept.values_nats))
+            for kept in self.bundle.evaluation.references
+        ]
+
+    @property
+    def stored_elbos(self) -> np.ndarray | None:
+        """Those of the ELBO, nats, ascending."""
+        return next((kept.nats for kept in self.stored_scores if kept.estimator == "elbo"), None)
 
     @cached_property
     def classes(self) -> tuple[str, ...]:

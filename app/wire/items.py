@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Picture:
     """The bytes of one picture, with the type that the caller gave it."""
 

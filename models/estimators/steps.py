@@ -5,11 +5,12 @@ other work, or together with the rows of others.
 """
 
 from collections.abc import Callable, Generator, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import wraps
 from math import prod
 from typing import Any, ParamSpec, TypedDict, TypeVar, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,34 +19,39 @@ from models.errors import InputError
 T = TypeVar("T")
 P = ParamSpec("P")
 
+Rows = Tensor | np.ndarray | None
+"""Rows of a pass: tensors where the network is, or arrays on the host."""
+
 CHUNK_ROWS = 512
 """Largest number of decoder rows that an estimate asks for at once: it bounds the memory."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Pass:
     """Rows to send through a function, each of whose results depends on its own row alone."""
 
     function: Callable[..., tuple[Any, ...]]
-    """Takes `given` and `rows`; its results, tensors or None, have the leading axes of
+    """Takes `given` and `rows`; its results, tensors, arrays or None, have the leading axes of
     the rows."""
     given: tuple[Any, ...]
     """What all rows share, such as the model: hashable. Passes of the same function with equal
     `given` may run together."""
-    rows: tuple[Tensor | None, ...]
-    """Tensors with the same leading axes; the first is there."""
+    rows: tuple[Rows, ...]
+    """Tensors and arrays with the same leading axes; the first is there."""
     lead: int = 1
     """Number of leading axes."""
+    num_rows: int = field(init=False)
+    """Product of the leading axes."""
 
-    @property
-    def num_rows(self) -> int:
-        """Product of the leading axes."""
-        return prod(cast(Tensor, self.rows[0]).shape[: self.lead])
+    def __post_init__(self) -> None:
+        """Count the rows."""
+        shape = self.rows[0].shape  # type: ignore[union-attr]
+        self.num_rows = shape[0] if self.lead == 1 else prod(shape[: self.lead])
 
-    @torch.no_grad()
     def run(self) -> tuple[Any, ...]:
         """Send all rows through the function at once."""
-        return self.function(*self.given, *self.rows)
+        with torch.no_grad():
+            return self.function(*self.given, *self.rows)
 
     @property
     def key(self) -> Hashable:
@@ -57,7 +63,9 @@ class Pass:
         """The same rows with one leading axis."""
         if self.lead == 1:
             return self
-        rows = [None if row is None else row.flatten(0, self.lead - 1) for row in self.rows]
+        rows = [
+            None if row is None else row.reshape(-1, *row.shape[self.lead :]) for row in self.rows
+        ]
         return Pass(self.function, self.given, tuple(rows))
 
     def split(self, max_rows: int) -> list["Pass"]:
@@ -83,16 +91,21 @@ class Pass:
         if len(results) == 1:
             return results[0]
         first = len(cast(Tensor, self.rows[0]))
-        whole = [
-            None if part[0] is None else torch.cat(part) for part in zip(*results, strict=True)
-        ]
+        whole = [self.join_rows(parts) for parts in zip(*results, strict=True)]
         # `split` flattens only where one index of the first axis has several rows.
         return tuple(r if r is None or len(r) == first else self.unflat(r) for r in whole)
 
-    def unflat(self, result: Tensor) -> Tensor:
+    @staticmethod
+    def join_rows(parts: Sequence[Any]) -> Any:
+        """Rows of consecutive parts as one tensor or array; None where the parts are None."""
+        if parts[0] is None:
+            return None
+        return torch.cat(list(parts)) if isinstance(parts[0], Tensor) else np.concatenate(parts)
+
+    def unflat(self, result: Any) -> Any:
         """The leading axes again, of a result that has one for all of them."""
         lead = cast(Tensor, self.rows[0]).shape[: self.lead]
-        return cast(Tensor, result.unflatten(0, lead))
+        return result.reshape(*lead, *result.shape[1:])
 
 
 Steps = Generator[Pass, tuple[Any, ...], T]

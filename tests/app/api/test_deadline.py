@@ -64,7 +64,13 @@ async def test_reading_a_large_body_counts_too(
 async def test_a_request_on_the_event_loop_has_its_deadline_too(
     open_client: ClientFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Scheduler, "_flush", lambda scheduler: None)
+    flush = Scheduler._flush
+
+    def late(scheduler: Scheduler) -> None:
+        time.sleep(0.1)  # as if other requests of the turn took so long
+        flush(scheduler)
+
+    monkeypatch.setattr(Scheduler, "_flush", late)
     async with open_client() as client:
         scheduler = client.app.state.service.scheduler  # type: ignore[attr-defined]
         png = encoded(binary()[0])

@@ -213,3 +213,17 @@ def test_the_proportional_memory_is_read_now_and_then(
         rollup.write_text(f"Pss:   {kilobytes} kB\n")
         metrics.refresh()
     assert value(metrics, "vae_process_proportional_memory_bytes") == 4096
+
+
+def test_texts_of_callers_beyond_those_at_hand_are_counted_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("app.api.metrics.MAX_CHILDREN", 1)
+    metrics = Metrics()
+    for number in range(3):
+        body_type = f"image/png; n={number}"
+        metrics.count_request("encode", "m", status=200, body_type=body_type, seconds=0.5)
+    assert len(metrics._of_requests) == 1
+    metrics.flush()
+    labels = {"operation": "encode", "model": "m"}
+    assert value(metrics, "vae_request_seconds_count", **labels) == 3

@@ -53,13 +53,14 @@ async def test_a_body_at_fault_ends_an_answer_that_has_begun() -> None:
     async def begins(scope: Any, receive: Any, send: Any) -> None:
         headers = [(b"content-length", b"2")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"{", "more_body": True})
         assert (await receive())["body"] == b"{}"
         assert (await receive())["type"] == "http.disconnect"
 
     async with listening(begins) as port:
         received = await exchange(port, CHUNKED + b"2\r\n{}", b"XX", pause=0.05)
     assert received.statuses == [200]
-    assert received.data.endswith(b"\r\n\r\n")
+    assert received.data.endswith(b"\r\n\r\n{")
 
 
 @pytest.mark.parametrize(

@@ -199,3 +199,13 @@ def test_only_what_is_read_in_no_time_is_read_on_the_event_loop() -> None:
     fourth = Picture(encoded(np.zeros((50, INLINE_PIXELS // 200), np.uint8)))
     assert is_small(Body(images=[fourth] * 4))
     assert not is_small(Body(images=[fourth] * 5))
+
+
+async def test_pictures_of_other_sizes_have_steps_of_their_own(open_client: ClientFactory) -> None:
+    images = [np.eye(side, dtype=np.uint8).tolist() for side in (8, 16, 8)]
+    async with open_client() as client:
+        json = {"images": images, "pixel_max": 1}
+        answer = (await client.post("/v1/encode", json=json)).json()
+    first, second, third = answer["preprocessing"]
+    assert first == third != second
+    assert len(answer["mean"]) == 3

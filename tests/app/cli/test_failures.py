@@ -122,7 +122,7 @@ def test_any_failure_of_a_file_is_one_message(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device", "x.png")
 
-    monkeypatch.setattr(cli, "check_output", full)
+    monkeypatch.setattr("app.cli.run_operation.check_output", full)
     code, message = failure(capsys, monkeypatch, "sample", "-o", "x.png")
     assert code == 1
     assert "x.png: No space left on device; no file is half written. Free space" in message

@@ -199,7 +199,7 @@ async def test_parts_that_cannot_be_joined_fail_their_job_only(
         with monkeypatch.context() as patch:
             patch.setattr(Pass, "join", lambda self, results: 1 / 0)
             with pytest.raises(ZeroDivisionError):
-                await run(scheduler, work(network, 1), network, SHORT)
+                await run(scheduler, work(network, 1, rows=50), network, SHORT)
         assert await run(scheduler, work(network, 2), network, SHORT) == 2
 
 

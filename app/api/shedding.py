@@ -1,0 +1,32 @@
+"""The answer to a request that is refused for want of room, before anything of it is read."""
+
+import os
+
+import orjson
+
+from app.api.problems import title
+from app.api.redaction import redact_path
+from app.wire.media_types import PROBLEM_TYPE
+
+
+def no_room(target: bytes, limit: int) -> bytes:
+    """A 503 by hand, as its bytes: under overload most answers are these."""
+    request_id = os.urandom(16).hex()
+    path = target.partition(b"?")[0][:200].decode()
+    problem = {
+        "type": "/problems/queue-full",
+        "title": title("queue-full"),
+        "status": 503,
+        "detail": f"The server is busy: {limit} requests wait or compute (VAE_MAX_QUEUE_REQUESTS). "
+        "Retry in 1 s.",
+        "instance": redact_path(path),
+        "request_id": request_id,
+        "limit": limit,
+    }
+    body = orjson.dumps(problem)
+    head = (
+        "HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncache-control: no-store\r\n"
+        f"content-type: {PROBLEM_TYPE}\r\nx-request-id: {request_id}\r\n"
+        f"content-length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
