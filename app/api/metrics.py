@@ -227,8 +227,7 @@ class Metrics:
                 histogram.observe(percentile)
 
     def text(self) -> bytes:
-        """The metrics in Prometheus's text format; those of all workers together."""
-        self.flush()
+        """The metrics in Prometheus's text format, as of the last `flush`; those of all workers."""
         self.refresh()
         return generate_latest(sum_of_workers() if is_worker() else self.registry)
 

@@ -38,6 +38,7 @@ def probe_routes(lifecycle: Lifecycle, metrics: Metrics) -> list[Route]:
 
     async def prometheus(request: Request) -> Response:
         record_of(request.scope).operation = "metrics"
+        metrics.flush()
         text = await asyncio.to_thread(metrics.text)
         return Response(text, headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"})
 

@@ -40,7 +40,7 @@ class HistogramTally:
         self._counts, self._sum = [0] * len(self._bounds), 0.0
 
     def observe(self, value: float) -> None:
-        """Take an observation, no more than the last bound, which is infinite."""
+        """Take an observation."""
         self._counts[bisect_left(self._bounds, value)] += 1
         self._sum += value
 

@@ -44,7 +44,7 @@ def encode(request: ComputeRequest[EncodeParameters]) -> Steps[Answer]:
         if num_samples:
             noise = request.draw(part, "posterior", num_samples).transpose(0, 1)
         given = (served.vae, "posterior" in served.capabilities)
-        found.append((yield Pass(encode_rows, given, (images_of(request, part), y, noise))))
+        found.append((yield Pass(encode_rows, given, (request.images(part), y, noise))))
     rows = found[0] if len(found) == 1 else map(join, zip(*found, strict=True))
     columns: dict[str, Any] = dict(zip(("mean", "std", "kl_nats", "samples"), rows, strict=True))
     if not num_samples:
@@ -60,7 +60,7 @@ def decode(request: ComputeRequest[DecodeParameters]) -> Steps[Answer]:
     output = request.parameters.output
     images, labels = [], []
     for part in groups(request):
-        z = latents_of(request, part)
+        z = request.latents(part)
         y = given_labels(request, len(z))
         labels.append(y)
         rows = (z, y, pixel_noise(request, part))
@@ -78,7 +78,7 @@ def reconstruct(request: ComputeRequest[ReconstructParameters]) -> Steps[Answer]
     for part in groups(request):
         y = yield from most_probable_labels(request, part)
         labels.append(y)
-        rows = (images_of(request, part), y, pixel_noise(request, part))
+        rows = (request.images(part), y, pixel_noise(request, part))
         z, values = yield Pass(reconstruct_rows, (request.served.vae, output), rows)
         latents.append(z)
         images.append(pixels(request, values, part))
@@ -115,7 +115,7 @@ def interpolate(request: ComputeRequest[InterpolateParameters]) -> Steps[Answer]
         both = slice(0, 2)
         y = yield from most_probable_labels(request, both)
         label = _shared_label(served, y)
-        rows = (images_of(request, both), y, None)
+        rows = (request.images(both), y, None)
         ends, *_ = yield Pass(encode_rows, (served.vae, False), rows)
     else:
         ends = cast(np.ndarray, request.inputs.latents)
@@ -126,7 +126,7 @@ def interpolate(request: ComputeRequest[InterpolateParameters]) -> Steps[Answer]
     along = replace(request, inputs=Inputs(latents=latents), label=label)
     images, labels = [], []
     for part in groups(along):
-        z = latents_of(along, part)
+        z = along.latents(part)
         labels.append(given_labels(along, len(z)))
         rows = (z, labels[-1], None)
         (values,) = yield Pass(decode_rows, (served.vae, "mean"), rows)
@@ -151,18 +151,6 @@ def _shared_label(served: ServedModel, y: Tensor | None) -> int | None:
             suggestion=names[0],
         )
     return int(first)
-
-
-def images_of(request: ComputeRequest[Any], part: slice) -> np.ndarray:
-    """Some of the images, on the host."""
-    images: np.ndarray = request.inputs.x  # type: ignore[assignment]
-    return images[part]
-
-
-def latents_of(request: ComputeRequest[Any], part: slice) -> np.ndarray:
-    """Some of the latents, on the host."""
-    latents: np.ndarray = request.inputs.latents  # type: ignore[assignment]
-    return latents[part]
 
 
 def join(parts: Sequence[np.ndarray]) -> np.ndarray:

@@ -1,13 +1,14 @@
 """One request for one operation, as compute takes it: model, items, parameters, label and seed."""
 
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar, cast
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from app.compute.inputs import Inputs
+from app.compute.passes import to_device
 from app.operations.parameters import Parameters
 from app.operations.table import Operation
 from app.serving.served_model import ServedModel
@@ -53,9 +54,20 @@ class ComputeRequest(Generic[P]):
         kind, shape = self.served.noise(purpose)
         return self.noise(part, purpose).draw(num_samples, shape, kind=kind)
 
+    def images(self, part: slice) -> np.ndarray:
+        """Some of the images, on the host."""
+        images: np.ndarray = self.inputs.x  # type: ignore[assignment]
+        return images[part]
+
+    def latents(self, part: slice) -> np.ndarray:
+        """Some of the latents, on the host."""
+        latents: np.ndarray = self.inputs.latents  # type: ignore[assignment]
+        return latents[part]
+
     def x(self, part: slice) -> Tensor:
-        """Some of the images, on the model's device; a GPU copies them meanwhile."""
-        rows = cast(np.ndarray, self.inputs.x)[part]
-        tensor, device = torch.from_numpy(rows), self.served.device
-        tensor = tensor.pin_memory() if device.startswith("cuda") else tensor
-        return tensor.to(device, non_blocking=True)
+        """Some of the images, on the model's device."""
+        return self.on_device(self.images(part))
+
+    def on_device(self, rows: np.ndarray) -> Tensor:
+        """Rows on the model's device."""
+        return to_device(rows, torch.device(self.served.device))

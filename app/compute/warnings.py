@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any, get_args
 
 import numpy as np
-import torch
 
 from app.compute.cost import CHECK_SAMPLES, chunk_rows, groups, is_checked
 from app.compute.labels import given_labels
@@ -115,7 +114,7 @@ def _check(request: ComputeRequest[Any], *, has_score: bool) -> Steps[list[Warne
 
 
 def _small_elbo(request: ComputeRequest[Any], images: Any, part: slice) -> Steps[ElboEstimate]:
-    x = torch.from_numpy(images[part]).to(request.served.device)
+    x = request.on_device(images[part])
     return (
         yield from elbo_steps(
             request.served.vae,

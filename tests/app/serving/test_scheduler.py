@@ -3,79 +3,29 @@
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from app.errors import ModelNotReady, QueueFull
+from app.errors import ModelNotReady
 from app.serving.job import Timing
-from app.serving.scheduler import MAX_RETRY_AFTER_SECONDS, Scheduler
+from app.serving.scheduler import Scheduler
 from models.estimators.steps import Pass, Steps
+from tests.app.serving.jobs import (
+    LENGTHS,
+    LONG,
+    SHORT,
+    TINY,
+    Network,
+    run,
+    running,
+    through,
+    until,
+    work,
+)
 
 pytestmark = pytest.mark.anyio
-
-LONG, SHORT, TINY = 1.0, 0.01, 1e-5
-LENGTHS = ((1, SHORT), (2, LONG))
-"""Expected seconds: of a long job, of a short one, and of one for the event loop."""
-
-
-class Network:
-    """Says which rows came together; a row's number is its result."""
-
-    def __init__(self, gate: threading.Event | None = None) -> None:
-        self.gate = gate
-        self.batches: list[list[int]] = []
-
-    def __call__(self, rows: Tensor) -> tuple[Tensor]:
-        if self.gate is not None:
-            self.gate.wait(5)
-        self.batches.append(rows[:, 0].int().tolist())
-        if (rows < 0).any():
-            raise ValueError("a negative row")
-        return (rows,)
-
-
-def through(network: Network, rows: Tensor) -> tuple[Tensor]:
-    return network(rows)
-
-
-def work(network: Network, number: int, passes: int = 1, rows: int = 1) -> Steps[int]:
-    """Passes of rows of a number; the value is the number that the last one gave."""
-    value = number
-    for _ in range(passes):
-        (found,) = yield Pass(through, (network,), (torch.full((rows, 2), float(number)),))
-        value = int(found[0, 0])
-    return value
-
-
-@asynccontextmanager
-async def running(**limits: Any) -> AsyncIterator[Scheduler]:
-    scheduler = Scheduler(**{"max_wait": 1000.0, "max_requests": 100, **limits})
-    scheduler.times.rows_within = lambda asked, seconds: 32  # type: ignore[method-assign]
-    scheduler.start()
-    try:
-        yield scheduler
-    finally:
-        scheduler.stop()
-
-
-def run(
-    scheduler: Scheduler, steps: Steps[Any], network: Any, seconds: float, **options: Any
-) -> asyncio.Task[Any]:
-    """Start a job that is expected to take so many seconds."""
-    scheduler.times.expected_job = lambda model, kind, cost: cost  # type: ignore[method-assign]
-    options = {"model": network, "kind": "work", "cost": seconds, "row_cost": 1e-6, **options}
-    return asyncio.create_task(scheduler.run(steps, **options))
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.001)
 
 
 async def test_short_jobs_of_one_kind_share_a_pass() -> None:
@@ -312,60 +262,6 @@ async def test_long_jobs_run_in_order_of_arrival_and_shorter_ones_ahead() -> Non
         gate.set()
         await until(lambda: len(ended) == 4)
     assert ended == [0, 3, 1, 2]
-
-
-async def test_a_job_that_would_wait_too_long_is_refused_with_the_time_to_come_back() -> None:
-    gate = threading.Event()
-    network = Network(gate)
-    async with running(max_wait=5.0) as scheduler:
-        first = [run(scheduler, work(network, n), network, 4.0) for n in (1, 2)]
-        await until(lambda: scheduler.jobs == 2)
-        with pytest.raises(QueueFull, match=r"wait is 8\.0 s of at most 5 s") as refused:
-            await run(scheduler, work(network, 3), network, 4.0)
-        assert refused.value.headers["Retry-After"] == "3"
-        scheduler.max_wait = 100.0
-        with pytest.raises(QueueFull):  # it would end after its deadline
-            await run(scheduler, work(network, 3), network, 4.0, deadline=11.0)
-        short = run(scheduler, work(network, 4), network, SHORT)  # it goes ahead
-        await until(lambda: scheduler.jobs == 3)
-        gate.set()
-        await asyncio.gather(*first, short)
-    assert 1 <= int(refused.value.headers["Retry-After"]) <= MAX_RETRY_AFTER_SECONDS
-
-
-async def test_where_even_a_short_job_would_wait_too_long_none_is_looked_at() -> None:
-    gate = threading.Event()
-    network = Network(gate)
-    async with running(max_wait=0.1) as scheduler:
-        long = run(scheduler, work(network, 0), network, LONG)
-        await until(lambda: scheduler.jobs == 1)
-        scheduler.check_open()
-        short = [run(scheduler, work(network, n), network, 0.02) for n in range(6)]
-        await until(lambda: scheduler.jobs == 7)
-        with pytest.raises(QueueFull, match=r"wait is 0\.1 s"):
-            scheduler.check_open()
-        gate.set()
-        await asyncio.gather(long, *short)
-        scheduler.check_open()
-
-
-async def test_the_number_of_jobs_is_bounded_too() -> None:
-    gate = threading.Event()
-    network = Network(gate)
-    async with running(max_requests=1) as scheduler:
-        first = run(scheduler, work(network, 1), network, SHORT)
-        await until(lambda: scheduler.jobs == 1)
-        with pytest.raises(QueueFull, match="VAE_MAX_QUEUE_REQUESTS"):
-            await run(scheduler, work(network, 2), network, SHORT)
-        gate.set()
-        assert await first == 1
-        assert (scheduler.jobs, scheduler.cost) == (0, 0)
-
-
-async def test_a_job_longer_than_any_wait_runs_alone() -> None:
-    network = Network()
-    async with running(max_wait=1.0) as scheduler:
-        assert await run(scheduler, work(network, 1), network, 500.0) == 1
 
 
 async def test_timings_say_where_the_time_went() -> None:

@@ -9,6 +9,8 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Nor
 
 from models.config import PriorConfig
 from models.distributions.batch_noise import BatchNoise
+from models.distributions.kl import kl_divergence
+from models.distributions.normals import DiagonalNormal
 from models.errors import UnsupportedOperation
 from models.vae import VAE
 from models.vae.priors import PRIORS
@@ -37,6 +39,18 @@ def test_it_is_torchs_standard_normal_with_an_empty_batch_shape(latent_shape):
     z = torch.linspace(-30, 30, 4 * zero.numel(), dtype=torch.float64).reshape(2, 2, *latent_shape)
     assert (prior.batch_shape, prior.event_shape) == ((), latent_shape)
     torch.testing.assert_close(prior.log_prob(z), theirs.log_prob(z), rtol=1e-13, atol=1e-12)
+
+
+def test_a_prior_that_was_first_made_for_serving_can_be_trained_through():
+    module = standard(3)
+    with torch.inference_mode():
+        served = module(None, no_encoder)
+    scale = torch.ones(2, 3, requires_grad=True)
+    q = DiagonalNormal(torch.zeros(2, 3), 2 * scale, event_dim=1)
+    kl_divergence(q, module(None, no_encoder)).sum().backward()
+    assert scale.grad is not None
+    assert module(None, no_encoder) is served
+    assert module.double()(None, no_encoder).mean.dtype == torch.float64  # made anew
 
 
 def test_its_draws_are_the_noise_itself():
