@@ -22,8 +22,8 @@ ALLOWED: dict[str, list[str]] = {
 NO_GROUND = {"app.operations", "vae_client"}
 PACKAGES = {"app": ROOT, "models": ROOT, "training": ROOT, "vae_client": ROOT / "client"}
 FORBIDDEN = {
-    "app": {"training", "lightning", "sklearn"},
-    "models": {"app", "training", "vae_client", "fastapi", "starlette", "lightning", "sklearn"},
+    "app": {"training", "sklearn"},
+    "models": {"app", "training", "vae_client", "fastapi", "starlette", "sklearn"},
     "training": {"app", "vae_client", "fastapi", "starlette", "uvicorn"},
     "vae_client": {"app", "models", "training", "torch", "fastapi", "starlette"},
 }

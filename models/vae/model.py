@@ -171,6 +171,12 @@ class VAE(nn.Module):
         labels = torch.arange(self.num_labels, device=x.device).repeat_interleave(len(x))
         return x.repeat(self.num_labels, 1, 1, 1), labels
 
+    def posterior_of_every_label(self, x: Float[Tensor, "batch channel height width"]) -> FromNoise:
+        """q(z|x,y) of the rows of `every_label`, in training: x takes the first layer once."""
+        shared = self.encoder.forward_each(self._pictures(x / self.unit_scale), self.label_pictures)
+        labels = torch.arange(self.num_labels, device=x.device).repeat_interleave(len(x))
+        return self.posterior_from(shared.to(x.dtype), labels)
+
     def sum_over_labels(self, log_px_given_y: Float[Tensor, "sample row"]) -> Tensor:
         """log sum_y p(y) p(x|y), (sample, batch), from the rows of `every_label`."""
         by_label: Tensor = log_px_given_y.unflatten(1, (self.num_labels, -1))
@@ -309,10 +315,14 @@ class VAE(nn.Module):
 
     def _encode_unit(self, unit: Tensor, y: Label | None = None) -> Tensor:
         """The encoder's output for pictures in [0, 1]."""
-        pictures = unit * 2 - 1
+        pictures = self._pictures(unit)
         if y is not None:
             pictures = pictures + self.label_pictures[y]
         return cast(Tensor, self.encoder(pictures).to(unit.dtype))
+
+    def _pictures(self, unit: Tensor) -> Tensor:
+        """Pictures in [0, 1] as the encoder takes them, in [-1, 1]."""
+        return unit * 2 - 1
 
     def _log_joint_of_components(self, x: Tensor) -> Tensor:
         """log p(x, e_k) of every unit vector, (batch, K)."""

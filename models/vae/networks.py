@@ -63,6 +63,33 @@ class Network(nn.Module):
             outputs = self._evaluate(rows)[:count]
         return outputs.reshape(*lead, *self.out_shape)
 
+    def forward_each(self, inputs: Tensor, shifts: Tensor) -> Tensor:
+        """Outputs of the inputs plus each shift, in training.
+
+        The first layer is affine: it takes the inputs once and the shifts once, not their sums.
+
+        Args:
+            inputs: (batch, *in_shape).
+            shifts: (shift, *in_shape).
+
+        Returns:
+            (shift * batch, *out_shape): all rows of the first shift, then of the second, ...
+        """
+        flatten, first, rest = self._around_first()
+        layer: nn.Module = first.linear if isinstance(first, GatedLinear) else first
+        of_inputs = layer(flatten(inputs))
+        of_shifts = layer(flatten(shifts)) - layer(flatten(shifts.new_zeros(1, *self.in_shape)))
+        rows = (of_shifts.unsqueeze(1) + of_inputs).flatten(0, 1)
+        outputs = rest(F.glu(rows) if isinstance(first, GatedLinear) else rows)
+        return cast(Tensor, outputs.reshape(len(rows), *self.out_shape))
+
+    def _around_first(self) -> tuple[nn.Module, nn.Module, nn.Module]:
+        """`body` before its first layer that has weights, that layer, and after it."""
+        index = next(
+            i for i, layer in enumerate(self.body) if any(True for _ in layer.parameters())
+        )
+        return self.body[:index], self.body[index], self.body[index + 1 :]
+
     def _evaluate(self, rows: Tensor) -> Tensor:
         """`body` without dropout, whose modules take time and do nothing."""
         for layer in self.body:

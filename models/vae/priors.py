@@ -50,7 +50,7 @@ class StandardNormalPrior(Prior):
     def forward(self, y: Tensor | None, encode: Encode) -> DiagonalNormal:
         zero = self.zero
         if self._made is None or self._made[0] is not zero:  # the first call, or the model moved
-            with torch.inference_mode(mode=False):  # else it could not take part in training later
+            with torch.inference_mode(False):  # else it could not take part in training later
                 loc = zero.expand(self.latent_shape)
                 prior = DiagonalNormal(loc, torch.ones_like(loc), event_dim=len(self.latent_shape))
             self._made = zero, prior

@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 from rich.console import Console
 
+from training.fit import step as hot
 from training.fit import train as loop
 from training.recipes.recipe import Recipe
 from training.runs.provenance import installed_packages
@@ -116,12 +117,12 @@ class Kill(NamedTuple):
 
 
 KILLS = (
-    Kill(loop, "update_average"),  # in the middle of a step
+    Kill(hot, "update_average"),  # in the middle of a step
     Kill(os, "fsync"),  # a file is written, and not yet in its place
     Kill(os, "fsync", 1),
     Kill(os, "replace"),  # before and between the renamings of a checkpoint
     Kill(os, "replace", 1),
-    Kill(loop, "update_average"),
+    Kill(hot, "update_average"),
 )
 
 

@@ -26,7 +26,6 @@ from training.commands.options import (
     Subset,
     SubsetSamples,
     can_be_written,
-    find_device,
     known_precision,
     within,
 )
@@ -111,6 +110,7 @@ def train(
     from training.data.datasets import load
     from training.fit.train import train as run_training
     from training.runs.folder import RECIPE
+    from training.runs.hardware import find_device
 
     changes = overrides or []
     flags = {"training.precision": precision, "dataset.labels_per_class": labels_per_class}
@@ -227,6 +227,7 @@ def evaluate(
     """
     from training.evaluation.table import format_evaluation
     from training.evaluation.trained import load_trained_model
+    from training.runs.hardware import find_device
 
     console, device = Console(), find_device(device)
     say_unfinished(source)
@@ -265,6 +266,7 @@ def export(
     from training.evaluation.stored import find_evaluation
     from training.evaluation.table import format_evaluation
     from training.export.export import export_run
+    from training.runs.hardware import find_device
 
     console = Console()
     say_unfinished(run)

@@ -1,4 +1,4 @@
-"""Options that several commands of `vae-lab` share, and the device that one of them names."""
+"""Options that several commands of `vae-lab` share."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,7 +6,6 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from models.errors import ConfigError
 from models.files import check_place
 from models.noise import MAX_SEED
 from training.recipes.loop import Precision
@@ -117,30 +116,3 @@ DatasetPicture = Annotated[
         callback=can_be_written("--output"),
     ),
 ]
-
-
-def find_device(name: str) -> str:
-    """The device to compute on: for `auto` cuda where there is a GPU, else cpu.
-
-    Raises:
-        ConfigError: The name is unknown, or this machine has no such device.
-    """
-    import torch
-
-    here = ["cpu"]
-    if torch.cuda.is_available():
-        here = [*(f"cuda:{index}" for index in range(torch.cuda.device_count())), "cuda", *here]
-    if torch.backends.mps.is_available():
-        here.append("mps")
-    if name == "auto":
-        return "cuda" if "cuda" in here else "cpu"
-    if name not in here:
-        raise ConfigError(
-            f"--device {name}: this machine has no such device. Allowed here: auto, "
-            f"{', '.join(here)}. Take --device auto.",
-            parameter="device",
-            received=name,
-            allowed=["auto", *here],
-            suggestion="auto",
-        )
-    return name

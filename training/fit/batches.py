@@ -1,6 +1,8 @@
 """Training data: a cache of levels, and the batch of observations that each step makes of it."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +16,15 @@ from models.images.levels import background_level, binarize, cached_levels, to_v
 from training.data.datasets import Dataset, load
 from training.data.doubts import too_small
 from training.data.file_split import SkippedFile
+from training.data.split import Cache
 from training.errors import DatasetError
 from training.fit.augmentation import augment
 from training.fit.objectives import UNLABELLED, Batch
 from training.recipes.recipe import Recipe
+
+_CPU = torch.device("cpu")
+_BLOCK = 4096
+"""Images that are looked at in one go."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +32,7 @@ class Data:
     """The data that a run trains and validates on."""
 
     cache: UInt8[Tensor, "batch channel height width"]
-    """Training images as levels; as grey values 0..255 where each step binarises anew."""
+    """Training images as levels; as grey values 0..white where each step binarises anew."""
     labels: Int64[Tensor, " batch"] | None
     """Labels of the training images, `UNLABELLED` where unknown; None if the model has none."""
     validation: Float[Tensor, "held_out channel height width"]
@@ -34,21 +41,44 @@ class Data:
     sha256: str
     skipped: tuple[SkippedFile, ...] = ()
     """Files of the data set's folder that are not in it, and why."""
+    white: int | None = None
+    """Largest level of the cache, where it is not the image spec's."""
+    device: torch.device = _CPU
+    """Where batches are made."""
+
+    def to(self, device: torch.device) -> "Data":
+        """The same data with batches on a device; the cache too, if a GPU has room for it twice."""
+        room = math.inf
+        if device.type == "cuda":
+            room, _ = torch.cuda.mem_get_info(device)
+        cache = self.cache.to(device) if 2 * self.cache.nbytes <= room else self.cache
+        labels = None if self.labels is None else self.labels.to(cache.device)
+        return replace(self, cache=cache, labels=labels, device=device)
 
     def batch(self, chosen: Int64[Tensor, " batch"], recipe: Recipe, *, progress: float) -> Batch:
-        """The images at these positions as observations on the CPU, augmented and binarised anew.
+        """The images at these positions as observations, augmented and binarised anew.
 
         Where few labels are known, as many random images that have one are added.
         """
-        x = observe(self.cache[chosen], recipe, progress)
-        if self.labels is None:
-            return Batch(x)
-        if recipe.dataset.labels_per_class == 0:
-            return Batch(x, self.labels[chosen])
+        batch = self._observed(chosen, recipe, progress)
+        if self.labels is None or recipe.dataset.labels_per_class == 0:
+            return batch
+        known = self._known
+        taught = known[torch.randint(len(known), (len(chosen),), device=known.device)]
+        return batch._replace(labelled=self._observed(taught, recipe, progress))
+
+    @cached_property
+    def _known(self) -> Int64[Tensor, " known"]:
+        """Positions of the images whose labels are known."""
+        assert self.labels is not None
         (known,) = torch.where(self.labels != UNLABELLED)
-        taught = known[torch.randint(len(known), (len(chosen),))]
-        labelled = Batch(observe(self.cache[taught], recipe, progress), self.labels[taught])
-        return Batch(x, self.labels[chosen], labelled)
+        return known
+
+    def _observed(self, chosen: Tensor, recipe: Recipe, progress: float) -> Batch:
+        chosen = chosen.to(self.cache.device)
+        levels = self.cache[chosen].to(self.device, non_blocking=True)
+        y = None if self.labels is None else self.labels[chosen].to(self.device, non_blocking=True)
+        return Batch(observe(levels, recipe, progress, white=self.white), y)
 
 
 def load_data(
@@ -72,13 +102,25 @@ def load_data(
     if fault := too_small(dataset.splits):
         raise DatasetError(f"{dataset.name} cannot be trained on. {fault}")
     labels, held_out = _labels(dataset, recipe)
+    levels, white = dataset.train.read_levels(recipe.image, console=console), None
+    if recipe.image.binarization == "stochastic" and _is_black_and_white(levels):
+        levels, white = levels // 255, 1
     return Data(
-        cache=torch.from_numpy(dataset.train.read_levels(recipe.image, console=console)),
+        cache=torch.from_numpy(levels),
         labels=labels,
         validation=torch.from_numpy(dataset.validation.observations(recipe.image, console=console)),
         validation_labels=held_out,
         sha256=dataset.sha256,
         skipped=dataset.skipped,
+        white=white,
+    )
+
+
+def _is_black_and_white(levels: Cache) -> bool:
+    """Whether grey values are 0 and 255 alone: to binarise them anew changes nothing."""
+    return all(
+        bool(np.isin(levels[first : first + _BLOCK], (0, 255)).all())
+        for first in range(0, len(levels), _BLOCK)
     )
 
 
@@ -145,14 +187,27 @@ def keep_labels(labels: Int64[Tensor, " batch"], per_class: int, *, seed: int) -
 
 
 def observe(
-    levels: UInt8[Tensor, "batch channel height width"], recipe: Recipe, progress: float
+    levels: UInt8[Tensor, "batch channel height width"],
+    recipe: Recipe,
+    progress: float,
+    *,
+    white: int | None = None,
 ) -> Float[Tensor, "batch channel height width"]:
-    """Observations of a batch of the cache: augmented, then binarised anew or scaled."""
+    """Observations of a batch of the cache: augmented, then binarised anew or scaled.
+
+    Args:
+        levels: Levels, on any device.
+        recipe: The recipe.
+        progress: Share of the run that is done.
+        white: The largest level, where it is not the image spec's.
+    """
     spec = recipe.image
-    white = cached_levels(spec) - 1
+    white = white or cached_levels(spec) - 1
     background = float(background_level(spec, white))
     x = augment(levels.float(), recipe.augmentation, progress=progress, background=background)
     if spec.binarization == "stochastic":
+        if white == 1:  # no pixel is a matter of chance
+            return x
         binary: Tensor = binarize(x, white, torch.rand_like(x))
         return binary.float()
     values: Tensor = to_values(x, spec)

@@ -9,17 +9,24 @@ from training.recipes.recipe import Recipe
 from training.runs.folder import Progressed
 
 
-def count_skipped(done: Progressed, recipe: Recipe) -> None:
-    """Count a step that was skipped because its gradient was not finite.
+def count_skipped(done: Progressed, recipe: Recipe, *, taken: int, finite: int) -> None:
+    """Count the steps of late that changed nothing, since their gradient was not finite.
+
+    Args:
+        done: The run's progress; changed.
+        recipe: The recipe.
+        taken: Steps since the last count.
+        finite: Those of them whose gradient was finite.
 
     Raises:
-        RunError: It was the last of as many in a row as are allowed.
+        RunError: As many in a row were not finite as are allowed, as far as counts show it.
     """
-    done.skipped_steps += 1
-    done.skipped_in_a_row += 1
-    if done.skipped_in_a_row >= (limit := recipe.training.max_skipped_in_a_row):
+    done.skipped_steps += taken - finite
+    done.skipped_in_a_row = 0 if finite else done.skipped_in_a_row + taken
+    if done.skipped_in_a_row >= recipe.training.max_skipped_in_a_row:
+        skipped = done.skipped_in_a_row
         raise diverged(
-            done, recipe, f"the last {limit} gradients, up to step {done.step}, were not finite"
+            done, recipe, f"the last {skipped} gradients, up to step {done.step}, were not finite"
         )
 
 

@@ -12,7 +12,6 @@ Nats per datum, batch means. The loop minimises -objective.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
@@ -50,6 +49,13 @@ class Batch(NamedTuple):
     labelled: "Batch | None" = None
     """More images, all with labels, for the classifier; None unless labels are few."""
 
+    def to(self, dtype: torch.dtype) -> "Batch":
+        """The same batch with observations of another precision."""
+        if self.x.dtype == dtype:
+            return self
+        labelled = None if self.labelled is None else self.labelled.to(dtype)
+        return Batch(self.x.to(dtype), self.y, labelled)
+
 
 class Position(NamedTuple):
     """The position of a step in its run, which every annealing is a function of."""
@@ -60,6 +66,8 @@ class Position(NamedTuple):
     """Epochs done, with the fraction of this one."""
     progress: float
     """Share of the run that is done, from 0 to below 1."""
+    kl_weight: float = 1.0
+    """Weight of the KL by its warm-up (`order.Annealing`)."""
 
 
 class Terms(NamedTuple):
@@ -73,10 +81,10 @@ class Terms(NamedTuple):
 class Objective(nn.Module, ABC, Generic[C]):
     """The loss of a step, a function of a batch, its noise and its position in the run."""
 
-    def __init__(self, vae: VAE, config: C, *, annealing: "Annealing | None" = None) -> None:
-        """Make the objective of a model; `annealing` is for objectives with a KL term."""
+    def __init__(self, vae: VAE, config: C) -> None:
+        """Make the objective of a model."""
         super().__init__()
-        self.vae, self.config, self.annealing = vae, config, annealing or Annealing()
+        self.vae, self.config = vae, config
 
     @abstractmethod
     def forward(self, batch: Batch, noise: Noise, at: Position) -> Terms:
@@ -87,24 +95,6 @@ class Objective(nn.Module, ABC, Generic[C]):
             noise: Noise for the posterior's `from_noise`, (sample, batch, ...).
             at: The step's position in the run.
         """
-
-
-@dataclass(frozen=True)
-class Annealing:
-    """The weight of the KL: linear from 0 to 1 over a warm-up, then 1; in each cycle anew.
-
-    Source: Bowman et al. 2016, arXiv:1511.06349, section 3.1; cycles: Fu et al. 2019,
-        arXiv:1903.10145.
-    """
-
-    warmup_epochs: float = 0.0
-    cycle_epochs: float = float("inf")
-    """Epochs of a cycle; each begins with the warm-up."""
-
-    def weight(self, epoch: float) -> float:
-        """The weight at an epoch and its fraction."""
-        within = epoch % self.cycle_epochs
-        return min(1.0, within / self.warmup_epochs) if self.warmup_epochs > 0 else 1.0
 
 
 def elbo_terms(loss: Tensor, log_likelihood: Tensor, kl: Tensor, **more: Tensor | float) -> Terms:
@@ -138,13 +128,13 @@ class ELBO(Objective[ELBOConfig]):
     """
 
     def forward(self, batch: Batch, noise: Noise, at: Position) -> Terms:
+        kl_weight = self.config.beta * at.kl_weight
         q, prior = self.vae.posterior(batch.x, batch.y), self.vae.prior(batch.y)
         z = q.from_noise(noise)
         log_likelihood = self.vae.likelihood(z, batch.y).log_prob(batch.x).mean()
         groups = kl_groups(q, prior, z, sampled=self.config.kl == "sampled")
         free = self.config.free_bits_nats
         penalised = groups.clamp_min(free).sum() if free > 0 else groups.sum()
-        kl_weight = self.config.beta * self.annealing.weight(at.epoch)
         loss = kl_weight * penalised - log_likelihood
         return elbo_terms(loss, log_likelihood, groups.sum(), kl_weight=kl_weight)
 
@@ -177,12 +167,11 @@ class IWAE(Objective[IWAEConfig]):
     """
 
     def forward(self, batch: Batch, noise: Noise, at: Position) -> Terms:
+        kl_weight, gradient = at.kl_weight, self.config.gradient
         q, prior = self.vae.posterior(batch.x, batch.y), self.vae.prior(batch.y)
         z = q.from_noise(noise)
-        gradient = self.config.gradient
         scored = q if gradient == "plain" else q.detached()
         log_likelihood = self.vae.likelihood(z, batch.y).log_prob(batch.x)
-        kl_weight = self.annealing.weight(at.epoch)
         log_w = log_likelihood + kl_weight * (prior.log_prob(z) - scored.log_prob(z))
         bound = iwae_bound(log_w)
         if gradient == "dreg" and z.requires_grad:
@@ -190,7 +179,8 @@ class IWAE(Objective[IWAEConfig]):
             # hook multiplies the gradient that goes on to q, not the decoder's, by the other.
             share = log_w.detach().softmax(0)
             z.register_hook(lambda g: g * share.reshape(*share.shape, *[1] * (g.ndim - 2)))
-        kl = kl_groups(q, prior, z, sampled=False).sum()
+        with torch.no_grad():  # for the log alone
+            kl = kl_groups(q, prior, z, sampled=False).sum()
         return elbo_terms(
             -bound.mean(),
             log_likelihood.mean(),
@@ -253,14 +243,14 @@ class M2(Objective[M2Config]):
         cross_entropy = x.new_zeros(())
         if len(taught_x):  # the mean of nothing is not a number
             cross_entropy = F.cross_entropy(self.vae.label_logits(taught_x), taught_y)
-        kl_weight = self.annealing.weight(at.epoch)
+        kl_weight = at.kl_weight
         loss = kl_weight * kl - log_likelihood + self.config.alpha * cross_entropy
         scalars = elbo_terms(loss, log_likelihood, kl, kl_weight=kl_weight).scalars
         return Terms(loss, {**scalars, "classification_nats": cross_entropy})
 
     def _labelled(self, x: Tensor, y: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """L(x, y) in two parts, E_q[log p(x|z,y)] and KL - log p(y), each (row,)."""
-        log_likelihood, kl = self._bound(x, y, noise)
+        log_likelihood, kl = self._bound(x, y, noise, self.vae.posterior(x, y))
         return log_likelihood, kl - self.vae.log_label_prior[y]
 
     def _unlabelled(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
@@ -269,16 +259,16 @@ class M2(Objective[M2Config]):
         spread = noise.repeat(1, self.vae.num_labels, *[1] * (noise.ndim - 2))
         log_q = self.vae.label_logits(x).log_softmax(-1).T
         log_likelihood, kl = (
-            part.unflatten(0, log_q.shape) for part in self._bound(rows, labels, spread)
+            part.unflatten(0, log_q.shape)
+            for part in self._bound(rows, labels, spread, self.vae.posterior_of_every_label(x))
         )
         label_kl = log_q - self.vae.log_label_prior.unsqueeze(-1)
         weights = log_q.exp()
         return (weights * log_likelihood).sum(0), (weights * (kl + label_kl)).sum(0)
 
-    def _bound(self, x: Tensor, y: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    def _bound(self, x: Tensor, y: Tensor, noise: Tensor, q: FromNoise) -> tuple[Tensor, Tensor]:
         """E_q[log p(x|z,y)] and the KL of each row, (row,)."""
-        q, prior = self.vae.posterior(x, y), self.vae.prior(y)
-        z = q.from_noise(noise)
+        z, prior = q.from_noise(noise), self.vae.prior(y)
         log_likelihood = self.vae.likelihood(z, y).log_prob(x).mean(0)
         if has_analytic_kl(q, prior):
             return log_likelihood, kl_divergence(q, prior)

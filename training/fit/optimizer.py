@@ -1,6 +1,7 @@
 """AdamW, the learning rate over the run, gradient clipping, and the average of the weights."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,6 +11,9 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from models.vae.model import VAE
 from training.recipes.loop import OptimizerConfig, ScheduleConfig
 from training.recipes.recipe import Recipe
+
+_FUSED = ("cpu", "cuda")
+"""Devices whose fused AdamW skips a step, and scales its gradient, by numbers of the device."""
 
 
 def make_optimizer(vae: VAE, config: OptimizerConfig) -> torch.optim.Optimizer:
@@ -28,10 +32,18 @@ def make_optimizer(vae: VAE, config: OptimizerConfig) -> torch.optim.Optimizer:
         },
         {"params": [p for p in vae.parameters() if id(p) not in decayed], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas)
+    fused = next(vae.parameters()).device.type in _FUSED
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=fused)
 
 
-def set_learning_rate(optimizer: Any, recipe: Recipe, progress: float) -> None:
+def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Load the state that a checkpoint holds, also one of a version that did not fuse."""
+    fused = optimizer.param_groups[0]["fused"]
+    groups = [{**group, "fused": fused, "foreach": None} for group in state["param_groups"]]
+    optimizer.load_state_dict({**state, "param_groups": groups})
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, recipe: Recipe, progress: float) -> None:
     """Set the learning rate that the schedule has at a share of the run."""
     rate = recipe.optimizer.learning_rate * schedule(progress, recipe.schedule)
     for group in optimizer.param_groups:
@@ -47,12 +59,34 @@ def schedule(progress: float, config: ScheduleConfig) -> float:
     return 0.5 * (1 + math.cos(math.pi * (progress - config.warmup) / (1 - config.warmup)))
 
 
-def clip_gradient(vae: VAE, largest_norm: float) -> Tensor:
-    """Scale the gradient down to that norm where it is larger; returns its norm before."""
-    return torch.nn.utils.clip_grad_norm_(vae.parameters(), largest_norm)
+def gradient_norm(parameters: Sequence[Tensor]) -> Tensor:
+    """Norm of the whole gradient, as float32: the sum over all parameters."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    return torch.nn.utils.get_total_norm(gradients).float()
 
 
-def update_average(average: VAE, vae: VAE, *, decay: float) -> None:
-    """average <- decay average + (1 - decay) vae."""
+def step_if_finite(optimizer: torch.optim.Optimizer, norm: Tensor, largest_norm: float) -> None:
+    """Take the optimizer's step by its gradient, scaled down to a norm; none if it is not finite.
+
+    The fused kernels read both from the device, as torch's own GradScaler tells them.
+
+    Args:
+        optimizer: The optimizer, with the gradient.
+        norm: The gradient's norm.
+        largest_norm: A gradient of a larger norm is scaled down to it.
+    """
+    scale = (norm / largest_norm).clamp_min(1.0)
+    if optimizer.param_groups[0]["fused"]:
+        told: Any = optimizer
+        told.grad_scale, told.found_inf = scale, norm.isfinite().logical_not().float()
+        optimizer.step()
+    elif norm.isfinite():
+        for group in optimizer.param_groups:
+            torch._foreach_div_([p.grad for p in group["params"] if p.grad is not None], scale)
+        optimizer.step()
+
+
+def update_average(averaged: Sequence[Tensor], trained: Sequence[Tensor], *, decay: float) -> None:
+    """average <- decay average + (1 - decay) trained, also after a step that changed nothing."""
     update = get_ema_multi_avg_fn(decay)
-    update(list(average.parameters()), list(vae.parameters()), 0)
+    update(averaged, trained, 0)

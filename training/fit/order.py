@@ -11,6 +11,24 @@ from training.fit.objectives import Position
 
 
 @dataclass(frozen=True)
+class Annealing:
+    """The weight of the KL: linear from 0 to 1 over a warm-up, then 1; in each cycle anew.
+
+    Source: Bowman et al. 2016, arXiv:1511.06349, section 3.1; cycles: Fu et al. 2019,
+        arXiv:1903.10145.
+    """
+
+    warmup_epochs: float = 0.0
+    cycle_epochs: float = float("inf")
+    """Epochs of a cycle; each begins with the warm-up."""
+
+    def weight(self, epoch: float) -> float:
+        """The weight at an epoch and its fraction."""
+        within = epoch % self.cycle_epochs
+        return min(1.0, within / self.warmup_epochs) if self.warmup_epochs > 0 else 1.0
+
+
+@dataclass(frozen=True)
 class Plan:
     """The number of steps of a run, and the positions of the images of each step.
 
@@ -23,6 +41,7 @@ class Plan:
     """Images per step, at most `count`."""
     epochs: int
     seed: int
+    annealing: Annealing = Annealing()
 
     @property
     def steps_per_epoch(self) -> int:
@@ -34,12 +53,13 @@ class Plan:
 
     def at(self, step: int) -> Position:
         """The position of a step in the run."""
-        return Position(
-            step=step, epoch=step / self.steps_per_epoch, progress=step / self.num_steps
-        )
+        epoch = step / self.steps_per_epoch
+        return Position(step, epoch, step / self.num_steps, self.annealing.weight(epoch))
 
-    def batches(self, *, start: int) -> Iterator[Int64[Tensor, " batch"]]:
-        """Positions of the images of each step, from step `start` on.
+    def batches(
+        self, *, start: int, device: torch.device | str = "cpu"
+    ) -> Iterator[Int64[Tensor, " batch"]]:
+        """Positions of the images of each step, from step `start` on, on a device.
 
         Each epoch is a permutation that depends on (seed, epoch) alone.
         """
@@ -48,7 +68,8 @@ class Plan:
             epoch, within = divmod(step, self.steps_per_epoch)
             if epoch != order_epoch:
                 generator = torch.Generator().manual_seed(derive_seed(self.seed, -1 - epoch))
-                order, order_epoch = torch.randperm(self.count, generator=generator), epoch
+                order = torch.randperm(self.count, generator=generator).to(device)
+                order_epoch = epoch
             yield order[within * self.batch_size : (within + 1) * self.batch_size]
 
 

@@ -1,8 +1,10 @@
 """Progress of a training run: means since the last line of the log, and the progress bar."""
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from typing import Any
 
+import torch
 from rich.console import Console
 from rich.progress import Task
 from torch import Tensor
@@ -12,29 +14,56 @@ from training.progress_bar import ProgressBar
 from training.runs.folder import Progressed
 
 
-@dataclass
 class Window:
-    """Sums over the steps since the last line of the log; all of it is in the checkpoint."""
+    """Sums over the steps since the last line of the log; all of it is in the checkpoint.
 
-    steps: int = 0
-    images: int = 0
-    seconds: float = 0.0
-    gradient_norm: float = 0.0
-    scalars: dict[str, float] = field(default_factory=dict)
-    """Sums of the objective's scalars (`Terms.scalars`), by name."""
+    They add up on the device, in float64 where it has that, and are numbers here after `read`.
+    """
 
-    def add(self, terms: Terms, norm: Tensor, *, images: int, seconds: float) -> None:
-        """Add a step's terms, gradient norm, images and seconds to the sums."""
-        self.steps += 1
+    def __init__(self) -> None:
+        """No step."""
+        self.taken = 0
+        """Steps, those too whose gradient was not finite."""
+        self.seen = 0
+        """Steps up to the last `read`."""
+        self.images = 0
+        """Images of all steps."""
+        self.seconds = 0.0
+        self.steps = 0
+        """Steps whose gradient was finite; the sums are theirs."""
+        self.gradient_norm = 0.0
+        self.scalars: dict[str, float] = {}
+        """Sums of the objective's scalars (`Terms.scalars`), by name."""
+        self._sums: Tensor | None = None
+
+    @torch.no_grad()
+    def add(self, terms: Terms, norm: Tensor, *, images: int) -> None:
+        """Add a step's terms, gradient norm and images; waits for nothing."""
+        self.taken += 1
         self.images += images
-        self.seconds += seconds
-        self.gradient_norm += float(norm)
-        for name, value in terms.scalars.items():
-            value = float(value.detach()) if isinstance(value, Tensor) else value
-            self.scalars[name] = self.scalars.get(name, 0.0) + value
+        values = [norm.new_tensor(v) if isinstance(v, float) else v for v in terms.scalars.values()]
+        numbers = torch.stack([torch.ones_like(norm), norm, *values])
+        if self._sums is None:
+            self._sums = self._begun(terms.scalars, norm.device)
+        self._sums += numbers.where(norm.isfinite(), 0.0)
+
+    def _begun(self, names: Iterable[str], device: torch.device) -> Tensor:
+        """The sums so far, on a device."""
+        known = [self.scalars.setdefault(name, 0.0) for name in names]
+        dtype = torch.float32 if device.type == "mps" else torch.float64
+        begun = [float(self.steps), self.gradient_norm, *known]
+        return torch.tensor(begun, dtype=dtype, device=device)
+
+    def read(self) -> None:
+        """Take the sums from the device, once it has done its steps."""
+        self.seen = self.taken
+        if self._sums is not None:
+            steps, self.gradient_norm, *sums = self._sums.tolist()
+            self.steps = round(steps)
+            self.scalars = dict(zip(self.scalars, sums, strict=True))
 
     def means(self) -> dict[str, float]:
-        """Means per step, nats per datum; empty before the first step."""
+        """Means per step as of the last `read`, nats per datum; empty before the first step."""
         if self.steps == 0:
             return {}
         return {
@@ -42,6 +71,18 @@ class Window:
             "gradient_norm": self.gradient_norm / self.steps,
             "images_per_second": round(self.images / max(self.seconds, 1e-9), 1),
         }
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds of it, as of the last `read`."""
+        return {name: value for name, value in vars(self).items() if name != "_sums"}
+
+    @classmethod
+    def restored(cls, state: Mapping[str, Any]) -> "Window":
+        """The window of a checkpoint; those of older versions did not count skipped steps."""
+        window = cls()
+        steps = state.get("steps", 0)
+        vars(window).update({"taken": steps, "seen": steps, **state})
+        return window
 
 
 class Bar(ProgressBar):

@@ -105,3 +105,6 @@ class TrainingConfig(Config):
     before the first step."""
     precision: Precision = "32-true"
     """Number format of training; evaluation and serving always use float32."""
+    compile: bool = False
+    """Compile the objective by torch.compile before the first step: a minute or so, which long runs
+    win back on a machine with a C++ compiler."""

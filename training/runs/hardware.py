@@ -6,6 +6,43 @@ import sys
 
 import torch
 
+from models.errors import ConfigError
+
+
+def find_device(name: str) -> str:
+    """The device to compute on: for `auto` cuda where there is a GPU, else cpu.
+
+    Raises:
+        ConfigError: The name is unknown, or this machine has no such device.
+    """
+    here = ["cpu"]
+    if torch.cuda.is_available():
+        here = [*(f"cuda:{index}" for index in range(torch.cuda.device_count())), "cuda", *here]
+    if torch.backends.mps.is_available():
+        here.append("mps")
+    if name == "auto":
+        return "cuda" if "cuda" in here else "cpu"
+    if name not in here:
+        raise ConfigError(
+            f"--device {name}: this machine has no such device. Allowed here: auto, "
+            f"{', '.join(here)}. Take --device auto.",
+            parameter="device",
+            received=name,
+            allowed=["auto", *here],
+            suggestion="auto",
+        )
+    return name
+
+
+def generator_of(device: torch.device) -> torch.Generator:
+    """The random numbers that torch draws on a device unless it is told others, dropout's too."""
+    if device.type == "cuda":
+        torch.cuda.init()
+        return torch.cuda.default_generators[device.index or 0]
+    if device.type == "mps":
+        return torch.mps._get_default_mps_generator()
+    return torch.default_generator
+
 
 def hardware(device: torch.device) -> str:
     """The GPU's name, or the number of CPU threads and the architecture."""

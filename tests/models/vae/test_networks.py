@@ -259,3 +259,18 @@ def test_another_shape_is_refused_with_both_shapes(config):
         decoder(torch.zeros(2, 4))
     with pytest.raises(ShapeMismatch, match=r"shape \(7, 13\); its last"):
         encoder(torch.zeros(7, 13))
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=name_of)
+def test_outputs_of_inputs_plus_each_shift_and_their_gradients_are_those_of_the_sums(config):
+    encoder, _ = networks(config, channels=2)
+    encoder.double().train()
+    inputs = torch.randn(3, 2, 7, 13, dtype=torch.float64)
+    shifts = torch.randn(4, 2, 7, 13, dtype=torch.float64, requires_grad=True)
+    wanted = encoder((shifts.unsqueeze(1) + inputs).flatten(0, 1))
+    found = encoder.forward_each(inputs, shifts)
+    assert torch.allclose(found, wanted, rtol=1e-10, atol=1e-12)
+    leaves = [shifts, *encoder.parameters()]
+    gradients = (torch.autograd.grad(y.sin().sum(), leaves) for y in (found, wanted))
+    for one, other in zip(*gradients, strict=True):
+        assert torch.allclose(one, other, rtol=1e-9, atol=1e-10)

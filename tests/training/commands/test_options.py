@@ -3,11 +3,8 @@
 from pathlib import Path
 
 import pytest
-import torch
 
-from models.errors import ConfigError
 from tests.training.vae_lab import exit_code
-from training.commands.options import find_device
 
 PLOT = ["plot", "bounds", "runs/none"]
 
@@ -48,27 +45,3 @@ def test_an_error_shows_names_without_control_characters(
     err = capsys.readouterr().err
     assert r"a\x1b[31m\udcff" in err
     assert "\x1b" not in err
-
-
-def test_auto_is_a_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    for is_available, device in ((True, "cuda"), (False, "cpu")):
-        monkeypatch.setattr(torch.cuda, "is_available", lambda found=is_available: found)
-        assert find_device("auto") == device
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert find_device("cuda:1") == "cuda:1"
-
-
-def test_a_device_that_this_machine_has_not_is_refused_with_those_it_has(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    assert find_device("cpu") == "cpu"
-    for name in ("cuda", "gpu", "mps", "cuda:0"):
-        with pytest.raises(ConfigError) as refused:
-            find_device(name)
-        assert str(refused.value) == (
-            f"--device {name}: this machine has no such device. Allowed here: auto, cpu. "
-            "Take --device auto."
-        )

@@ -24,7 +24,9 @@ from training.evaluation.trained import load_best_weights
 from training.export.card import write_card
 from training.fit.batches import Data, keep_labels
 from training.fit.classical import CLASSICAL, fit_classical
-from training.fit.train import start_training, take_step, validate_and_log
+from training.fit.step import take_step
+from training.fit.train import look, validate_and_log
+from training.fit.training import start_training
 from training.recipes.file import to_toml
 from training.recipes.objective import ClassicalKind
 from training.recipes.recipe import RULES, Recipe
@@ -271,6 +273,7 @@ def trained(recipe: Recipe, data: Data, run_dir: Path) -> None:
     training = start_training(recipe, data, run_dir=run_dir, device="cpu")
     before = {name: p.detach().clone() for name, p in training.vae.named_parameters()}
     take_step(training, torch.arange(8))
+    look(training)
     assert training.done.skipped_steps == 0
     moved = [not torch.equal(p, before[n]) for n, p in training.vae.named_parameters()]
     assert sum(moved) >= 0.75 * len(moved)  # labels of no image of the batch stay where they are

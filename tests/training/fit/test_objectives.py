@@ -19,7 +19,6 @@ from training.fit.objectives import (
     M2,
     OBJECTIVES,
     UNLABELLED,
-    Annealing,
     Autoencoder,
     Batch,
     Capacity,
@@ -27,6 +26,7 @@ from training.fit.objectives import (
     final_bound,
     kl_groups,
 )
+from training.fit.order import Annealing
 from training.recipes.objective import (
     AutoencoderConfig,
     CapacityConfig,
@@ -93,14 +93,14 @@ def test_iwae_with_one_draw_is_the_elbo_with_a_sampled_kl_and_so_is_its_gradient
     vae, x = of_family(name), binary(6)
     y = torch.arange(6) % 3 if vae.num_labels else None
     noise = normals(1, 6, *vae.latent_shape)
-    warming = Annealing(warmup_epochs=warmup)
+    weight = Annealing(warmup_epochs=warmup).weight(1.0)
     found = []
     for objective in (
-        ELBO(vae, ELBOConfig(kl="sampled"), annealing=warming),
-        IWAE(vae, IWAEConfig(num_samples=1), annealing=warming),
+        ELBO(vae, ELBOConfig(kl="sampled")),
+        IWAE(vae, IWAEConfig(num_samples=1)),
     ):
         vae.zero_grad()
-        loss = objective(Batch(x, y), noise, Position(step=7, epoch=1.0, progress=0.1)).loss
+        loss = objective(Batch(x, y), noise, Position(7, 1.0, 0.1, weight)).loss
         loss.backward()
         gradients = [p.grad.flatten() for p in vae.parameters() if p.grad is not None]
         found.append(torch.cat([loss.detach().reshape(1), *gradients]))
@@ -116,8 +116,8 @@ def test_the_weight_of_the_kl_weighs_the_kl_alone_and_beta_one_is_the_elbo():
     four = ELBO(instance.vae, ELBOConfig(beta=4.0))(Batch(x), noise, START)
     assert number(four.loss) == pytest.approx(float(4 * rate + distortion), rel=1e-12)
     assert number(four.scalars["elbo_nats"]) == number(plain.scalars["elbo_nats"])
-    warming = ELBO(instance.vae, ELBOConfig(beta=3.0), annealing=Annealing(warmup_epochs=4.0))
-    half = warming(Batch(x), noise, Position(step=20, epoch=2.0, progress=0.1))
+    warming = ELBO(instance.vae, ELBOConfig(beta=3.0))
+    half = warming(Batch(x), noise, Position(20, 2.0, 0.1, kl_weight=0.5))
     assert half.scalars["kl_weight"] == 1.5
     assert number(half.loss) == pytest.approx(float(1.5 * rate + distortion), rel=1e-12)
 

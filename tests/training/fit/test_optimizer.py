@@ -5,7 +5,14 @@ import torch
 
 from models.vae.model import VAE
 from tests.models.family_cases import family
-from training.fit.optimizer import make_optimizer, schedule
+from training.fit.optimizer import (
+    gradient_norm,
+    load_optimizer,
+    make_optimizer,
+    schedule,
+    step_if_finite,
+    update_average,
+)
 from training.fit.pseudo_inputs import clamp_pseudo_inputs
 from training.recipes.loop import OptimizerConfig, ScheduleConfig
 
@@ -43,3 +50,79 @@ def test_pseudo_inputs_return_to_where_they_have_a_gradient():
     vae.prior().log_prob(torch.zeros(1, 2)).sum().backward()
     assert bool((pseudo_inputs.grad != 0).all())
     clamp_pseudo_inputs(VAE(family("standard")))
+
+
+def stepped(*, fused: bool, largest_norm: float) -> list[torch.Tensor]:
+    """Parameters after two steps by gradients of fixed seeds."""
+    torch.manual_seed(0)
+    vae = VAE(family("standard"))
+    optimizer = make_optimizer(vae, OptimizerConfig(weight_decay=0.1))
+    optimizer.param_groups[0]["fused"] = optimizer.param_groups[1]["fused"] = fused
+    parameters = list(vae.parameters())
+    for _ in range(2):
+        for parameter in parameters:
+            parameter.grad = torch.randn_like(parameter)
+        step_if_finite(optimizer, gradient_norm(parameters), largest_norm)
+    return [*map(torch.Tensor.detach, parameters)]
+
+
+@pytest.mark.parametrize("largest_norm", [1e9, 0.01])
+def test_the_fused_step_is_the_plain_one_clipped_as_torch_clips(largest_norm: float):
+    torch.manual_seed(0)
+    vae = VAE(family("standard"))
+    optimizer = make_optimizer(vae, OptimizerConfig(weight_decay=0.1))
+    optimizer.param_groups[0]["fused"] = optimizer.param_groups[1]["fused"] = False
+    parameters = list(vae.parameters())
+    for _ in range(2):
+        for parameter in parameters:
+            parameter.grad = torch.randn_like(parameter)
+        torch.nn.utils.clip_grad_norm_(parameters, largest_norm)
+        optimizer.step()
+    for fused in (True, False):
+        found = stepped(fused=fused, largest_norm=largest_norm)
+        for one, other in zip(found, parameters, strict=True):
+            assert torch.allclose(one, other, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_gradient_that_is_not_finite_moves_nothing_and_no_moment(fused: bool):
+    torch.manual_seed(0)
+    vae = VAE(family("standard"))
+    optimizer = make_optimizer(vae, OptimizerConfig())
+    for group in optimizer.param_groups:
+        group["fused"] = fused
+    parameters = list(vae.parameters())
+    for parameter in parameters:
+        parameter.grad = torch.randn_like(parameter)
+    step_if_finite(optimizer, gradient_norm(parameters), 1.0)
+    before = [parameter.detach().clone() for parameter in parameters]
+    moments = [value.clone() for state in optimizer.state.values() for value in state.values()]
+    for value in (torch.inf, torch.nan):
+        parameters[0].grad.flatten()[0] = value
+        step_if_finite(optimizer, gradient_norm(parameters), 1.0)
+    assert all(map(torch.equal, parameters, before))
+    after = [value for state in optimizer.state.values() for value in state.values()]
+    assert all(map(torch.equal, after, moments))
+
+
+def test_the_state_of_an_optimizer_that_did_not_fuse_is_taken_on():
+    torch.manual_seed(0)
+    vae = VAE(family("standard"))
+    old = torch.optim.AdamW(make_optimizer(vae, OptimizerConfig()).param_groups, fused=None)
+    for group in old.param_groups:
+        group["fused"] = None
+    new = make_optimizer(vae, OptimizerConfig())
+    for parameter in vae.parameters():
+        parameter.grad = torch.randn_like(parameter)
+    old.step()
+    load_optimizer(new, old.state_dict())
+    step_if_finite(new, gradient_norm(list(vae.parameters())), 1e9)
+    assert all(float(state["step"]) == 2 for state in new.state.values())
+
+
+def test_the_average_moves_by_its_decay():
+    averaged, trained = [torch.zeros(3)], [torch.ones(3)]
+    update_average(averaged, trained, decay=0.75)
+    assert torch.equal(averaged[0], torch.full((3,), 0.25))
+    update_average(averaged, trained, decay=0.0)
+    assert torch.equal(averaged[0], trained[0])

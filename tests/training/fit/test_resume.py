@@ -15,10 +15,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from models.errors import ConfigError
 from tests.training.kinds import KILLS, KINDS, MLP, make, write_array
 from tests.training.vae_lab import exit_code
 from training.errors import RunError
+from training.fit import step as hot
 from training.fit import train as loop
+from training.fit.training import Training
 from training.recipes.file import to_toml
 from training.recipes.recipe import Recipe
 from training.runs.checkpoint import CHECKPOINT, PREVIOUS
@@ -64,20 +67,20 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Rec
 
 def at_step(monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[], None]) -> None:
     """Do something in the middle of the step after so many, counted over all starts."""
-    take_step, update_average, running = loop.take_step, loop.update_average, -1
+    take_step, update_average, running = loop.take_step, hot.update_average, -1
 
-    def noting(training: loop.Training, chosen: torch.Tensor) -> None:
+    def noting(training: Training, chosen: torch.Tensor) -> None:
         nonlocal running
         running = training.done.step
         take_step(training, chosen)
 
-    def acting(average: Any, vae: Any, *, decay: float) -> None:
+    def acting(averaged: Any, trained: Any, *, decay: float) -> None:
         if running == step:
             act()
-        update_average(average, vae, decay=decay)
+        update_average(averaged, trained, decay=decay)
 
     monkeypatch.setattr(loop, "take_step", noting)
-    monkeypatch.setattr(loop, "update_average", acting)
+    monkeypatch.setattr(hot, "update_average", acting)
 
 
 def stop() -> None:
@@ -241,7 +244,7 @@ def test_a_run_is_not_resumed_on_other_data(tmp_path: Path):
     (tmp_path / "pictures.npz").unlink()
     write_array(tmp_path, 8, 8, levels=3)
     with pytest.raises(
-        loop.ConfigError, match=r"has changed since the run began: its sha256 was .*--run-dir"
+        ConfigError, match=r"has changed since the run began: its sha256 was .*--run-dir"
     ):
         train(recipe, tmp_path / "run")
 

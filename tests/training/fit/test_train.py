@@ -17,6 +17,7 @@ from models.vae.model import VAE
 from training.data.datasets import load
 from training.errors import RunError
 from training.fit import batches
+from training.fit import step as hot
 from training.fit import train as loop
 from training.recipes.file import RECIPES, load_recipe
 from training.recipes.recipe import Recipe
@@ -102,16 +103,16 @@ def test_a_folder_with_a_run_is_neither_overwritten_nor_resumed_with_another_rec
 def test_a_step_whose_gradient_is_not_finite_changes_nothing_and_is_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    clip, calls = loop.clip_gradient, 0
+    measure, calls = hot.gradient_norm, 0
 
-    def poisoned(vae: VAE, largest_norm: float) -> torch.Tensor:
+    def poisoned(parameters: list[torch.Tensor]) -> torch.Tensor:
         nonlocal calls
         calls += 1
         if calls == 5:
-            next(vae.parameters()).grad.fill_(float("nan"))
-        return clip(vae, largest_norm)
+            parameters[0].grad.fill_(float("nan"))
+        return measure(parameters)
 
-    monkeypatch.setattr(loop, "clip_gradient", poisoned)
+    monkeypatch.setattr(hot, "gradient_norm", poisoned)
     done = loop.train(recipe("training.epochs=1"), run_dir=tmp_path / "run", device="cpu")
     assert done.skipped_steps == 1
     assert all(bool(t.isfinite().all()) for t in weights(tmp_path / "run").values())
@@ -220,10 +221,7 @@ def test_a_run_starts_from_a_finished_run_of_the_same_model_only(
 def test_many_gradients_in_a_row_that_are_not_finite_end_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    def poisoned(vae: VAE, largest_norm: float) -> torch.Tensor:
-        return torch.tensor(float("nan"))
-
-    monkeypatch.setattr(loop, "clip_gradient", poisoned)
+    monkeypatch.setattr(hot, "gradient_norm", lambda _: torch.tensor(math.nan))
     chosen = recipe("training.max_skipped_in_a_row=7")
     with pytest.raises(RunError, match=r"the last 7 gradients, up to step 7, .*learning_rate"):
         loop.train(chosen, run_dir=tmp_path / "run", device="cpu")
@@ -272,7 +270,7 @@ def test_an_infinite_bound_is_not_the_best(tmp_path: Path, monkeypatch: pytest.M
 def test_epochs_of_skipped_steps_count_against_patience_and_are_no_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(loop, "clip_gradient", lambda *_: torch.tensor(math.nan))
+    monkeypatch.setattr(hot, "gradient_norm", lambda _: torch.tensor(math.nan))
     with pytest.raises(RunError, match="diverged: no step had a finite gradient"):
         loop.train(recipe("training.patience=2"), run_dir=tmp_path / "run", device="cpu")
     state = json.loads((tmp_path / "run" / STATE).read_text())
@@ -296,7 +294,7 @@ def test_a_first_step_without_enough_memory_leaves_no_folder_and_says_what_to_ma
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "update_average", failing)
+        patch.setattr(hot, "update_average", failing)
         with pytest.raises(RunError, match=r"--set training\.batch_size=64") as caught:
             loop.train(recipe(), run_dir=tmp_path / "runs" / "a", device="cpu")
     assert words in str(caught.value)
