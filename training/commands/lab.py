@@ -1,4 +1,4 @@
-"""The command `vae-lab`: train, compare-runs, evaluate, export, datasets, plot.
+"""The command `vae-lab`: train, sweep, compare-runs, evaluate, export, datasets, plot.
 
 Each command reads its arguments, calls one function of this package, and prints what it returns.
 """
@@ -15,7 +15,7 @@ from rich.console import Console
 
 from models.errors import ConfigError, VAEError, printable
 from models.files import check_place, explain_os_error, prepare_streams
-from training.commands import datasets, plot
+from training.commands import datasets, plot, sweep
 from training.commands.options import (
     DataDir,
     Device,
@@ -50,6 +50,7 @@ app = typer.Typer(
 )
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(plot.app, name="plot")
+app.command()(sweep.sweep)
 
 
 @app.command()

@@ -8,7 +8,7 @@ with the same weights (bitwise on a CPU with the same number of threads).
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,7 @@ def train(
     tensorboard: bool = True,
     comments: Mapping[str, Sequence[str]] | None = None,
     dataset: Dataset | None = None,
+    on_validation: Callable[[int, float], str] = lambda epoch, bound_nats: "",
 ) -> Progressed:
     """Train a recipe's model and keep the averaged weights that validate best.
 
@@ -72,6 +73,8 @@ def train(
         tensorboard: Whether to write TensorBoard files into the run's folder.
         comments: Lines for the stored recipe's tables, as `to_toml` takes them.
         dataset: The recipe's data set, if it is loaded already.
+        on_validation: Is given an epoch and its bound; the reason that it returns, if any, ends the
+            run.
 
     Returns:
         The run's progress; `stopped_because` is empty when the time limit ended the call.
@@ -108,7 +111,7 @@ def train(
             training = start_training(recipe, data, run_dir=run_dir, device=device)
             if not is_new:
                 restore(training, console)
-            training.begin = begin
+            training.begin, training.on_validation = begin, on_validation
             run_steps(training, deadline=deadline, tensorboard=tensorboard, console=console)
             done = training.done
     refuse_diverged(done, recipe)
@@ -222,16 +225,12 @@ def validate_and_log(training: Training) -> dict[str, Any]:
     epoch = done.step // training.plan.steps_per_epoch
     if record_validation(done, bound_nats, error_nats, epoch=epoch):
         save_best(training.run_dir, training.average)
-    done.stopped_because = stop_reason(training.done, training.plan, training.recipe.training)
+    reason = stop_reason(done, training.plan, recipe.training)
+    done.stopped_because = reason or training.on_validation(epoch, bound_nats)
     line = log_line(training)
     append_line(training.run_dir / LOG, line)
-    write_state(
-        training.run_dir,
-        recipe,
-        done,
-        dataset_sha256=training.data.sha256,
-        device=training.device,
-    )
+    sha256, device = training.data.sha256, training.device
+    write_state(training.run_dir, recipe, done, dataset_sha256=sha256, device=device)
     training.window = Window()
     return line
 

@@ -52,6 +52,8 @@ class Training:
     """Time of the next checkpoint on the monotonic clock, in seconds."""
     begin: Callable[[], None] = do_nothing
     """Claims the folder, if it is a new one, after this start's first step."""
+    on_validation: Callable[[int, float], str] = lambda epoch, bound_nats: ""
+    """Is given an epoch and its bound; the reason that it returns, if any, ends the run."""
 
     def __post_init__(self) -> None:
         self.trained: list[Tensor] = list(self.vae.parameters())

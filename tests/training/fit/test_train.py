@@ -118,6 +118,23 @@ def test_a_step_whose_gradient_is_not_finite_changes_nothing_and_is_counted(
     assert all(bool(t.isfinite().all()) for t in weights(tmp_path / "run").values())
 
 
+def test_what_a_validation_answers_ends_the_run_for_good(tmp_path: Path):
+    seen: list[tuple[int, float]] = []
+
+    def end_at_two(epoch: int, bound_nats: float) -> str:
+        seen.append((epoch, bound_nats))
+        return "it was enough" if epoch == 2 else ""
+
+    run_dir = tmp_path / "run"
+    done = loop.train(recipe(), run_dir=run_dir, device="cpu", on_validation=end_at_two)
+    assert done.stopped_because == json.loads((run_dir / STATE).read_text())["stopped_because"]
+    assert done.stopped_because == "it was enough"
+    logged = [(line["epoch"], line["validation_bound_nats"]) for line in read_log(run_dir)]
+    assert seen == logged
+    assert [epoch for epoch, _ in seen] == [1, 2]
+    assert loop.train(recipe(), run_dir=run_dir, device="cpu", resume=True) == done
+
+
 @pytest.fixture
 def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = load("digits")
