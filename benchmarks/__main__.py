@@ -9,7 +9,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import disturbances, fairness, media, overload, scoring, serving, soak
+from benchmarks import (
+    disturbances,
+    fairness,
+    media,
+    overload,
+    scoring,
+    serving,
+    soak,
+    training,
+)
 from benchmarks.timing import as_markdown, machine
 
 
@@ -23,6 +32,7 @@ class Part(StrEnum):
     fairness = "fairness"
     disturbances = "disturbances"
     soak = "soak"
+    training = "training"
 
 
 def main(
@@ -33,13 +43,17 @@ def main(
         float, typer.Option(min=0.0, help="Seconds for scoring, and for media.")
     ] = 24.0,
     threads: Annotated[
-        int, typer.Option(min=1, help="Threads of one operator, of scoring and its floor.")
+        int,
+        typer.Option(
+            min=1, help="Threads of one operator, of scoring and training and their floors."
+        ),
     ] = 1,
     quick: Annotated[
         bool, typer.Option(help="Few and short rounds, to see that it works.")
     ] = False,
     peers_python: Annotated[
-        str, typer.Option(help="Python that has LitServe, BentoML and mosec.", metavar="PATH")
+        str,
+        typer.Option(help="Python that has LitServe, BentoML, mosec and pythae.", metavar="PATH"),
     ] = sys.executable,
     minutes: Annotated[float, typer.Option(min=0.1, help="Minutes of the soak.")] = 10.0,
     markdown: Annotated[bool, typer.Option(help="Print the tables in Markdown.")] = False,
@@ -55,6 +69,9 @@ def main(
         Part.fairness: lambda: fairness.run(quick=quick),
         Part.disturbances: lambda: disturbances.run(quick=quick),
         Part.soak: lambda: soak.run(minutes=minutes),
+        Part.training: lambda: training.run(
+            quick=quick, peers_python=peers_python, threads=threads
+        ),
     }
     for part in parts or [part for part in Part if part is not Part.soak]:
         for made in runs[part]():

@@ -1,6 +1,7 @@
 """The benchmarks run and name what they measure; no test looks at a time."""
 
 import io
+import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,7 +11,7 @@ from rich.console import Console
 
 from app.serving.served_model import serve_bundle
 from app.settings import PRETRAINED
-from benchmarks import media, open_loop, overload, scoring, soak, timing, warnings
+from benchmarks import media, open_loop, overload, scoring, soak, timing, training, warnings
 from models.bundle.loading import load_bundle
 from training.data.datasets import load
 
@@ -43,6 +44,24 @@ def test_scoring_is_measured_beside_its_floor_and_its_parts(
 def test_codecs_are_measured_beside_their_floors() -> None:
     text = text_of(*media.run(seconds=0, threads=1))
     for name in ("PNG", "npy", "JSON"):
+        assert name in text
+
+
+def test_training_is_measured_beside_a_bare_loop_and_a_dataloader(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(training, "COUNT", {"mlp": 60, "conv": 20})
+    monkeypatch.setattr(training, "SIZES", (20,))
+    tables = list(training.run(quick=True, peers_python=sys.executable, threads=1))
+    text = text_of(*tables)
+    assert len(tables) == 2
+    for name in (
+        "mlp, batches of 20",
+        "conv, batches of 20",
+        "vae-lab train",
+        "bare loop",
+        "MFLOP",
+    ):
         assert name in text
 
 

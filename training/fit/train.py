@@ -19,6 +19,7 @@ from training.data.left_out import write_left_out
 from training.errors import Interrupted
 from training.fit.batches import Data, load_data
 from training.fit.classical import CLASSICAL, fit_classical
+from training.fit.cost import MEASURED_STEPS, describe_cost, is_measured
 from training.fit.divergence import count_skipped, refuse_diverged
 from training.fit.early_stopping import record_validation, stop_reason
 from training.fit.interruption import Interruption
@@ -153,12 +154,15 @@ def run_steps(training: Training, *, deadline: float, tensorboard: bool, console
             take_step(training, chosen)
             if done.step == first + 1:
                 note_start(training, step=first)
-            validates = is_due(training)
-            looks = validates or time.monotonic() > next_look or done.step % at_least_every == 0
+            validates, is_timed = is_due(training), is_measured(done.step, first=first)
+            is_time = time.monotonic() > next_look or done.step % at_least_every == 0
+            looks = validates or is_timed or is_time
             if looks:
                 look(training)
                 next_look = time.monotonic() + LOOK_SECONDS
             spend(training, time.monotonic() - began)
+            if is_timed:
+                say_cost(training, console, first=first)
             if validates:
                 line = validate_and_log(training)
                 if tensorboard:
@@ -196,6 +200,19 @@ def look(training: Training) -> None:
     taken, finite = window.taken - window.seen, window.steps
     window.read()
     count_skipped(training.done, training.recipe, taken=taken, finite=window.steps - finite)
+
+
+def say_cost(training: Training, console: Console, *, first: int) -> None:
+    """Say what the run will cost, once its first steps are timed."""
+    done = training.done
+    if done.step == first + 1:
+        training.seconds_before = done.seconds
+        return
+    seconds = (done.seconds - training.seconds_before) / MEASURED_STEPS
+    said = describe_cost(
+        training.plan, step=done.step, seconds_a_step=seconds, device=training.device
+    )
+    console.print(said, soft_wrap=True, markup=False, highlight=False)
 
 
 def spend(training: Training, seconds: float) -> None:
