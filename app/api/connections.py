@@ -109,7 +109,11 @@ class Connections:
 
     def _sweep_later(self, loop: asyncio.AbstractEventLoop) -> None:
         period = min(SWEEP_SECONDS, self.client_timeout / 4)
-        self._timer = loop.call_later(period, self._sweep, loop)
+        self._timer = loop.call_later(period, self._sweep_after_reading, loop)
+
+    def _sweep_after_reading(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Sweep once the loop has read what came while it, or the whole machine, stood still."""
+        loop.call_soon(loop.call_soon, self._sweep, loop)  # it reads between two turns
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()

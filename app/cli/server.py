@@ -72,7 +72,7 @@ def serve(settings: Settings) -> None:
     with metrics_folder(), control_folder():
         crew = Workers(settings, port)
         stop_seconds = settings.drain_seconds + stop_timeout(settings) + GRACE_SECONDS
-        Supervisor(crew, settings.workers, stop_seconds=stop_seconds).run()
+        Supervisor(crew, settings.workers, stop_seconds=stop_seconds, own_queues=crew.forks).run()
 
 
 def configure_logs(settings: Settings) -> None:

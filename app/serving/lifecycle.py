@@ -1,8 +1,9 @@
 """Readiness of the service, and draining before it stops.
 
 On SIGTERM or SIGINT /readyz answers 503 at once, and every answer closes its connection. After the
-drain delay, in which load balancers notice, the server stops listening and finishes the requests in
-flight. A second signal stops at once.
+drain delay, in which load balancers notice, the port takes no new connection, those that have begun
+come in, and the server stops listening and finishes the requests in flight. A second signal stops
+at once.
 """
 
 import asyncio
@@ -19,11 +20,15 @@ from typing import Any
 
 import uvicorn
 
+from app.serving.ports import ignore_new_connections
 from app.serving.registry import Registry
 
 log = logging.getLogger("app")
 
 CLOSE = (b"connection", b"close")
+
+HANDSHAKE_SECONDS = 0.5
+"""How long connections that have begun may take to be there before the port closes."""
 
 
 @dataclass
@@ -71,6 +76,8 @@ class Server(uvicorn.Server):
         self.supervisor = supervisor
         self.orphaned = False
         """Whether the supervisor ended first."""
+        self._told = "stop" if supervisor is None else ""
+        """What the supervisor said first: "stop", or "replaced" where others have the port."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -123,15 +130,18 @@ class Server(uvicorn.Server):
     def _hear(self) -> None:
         """Drain as the supervisor says, or because it has ended."""
         try:
-            self.supervisor.recv()  # type: ignore[union-attr]
+            word = self.supervisor.recv()  # type: ignore[union-attr]
         except (EOFError, OSError):
-            self.orphaned = True
+            word, self.orphaned = "stop", True
             self._loop.remove_reader(self.supervisor.fileno())  # type: ignore[union-attr]
+        self._told = self._told or word
         self.drain()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop listening, and finish what is in flight, connections in the kernel's queue too."""
         sockets = sockets or []
+        if self._told == "stop" and ignore_new_connections(sockets):
+            await asyncio.sleep(HANDSHAKE_SECONDS)  # accepting what comes
         waiting = [connection for one in sockets for connection in _accept_all(one)]
         for server in self.servers:
             server.close()

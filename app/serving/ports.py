@@ -1,13 +1,27 @@
 """The port: bound before models load, so that it is held, and listened on once they are there."""
 
+import ctypes
 import errno
 import socket
+import struct
+import sys
 from contextlib import suppress
 from typing import Any
 
 from models.errors import ConfigError
 
 MAX_PORT = 65535
+
+_SO_ATTACH_FILTER = 26
+"""Linux's option, which Python does not name."""
+_DROP_SYN = (
+    (0x30, 0, 0, 13),  # load the flags of a TCP header,
+    (0x54, 0, 0, 0x12),  # of which SYN and ACK
+    (0x15, 0, 1, 0x02),  # are compared with SYN alone:
+    (0x06, 0, 0, 0),  # drop the packet
+    (0x06, 0, 0, 0xFFFFFFFF),  # or pass it on
+)
+"""A socket's filter: instructions of the classic BPF, each an operation, two jumps, a value."""
 
 
 def bind_port(host: str, port: int) -> list[socket.socket]:
@@ -61,6 +75,28 @@ def pause_listening(sockets: list[socket.socket]) -> None:
     for one in sockets:
         with suppress(OSError):  # it does not listen yet
             one.shutdown(socket.SHUT_RD)
+
+
+def ignore_new_connections(sockets: list[socket.socket]) -> bool:
+    """Let the kernel drop whoever begins to connect from now on; whoever has begun gets through.
+
+    A socket that closes resets the connections that it has not accepted, and one may always come
+    after the last look at its queue. Whoever is dropped tries again by itself after a second, and
+    is then refused. Every process that has the socket is concerned.
+
+    Returns:
+        Whether it is so; only Linux can.
+    """
+    if sys.platform != "linux":
+        return False
+    program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *one) for one in _DROP_SYN))
+    option = struct.pack("HP", len(_DROP_SYN), ctypes.addressof(program))
+    try:
+        for one in sockets:
+            one.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, option)
+    except OSError:
+        return False
+    return True
 
 
 def _free_port(family: int, address: Any) -> int:

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, Pipe, wait
 from multiprocessing.process import BaseProcess
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 log = logging.getLogger("app.workers")
 
@@ -34,7 +34,8 @@ class Start:
     number: int
     """A number that no other live worker has, and a later one may."""
     channel: Connection
-    """To the supervisor: the worker sends "listening", and stops when anything arrives."""
+    """To the supervisor: the worker sends "listening", and stops when "stop" or "replaced" arrives,
+    which says that another one listens in its place."""
     inherited: list[Any]
     """What a forked worker closes: the supervisor's ends of channels, as long as one of which is
     open nobody hears that the supervisor has ended, and the other workers' sockets."""
@@ -48,20 +49,22 @@ class Worker:
     number: int
     process: BaseProcess
     channel: Connection
+    awaited: bool = False
+    """Whether connections wait for it, because it replaces a worker that has died."""
     started_at: float = field(default_factory=time.monotonic)
     heard: bool = False
     """Whether its channel has said all that it will."""
     listening: bool = False
     stopping: bool = False
 
-    def stop(self) -> None:
-        """Let it drain, finish what it has accepted, and end; at once where it does not listen."""
+    def stop(self, word: Literal["stop", "replaced"]) -> None:
+        """Let it drain, finish what it has accepted, and end; at once where nobody waits for it."""
         self.stopping = True
-        if not self.listening and not self.channel.poll():
+        if not (self.listening or self.awaited or self.channel.poll()):
             self.process.kill()
             return
         with suppress(OSError):  # it has ended already
-            self.channel.send("stop")
+            self.channel.send(word)
 
 
 class Crew(Protocol):
@@ -89,17 +92,22 @@ class Crew(Protocol):
 class Supervisor:
     """Keeps a number of workers alive until a signal."""
 
-    def __init__(self, crew: Crew, count: int, *, stop_seconds: float) -> None:
+    def __init__(
+        self, crew: Crew, count: int, *, stop_seconds: float, own_queues: bool = False
+    ) -> None:
         """Prepare; `run` starts the workers.
 
         Args:
             crew: What they do.
             count: Number of workers.
             stop_seconds: How long workers may take to stop before they are killed.
+            own_queues: Whether the connections that the kernel gives to a worker wait for this one
+                or its replacement alone.
         """
         self.crew = crew
         self.count = count
         self.stop_seconds = stop_seconds
+        self.own_queues = own_queues
         self.workers: list[Worker] = []
         self._due: dict[int, float] = {}
         """When a slot without a worker gets one."""
@@ -125,13 +133,13 @@ class Supervisor:
                 self._kill()
 
     def _turn(self, woken: socket.socket) -> None:
-        while self._signals:
-            self._obey(self._signals.popleft())
         now = time.monotonic()
         if self._kill_at is not None and now > self._kill_at:
             self._kill()
         for slot in [slot for slot, due in self._due.items() if due <= now]:
-            self._launch(slot)
+            self._launch(slot).awaited = self.own_queues and self._all_listened
+        while self._signals:  # after what is due: a stop cancels it
+            self._obey(self._signals.popleft())
         ends = {worker.process.sentinel: worker for worker in self.workers}
         channels = {worker.channel: worker for worker in self.workers if not worker.heard}
         for found in wait([woken, *channels, *ends], self._seconds_left()):
@@ -160,7 +168,7 @@ class Supervisor:
         self._stop_restart()
         self._kill_at = time.monotonic() + self.stop_seconds
         for worker in self.workers:
-            worker.stop()
+            worker.stop("stop")
 
     def _kill(self) -> None:
         for worker in self.workers:
@@ -188,7 +196,7 @@ class Supervisor:
         worker.listening = True
         for older in self.workers[: self.workers.index(worker)]:
             if older.slot == worker.slot:
-                older.stop()
+                older.stop("replaced")
         if worker is self._replacement:
             self._replace_next()
         if not self._all_listened and self._count_listening() == self.count:

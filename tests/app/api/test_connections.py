@@ -6,7 +6,9 @@ import gc
 import json
 import pickle
 import resource
+import socket
 import sys
+import time
 import weakref
 from collections.abc import AsyncIterator
 from typing import Any
@@ -55,6 +57,56 @@ async def until(condition: Any) -> None:
     async with asyncio.timeout(20):
         while not condition():
             await asyncio.sleep(0.01)
+
+
+async def test_what_came_while_the_loop_stood_still_is_read_before_the_sweep() -> None:
+    seen: list[str] = []
+    loop = asyncio.get_running_loop()
+    connections = Connections(
+        client_timeout=0.04,  # a sweep every 10 ms
+        min_body_rate=1,
+        max_connections=10,
+        max_buffered_bytes=10,
+        max_requests=10,
+    )
+
+    class Idle(asyncio.Protocol):
+        """A connection that the sweep may close."""
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            connections.add(self, loop)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            connections.remove(self)
+
+        def check(self, now: float) -> None:
+            seen.append("swept")
+
+        def data_received(self, data: bytes) -> None:
+            seen.append("read")
+
+    class Slow(asyncio.Protocol):
+        """A connection on which the loop stands still, until the next sweep is overdue."""
+
+        def data_received(self, data: bytes) -> None:
+            seen.clear()
+            idle_client.send(b"next request")
+            time.sleep(0.05)
+
+    idle_client, idle = socket.socketpair()
+    slow_client, slow = socket.socketpair()
+    transports = [
+        (await loop.connect_accepted_socket(protocol, end))[0]
+        for protocol, end in ((Idle, idle), (Slow, slow))
+    ]
+    slow_client.send(b"request")
+    await until(lambda: {"read", "swept"} <= set(seen))
+    for transport in transports:
+        transport.close()
+    await asyncio.sleep(0.01)
+    idle_client.close()
+    slow_client.close()
+    assert seen[0] == "read"
 
 
 def protocol_of(**settings: Any) -> tuple[Any, Connections]:

@@ -1,10 +1,13 @@
 """A server that drains, stops and ends, in this process."""
 
 import asyncio
+import errno
 import os
+import select
 import signal
 import socket
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
@@ -14,6 +17,7 @@ import pytest
 import uvicorn
 
 from app.api.protocol import serving_protocol
+from app.serving import lifecycle
 from app.serving.lifecycle import Lifecycle, Server
 from app.serving.ports import bind_port
 from app.serving.registry import Registry
@@ -124,6 +128,38 @@ async def test_a_connection_that_waits_in_the_queue_is_answered(tmp_path: Path) 
         server.started = False
         server.should_exit = True
         await task
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux filters what comes to a port")
+async def test_a_connection_after_the_last_look_at_the_queue_is_refused_and_not_reset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept_all = lifecycle._accept_all
+    late = socket.socket()
+    late.setblocking(False)
+
+    def accept_all_and_be_slow(listening: socket.socket) -> Iterator[socket.socket]:
+        yield from accept_all(listening)
+        late.connect_ex(listening.getsockname())
+
+    monkeypatch.setattr(lifecycle, "_accept_all", accept_all_and_be_slow)
+    async with running(tmp_path) as (_, task, _):
+        signal.raise_signal(signal.SIGTERM)
+        await asyncio.wait_for(task, 30)
+    with late:
+        assert select.select([], [late], [], 60)[1]
+        assert late.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED
+
+
+async def test_a_worker_that_is_replaced_leaves_its_port_open(tmp_path: Path) -> None:
+    ours, theirs = Pipe()
+    async with running(tmp_path, supervisor=theirs) as (server, task, _):
+        replacement = server.sockets[0].dup()  # type: ignore[attr-defined]
+        for word in ("replaced", "stop"):  # a restart, and the end of all soon after
+            ours.send(word)
+        await asyncio.wait_for(task, 30)
+        with replacement, socket.create_connection(server.address, timeout=30):  # type: ignore[attr-defined]
+            replacement.accept()[0].close()
 
 
 async def test_a_worker_says_that_it_listens_and_stops_when_it_is_told(tmp_path: Path) -> None:

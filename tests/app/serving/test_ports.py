@@ -1,11 +1,21 @@
 """The port: held before anything listens, shared by workers, refused in words."""
 
+import errno
+import select
 import socket
+import sys
 
 import pytest
 
 from app.serving import ports
-from app.serving.ports import bind_port, close_sockets, pause_listening, share_port, url_of
+from app.serving.ports import (
+    bind_port,
+    close_sockets,
+    ignore_new_connections,
+    pause_listening,
+    share_port,
+    url_of,
+)
 from models.errors import ConfigError
 
 
@@ -36,6 +46,36 @@ def test_a_socket_that_pauses_refuses_and_may_listen_again() -> None:
         with pytest.raises(ConfigError):
             bind_port(*address)
     close_sockets(held)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux filters what comes to a port")
+def test_a_port_that_ignores_new_connections_resets_none_when_it_closes() -> None:
+    held = bind_port("127.0.0.1", 0)
+    held[0].listen()
+    address = held[0].getsockname()
+    with socket.create_connection(address) as begun, socket.socket() as late:
+        assert ignore_new_connections(held)
+        late.setblocking(False)
+        assert late.connect_ex(address) == errno.EINPROGRESS
+        begun.sendall(b"question")
+        accepted, _ = held[0].accept()
+        with pytest.raises(BlockingIOError):
+            held[0].accept()
+        close_sockets(held)
+        with accepted:
+            assert accepted.recv(8) == b"question"
+            accepted.sendall(b"answer")
+            assert begun.recv(6) == b"answer"
+        assert select.select([], [late], [], 60)[1]  # its second try, a second later
+        assert late.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED
+
+
+def test_a_port_that_cannot_ignore_new_connections_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = bind_port("127.0.0.1", 0)
+    close_sockets(held)
+    assert not ignore_new_connections(held)
+    monkeypatch.setattr(ports.sys, "platform", "darwin")
+    assert not ignore_new_connections([])
 
 
 def has_ipv6() -> bool:

@@ -4,7 +4,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Iterator
-from multiprocessing.connection import Pipe
+from multiprocessing.connection import Connection, Pipe
 from typing import Any
 
 import pytest
@@ -256,6 +256,38 @@ def test_a_worker_that_loads_its_models_ends_at_once() -> None:
     supervise(crew, 1)
     crew.kept.close()
     assert [played.exitcode for played in crew.begun] == [-signal.SIGKILL]
+
+
+@pytest.mark.parametrize("own_queues", [True, False])
+def test_a_stop_waits_for_the_replacement_of_a_dead_worker_if_connections_do(
+    own_queues: bool,
+) -> None:
+    def die(crew: Crew) -> None:
+        crew.begin = "loads"
+        crew.alive()[0].end(-signal.SIGKILL)
+
+    crew = Crew(die, terminate)  # the stop comes before the replacement is launched
+    told: list[str] = []
+    original = crew.start
+
+    def start(start: Start) -> Any:
+        played = original(start)
+        crew.stopping = lambda: crew.begun[1].end()  # type: ignore[method-assign]
+        return played
+
+    def ended(number: int) -> None:
+        if len(crew.begun) == 3 and crew.begun[2].exitcode is None:
+            told.append(Connection(os.dup(crew.kept.fileno())).recv())
+            crew.begun[2].end()
+        else:
+            crew.next_scene()
+
+    crew.start = start  # type: ignore[method-assign]
+    crew.ended = ended  # type: ignore[method-assign]
+    Supervisor(crew, 2, stop_seconds=60, own_queues=own_queues).run()
+    crew.kept.close()
+    assert told == (["stop"] if own_queues else [])
+    assert crew.begun[2].exitcode == (0 if own_queues else -signal.SIGKILL)
 
 
 def test_workers_that_do_not_stop_are_killed() -> None:
