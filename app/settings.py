@@ -32,6 +32,8 @@ OTHER_VARIABLES = (
     "VAE_URL",
     "VAE_API_KEY",
     "VAE_DATA_DIR",
+    "VAE_CACHE_DIR",
+    "VAE_CACHE_GB",
     "VAE_CONTROL_DIR",
 )
 """Variables of this project that are no settings of the service."""

@@ -12,6 +12,7 @@ from rich.table import Table
 from benchmarks import (
     disturbances,
     fairness,
+    folders,
     media,
     overload,
     scoring,
@@ -27,6 +28,7 @@ class Part(StrEnum):
 
     scoring = "scoring"
     media = "media"
+    folders = "folders"
     serving = "serving"
     overload = "overload"
     fairness = "fairness"
@@ -55,6 +57,9 @@ def main(
         str,
         typer.Option(help="Python that has LitServe, BentoML, mosec and pythae.", metavar="PATH"),
     ] = sys.executable,
+    pictures: Annotated[
+        int, typer.Option(min=10, help="JPEG files in the folder of the part folders.")
+    ] = 20_000,
     minutes: Annotated[float, typer.Option(min=0.1, help="Minutes of the soak.")] = 10.0,
     markdown: Annotated[bool, typer.Option(help="Print the tables in Markdown.")] = False,
 ) -> None:
@@ -64,6 +69,7 @@ def main(
     runs: dict[Part, Callable[[], Iterator[Table]]] = {
         Part.scoring: lambda: scoring.run(seconds=seconds, threads=threads),
         Part.media: lambda: media.run(seconds=seconds, threads=threads),
+        Part.folders: lambda: folders.run(pictures=500 if quick else pictures),
         Part.serving: lambda: serving.run(quick=quick, peers_python=peers_python),
         Part.overload: lambda: overload.run(quick=quick),
         Part.fairness: lambda: fairness.run(quick=quick),

@@ -1,6 +1,8 @@
 """Fixtures of every test: no VAE_* settings, one thread of torch, and the real data sets."""
 
 import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,15 +13,21 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def pytest_configure() -> None:
-    """Use one thread: small tensors gain little from more, and lose much on shared cores."""
+    """Use one thread, since small tensors gain little from more; and a cache of the tests' own."""
     torch.set_num_threads(1)
+    os.environ["VAE_CACHE_DIR"] = tempfile.mkdtemp(prefix="vae-cache-")
+
+
+def pytest_unconfigure() -> None:
+    """Delete the tests' cache of decoded pictures."""
+    shutil.rmtree(os.environ["VAE_CACHE_DIR"], ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Remove a developer's own VAE_* settings, so that no test depends on them."""
     for name in list(os.environ):
-        if name.startswith("VAE_") and name != "VAE_DATA_DIR":
+        if name.startswith("VAE_") and name not in ("VAE_DATA_DIR", "VAE_CACHE_DIR"):
             monkeypatch.delenv(name)
 
 

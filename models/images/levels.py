@@ -120,6 +120,13 @@ def cached_levels(spec: ImageSpec) -> int:
     return 256 if spec.binarization == "stochastic" else spec.levels
 
 
+def cached_spec(spec: ImageSpec) -> ImageSpec:
+    """The spec of a training cache: that of grey levels where each step binarises anew."""
+    if spec.binarization != "stochastic":
+        return spec
+    return spec.model_copy(update={"levels": cached_levels(spec), "binarization": "none"})
+
+
 def background_level(spec: ImageSpec, white: int) -> int:
     """The spec's background among the integers 0..white."""
     return round(spec.background * white / 255)

@@ -31,7 +31,7 @@ from models.images.fitting import centre, fit
 from models.images.levels import (
     Levels,
     binarize_by_content,
-    cached_levels,
+    cached_spec,
     quantize,
     to_observations,
 )
@@ -191,9 +191,8 @@ def read_levels(
         The levels 0..levels-1 as uint8 (uint16 above 256 levels), also for `values` "unit". For
         a stochastic binarisation the grey levels 0..255, since training draws anew at each step.
     """
-    if options.binarize is None and spec.binarization == "stochastic":
-        grey = {"levels": cached_levels(spec), "binarization": "none"}
-        spec = spec.model_copy(update=grey)
+    if options.binarize is None:
+        spec = cached_spec(spec)
     pictures = _prepared(_load(source, spec, options, None), spec, options)
     found, _ = _levels(pictures, spec, options)
     return found.astype(np.uint8 if spec.levels <= 256 else np.uint16)

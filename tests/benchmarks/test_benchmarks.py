@@ -11,7 +11,17 @@ from rich.console import Console
 
 from app.serving.served_model import serve_bundle
 from app.settings import PRETRAINED
-from benchmarks import media, open_loop, overload, scoring, soak, timing, training, warnings
+from benchmarks import (
+    folders,
+    media,
+    open_loop,
+    overload,
+    scoring,
+    soak,
+    timing,
+    training,
+    warnings,
+)
 from models.bundle.loading import load_bundle
 from training.data.datasets import load
 
@@ -63,6 +73,13 @@ def test_training_is_measured_beside_a_bare_loop_and_a_dataloader(
         "MFLOP",
     ):
         assert name in text
+
+
+@pytest.mark.slow
+def test_starts_on_a_folder_are_measured_with_and_without_a_cache() -> None:
+    text = text_of(*folders.run(pictures=40))
+    for name in ("without a cache", "first", "second", "with 10 more", "once more"):
+        assert f" {name} " in text
 
 
 def test_sides_take_turns_and_every_second_round_goes_backwards() -> None:

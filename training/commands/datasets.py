@@ -1,12 +1,16 @@
-"""The commands `vae-lab datasets` and `vae-lab datasets show`."""
+"""The commands `vae-lab datasets`, `vae-lab datasets show` and `vae-lab datasets cache`."""
 
+import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, no_type_check
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
+from rich.table import Column, Table
 
+from models.errors import printable
 from training.commands.options import DataDir, DatasetPicture, Download
 from training.data.catalogue import DATASETS
 from training.data.datasets import at_hand, resolve_data_dir
@@ -78,4 +82,44 @@ def show(
     )
     console.print(summary.statistics_table(dataset))
     for line in filter(None, lines):
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
+
+
+@app.command()
+def cache(
+    clear: Annotated[
+        bool, typer.Option("--clear", help="Delete the cache's files; the next command decodes.")
+    ] = False,
+) -> None:
+    """List what is kept of folders of pictures, so that they are decoded once; or delete it.
+
+    Example: vae-lab datasets cache
+    """
+    from training.data.disk_cache import FOLDER_VARIABLE, GB, LIMIT_VARIABLE, open_cache
+
+    console, kept = Console(), open_cache()
+    entries = kept.entries()
+    size = sum(entry.num_bytes for entry in entries)
+    if clear:
+        kept.clear()
+        noun = "file" if len(entries) == 1 else "files"
+        typer.echo(f"Deleted {len(entries)} {noun} of {size / 1e6:,.1f} MB in {kept.folder}.")
+        return
+    numbers = [Column(name, justify="right") for name in ("pictures", "MB", "last used")]
+    table = Table(Column("folder of pictures", overflow="fold"), "holds", *numbers)
+    for entry in reversed(entries):
+        about = entry.about()
+        table.add_row(
+            escape(printable(about.get("folder", entry.path.name))),
+            about.get("holds", "nothing that can be read"),
+            about.get("pictures", ""),
+            f"{entry.num_bytes / 1e6:,.1f}",
+            f"{timedelta(seconds=int(max(0.0, time.time() - entry.used_at)))} ago",
+        )
+    if entries:
+        console.print(table)
+    for line in (
+        f"The cache has {size / GB:.2f} of at most {kept.limit / GB:g} GB ({LIMIT_VARIABLE}).",
+        f"Its folder is {kept.folder} ({FOLDER_VARIABLE}).",
+    ):
         console.print(line, soft_wrap=True, markup=False, highlight=False)

@@ -96,8 +96,10 @@ def arrange(files: Sequence[PictureFile], *, root: Path, folders: Sequence[Path]
 
 def _split(files: Sequence[PictureFile], found: Arrangement) -> dict[str, _Part]:
     """The given splits; all pictures as "train" where none are given."""
-    base = Path(os.path.commonpath([file.path.parent for file in files]))
-    places = [file.path.parent.relative_to(base).parts for file in files]
+    around = [os.path.dirname(file.path) for file in files]
+    base = Path(os.path.commonpath(set(around)))
+    place_of = {folder: Path(folder).relative_to(base).parts for folder in set(around)}
+    places = [place_of[folder] for folder in around]
     tops = sorted({place[0] for place in places if place})
     inner = sorted({place[1] for place in places if len(place) > 1})
     if len(tops) == 1 and () in places and _exact_splits(inner):
@@ -284,7 +286,8 @@ def _empty_folders(
     files: Sequence[PictureFile], root: Path, folders: Sequence[Path], looked_at: set[Path]
 ) -> Iterator[str]:
     """Say which folders that could be classes or splits hold no picture."""
-    filled = {folder for file in files for folder in file.path.parents}
+    around = {os.path.dirname(file.path) for file in files}
+    filled = {one for name in around for one in (Path(name), *Path(name).parents)}
     beside = {one for base in looked_at for one in (base, *base.parents)}
     empty = [folder for folder in folders if folder not in filled and folder.parent in beside]
     if empty:

@@ -7,13 +7,13 @@ from functools import cached_property
 from hashlib import sha256
 
 import numpy as np
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, Float32, Int64, UInt8
 from rich.console import Console
 
-from models.images import ReadOptions
+from models.images import ImageSpec, ReadOptions, read_images, read_levels
 from models.images.levels import quantize
 from training.data.image_statistics import ImageStatistics
-from training.data.split import Cache, Labels, Source, Split
+from training.data.split import Cache, Labels, Split
 
 _CHUNK = 1_000
 
@@ -86,9 +86,21 @@ class ArraySplit(Split):
     def _chunks(self) -> Iterator[Images]:
         return (self.images[first : first + _CHUNK] for first in range(0, len(self), _CHUNK))
 
-    def _parts(
-        self, read: Callable[[Source, ReadOptions], Cache], console: Console | None
-    ) -> Iterator[Cache]:
+    def read_levels(self, spec: ImageSpec, *, console: Console | None = None) -> Cache:
+        return self._read(lambda chunk, options: read_levels(chunk, spec, options=options))
+
+    def observations(
+        self, spec: ImageSpec, *, console: Console | None = None
+    ) -> Float32[np.ndarray, "batch channel height width"]:
+        return self._read(lambda chunk, options: read_images(chunk, spec, options=options).x)
+
+    def _read(self, read: Callable[[Cache, ReadOptions], Cache]) -> Cache:
         white = 1 if self.images.dtype.kind == "f" else 255
         options = ReadOptions(layout="NCHW", pixel_max=white)
-        return (read(self._grey(chunk), options) for chunk in self._chunks())
+        whole, start = np.empty((0, 1, 1, 1), np.uint8), 0
+        for part in (read(self._grey(chunk), options) for chunk in self._chunks()):
+            if start == 0:
+                whole = np.empty((len(self), *part.shape[1:]), part.dtype)
+            whole[start : start + len(part)] = part
+            start += len(part)
+        return whole

@@ -14,10 +14,12 @@ from rich.console import Console
 from models.errors import closest, printable
 from training.data.arrays import Arrays, read_arrays
 from training.data.catalogue import DATASETS, Entry, Source
+from training.data.disk_cache import open_cache
 from training.data.doubts import doubts
-from training.data.file_split import SkippedFile
+from training.data.file_split import FileSplit, SkippedFile
 from training.data.folders import Folder, read_folder
 from training.data.image_statistics import ImageStatistics
+from training.data.kept_levels import SPLITS, KeptLevels
 from training.data.left_out import left_out_table
 from training.data.make_splits import hold_out
 from training.data.refusals import DATA_FORMS, is_url, why_no_dataset
@@ -166,11 +168,17 @@ def _load_known(name: str, data_dir: Path, *, download: bool) -> Dataset:
 
 def _load_path(path: Path, console: Console | None) -> Dataset:
     found: Folder | Arrays
-    found = read_folder(path, console=console) if path.is_dir() else read_arrays(path)
+    cache = open_cache(console)
+    found = read_folder(path, console=console, cache=cache) if path.is_dir() else read_arrays(path)
     skipped = found.skipped if isinstance(found, Folder) else ()
     if console is not None and skipped:
         console.print(left_out_table(skipped))
-    train, validation, test = hold_out(found.parts)
+    train, validation, test = (
+        replace(split, kept=KeptLevels(cache, path, name))
+        if isinstance(split, FileSplit)
+        else split
+        for name, split in zip(SPLITS, hold_out(found.parts), strict=True)
+    )
     dataset = Dataset(
         name=printable(path.resolve().name if path.is_dir() else path.name),
         train=train,

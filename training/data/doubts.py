@@ -91,14 +91,15 @@ def _untrained_classes(train: Split, class_names: Sequence[str]) -> Iterator[str
 
 def _pictures_of_two_labels(splits: Mapping[str, Split]) -> Iterator[str]:
     """Copies of one picture under several labels, in one split or across them."""
-    first: dict[bytes, tuple[int, str]] = {}
+    first: dict[bytes, tuple[int, str, int]] = {}
     examples: dict[bytes, str] = {}
     for name, split in splits.items():
         labels = [] if split.labels is None else split.labels.tolist()
         for position, (digest, label) in enumerate(zip(split.digests, labels, strict=False)):
-            known, at = first.setdefault(digest, (label, _place(name, split, position)))
-            if known != label:
-                examples.setdefault(digest, f"{at} and {_place(name, split, position)}")
+            known, other, at = first.setdefault(digest, (label, name, position))
+            if known != label and digest not in examples:
+                places = _place(other, splits[other], at), _place(name, split, position)
+                examples[digest] = " and ".join(places)
     if examples:
         noun = "picture has" if len(examples) == 1 else "pictures have"
         yield (

@@ -1,30 +1,25 @@
-"""A split in picture files of any size, decoded anew by each reading, in several threads."""
+"""A split in picture files of any size, decoded in several threads where levels are not kept."""
 
-import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
-from jaxtyping import Int64, UInt16
+from jaxtyping import Float32, Int64, UInt16
 from rich.console import Console
 
 from models.errors import InputError
-from models.images import MAX_PIXELS, ReadOptions
+from models.images import MAX_PIXELS, ImageSpec, ReadOptions, read_images, read_levels
+from models.images.levels import cached_spec, to_observations
+from training.data.file_stamp import NO_STAMP, stamp_file
 from training.data.image_statistics import ImageStatistics
-from training.data.split import Cache, Labels, Source, Split
+from training.data.kept_levels import NOT_KEPT, KeptLevels, Levels, Row
+from training.data.split import Labels, Split
 from training.errors import DatasetError
-from training.progress_bar import ProgressBar
 
 FILE_OPTIONS = ReadOptions(max_pixels=MAX_PIXELS)
-_MAX_THREADS = 8
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -41,6 +36,8 @@ class PictureFile:
     has_colour: bool
     histogram: UInt16[np.ndarray, "256"]
     """Counts of its values on 256 levels; see `ImageStatistics`."""
+    stamp: bytes = NO_STAMP
+    """The file's stamp before it was read."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +55,8 @@ class FileSplit(Split):
 
     files: tuple[PictureFile, ...]
     labels: Labels | None = None
+    kept: KeptLevels = NOT_KEPT
+    """Where levels of its pictures are kept."""
 
     def __len__(self) -> int:
         return len(self.files)
@@ -65,7 +64,8 @@ class FileSplit(Split):
     def take(self, chosen: Int64[np.ndarray, " chosen"]) -> "FileSplit":
         """The pictures at these positions, in this order."""
         labels = None if self.labels is None else self.labels[chosen]
-        return FileSplit(tuple(self.files[position] for position in chosen), labels)
+        files = tuple(self.files[position] for position in chosen)
+        return FileSplit(files, labels, self.kept.of_a_part())
 
     @cached_property
     def statistics(self) -> ImageStatistics:
@@ -89,30 +89,44 @@ class FileSplit(Split):
         if self.labels is not None:
             yield self.labels.astype("<i8").data
 
-    def _parts(
-        self, read: Callable[[Source, ReadOptions], Cache], console: Console | None
-    ) -> Iterator[Cache]:
-        def read_one(file: PictureFile) -> Cache:
+    def read_levels(self, spec: ImageSpec, *, console: Console | None = None) -> Levels:
+        return self._levels(cached_spec(spec), console)
+
+    def observations(
+        self, spec: ImageSpec, *, console: Console | None = None
+    ) -> Float32[np.ndarray, "batch channel height width"]:
+        return to_observations(self._levels(spec, console), spec)
+
+    def observations_by_chunk(
+        self, spec: ImageSpec, size: int
+    ) -> Iterator[Float32[np.ndarray, "batch channel height width"]]:
+        if self.kept.cache.limit == 0:
+            yield from super().observations_by_chunk(spec, size)
+            return
+        levels = self._levels(spec, None)
+        for start in range(0, len(levels), size):
+            yield to_observations(levels[start : start + size], spec)
+
+    def _levels(self, spec: ImageSpec, console: Console | None) -> Levels:
+        """Levels of an observation, which for a stochastic binarisation are black and white."""
+        read = _read_binary if spec.binarization == "stochastic" else read_levels
+
+        def read_one(position: int) -> tuple[Row, bytes]:
+            path = self.files[position].path
             try:
-                return read(file.path.read_bytes(), FILE_OPTIONS)
+                stamp, _ = stamp_file(path)
+                return read(path.read_bytes(), spec, options=FILE_OPTIONS)[0], stamp
             except (OSError, InputError) as error:
                 reason = str(error).split(". ")[0].rstrip(".")
                 raise DatasetError(
-                    f"{file.path} can no longer be read: {reason}. Restore the file, or run the "
+                    f"{path} can no longer be read: {reason}. Restore the file, or run the "
                     "command again without it."
                 ) from error
 
-        return map_in_threads(read_one, self.files, words="reading pictures", console=console)
+        stamps = [file.stamp for file in self.files]
+        return self.kept.read(stamps, read_one, spec=spec, console=console)
 
 
-def map_in_threads(
-    function: Callable[[Item], Result],
-    items: Sequence[Item],
-    *,
-    words: str,
-    console: Console | None,
-) -> Iterator[Result]:
-    """Results of each item, in order, under a progress bar if there is a console."""
-    bar = ProgressBar(console=console, transient=True)
-    with bar, ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1)) as pool:
-        yield from bar.track(pool.map(function, items), total=len(items), description=words)
+def _read_binary(source: bytes, spec: ImageSpec, *, options: ReadOptions) -> Levels:
+    """Levels 0 and 1 as the service binarises: also those of `values` "unit"."""
+    return read_images(source, spec, options=options).x.astype(np.uint8)

@@ -16,34 +16,26 @@ A link to a file is read as that file; a link to a folder, which may lead in cir
 """
 
 import os
-import stat
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
-import numpy as np
-from jaxtyping import Shaped, UInt16
 from rich.console import Console
 
-from models.errors import InputError, OutOfSupport, printable
+from models.errors import printable
 from models.files import own_folder, search
-from models.images import MAX_PIXELS, ImageSpec, is_drawn, read_levels
-from models.images.decoding import Pixels, decode
 from training.data.arrangement import arrange
-from training.data.file_split import (
-    FILE_OPTIONS,
-    FileSplit,
-    PictureFile,
-    SkippedFile,
-    map_in_threads,
-)
+from training.data.disk_cache import DiskCache
+from training.data.file_split import FileSplit, PictureFile, SkippedFile
+from training.data.file_stamp import stamp_file
+from training.data.in_threads import map_in_threads
+from training.data.inspection import LeftOut, inspect
+from training.data.known_files import KnownFiles
 from training.data.refusals import is_archive
 from training.errors import DatasetError
 
-_MAX_BYTES = 2**29
-_MAX_COUNTED = 2**14
-_ANY = ImageSpec(channels=1, height=1, width=1)
+_NO_CACHE = DiskCache(Path(), limit=0)
 
 
 @dataclass(frozen=True)
@@ -58,8 +50,16 @@ class Folder:
     """What is doubtful in its layout, a sentence each."""
 
 
-def read_folder(root: Path, *, console: Console | None = None) -> Folder:
+def read_folder(
+    root: Path, *, console: Console | None = None, cache: DiskCache = _NO_CACHE
+) -> Folder:
     """Find and decode every picture once; keep its statistics, not its pixels.
+
+    Args:
+        root: The folder.
+        console: Where to show progress; nowhere by default.
+        cache: Has the statistics of files that did not change since an earlier reading, and gets
+            those of the others.
 
     Raises:
         DatasetError: It holds no picture that can be read, or is the folder of a run or a model.
@@ -70,13 +70,12 @@ def read_folder(root: Path, *, console: Console | None = None) -> Folder:
             received=str(root),
         )
     paths, folders, skipped = _walk(root)
-    found = map_in_threads(_inspect, paths, words="looking at pictures", console=console)
     files = []
-    for path, result in zip(paths, found, strict=True):
+    for path, result in zip(paths, _inspect(paths, root, cache, console), strict=True):
         if isinstance(result, PictureFile):
             files.append(result)
         else:
-            skipped.append(_skipped(path, root, result))
+            skipped.append(_skipped(path, root, result.reason))
     if not files:
         reasons = "; ".join(f"{one.path}: {one.reason.split('. ')[0]}" for one in skipped[:3])
         noun = "file or folder" if len(skipped) == 1 else "files and folders"
@@ -94,6 +93,31 @@ def read_folder(root: Path, *, console: Console | None = None) -> Folder:
         tuple(sorted(skipped, key=lambda one: one.path)),
         tuple(arranged.warnings),
     )
+
+
+def _inspect(
+    paths: list[Path], root: Path, cache: DiskCache, console: Console | None
+) -> list[PictureFile | LeftOut]:
+    """What each file is, by an earlier inspection where it did not change since."""
+    known = KnownFiles(cache, root)
+    found = [_find(path, known) for path in paths]
+    unknown = [path for path, one in zip(paths, found, strict=True) if one is None]
+    with closing(
+        map_in_threads(
+            inspect, unknown, words="looking at pictures", console=console if unknown else None
+        )
+    ) as looked:
+        whole = [next(looked) if one is None else one for one in found]
+    if any(new.stamp for new, old in zip(whole, found, strict=True) if old is None):
+        known.write(whole)
+    return whole
+
+
+def _find(path: Path, known: KnownFiles) -> PictureFile | LeftOut | None:
+    try:
+        return known.find(path, stamp_file(path)[0])
+    except OSError:  # its inspection will say
+        return None
 
 
 def _fix(paths: list[Path]) -> str:
@@ -115,71 +139,3 @@ def _walk(root: Path) -> tuple[list[Path], list[Path], list[SkippedFile]]:
 
 def _skipped(path: Path, root: Path, reason: str) -> SkippedFile:
     return SkippedFile(printable(os.path.relpath(path, root)), reason)
-
-
-# One file
-
-
-def _inspect(path: Path) -> PictureFile | str:
-    """Statistics of a picture file, or the reason to leave it out."""
-    try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            return "not a regular file"
-        if found.st_size == 0:
-            return "an empty file"
-        if found.st_size > _MAX_BYTES:
-            return f"larger than {_MAX_BYTES:,} bytes"
-        data = path.read_bytes()
-        return "drawn by vae or vae-lab" if is_drawn(data) else _describe(path, data)
-    except FileNotFoundError:
-        return "a link to nothing"
-    except OSError as error:
-        return f"{error.strerror}"
-    except MemoryError:
-        return "more memory than there is"
-    except OutOfSupport as error:
-        return f"{str(error).partition('. ')[0]}. Save floats in 0..1."
-    except InputError as error:
-        return str(error)
-
-
-def _describe(path: Path, data: bytes) -> PictureFile:
-    pixels = _decoded(data, background=0)
-    values, is_clear = pixels.values, any(step.op == "alpha" for step in pixels.steps)
-    if pixels.maximum == 1:
-        read_levels(data, _ANY, options=FILE_OPTIONS)  # refuses floats outside 0..1
-    has_colour = len(values) == 3 and bool((values != values[:1]).any())
-    digest = sha256(repr((values.shape[1:], values.dtype.str, has_colour)).encode())
-    # What is equal on black and on white is equal on every background.
-    for one in (pixels, _decoded(data, background=255)) if is_clear else (pixels,):
-        digest.update(np.ascontiguousarray(one.values if has_colour else one.values[:1]).data)
-    return PictureFile(
-        path=path,
-        digest=digest.digest(),
-        size=(values.shape[1], values.shape[2]),
-        mode=_mode(pixels, is_clear=is_clear),
-        has_colour=has_colour,
-        histogram=_histogram(values, pixels.maximum),
-    )
-
-
-def _decoded(data: bytes, *, background: int) -> Pixels:
-    return decode(data, background=background, max_pixels=MAX_PIXELS, media_type=None)
-
-
-def _mode(pixels: Pixels, *, is_clear: bool) -> str:
-    channels = "RGB" if len(pixels.values) == 3 else "grey"
-    depth = {255: "8 bits", 65535: "16 bits", 1: "floats"}[pixels.maximum]
-    return f"{channels}, {depth}{', transparent' if is_clear else ''}"
-
-
-def _histogram(
-    values: Shaped[np.ndarray, "channel height width"], white: int
-) -> UInt16[np.ndarray, "256"]:
-    """Counts of at most 16,384 values: a thousand files take half a megabyte."""
-    step = -(-values.size // _MAX_COUNTED) | 1  # odd: not always the same columns
-    some = values.reshape(-1)[::step]
-    if white != 255:
-        some = np.rint(some * (255 / white)).astype(np.uint8)
-    return np.bincount(some, minlength=256).astype(np.uint16)

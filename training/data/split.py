@@ -6,18 +6,17 @@ the service does.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Float32, Int64, Shaped
 from rich.console import Console
 
-from models.images import ImageSpec, ReadOptions, read_images, read_levels
+from models.images import ImageSpec
 from training.data.image_statistics import ImageStatistics
 
 Labels = Int64[np.ndarray, " batch"]
 Cache = Shaped[np.ndarray, "batch channel height width"]
-Source = bytes | np.ndarray
 
 
 class Split(ABC):
@@ -47,6 +46,7 @@ class Split(ABC):
     def content(self) -> Iterator[bytes | memoryview]:
         """What `Dataset.sha256` is taken of: pixels and labels, without names of files."""
 
+    @abstractmethod
     def read_levels(self, spec: ImageSpec, *, console: Console | None = None) -> Cache:
         """Every picture as compact integers, for a training cache; see `models.images.read_levels`.
 
@@ -57,10 +57,8 @@ class Split(ABC):
         Raises:
             DatasetError: A file changed after the data set was loaded.
         """
-        return self._read(
-            lambda source, options: read_levels(source, spec, options=options), console
-        )
 
+    @abstractmethod
     def observations(
         self, spec: ImageSpec, *, console: Console | None = None
     ) -> Float32[np.ndarray, "batch channel height width"]:
@@ -69,21 +67,10 @@ class Split(ABC):
         Raises:
             DatasetError: A file changed after the data set was loaded.
         """
-        return self._read(
-            lambda source, options: read_images(source, spec, options=options).x, console
-        )
 
-    @abstractmethod
-    def _parts(
-        self, read: Callable[[Source, ReadOptions], Cache], console: Console | None
-    ) -> Iterator[Cache]:
-        """What `read` makes of each source, in order; a source holds one picture or several."""
-
-    def _read(self, read: Callable[[Source, ReadOptions], Cache], console: Console | None) -> Cache:
-        whole, start = np.empty((0, 1, 1, 1), np.uint8), 0
-        for part in self._parts(read, console):
-            if start == 0:
-                whole = np.empty((len(self), *part.shape[1:]), part.dtype)
-            whole[start : start + len(part)] = part
-            start += len(part)
-        return whole
+    def observations_by_chunk(
+        self, spec: ImageSpec, size: int
+    ) -> Iterator[Float32[np.ndarray, "batch channel height width"]]:
+        """The same, so many at once: the memory never holds all of them."""
+        for start in range(0, len(self), size):
+            yield self.take(np.arange(start, min(start + size, len(self)))).observations(spec)

@@ -75,9 +75,8 @@ def _histogram_bits(train: Split, x: Images, spec: ImageSpec) -> Float[np.ndarra
     """-log2 p of each image; adding one to every count (Laplace) leaves no level impossible."""
     dims, levels = x[0].size, spec.levels
     counts = np.ones(dims * levels)
-    for start in range(0, len(train), _CHUNK):
-        chosen = np.arange(start, min(start + _CHUNK, len(train)))
-        cells = _cells(train.take(chosen).observations(spec), levels)
+    for chunk in train.observations_by_chunk(spec, _CHUNK):
+        cells = _cells(chunk, levels)
         counts += np.bincount(cells.ravel(), minlength=dims * levels)
     bits = (log(len(train) + levels) - np.log(counts)) / log(2)
     return np.array([bits[_cells(image[None], levels)].sum() for image in x])

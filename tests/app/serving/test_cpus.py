@@ -1,4 +1,4 @@
-"""CPUs that a process may use: its affinity and the quotas of its control groups."""
+"""Threads of a worker: its share of the CPUs that the process may use."""
 
 import os
 from pathlib import Path
@@ -6,39 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from app.serving import cpus
-
-
-@pytest.mark.parametrize(
-    ("files", "allowed"),
-    [
-        ({"cpu.max": "150000 100000\n"}, 1.5),
-        ({"cpu.max": "max 100000\n"}, None),
-        ({"cpu.cfs_quota_us": "400000\n", "cpu.cfs_period_us": "100000\n"}, 4.0),
-        ({"cpu.cfs_quota_us": "-1\n", "cpu.cfs_period_us": "100000\n"}, None),
-        ({"cpu.max": "0 0"}, None),
-        ({"cpu.max": "nonsense"}, None),
-        ({}, None),
-    ],
-)
-def test_a_quota_is_read_from_both_versions_of_control_groups(
-    files: dict[str, str], allowed: float | None
-) -> None:
-    assert cpus.quota(files) == allowed
-
-
-@pytest.mark.parametrize(
-    ("membership", "found"),
-    [
-        ("0::/a/b\n", [".", "cpu", "a/b", "a"]),
-        ("0::/\n", [".", "cpu"]),
-        ("4:cpu,cpuacct:/docker/1\n3:memory:/x\n", [".", "cpu", "cpu/docker/1", "cpu/docker"]),
-        ("", [".", "cpu"]),
-        ("nonsense", [".", "cpu"]),
-    ],
-)
-def test_every_group_above_a_process_limits_it(membership: str, found: list[str]) -> None:
-    assert [str(group) for group in cpus.groups(membership)] == found
+from app.serving.cpus import default_threads
+from models import cpus
 
 
 def test_threads_are_a_workers_share_of_the_cpus(
@@ -48,9 +17,6 @@ def test_threads_are_a_workers_share_of_the_cpus(
     monkeypatch.setattr(cpus, "MEMBERSHIP", tmp_path / "none")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(12)))
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
-    assert [cpus.default_threads(workers) for workers in (1, 2, 4, 30)] == [8, 6, 3, 1]
+    assert [default_threads(workers) for workers in (1, 2, 4, 30)] == [8, 6, 3, 1]
     (tmp_path / "cpu.max").write_text("250000 100000")
-    assert [cpus.default_threads(workers) for workers in (1, 2, 4)] == [3, 1, 1]
-    monkeypatch.delattr(os, "sched_getaffinity")
-    monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert cpus.usable_cpus() == 1
+    assert [default_threads(workers) for workers in (1, 2, 4)] == [3, 1, 1]

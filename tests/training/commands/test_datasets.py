@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from models.images import ImageSpec
 from tests.training.data.pictures import fill
 from tests.training.vae_lab import exit_code
+from training.data.datasets import load
 
 
 def test_datasets_are_listed_with_whether_they_are_at_hand(
@@ -110,3 +112,24 @@ def test_showing_absent_data_says_where_to_put_them(
 ) -> None:
     assert exit_code("datasets", "show", "bccd", "--data-dir", str(tmp_path)) == 2
     assert "bccd_cells_32x32.npz" in capsys.readouterr().err
+
+
+def test_the_cache_is_listed_and_cleared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VAE_CACHE_DIR", str(tmp_path / "kept"))
+    monkeypatch.setenv("VAE_CACHE_GB", "3")
+    assert exit_code("datasets", "cache") == 0
+    assert "The cache has 0.00 of at most 3 GB (VAE_CACHE_GB)." in capsys.readouterr().out
+    fill(tmp_path / "[photos]", 12)
+    dataset = load(str(tmp_path / "[photos]"))
+    dataset.train.read_levels(ImageSpec(channels=3, height=5, width=4))
+    assert exit_code("datasets", "cache") == 0
+    printed = capsys.readouterr().out
+    rows = [line for line in printed.splitlines() if f"{tmp_path}/[photos]" in line]
+    assert ["train, 4x5x3" in row for row in rows] == [True, False]
+    assert ["statistics" in row for row in rows] == [False, True]
+    assert f"Its folder is {tmp_path}/kept (VAE_CACHE_DIR)." in printed
+    assert exit_code("datasets", "cache", "--clear") == 0
+    assert "Deleted 2 files of 0.0 MB in " in capsys.readouterr().out
+    assert list((tmp_path / "kept").iterdir()) == []

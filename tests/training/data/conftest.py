@@ -1,13 +1,16 @@
-"""Small files in the form of known data sets."""
+"""Small files in the form of known data sets, odd pictures, and what is opened."""
 
 import gzip
 import os
-from collections.abc import Callable
+import resource
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from training.data import standard_splits
 from training.data.catalogue import DATASETS
@@ -46,3 +49,71 @@ def small_mnist(
         (folder / f"{stem}-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(images)))
         (folder / f"{stem}-labels-idx1-ubyte").write_bytes(idx(labels))
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def odd_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures of every mode, three sizes, several formats, one turned by EXIF."""
+    folder = tmp_path_factory.mktemp("odd")
+    generator = np.random.default_rng(0)
+    sizes = iter([(30, 17), (12, 20), (9, 9), (5, 64)] * 4)
+    for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "I;16", "F"):
+        width, height = next(sizes)
+        noise = generator.integers(0, 256, (height, width, 4), dtype=np.uint8)
+        if mode == "I;16":
+            picture = Image.fromarray(noise[..., 0].astype(np.uint16) * 250)
+        elif mode == "F":
+            picture = Image.fromarray(noise[..., 0].astype(np.float32) / 255)
+        else:
+            alpha = mode in ("LA", "RGBA")
+            colour = Image.fromarray(noise if alpha else noise[..., :3])
+            picture = colour.convert("RGB").convert(mode) if mode == "LAB" else colour.convert(mode)
+        suffix = "tif" if mode in ("CMYK", "YCbCr", "LAB", "F") else "png"
+        picture.save(folder / f"{mode.replace(';', '')}.{suffix}")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(noise[..., :3]).save(folder / "turned.jpg", exif=exif)
+    Image.fromarray(noise[..., :3]).save(folder / "photo.webp", lossless=True)
+    Image.fromarray(noise[..., 0]).save(folder / "old.gif")
+    Image.fromarray(noise[..., :3]).save(folder / "plain.bmp")
+    return folder
+
+
+OPENED: list[str] = []
+
+
+def note_opened(event: str, arguments: tuple[object, ...]) -> None:
+    """Note the name of a picture file that this process opens."""
+    if event == "open" and str(arguments[0]).endswith((".png", ".jpg", ".bmp")):
+        OPENED.append(os.path.basename(str(arguments[0])))
+
+
+@pytest.fixture(scope="session")
+def _opened() -> list[str]:
+    sys.addaudithook(note_opened)  # for good
+    return OPENED
+
+
+@pytest.fixture
+def opened(_opened: list[str]) -> Iterator[list[str]]:
+    """Names of the picture files that were opened, as the interpreter reports them."""
+    _opened.clear()
+    yield _opened
+    _opened.clear()
+
+
+@pytest.fixture
+def cache_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty place for the cache, in a folder that is not made yet."""
+    folder = tmp_path / "kept" / "pictures"
+    monkeypatch.setenv("VAE_CACHE_DIR", str(folder))
+    return folder
+
+
+@pytest.fixture
+def no_large_files() -> Iterator[None]:
+    """Files end at 500 bytes, as on a disk that is nearly full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -1,9 +1,26 @@
-"""Pictures of noise in folders."""
+"""Pictures of noise in folders, and image specs of every kind."""
 
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from models.images import ImageSpec
+
+GREY = ImageSpec(channels=1, height=20, width=12, fit="crop")
+SPECS = {
+    "grey, cropped": GREY,
+    "colour, stretched, 16 levels": ImageSpec(channels=3, height=9, width=9, levels=16),
+    "grey, padded, unit": ImageSpec(
+        channels=1, height=8, width=16, fit="pad", background=255, values="unit"
+    ),
+    "stochastically binarised": ImageSpec(
+        channels=1, height=8, width=8, levels=2, binarization="stochastic", resample="lanczos"
+    ),
+    "binarised at one half": ImageSpec(
+        channels=1, height=8, width=8, levels=2, binarization="threshold"
+    ),
+}
 
 
 def save(path: Path, *, seed: int, form: str = "PNG", side: int = 6) -> Path:

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from models.images import ImageSpec, to_sheet
 from tests.training.data.pictures import fill, save
-from training.data import folders
+from training.data import inspection
 from training.data.datasets import Dataset, load
 from training.data.file_split import FileSplit
 from training.data.folders import read_folder
@@ -180,7 +180,7 @@ def test_what_is_no_readable_picture_is_listed_with_the_reason(
     save(tmp_path / ".cache" / "a.png", seed=52)
     save(tmp_path / "__MACOSX" / "a.png", seed=53)
     os.mkfifo(tmp_path / "pipe.png")
-    monkeypatch.setattr(folders, "_MAX_BYTES", 100_000)
+    monkeypatch.setattr(inspection, "_MAX_BYTES", 100_000)
     (tmp_path / "huge.bmp").write_bytes(b"BM" + bytes(100_000))
     found = reasons(tmp_path)
     assert len(found) == 10
@@ -262,12 +262,14 @@ def test_links_to_files_are_read_and_links_to_folders_are_not(tmp_path: Path) ->
     (root / "dangling.png").symlink_to(elsewhere / "gone.png")
     (root / "all").symlink_to(elsewhere)
     (root / "circle").symlink_to(root)
+    (root / "itself.png").symlink_to(root / "itself.png")
     folder = read_folder(root)
     assert "linked.png" in {file.path.name for file in folder.parts["train"].files}
     assert {one.path: one.reason for one in folder.skipped} == {
         "all": "linked folder",
         "circle": "linked folder",
         "dangling.png": "a link to nothing",
+        "itself.png": "Too many levels of symbolic links",
     }
 
 
@@ -283,14 +285,14 @@ def test_what_a_decoder_has_no_memory_for_is_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(tmp_path, 2)
-    describe = folders._describe
+    describe = inspection._describe
 
-    def exhausted(path: Path, data: bytes) -> object:
+    def exhausted(path: Path, data: bytes, stamp: bytes) -> object:
         if path.name == "1.png":
             raise MemoryError
-        return describe(path, data)
+        return describe(path, data, stamp)
 
-    monkeypatch.setattr(folders, "_describe", exhausted)
+    monkeypatch.setattr(inspection, "_describe", exhausted)
     assert reasons(tmp_path) == {"1.png": "more memory than there is"}
 
 

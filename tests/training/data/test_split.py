@@ -9,54 +9,12 @@ from PIL import Image
 from rich.console import Console
 
 from models.images import ImageSpec, ReadOptions, read_images, read_picture
+from tests.training.data.pictures import GREY, SPECS
 from training.data import array_split
 from training.data.array_split import ArraySplit
 from training.data.file_split import FileSplit
 from training.data.folders import read_folder
 from training.errors import DatasetError
-
-GREY = ImageSpec(channels=1, height=20, width=12, fit="crop")
-SPECS = {
-    "grey, cropped": GREY,
-    "colour, stretched, 16 levels": ImageSpec(channels=3, height=9, width=9, levels=16),
-    "grey, padded, unit": ImageSpec(
-        channels=1, height=8, width=16, fit="pad", background=255, values="unit"
-    ),
-    "stochastically binarised": ImageSpec(
-        channels=1, height=8, width=8, levels=2, binarization="stochastic", resample="lanczos"
-    ),
-    "binarised at one half": ImageSpec(
-        channels=1, height=8, width=8, levels=2, binarization="threshold"
-    ),
-}
-
-
-@pytest.fixture(scope="module")
-def odd_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures of every mode, three sizes, several formats, one turned by EXIF."""
-    folder = tmp_path_factory.mktemp("odd")
-    generator = np.random.default_rng(0)
-    sizes = iter([(30, 17), (12, 20), (9, 9), (5, 64)] * 4)
-    for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "I;16", "F"):
-        width, height = next(sizes)
-        noise = generator.integers(0, 256, (height, width, 4), dtype=np.uint8)
-        if mode == "I;16":
-            picture = Image.fromarray(noise[..., 0].astype(np.uint16) * 250)
-        elif mode == "F":
-            picture = Image.fromarray(noise[..., 0].astype(np.float32) / 255)
-        else:
-            alpha = mode in ("LA", "RGBA")
-            colour = Image.fromarray(noise if alpha else noise[..., :3])
-            picture = colour.convert("RGB").convert(mode) if mode == "LAB" else colour.convert(mode)
-        suffix = "tif" if mode in ("CMYK", "YCbCr", "LAB", "F") else "png"
-        picture.save(folder / f"{mode.replace(';', '')}.{suffix}")
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.fromarray(noise[..., :3]).save(folder / "turned.jpg", exif=exif)
-    Image.fromarray(noise[..., :3]).save(folder / "photo.webp", lossless=True)
-    Image.fromarray(noise[..., 0]).save(folder / "old.gif")
-    Image.fromarray(noise[..., :3]).save(folder / "plain.bmp")
-    return folder
 
 
 def assert_training_reads_as_the_service(folder: Path, spec: ImageSpec) -> int:
