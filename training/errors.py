@@ -11,6 +11,10 @@ class RunError(VAEError):
     """A run cannot continue: its folder cannot be written or read, or training diverged."""
 
 
+class Diverged(RunError):
+    """Training diverged: its gradients or its validations are not finite."""
+
+
 class Interrupted(VAEError):
     """A signal ended a run early; it can be resumed.
 

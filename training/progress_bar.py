@@ -3,6 +3,7 @@
 A terminal shows a bar that fits the window; a file or a pipe gets a plain line now and then.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from threading import Event, Thread
@@ -33,7 +34,12 @@ class ProgressBar(Progress):
     """A description, a bar, words on the task, and the time that is left."""
 
     def __init__(
-        self, words: Words | None = None, *, console: Console | None, transient: bool = False
+        self,
+        words: Words | None = None,
+        *,
+        console: Console | None,
+        transient: bool = False,
+        line_seconds: float | None = None,
     ) -> None:
         """Make an empty bar.
 
@@ -42,9 +48,13 @@ class ProgressBar(Progress):
                 how many are done of how many by default.
             console: Where the bar is shown; nowhere if None.
             transient: Remove the bar when it is full.
+            line_seconds: Time without a plain line after which one is written; `LINE_SECONDS` by
+                default.
         """
         self._words = words or count_words
         self._plain = console is not None and not console.is_interactive
+        self._line_seconds = LINE_SECONDS if line_seconds is None else line_seconds
+        self._last_line = 0.0
         self._stopped = Event()
         self._thread: Thread | None = None
         name = Column(no_wrap=True, overflow="ellipsis", max_width=_NAME_WIDTH)
@@ -72,16 +82,20 @@ class ProgressBar(Progress):
             self._thread.join()
         super().stop()
 
+    def write_line(self, task: Task, words: Sequence[str]) -> None:
+        """Write a task and these words as a plain line, where there is no bar."""
+        if self._plain:
+            self._last_line = time.monotonic()
+            line = plain_line(task, words)
+            self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
     def _write_lines(self) -> None:
-        while not self._stopped.wait(LINE_SECONDS):
+        while not self._stopped.wait(self._line_seconds):
+            if time.monotonic() - self._last_line < self._line_seconds:
+                continue
             for task in self.tasks:
                 if not task.finished:
-                    self.console.print(
-                        plain_line(task, self._words(task)),
-                        markup=False,
-                        highlight=False,
-                        soft_wrap=True,
-                    )
+                    self.write_line(task, self._words(task))
 
 
 class _WordsThatFit(ProgressColumn):

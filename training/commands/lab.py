@@ -1,4 +1,4 @@
-"""The command `vae-lab`: train, sweep, compare-runs, evaluate, export, datasets, plot.
+"""The command `vae-lab`: train and sweep, list, show, score and export runs, show data.
 
 Each command reads its arguments, calls one function of this package, and prints what it returns.
 """
@@ -22,6 +22,7 @@ from training.commands.options import (
     Download,
     ElboSamples,
     IwaeSamples,
+    Mlflow,
     Seed,
     Subset,
     SubsetSamples,
@@ -29,6 +30,7 @@ from training.commands.options import (
     known_precision,
     within,
 )
+from training.commands.report import renew_report, report, runs
 from training.commands.runs import load_same_data, refuse_run, say_unfinished
 from training.commands.tables import wide_console
 from training.errors import Interrupted
@@ -51,6 +53,8 @@ app = typer.Typer(
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(plot.app, name="plot")
 app.command()(sweep.sweep)
+app.command()(runs)
+app.command()(report)
 
 
 @app.command()
@@ -102,6 +106,7 @@ def train(
     tensorboard: Annotated[
         bool, typer.Option(help="Write TensorBoard curves and pictures into the run's folder.")
     ] = True,
+    mlflow: Mlflow = None,
     download: Download = False,
 ) -> None:
     """Train the model of a recipe, or a model chosen for a data set.
@@ -109,7 +114,9 @@ def train(
     Example: vae-lab train digits
     """
     from training.data.datasets import load
+    from training.fit.mlflow import find_uri
     from training.fit.train import train as run_training
+    from training.report.page import REPORT
     from training.runs.folder import RECIPE
     from training.runs.hardware import find_device
 
@@ -144,9 +151,12 @@ def train(
         dataset=dataset,
         limit_seconds=math.inf if limit_minutes is None else limit_minutes * 60,
         tensorboard=tensorboard,
+        mlflow=mlflow and find_uri(mlflow),
     )
     if done.stopped_because:
         typer.echo(f"The run is over: {done.stopped_because}.")
+        if (report_file := folder / REPORT).is_file():
+            typer.echo(f"The report is {report_file}.")
         typer.echo(f"The run is in {folder}. Next: vae-lab evaluate {quote(str(folder))}")
     else:
         typer.echo(f"The run in {folder} is at step {done.step}. Continue it with --resume.")
@@ -238,6 +248,7 @@ def evaluate(
         console=console,
     )
     console.print(format_evaluation(evaluation))
+    renew_report(source)
 
 
 @app.command()
@@ -285,6 +296,7 @@ def export(
     evaluation = find_evaluation(run, settings=settings)
     if evaluation is not None:
         console.print(format_evaluation(evaluation))
+    renew_report(run)
     typer.echo(f"The bundle is {path}.")
 
 

@@ -59,6 +59,14 @@ Device = Annotated[str, typer.Option(help="cpu, cuda, mps, or auto: a GPU if the
 Download = Annotated[
     bool, typer.Option("--download", help="Download missing data files from their publisher.")
 ]
+Mlflow = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URI",
+        help="Log to MLflow too: the URI of its server, or of a store such as "
+        "sqlite:///mlflow.db; env for the one in MLFLOW_TRACKING_URI.",
+    ),
+]
 Seed = Annotated[
     int, typer.Option(callback=within("--seed", 0, MAX_SEED), help="Seed of the random numbers.")
 ]

@@ -1,6 +1,6 @@
-"""The rows of a study as a table on the console, and as a CSV file."""
+"""Rows of one kind, such as those of a study, as a table on the console and as a CSV file."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from csv import DictWriter
 from dataclasses import asdict, fields
 from io import StringIO
@@ -14,6 +14,9 @@ from rich.table import Column, Table
 from models.files import write_whole
 
 _PIPED_WIDTH = 240
+_FLEXIBLE_WIDTH = 16
+"""Least room for words that run over several lines, with the space around them."""
+_ENDLESS = 10_000
 _CAPTIONS = {"error": "errors are one standard error", "_low_": "low to high covers with 95 %"}
 """What the table says below itself, by a part of a column's name."""
 
@@ -26,17 +29,48 @@ def wide_console() -> Console:
     return console
 
 
-def table_of(rows: Sequence[Any]) -> Table:
-    """Rows of one study as a table with a column per field."""
-    names = [field.name for field in fields(rows[0])]
+def table_of(rows: Sequence[Any], *, without: Collection[str] = ()) -> Table:
+    """Rows of one dataclass as a table with a column per field; words are on the left."""
+    names = [field.name for field in fields(rows[0]) if field.name not in without]
+    words = {name for name in names if all(isinstance(getattr(row, name), str) for row in rows)}
     said = [words for part, words in _CAPTIONS.items() if any(part in name for name in names)]
     table = Table(
-        *(Column(name.replace("_", " "), justify="right") for name in names),
+        *(
+            Column(name.replace("_", " "), justify="left" if name in words else "right")
+            for name in names
+        ),
         caption="; ".join(said),
         box=box.SIMPLE,
     )
     for row in rows:
-        table.add_row(*(_cell(name, value) for name, value in asdict(row).items()))
+        table.add_row(*(_cell(name, getattr(row, name)) for name in names))
+    return table
+
+
+def table_that_fits(
+    rows: Sequence[Any], console: Console, *, least: Sequence[str], flexible: str
+) -> Table:
+    """Rows of one dataclass as a table no wider than the window.
+
+    Args:
+        rows: The rows.
+        console: The window.
+        least: Fields that are left out while the table is too wide, in this order; the caption
+            names those that are.
+        flexible: The field whose words may run over several lines; all others stay on one.
+    """
+    endless = console.options.update_width(_ENDLESS)
+    for count in range(len(least) + 1):
+        others = table_of(rows, without=[*least[:count], flexible])
+        width = console.measure(others, options=endless).maximum + _FLEXIBLE_WIDTH
+        if width <= console.width:
+            break
+    table = table_of(rows, without=least[:count])
+    for column in table.columns:
+        column.no_wrap = column.header != flexible
+    if count > 0:
+        names = ", ".join(name.replace("_", " ") for name in least[:count])
+        table.caption = f"left out for want of width: {names}; --json has all"
     return table
 
 

@@ -122,14 +122,15 @@ def list_entries(run: Run) -> dict[str, str]:
     """A recipe's entries by their dotted names, and the data and code that made the weights."""
     recipe = run.recipe.model_dump(mode="json", exclude={"name"})
     others = {key: run.state[key] for key in ("dataset_sha256", "code_version", "torch_version")}
-    return _flat(recipe) | {key: str(value) for key, value in others.items()}
+    return flatten(recipe) | {key: str(value) for key, value in others.items()}
 
 
-def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Entries by their dotted names; those without a value are left out."""
     flat: dict[str, str] = {}
     for key, value in table.items():
         if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
+            flat |= flatten(value, f"{prefix}{key}.")
         elif value is not None:
             flat[f"{prefix}{key}"] = str(value)
     return flat

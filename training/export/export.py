@@ -17,11 +17,13 @@ from models.errors import ConfigError
 from models.files import check_place
 from models.vae.model import VAE
 from training.data.summary import picture_of
+from training.errors import RunError
 from training.evaluation.evaluate import EvaluationSettings
 from training.evaluation.pictures import draw_samples, reconstruct_some
 from training.evaluation.trained import load_trained_model
 from training.export.card import write_card
 from training.recipes.name import recipe_name
+from training.runs.exports import record_export
 from training.runs.folder import read_run
 
 MAX_BUNDLE_BYTES = 8 * 2**20
@@ -98,7 +100,21 @@ def export_run(
         )
     except FileExistsError as error:  # another process was faster
         raise _exists_error(target) from error
+    _note_export(run_dir, target, model.weights_sha256, console or Console(stderr=True))
     return target
+
+
+def _note_export(run_dir: Path, target: Path, weights_sha256: str, console: Console) -> None:
+    """Note the bundle in the run's folder; the console says where that cannot be done."""
+    try:
+        record_export(run_dir, target, weights_sha256=weights_sha256)
+    except RunError as error:  # the bundle is there
+        console.print(
+            f"Warning: the export is not noted in {run_dir}: {error.__cause__}.",
+            soft_wrap=True,
+            markup=False,
+            highlight=False,
+        )
 
 
 def _exists_error(target: Path) -> ConfigError:

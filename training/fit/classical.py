@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float64
 from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
-from torch import nn
+from torch import Tensor, nn
 
 from models.config import NormalConfig
 from models.errors import ConfigError
@@ -188,11 +188,17 @@ CLASSICAL: dict[str, Callable[..., dict[str, float]]] = {
 
 
 def fit_classical(
-    recipe: Recipe, data: Data, *, run_dir: Path, begin: Callable[[], None] = lambda: None
+    recipe: Recipe,
+    data: Data,
+    *,
+    run_dir: Path,
+    begin: Callable[[], None] = lambda: None,
+    record: Callable[[dict[str, Any], VAE, Tensor], None] = lambda line, vae, held_out: None,
 ) -> Progressed:
     """Fit a recipe's classical model, and write the files that a finished run has.
 
-    `begin` is called between the two: a fit that fails leaves no folder behind.
+    `begin` is called between the two: a fit that fails leaves no folder behind. `record` gets the
+    line of the log, the model and the validation images (`recorder.py`).
     """
     started = time.monotonic()
     torch.manual_seed(recipe.seed)
@@ -215,17 +221,16 @@ def fit_classical(
         seconds=time.monotonic() - started,
     )
     trim_log(run_dir, step=0)
-    append_line(
-        run_dir / LOG,
-        {
-            "epoch": 1,
-            "step": 1,
-            "seconds": round(done.seconds, 1),
-            "validation_bound_nats": bound_nats,
-            "validation_standard_error_nats": error_nats,
-            **found,
-        },
-    )
+    line = {
+        "epoch": 1,
+        "step": 1,
+        "seconds": round(done.seconds, 1),
+        "validation_bound_nats": bound_nats,
+        "validation_standard_error_nats": error_nats,
+        **found,
+    }
+    append_line(run_dir / LOG, line)
     device = torch.device("cpu")
     write_state(run_dir, recipe, done, dataset_sha256=data.sha256, device=device)
+    record(line, vae, data.validation)
     return done

@@ -2,7 +2,7 @@
 
 import math
 
-from training.errors import RunError
+from training.errors import Diverged
 from training.fit.classical import CLASSICAL
 from training.recipes.loop import OptimizerConfig
 from training.recipes.recipe import Recipe
@@ -19,7 +19,7 @@ def count_skipped(done: Progressed, recipe: Recipe, *, taken: int, finite: int) 
         finite: Those of them whose gradient was finite.
 
     Raises:
-        RunError: As many in a row were not finite as are allowed, as far as counts show it.
+        Diverged: As many in a row were not finite as are allowed, as far as counts show it.
     """
     done.skipped_steps += taken - finite
     done.skipped_in_a_row = 0 if finite else done.skipped_in_a_row + taken
@@ -34,7 +34,7 @@ def refuse_diverged(done: Progressed, recipe: Recipe) -> None:
     """Refuse a run that is over and has learnt nothing.
 
     Raises:
-        RunError: No validation was finite, or every step was skipped.
+        Diverged: No validation was finite, or every step was skipped.
     """
     if done.stopped_because and not math.isfinite(done.best_bound_nats):
         raise diverged(done, recipe, "no validation had a finite bound")
@@ -42,15 +42,15 @@ def refuse_diverged(done: Progressed, recipe: Recipe) -> None:
         raise diverged(done, recipe, "no step had a finite gradient")
 
 
-def diverged(done: Progressed, recipe: Recipe, why: str) -> RunError:
+def diverged(done: Progressed, recipe: Recipe, why: str) -> Diverged:
     """The error of a run that diverged, with a lower learning rate to paste."""
     has_weights = math.isfinite(done.best_bound_nats)
     kept = "; this one keeps the weights that validated best" if has_weights else ""
     if recipe.objective.kind in CLASSICAL:
-        return RunError(f"The fit failed: {why}. Check the data for images that are all alike.")
+        return Diverged(f"The fit failed: {why}. Check the data for images that are all alike.")
     rate = recipe.optimizer.learning_rate
     lower = min(rate / 10, OptimizerConfig().learning_rate)
-    return RunError(
+    return Diverged(
         f"Training diverged: {why}. Lower optimizer.learning_rate = {rate:g} or "
         f"optimizer.gradient_clip = {recipe.optimizer.gradient_clip:g}, as in --set "
         f"optimizer.learning_rate={lower:g}, and train with another --run-dir{kept}."

@@ -13,6 +13,9 @@ from training.fit.objectives import Terms
 from training.progress_bar import ProgressBar
 from training.runs.folder import Progressed
 
+SILENCE_SECONDS = 300.0
+"""Time without a validation after which a file or a pipe gets a line all the same."""
+
 
 class Window:
     """Sums over the steps since the last line of the log; all of it is in the checkpoint.
@@ -86,37 +89,62 @@ class Window:
 
 
 class Bar(ProgressBar):
-    """A training run's progress bar: its epoch, the window's means and the last validation."""
+    """A training run's progress bar: its epoch, the last validation and the window's means.
+
+    Where there is no terminal, each validation gets a plain line instead.
+    """
 
     def __init__(
         self, name: str, *, num_steps: int, steps_per_epoch: int, console: Console
     ) -> None:
         """Make a bar at step 0."""
-        super().__init__(_words, console=console)
+        super().__init__(_words, console=console, line_seconds=SILENCE_SECONDS)
         self._num_steps, self._steps_per_epoch = num_steps, steps_per_epoch
         self._task = self.add_task(name, total=num_steps, shown=[])
 
     def show(self, done: Progressed, window: Window) -> None:
-        """Show how far the run is, the window's means and the last validation bound."""
-        means, bound_nats = window.means(), done.bound_nats
-        epoch, last = (-(-step // self._steps_per_epoch) for step in (done.step, self._num_steps))
-        shown = [f"epoch {epoch}/{last}"]
-        if "train_elbo_nats" in means:
-            shown.append(f"ELBO {_nats(means['train_elbo_nats'])}")
-        shown.append(f"val {_nats(bound_nats) if math.isfinite(bound_nats) else '-'}")
-        shown += [
-            f"{name} {_nats(means[key])}"
-            for name, key in (("rate", "train_rate_nats"), ("dist.", "train_distortion_nats"))
-            if key in means
+        """Show how far the run is, the last validation bound and the window's means."""
+        bound_nats = done.bound_nats
+        shown = [
+            self._epoch(done.step),
+            f"val {_nats(bound_nats) if math.isfinite(bound_nats) else '-'}",
+            *_means(window.means()),
         ]
-        if means:
-            shown.append(f"{means['images_per_second']:.0f} img/s")
         self.update(self._task, completed=done.step, shown=shown)
+
+    def write_validation(self, line: Mapping[str, Any]) -> None:
+        """Write the log's line of a validation as a plain line, where there is no bar."""
+        step, bound, error = (
+            line[key] for key in ("step", "validation_bound_nats", "validation_standard_error_nats")
+        )
+        self.update(self._task, completed=step)
+        words = [self._epoch(step), f"val {_nats(bound)} +- {_nats(error)}"]
+        if (skipped := line["skipped_steps"]) > 0:
+            words.append(f"{skipped} steps skipped")
+        task = next(task for task in self.tasks if task.id == self._task)
+        self.write_line(task, [*words, *_means(line)])
+
+    def _epoch(self, step: int) -> str:
+        epoch, last = (-(-count // self._steps_per_epoch) for count in (step, self._num_steps))
+        return f"epoch {epoch}/{last}"
 
 
 def _words(task: Task) -> list[str]:
     shown: list[str] = task.fields["shown"]
     return shown
+
+
+def _means(means: Mapping[str, Any]) -> list[str]:
+    """The means that a log or a window has, in words, the most important first."""
+    named = {
+        "ELBO": "train_elbo_nats",
+        "rate": "train_rate_nats",
+        "dist.": "train_distortion_nats",
+    }
+    words = [f"{name} {_nats(means[key])}" for name, key in named.items() if key in means]
+    if (speed := means.get("images_per_second")) is not None:
+        words.append(f"{speed:.0f} img/s")
+    return words
 
 
 def _nats(value: float) -> str:

@@ -25,8 +25,8 @@ from training.fit.early_stopping import record_validation, stop_reason
 from training.fit.interruption import Interruption
 from training.fit.memory import memory_errors
 from training.fit.progress import Bar, Window
+from training.fit.recorder import Recorder
 from training.fit.step import take_step
-from training.fit.tensorboard import Curves
 from training.fit.training import Training, restore, save, start_training
 from training.fit.validation import validate
 from training.recipes.recipe import Recipe
@@ -57,6 +57,7 @@ def train(
     console: Console | None = None,
     limit_seconds: float = math.inf,
     tensorboard: bool = True,
+    mlflow: str | None = None,
     comments: Mapping[str, Sequence[str]] | None = None,
     dataset: Dataset | None = None,
     on_validation: Callable[[int, float], str] = lambda epoch, bound_nats: "",
@@ -72,6 +73,7 @@ def train(
         console: Console that shows progress; a console of its own by default.
         limit_seconds: Time from the call after which a checkpoint is written and the call returns.
         tensorboard: Whether to write TensorBoard files into the run's folder.
+        mlflow: URI of the MLflow server or store that gets the log; none by default.
         comments: Lines for the stored recipe's tables, as `to_toml` takes them.
         dataset: The recipe's data set, if it is loaded already.
         on_validation: Is given an epoch and its bound; the reason that it returns, if any, ends the
@@ -90,7 +92,8 @@ def train(
     deadline = time.monotonic() + limit_seconds
     console = console or Console()
     check_writable(run_dir)
-    with RunLock(run_dir, console) as lock, memory_errors(recipe):
+    recorder = Recorder(recipe, run_dir, console=console, tensorboard=tensorboard, mlflow=mlflow)
+    with recorder, RunLock(run_dir, console) as lock, memory_errors(recipe):
 
         def claim() -> None:
             lock.acquire()
@@ -105,17 +108,18 @@ def train(
             if is_new:
                 claim()  # only now: what cannot take a first step leaves no folder behind
             list_left_out(run_dir, data, console)
+            recorder.begin()
 
         if recipe.objective.kind in CLASSICAL:
-            done = fit_classical(recipe, data, run_dir=run_dir, begin=begin)
+            done = fit_classical(recipe, data, run_dir=run_dir, begin=begin, record=recorder.add)
         else:
             training = start_training(recipe, data, run_dir=run_dir, device=device)
             if not is_new:
                 restore(training, console)
             training.begin, training.on_validation = begin, on_validation
-            run_steps(training, deadline=deadline, tensorboard=tensorboard, console=console)
+            run_steps(training, deadline=deadline, recorder=recorder, console=console)
             done = training.done
-    refuse_diverged(done, recipe)
+        refuse_diverged(done, recipe)
     return done
 
 
@@ -126,7 +130,7 @@ def list_left_out(run_dir: Path, data: Data, console: Console) -> None:
         console.print(said, soft_wrap=True, markup=False, highlight=False)
 
 
-def run_steps(training: Training, *, deadline: float, tensorboard: bool, console: Console) -> None:
+def run_steps(training: Training, *, deadline: float, recorder: Recorder, console: Console) -> None:
     """The loop: step, validate, write a checkpoint, until the run is over or is interrupted.
 
     Raises:
@@ -136,10 +140,8 @@ def run_steps(training: Training, *, deadline: float, tensorboard: bool, console
     done, plan, run_dir = training.done, training.plan, training.run_dir
     first, next_look = done.step, 0.0
     at_least_every = training.recipe.training.max_skipped_in_a_row
-    held_out, spec = training.data.validation, training.recipe.image
     with (
         Interruption() as interruption,
-        Curves(run_dir, step=done.step, held_out=held_out, spec=spec) as curves,
         Bar(
             training.recipe.name,
             num_steps=plan.num_steps,
@@ -164,9 +166,8 @@ def run_steps(training: Training, *, deadline: float, tensorboard: bool, console
             if is_timed:
                 say_cost(training, console, first=first)
             if validates:
-                line = validate_and_log(training)
-                if tensorboard:
-                    curves.add(line, training.average)
+                bar.write_validation(line := validate_and_log(training))
+                recorder.add(line, training.average, training.data.validation)
             ends = done.stopped_because or interruption.received or time.monotonic() > deadline
             if validates or ends or time.monotonic() > training.next_checkpoint:
                 look(training)

@@ -8,7 +8,12 @@
                 state.json        how far it came, on what, with what
                 log.jsonl         one line per validation
                 tensorboard/      the same numbers as curves, and pictures (`fit/tensorboard.py`)
+                pictures/         samples and reconstructions of some epochs (`report/album.py`)
+                end.json          how the last start ended (`end.py`)
+                report.html       all of this as a page (`report/page.py`)
                 evaluation.json   test scores of the best weights (`evaluation/stored.py`)
+                exports.jsonl     one line per bundle that holds the weights (`exports.py`)
+                mlflow.json       the run's ids at MLflow (`fit/mlflow.py`)
 
 Files are replaced in one step: a run killed at any moment leaves the old file or the new one.
 """
@@ -218,15 +223,22 @@ def append_line(path: Path, line: dict[str, Any]) -> None:
         raise write_error(path, error) from error
 
 
-def read_log(run_dir: Path) -> list[dict[str, Any]]:
-    """The lines of the log, without the half line that a killed run may have left."""
-    path, lines = run_dir / LOG, []
-    for text in read_text(path).splitlines() if path.exists() else []:
-        try:
-            lines.append(json.loads(text))
-        except json.JSONDecodeError:
-            continue
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The lines of a file that `append_line` wrote, without the half line of a killed process.
+
+    There are none where there is no file.
+    """
+    lines = []
+    for text in read_text(path).splitlines() if path.is_file() else []:
+        with suppress(json.JSONDecodeError):
+            if isinstance(line := json.loads(text), dict):
+                lines.append(line)
     return lines
+
+
+def read_log(run_dir: Path) -> list[dict[str, Any]]:
+    """The lines of the log, one per validation."""
+    return read_lines(run_dir / LOG)
 
 
 def trim_log(run_dir: Path, *, step: int) -> None:

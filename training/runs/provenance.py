@@ -3,21 +3,20 @@
 runs/<name>/starts.jsonl   one line per start, resumed ones included
 """
 
-import json
 import platform
 import shlex
 import sys
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import distributions
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from models import __version__
-from training.runs.folder import append_line, read_state
+from training.runs.folder import append_line, read_lines, read_state
 from training.runs.hardware import hardware
 
 STARTS = "starts.jsonl"
@@ -49,13 +48,16 @@ def record_start(run_dir: Path, *, step: int, dataset_sha256: str, device: torch
     )
 
 
+def read_starts(run_dir: Path) -> list[dict[str, Any]]:
+    """The starts of a run, as `record_start` wrote them, the first one first."""
+    return read_lines(run_dir / STARTS)
+
+
 def recorded_data(run_dir: Path) -> str | None:
     """The digest of the data that a run was last started on; None where no start is noted."""
-    path = run_dir / STARTS
     digest: str | None = read_state(run_dir).get("dataset_sha256")
-    for text in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        with suppress(ValueError, KeyError, TypeError):  # half a line of a run that was killed
-            digest = json.loads(text)["dataset_sha256"]
+    for start in read_starts(run_dir):
+        digest = start.get("dataset_sha256", digest)
     return digest
 
 

@@ -9,6 +9,7 @@ from tests.training.kinds import KINDS
 from training.errors import RunError
 from training.fit import train as loop
 from training.fit.tensorboard import FOLDER, Curves, bars
+from training.report.snapshot import Snapshot
 from training.runs.folder import read_log
 
 
@@ -60,13 +61,10 @@ def test_a_resumed_run_goes_on_in_the_same_curves_without_doubled_points(stopped
 
 
 def test_what_cannot_be_written_is_an_error_that_says_so(tmp_path: Path):
-    recipe = KINDS["static binary"](tmp_path)
     (tmp_path / FOLDER).write_text("a file where the folder should be")
-    data = loop.load_data(recipe, None, loop.Console(quiet=True))
-    training = loop.start_training(recipe, data, run_dir=tmp_path, device="cpu")
-    curves = Curves(tmp_path, step=0, held_out=data.validation, spec=recipe.image)
-    with curves, pytest.raises(RunError, match=r"tensorboard: .*File exists"):
-        curves.add({"step": 1}, training.average)
+    empty = Snapshot(pictures={}, kl_parts={}, num_images=0, active_units=None, num_latents=1)
+    with Curves(tmp_path) as curves, pytest.raises(RunError, match=r"tensorboard: .*File exists"):
+        curves.add({"step": 1}, empty)
 
 
 def test_bars_rise_with_the_values():
