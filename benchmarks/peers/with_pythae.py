@@ -13,6 +13,7 @@ import time
 
 import numpy as np
 import torch
+from pythae.data.datasets import BaseDataset
 from pythae.models import VAE, VAEConfig
 from pythae.models.base.base_utils import ModelOutput
 from pythae.models.nn import BaseDecoder, BaseEncoder
@@ -71,7 +72,8 @@ def main(pictures: str, batch_size: str) -> None:
         no_cuda=not torch.cuda.is_available(),
     )
     model = VAE(config, encoder=Encoder(), decoder=Decoder())
-    trainer = BaseTrainer(model, train_dataset=x, training_config=settings)
+    unlabelled = BaseDataset(x, torch.zeros(len(x)))
+    trainer = BaseTrainer(model, train_dataset=unlabelled, training_config=settings)
     trainer.prepare_training()
     trainer.train_step(1)
     print("ready", flush=True)
