@@ -49,8 +49,8 @@ class Worker:
     number: int
     process: BaseProcess
     channel: Connection
-    awaited: bool = False
-    """Whether connections wait for it, because it replaces a worker that has died."""
+    awaited: bool
+    """Whether connections may wait for it before it says that it listens."""
     started_at: float = field(default_factory=time.monotonic)
     heard: bool = False
     """Whether its channel has said all that it will."""
@@ -101,8 +101,8 @@ class Supervisor:
             crew: What they do.
             count: Number of workers.
             stop_seconds: How long workers may take to stop before they are killed.
-            own_queues: Whether the connections that the kernel gives to a worker wait for this one
-                or its replacement alone.
+            own_queues: Whether each worker has connections that wait for it or its replacement
+                alone. A stop lets such a worker begin first; others it ends at once.
         """
         self.crew = crew
         self.count = count
@@ -137,7 +137,7 @@ class Supervisor:
         if self._kill_at is not None and now > self._kill_at:
             self._kill()
         for slot in [slot for slot, due in self._due.items() if due <= now]:
-            self._launch(slot).awaited = self.own_queues and self._all_listened
+            self._launch(slot)
         while self._signals:  # after what is due: a stop cancels it
             self._obey(self._signals.popleft())
         ends = {worker.process.sentinel: worker for worker in self.workers}
@@ -183,7 +183,7 @@ class Supervisor:
         with _terminal_signals_blocked():
             process = self.crew.start(Start(slot, number, theirs, inherited))
         theirs.close()
-        self.workers.append(Worker(slot, number, process, ours))
+        self.workers.append(Worker(slot, number, process, ours, self.own_queues))
         return self.workers[-1]
 
     def _hear(self, worker: Worker) -> None:
@@ -194,6 +194,8 @@ class Supervisor:
         except (EOFError, OSError):  # it has ended; its sentinel says so, too
             return
         worker.listening = True
+        if self._kill_at is not None:  # all have been told to stop
+            return
         for older in self.workers[: self.workers.index(worker)]:
             if older.slot == worker.slot:
                 older.stop("replaced")

@@ -17,7 +17,7 @@ import pytest
 import uvicorn
 
 from app.api.protocol import serving_protocol
-from app.serving import lifecycle
+from app.serving import lifecycle, ports
 from app.serving.lifecycle import Lifecycle, Server
 from app.serving.ports import bind_port
 from app.serving.registry import Registry
@@ -113,7 +113,11 @@ async def test_nohup_keeps_a_closed_terminal_from_stopping_the_server(tmp_path: 
         signal.signal(signal.SIGHUP, before)
 
 
-async def test_a_connection_that_waits_in_the_queue_is_answered(tmp_path: Path) -> None:
+@pytest.mark.parametrize("platform", [sys.platform, "darwin"])
+async def test_a_connection_that_waits_in_the_queue_is_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, platform: str
+) -> None:
+    monkeypatch.setattr(ports.sys, "platform", platform)
     async with running(tmp_path) as (server, task, _):
         # Two in one turn of the loop, which accepts neither before it stops.
         waiting = [socket.create_connection(server.address) for _ in range(2)]  # type: ignore[attr-defined]

@@ -258,6 +258,26 @@ def test_a_worker_that_loads_its_models_ends_at_once() -> None:
     assert [played.exitcode for played in crew.begun] == [-signal.SIGKILL]
 
 
+def test_the_service_does_not_say_that_it_listens_once_it_stops() -> None:
+    crew = Crew(begin="loads")
+    original = crew.start
+
+    def start(start: Start) -> Any:
+        terminate(crew)
+        return original(start)
+
+    def stopping() -> None:  # just then the worker listens
+        with Connection(os.dup(crew.kept.fileno())) as channel:
+            channel.send("listening")
+        crew.begun[0].end()
+
+    crew.start = start  # type: ignore[method-assign]
+    crew.stopping = stopping  # type: ignore[method-assign]
+    crew.all_listen = lambda: crew.seen.append("all listen")  # type: ignore[method-assign]
+    assert supervise(crew, 1) == ["start 0:0", "ended 0"]
+    crew.kept.close()
+
+
 @pytest.mark.parametrize("own_queues", [True, False])
 def test_a_stop_waits_for_the_replacement_of_a_dead_worker_if_connections_do(
     own_queues: bool,
