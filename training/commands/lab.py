@@ -152,6 +152,7 @@ def train(
         limit_seconds=math.inf if limit_minutes is None else limit_minutes * 60,
         tensorboard=tensorboard,
         mlflow=mlflow and find_uri(mlflow),
+        report=True,
     )
     if done.stopped_because:
         typer.echo(f"The run is over: {done.stopped_because}.")

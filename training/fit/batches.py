@@ -32,7 +32,7 @@ class Data:
     """The data that a run trains and validates on."""
 
     cache: UInt8[Tensor, "batch channel height width"]
-    """Training images as levels; as grey values 0..white where each step binarises anew."""
+    """Training images as levels; as grey values 0..255 where each step binarises anew."""
     labels: Int64[Tensor, " batch"] | None
     """Labels of the training images, `UNLABELLED` where unknown; None if the model has none."""
     validation: Float[Tensor, "held_out channel height width"]
@@ -41,8 +41,8 @@ class Data:
     sha256: str
     skipped: tuple[SkippedFile, ...] = ()
     """Files of the data set's folder that are not in it, and why."""
-    white: int | None = None
-    """Largest level of the cache, where it is not the image spec's."""
+    is_binary: bool = False
+    """Whether grey values are black and white alone: to binarise them anew changes nothing."""
     device: torch.device = _CPU
     """Where batches are made."""
 
@@ -78,7 +78,7 @@ class Data:
         chosen = chosen.to(self.cache.device)
         levels = self.cache[chosen].to(self.device, non_blocking=True)
         y = None if self.labels is None else self.labels[chosen].to(self.device, non_blocking=True)
-        return Batch(observe(levels, recipe, progress, white=self.white), y)
+        return Batch(observe(levels, recipe, progress, is_binary=self.is_binary), y)
 
 
 def load_data(
@@ -102,9 +102,7 @@ def load_data(
     if fault := too_small(dataset.splits):
         raise DatasetError(f"{dataset.name} cannot be trained on. {fault}")
     labels, held_out = _labels(dataset, recipe)
-    levels, white = dataset.train.read_levels(recipe.image, console=console), None
-    if recipe.image.binarization == "stochastic" and _is_black_and_white(levels):
-        levels, white = levels // 255, 1
+    levels = dataset.train.read_levels(recipe.image, console=console)
     return Data(
         cache=torch.from_numpy(levels),
         labels=labels,
@@ -112,12 +110,12 @@ def load_data(
         validation_labels=held_out,
         sha256=dataset.sha256,
         skipped=dataset.skipped,
-        white=white,
+        is_binary=recipe.image.binarization == "stochastic" and _is_black_and_white(levels),
     )
 
 
 def _is_black_and_white(levels: Cache) -> bool:
-    """Whether grey values are 0 and 255 alone: to binarise them anew changes nothing."""
+    """Whether all grey values are 0 or 255."""
     return all(
         bool(np.isin(levels[first : first + _BLOCK], (0, 255)).all())
         for first in range(0, len(levels), _BLOCK)
@@ -191,7 +189,7 @@ def observe(
     recipe: Recipe,
     progress: float,
     *,
-    white: int | None = None,
+    is_binary: bool = False,
 ) -> Float[Tensor, "batch channel height width"]:
     """Observations of a batch of the cache: augmented, then binarised anew or scaled.
 
@@ -199,15 +197,15 @@ def observe(
         levels: Levels, on any device.
         recipe: The recipe.
         progress: Share of the run that is done.
-        white: The largest level, where it is not the image spec's.
+        is_binary: Whether the levels are 0 and 255 alone.
     """
     spec = recipe.image
-    white = white or cached_levels(spec) - 1
+    white = cached_levels(spec) - 1
     background = float(background_level(spec, white))
     x = augment(levels.float(), recipe.augmentation, progress=progress, background=background)
     if spec.binarization == "stochastic":
-        if white == 1:  # no pixel is a matter of chance
-            return x
+        if is_binary:  # no pixel is a matter of chance, and one that is moved takes the nearer side
+            return (x > white / 2).float()
         binary: Tensor = binarize(x, white, torch.rand_like(x))
         return binary.float()
     values: Tensor = to_values(x, spec)

@@ -11,11 +11,6 @@ MEASURED_STEPS = 20
 """Steps that are timed, after the first, in which memory is allocated and kernels are chosen."""
 
 
-def is_measured(step: int, *, first: int) -> bool:
-    """Whether the device must have done all its work after a step, so that it can be timed."""
-    return step in (first + 1, first + 1 + MEASURED_STEPS)
-
-
 def describe_cost(plan: Plan, *, step: int, seconds_a_step: float, device: torch.device) -> str:
     """Seconds of an epoch, time that is left and memory, in words.
 

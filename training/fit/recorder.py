@@ -35,6 +35,7 @@ class Recorder:
         console: Console,
         tensorboard: bool = True,
         mlflow: str | None = None,
+        report: bool = False,
     ) -> None:
         """Make a recorder that has written nothing.
 
@@ -44,6 +45,7 @@ class Recorder:
             console: Where it is said what could not be written.
             tensorboard: Whether to write TensorBoard's files.
             mlflow: URI of an MLflow server or store; none by default.
+            report: Whether to write the run's page at the end.
 
         Raises:
             ConfigError: MLflow is not installed, or cannot be reached at the URI.
@@ -51,7 +53,7 @@ class Recorder:
         self._recipe, self._run_dir, self._console = recipe, run_dir, console
         self._curves = Curves(run_dir) if tensorboard else None
         self._mlflow = MlflowLog(mlflow, recipe, run_dir, console=console) if mlflow else None
-        self._begun = False
+        self._report, self._begun = report, False
         self._stack = ExitStack()
 
     def begin(self) -> None:
@@ -99,7 +101,7 @@ class Recorder:
             return
         try:
             record_end(self._run_dir, error)
-            if error is None or isinstance(error, (Interrupted, RunError)):
+            if self._report and (error is None or isinstance(error, (Interrupted, RunError))):
                 write_report(self._run_dir)
         except RunError as fault:  # the weights are there, and the report can be made anew
             self._console.print(

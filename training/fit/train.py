@@ -19,7 +19,7 @@ from training.data.left_out import write_left_out
 from training.errors import Interrupted
 from training.fit.batches import Data, load_data
 from training.fit.classical import CLASSICAL, fit_classical
-from training.fit.cost import MEASURED_STEPS, describe_cost, is_measured
+from training.fit.cost import MEASURED_STEPS, describe_cost
 from training.fit.divergence import count_skipped, refuse_diverged
 from training.fit.early_stopping import record_validation, stop_reason
 from training.fit.interruption import Interruption
@@ -58,6 +58,7 @@ def train(
     limit_seconds: float = math.inf,
     tensorboard: bool = True,
     mlflow: str | None = None,
+    report: bool = False,
     comments: Mapping[str, Sequence[str]] | None = None,
     dataset: Dataset | None = None,
     on_validation: Callable[[int, float], str] = lambda epoch, bound_nats: "",
@@ -74,6 +75,7 @@ def train(
         limit_seconds: Time from the call after which a checkpoint is written and the call returns.
         tensorboard: Whether to write TensorBoard files into the run's folder.
         mlflow: URI of the MLflow server or store that gets the log; none by default.
+        report: Whether to write the run's page when the call ends, as `vae-lab train` does.
         comments: Lines for the stored recipe's tables, as `to_toml` takes them.
         dataset: The recipe's data set, if it is loaded already.
         on_validation: Is given an epoch and its bound; the reason that it returns, if any, ends the
@@ -92,7 +94,9 @@ def train(
     deadline = time.monotonic() + limit_seconds
     console = console or Console()
     check_writable(run_dir)
-    recorder = Recorder(recipe, run_dir, console=console, tensorboard=tensorboard, mlflow=mlflow)
+    recorder = Recorder(
+        recipe, run_dir, console=console, tensorboard=tensorboard, mlflow=mlflow, report=report
+    )
     with recorder, RunLock(run_dir, console) as lock, memory_errors(recipe):
 
         def claim() -> None:
@@ -138,7 +142,7 @@ def run_steps(training: Training, *, deadline: float, recorder: Recorder, consol
         RunError: The disk is full, or training diverged.
     """
     done, plan, run_dir = training.done, training.plan, training.run_dir
-    first, next_look = done.step, 0.0
+    first, first_seconds, next_look = done.step, 0.0, 0.0
     at_least_every = training.recipe.training.max_skipped_in_a_row
     with (
         Interruption() as interruption,
@@ -156,15 +160,17 @@ def run_steps(training: Training, *, deadline: float, recorder: Recorder, consol
             take_step(training, chosen)
             if done.step == first + 1:
                 note_start(training, step=first)
-            validates, is_timed = is_due(training), is_measured(done.step, first=first)
+            validates, timed = is_due(training), done.step - first - 1
             is_time = time.monotonic() > next_look or done.step % at_least_every == 0
-            looks = validates or is_timed or is_time
+            looks = validates or is_time or timed in (0, MEASURED_STEPS)
             if looks:
                 look(training)
                 next_look = time.monotonic() + LOOK_SECONDS
             spend(training, time.monotonic() - began)
-            if is_timed:
-                say_cost(training, console, first=first)
+            if timed == 0:
+                first_seconds = done.seconds
+            if timed == MEASURED_STEPS:
+                say_cost(training, done.seconds - first_seconds, console)
             if validates:
                 bar.write_validation(line := validate_and_log(training))
                 recorder.add(line, training.average, training.data.validation)
@@ -203,15 +209,13 @@ def look(training: Training) -> None:
     count_skipped(training.done, training.recipe, taken=taken, finite=window.steps - finite)
 
 
-def say_cost(training: Training, console: Console, *, first: int) -> None:
-    """Say what the run will cost, once its first steps are timed."""
-    done = training.done
-    if done.step == first + 1:
-        training.seconds_before = done.seconds
-        return
-    seconds = (done.seconds - training.seconds_before) / MEASURED_STEPS
+def say_cost(training: Training, seconds: float, console: Console) -> None:
+    """Say what the run will cost, by the seconds of its measured steps."""
     said = describe_cost(
-        training.plan, step=done.step, seconds_a_step=seconds, device=training.device
+        training.plan,
+        step=training.done.step,
+        seconds_a_step=seconds / MEASURED_STEPS,
+        device=training.device,
     )
     console.print(said, soft_wrap=True, markup=False, highlight=False)
 

@@ -48,8 +48,6 @@ class Training:
     """The device's own random numbers, which each step seeds anew."""
     done: Progressed
     window: Window = field(default_factory=Window)
-    seconds_before: float = 0.0
-    """Seconds of training before the steps that are timed."""
     next_checkpoint: float = 0.0
     """Time of the next checkpoint on the monotonic clock, in seconds."""
     begin: Callable[[], None] = do_nothing

@@ -105,9 +105,12 @@ def test_several_workers_are_supervised_until_they_have_had_time_to_stop(
     seen: list[Any] = []
 
     class Supervised:
-        def __init__(self, crew: Workers, count: int, *, stop_seconds: float) -> None:
+        def __init__(
+            self, crew: Workers, count: int, *, stop_seconds: float, own_queues: bool
+        ) -> None:
             seen.extend([count, stop_seconds, Path(os.environ[worker_metrics.FOLDER_VARIABLE])])
             assert seen[-1].is_dir()
+            assert own_queues == crew.forks
             self.crew = crew
 
         def run(self) -> None:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from models.images import ImageSpec
-from tests.training.data.pictures import fill
+from tests.training.data.pictures import fill, settle
 from tests.training.vae_lab import exit_code
 from training.data.datasets import load
 
@@ -122,6 +122,7 @@ def test_the_cache_is_listed_and_cleared(
     assert exit_code("datasets", "cache") == 0
     assert "The cache has 0.00 of at most 3 GB (VAE_CACHE_GB)." in capsys.readouterr().out
     fill(tmp_path / "[photos]", 12)
+    settle(tmp_path / "[photos]")  # what changed a moment ago is not kept
     dataset = load(str(tmp_path / "[photos]"))
     dataset.train.read_levels(ImageSpec(channels=3, height=5, width=4))
     assert exit_code("datasets", "cache") == 0

@@ -1,11 +1,13 @@
 """Pictures of noise in folders, and image specs of every kind."""
 
+import time
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from models.images import ImageSpec
+from training.data.file_stamp import NO_STAMP, stamp_file
 
 GREY = ImageSpec(channels=1, height=20, width=12, fit="crop")
 SPECS = {
@@ -35,3 +37,10 @@ def fill(folder: Path, count: int, *, start: int = 0) -> None:
     """Pictures <start>.png, ..., all distinct."""
     for seed in range(start, start + count):
         save(folder / f"{seed}.png", seed=seed)
+
+
+def settle(path: Path) -> None:
+    """Wait until a file, or every file of a folder, has not changed a moment ago."""
+    for file in path.rglob("*") if path.is_dir() else [path]:
+        while file.is_file() and stamp_file(file)[0] == NO_STAMP:
+            time.sleep(0.005)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.training.data.pictures import settle
 from training.data import file_stamp
 from training.data.file_stamp import NO_STAMP, stamp_file
 
@@ -19,9 +20,8 @@ def path(tmp_path: Path) -> Path:
 
 
 def wait_for_a_stamp(path: Path) -> bytes:
-    while (stamp := stamp_file(path)[0]) == NO_STAMP:
-        time.sleep(0.005)
-    return stamp
+    settle(path)
+    return stamp_file(path)[0]
 
 
 def test_a_stamp_stays_while_the_file_does(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

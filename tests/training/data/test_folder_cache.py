@@ -18,20 +18,12 @@ from rich.console import Console
 
 import models
 from models.images import ImageSpec
-from tests.training.data.pictures import GREY, SPECS, fill, save
+from tests.training.data.pictures import GREY, SPECS, fill, save, settle
 from training.data.datasets import Dataset, load
 from training.data.file_split import FileSplit
-from training.data.file_stamp import NO_STAMP, stamp_file
 from training.data.reading_code import reading_version
 
 SMALL = ImageSpec(channels=3, height=6, width=6)
-
-
-def settle(folder: Path) -> None:
-    """Wait until no file changed a moment ago."""
-    for path in folder.rglob("*"):
-        while path.is_file() and stamp_file(path)[0] == NO_STAMP:
-            time.sleep(0.005)
 
 
 @pytest.fixture

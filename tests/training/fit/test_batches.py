@@ -24,7 +24,7 @@ def test_binary_levels_are_unchanged_by_stochastic_binarisation():
     assert torch.equal(observe(levels * 255, chosen, 0.0), levels.float())
 
 
-def test_a_cache_of_black_and_white_is_held_as_bits_and_gives_the_same_observations():
+def test_black_and_white_is_found_out_and_gives_the_same_observations():
     changes = ["vae.likelihood={ kind = 'bernoulli' }", "image.levels=2"]
     chosen = load_recipe(
         RECIPES / "digits.toml", overrides=[*changes, "image.binarization=stochastic"]
@@ -32,11 +32,11 @@ def test_a_cache_of_black_and_white_is_held_as_bits_and_gives_the_same_observati
     bits = np.random.default_rng(0).integers(0, 2, (40, 8, 8), dtype=np.uint8)
     grey = bits * np.uint8(255)
     grey[0, 0, 0] = 7
-    for pictures, white in ((bits * np.uint8(255), 1), (grey, None)):
+    for pictures, is_binary in ((bits * np.uint8(255), True), (grey, False)):
         split = ArraySplit(pictures, None, levels=256)
         dataset = Dataset("abc", split, split, split, "", "")
         data = load_data(chosen, None, Console(quiet=True), dataset=dataset)
-        assert data.white == white
+        assert data.is_binary == is_binary
         x = data.batch(torch.arange(1, 40), chosen, progress=0.0).x
         assert torch.equal(x[:, 0], torch.from_numpy(bits[1:]).float())
 

@@ -61,7 +61,7 @@ def test_a_run_is_logged_with_recipe_numbers_by_step_page_and_weights(
     tmp_path: Path, uri: str
 ) -> None:
     recipe, run_dir = KINDS["static binary"](tmp_path), tmp_path / "first"
-    train(recipe, run_dir, uri)
+    train(recipe, run_dir, uri, report=True)
     (run,) = runs_at(uri)
     assert (run.info.status, run.info.run_name) == ("FINISHED", "first")
     assert run.data.params["vae.latent_shape"] == "[2]"

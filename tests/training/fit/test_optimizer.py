@@ -1,5 +1,7 @@
 """The learning rate over a run, what is decayed, and where pseudo-inputs stay."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -52,35 +54,36 @@ def test_pseudo_inputs_return_to_where_they_have_a_gradient():
     clamp_pseudo_inputs(VAE(family("standard")))
 
 
-def stepped(*, fused: bool, largest_norm: float) -> list[torch.Tensor]:
+Step = Callable[[torch.optim.Optimizer, list[torch.Tensor]], None]
+
+
+def stepped(step: Step, *, fused: bool) -> list[torch.Tensor]:
     """Parameters after two steps by gradients of fixed seeds."""
     torch.manual_seed(0)
     vae = VAE(family("standard"))
     optimizer = make_optimizer(vae, OptimizerConfig(weight_decay=0.1))
-    optimizer.param_groups[0]["fused"] = optimizer.param_groups[1]["fused"] = fused
+    for group in optimizer.param_groups:
+        group["fused"] = fused
     parameters = list(vae.parameters())
     for _ in range(2):
         for parameter in parameters:
             parameter.grad = torch.randn_like(parameter)
-        step_if_finite(optimizer, gradient_norm(parameters), largest_norm)
+        step(optimizer, parameters)
     return [*map(torch.Tensor.detach, parameters)]
 
 
 @pytest.mark.parametrize("largest_norm", [1e9, 0.01])
 def test_the_fused_step_is_the_plain_one_clipped_as_torch_clips(largest_norm: float):
-    torch.manual_seed(0)
-    vae = VAE(family("standard"))
-    optimizer = make_optimizer(vae, OptimizerConfig(weight_decay=0.1))
-    optimizer.param_groups[0]["fused"] = optimizer.param_groups[1]["fused"] = False
-    parameters = list(vae.parameters())
-    for _ in range(2):
-        for parameter in parameters:
-            parameter.grad = torch.randn_like(parameter)
+    def plain(optimizer: torch.optim.Optimizer, parameters: list[torch.Tensor]) -> None:
         torch.nn.utils.clip_grad_norm_(parameters, largest_norm)
         optimizer.step()
+
+    def ours(optimizer: torch.optim.Optimizer, parameters: list[torch.Tensor]) -> None:
+        step_if_finite(optimizer, gradient_norm(parameters), largest_norm)
+
+    wanted = stepped(plain, fused=False)
     for fused in (True, False):
-        found = stepped(fused=fused, largest_norm=largest_norm)
-        for one, other in zip(found, parameters, strict=True):
+        for one, other in zip(stepped(ours, fused=fused), wanted, strict=True):
             assert torch.allclose(one, other, rtol=1e-4, atol=1e-7)
 
 

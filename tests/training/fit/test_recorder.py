@@ -19,7 +19,12 @@ from training.report.page import REPORT
 from training.runs.end import END, read_end
 from training.runs.lock import RunLock
 
-QUIET = {"device": "cpu", "tensorboard": False, "console": Console(quiet=True)}
+QUIET = {
+    "device": "cpu",
+    "tensorboard": False,
+    "report": True,
+    "console": Console(quiet=True),
+}
 
 
 def shortened(epochs: int, **changes: object) -> loop.Recipe:

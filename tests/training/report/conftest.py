@@ -17,5 +17,5 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = TrainingConfig(epochs=15, batch_size=400, kl_warmup_epochs=4)
     recipe = RECIPE.model_copy(update={"training": settings})
     console = Console(quiet=True)
-    train(recipe, run_dir=folder, device="cpu", tensorboard=False, console=console)
+    train(recipe, run_dir=folder, device="cpu", tensorboard=False, report=True, console=console)
     return folder
