@@ -70,7 +70,8 @@ async def test_an_answer_is_the_same_alone_and_among_others(
         scheduler = client.app.state.service.scheduler  # type: ignore[attr-defined]
         for engine in (scheduler, scheduler._lane):
             engine._on_chunk = lambda asked, requests, rows: shared.append(requests)
-        together = await asyncio.gather(*(ask(client, request) for request in asked))
-    assert max(shared) > 2
+        together = []
+        while max(shared, default=0) <= 2:  # a machine may be slow to ask, and batches are small
+            together = await asyncio.gather(*(ask(client, request) for request in asked))
     for request, one, other in zip(asked, alone, together, strict=True):
         assert one == other, request

@@ -40,6 +40,7 @@ from training.recipes.find import find_recipe
 if TYPE_CHECKING:
     from training.data.datasets import Dataset
     from training.evaluation.evaluate import EvaluationSettings
+    from training.fit.ranks import Ranks
     from training.recipes.recipe import Recipe
 
 
@@ -113,6 +114,42 @@ def train(
 
     Example: vae-lab train digits
     """
+    from training.fit.ranks import join
+
+    changes = overrides or []
+    flags = {"training.precision": precision, "dataset.labels_per_class": labels_per_class}
+    changes += [f"{key}={value}" for key, value in flags.items() if value is not None]
+    with join(device) as (ranks, own_device):
+        _train(
+            source,
+            changes,
+            run_dir=run_dir,
+            data_dir=data_dir,
+            resume=resume,
+            device=own_device,
+            limit_seconds=math.inf if limit_minutes is None else limit_minutes * 60,
+            tensorboard=tensorboard,
+            mlflow=mlflow,
+            download=download,
+            ranks=ranks,
+        )
+
+
+def _train(
+    source: str,
+    changes: list[str],
+    *,
+    run_dir: Path | None,
+    data_dir: Path | None,
+    resume: bool,
+    device: str,
+    limit_seconds: float,
+    tensorboard: bool,
+    mlflow: str | None,
+    download: bool,
+    ranks: "Ranks",
+) -> None:
+    """Train as one of the processes of a run; the first one alone prints."""
     from training.data.datasets import load
     from training.fit.mlflow import find_uri
     from training.fit.train import train as run_training
@@ -120,25 +157,24 @@ def train(
     from training.runs.folder import RECIPE
     from training.runs.hardware import find_device
 
-    changes = overrides or []
-    flags = {"training.precision": precision, "dataset.labels_per_class": labels_per_class}
-    changes += [f"{key}={value}" for key, value in flags.items() if value is not None]
-    console, comments = Console(), None
+    console, comments = Console(quiet=not ranks.is_first), None
     device = find_device(device)
     refuse_run(source)
     path, folder, dataset = _find(
         source, changes, run_dir=run_dir, resume=resume, data_dir=data_dir, console=console
     )
-    if path is None:
-        dataset = load(source, data_dir=data_dir, download=download, console=console)
-        resolved, comments = _choose(dataset, source, changes, device=device, console=console)
-    else:
-        resolved = load_recipe(path, overrides=changes)
-        if download and dataset is None:
-            dataset = load(resolved.dataset.name, data_dir=data_dir, download=True, console=console)
+    with ranks.first_before_others():  # who find what it downloads and decodes
+        if path is None:
+            dataset = load(source, data_dir=data_dir, download=download, console=console)
+            resolved, comments = _choose(dataset, source, changes, device=device, console=console)
+        else:
+            resolved = load_recipe(path, overrides=changes)
+            if download and dataset is None:
+                name = resolved.dataset.name
+                dataset = load(name, data_dir=data_dir, download=True, console=console)
     folder = folder or Path("runs") / resolved.name
     if resume and not (folder / RECIPE).is_file():
-        typer.echo(f"There is no run to resume in {folder}; training starts at step 0.")
+        _say(console, f"There is no run to resume in {folder}; training starts at step 0.")
     check_place(folder, flag="--run-dir", is_folder=True)
     done = run_training(
         resolved,
@@ -149,18 +185,23 @@ def train(
         console=console,
         comments=comments,
         dataset=dataset,
-        limit_seconds=math.inf if limit_minutes is None else limit_minutes * 60,
+        limit_seconds=limit_seconds,
         tensorboard=tensorboard,
         mlflow=mlflow and find_uri(mlflow),
         report=True,
+        ranks=ranks,
     )
     if done.stopped_because:
-        typer.echo(f"The run is over: {done.stopped_because}.")
+        _say(console, f"The run is over: {done.stopped_because}.")
         if (report_file := folder / REPORT).is_file():
-            typer.echo(f"The report is {report_file}.")
-        typer.echo(f"The run is in {folder}. Next: vae-lab evaluate {quote(str(folder))}")
+            _say(console, f"The report is {report_file}.")
+        _say(console, f"The run is in {folder}. Next: vae-lab evaluate {quote(str(folder))}")
     else:
-        typer.echo(f"The run in {folder} is at step {done.step}. Continue it with --resume.")
+        _say(console, f"The run in {folder} is at step {done.step}. Continue it with --resume.")
+
+
+def _say(console: Console, words: str) -> None:
+    console.print(words, soft_wrap=True, markup=False, highlight=False)
 
 
 def _find(

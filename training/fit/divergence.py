@@ -3,9 +3,8 @@
 import math
 
 from training.errors import Diverged
-from training.fit.classical import CLASSICAL
 from training.recipes.loop import OptimizerConfig
-from training.recipes.recipe import Recipe
+from training.recipes.recipe import CLASSICAL_KINDS, Recipe
 from training.runs.folder import Progressed
 
 
@@ -46,7 +45,7 @@ def diverged(done: Progressed, recipe: Recipe, why: str) -> Diverged:
     """The error of a run that diverged, with a lower learning rate to paste."""
     has_weights = math.isfinite(done.best_bound_nats)
     kept = "; this one keeps the weights that validated best" if has_weights else ""
-    if recipe.objective.kind in CLASSICAL:
+    if recipe.objective.kind in CLASSICAL_KINDS:
         return Diverged(f"The fit failed: {why}. Check the data for images that are all alike.")
     rate = recipe.optimizer.learning_rate
     lower = min(rate / 10, OptimizerConfig().learning_rate)

@@ -24,6 +24,7 @@ from models.distributions.kl import has_analytic_kl, kl_divergence, kl_terms, lo
 from models.distributions.normals import DiagonalNormal
 from models.estimators.bounds import iwae_bound, squared_error
 from models.vae.model import VAE
+from training.fit.ranks import ALONE, Ranks
 from training.recipes.objective import (
     AutoencoderConfig,
     CapacityConfig,
@@ -56,6 +57,11 @@ class Batch(NamedTuple):
         labelled = None if self.labelled is None else self.labelled.to(dtype)
         return Batch(self.x.to(dtype), self.y, labelled)
 
+    def rows(self, rows: slice) -> "Batch":
+        """Some rows of the batch."""
+        labelled = None if self.labelled is None else self.labelled.rows(rows)
+        return Batch(self.x[rows], None if self.y is None else self.y[rows], labelled)
+
 
 class Position(NamedTuple):
     """The position of a step in its run, which every annealing is a function of."""
@@ -81,10 +87,26 @@ class Terms(NamedTuple):
 class Objective(nn.Module, ABC, Generic[C]):
     """The loss of a step, a function of a batch, its noise and its position in the run."""
 
-    def __init__(self, vae: VAE, config: C) -> None:
-        """Make the objective of a model."""
+    def __init__(self, vae: VAE, config: C, ranks: Ranks = ALONE) -> None:
+        """Make the objective of a model.
+
+        Args:
+            vae: The model.
+            config: The recipe's entry.
+            ranks: The processes whose rows make up a batch. Each has the loss of its own rows, and
+                what is no sum over rows is of the whole batch.
+        """
         super().__init__()
-        self.vae, self.config = vae, config
+        self.vae, self.config, self.ranks = vae, config, ranks
+
+    def mean(self, values: Float[Tensor, " row"]) -> Tensor:
+        """The mean over the rows of all processes, which may have unequally many.
+
+        The mean over the processes of what this returns.
+        """
+        if self.ranks.count == 1:
+            return values.mean()
+        return values.sum() / self.ranks.mean(values.new_tensor(float(len(values))))
 
     @abstractmethod
     def forward(self, batch: Batch, noise: Noise, at: Position) -> Terms:
@@ -134,7 +156,7 @@ class ELBO(Objective[ELBOConfig]):
         log_likelihood = self.vae.likelihood(z, batch.y).log_prob(batch.x).mean()
         groups = kl_groups(q, prior, z, sampled=self.config.kl == "sampled")
         free = self.config.free_bits_nats
-        penalised = groups.clamp_min(free).sum() if free > 0 else groups.sum()
+        penalised = self.ranks.mean(groups).clamp_min(free).sum() if free > 0 else groups.sum()
         loss = kl_weight * penalised - log_likelihood
         return elbo_terms(loss, log_likelihood, groups.sum(), kl_weight=kl_weight)
 
@@ -151,7 +173,7 @@ class Capacity(Objective[CapacityConfig]):
         log_likelihood = self.vae.likelihood(z, batch.y).log_prob(batch.x).mean()
         kl = kl_groups(q, prior, z, sampled=False).sum()
         capacity = self.config.capacity_nats * min(1.0, at.progress / self.config.until)
-        loss = self.config.gamma * (kl - capacity).abs() - log_likelihood
+        loss = self.config.gamma * (self.ranks.mean(kl) - capacity).abs() - log_likelihood
         return elbo_terms(loss, log_likelihood, kl, capacity_nats=capacity)
 
 
@@ -239,10 +261,11 @@ class M2(Objective[M2Config]):
             parts.append(self._labelled(x[known], y[known], noise[:, known]))
         if not bool(known.all()):
             parts.append(self._unlabelled(x[~known], noise[:, ~known]))
-        log_likelihood, kl = (torch.cat(part).mean() for part in zip(*parts, strict=True))
+        log_likelihood, kl = (self.mean(torch.cat(part)) for part in zip(*parts, strict=True))
         cross_entropy = x.new_zeros(())
-        if len(taught_x):  # the mean of nothing is not a number
-            cross_entropy = F.cross_entropy(self.vae.label_logits(taught_x), taught_y)
+        if self.ranks.largest(len(taught_x))[0]:  # the mean of nothing is not a number
+            logits = self.vae.label_logits(taught_x)
+            cross_entropy = self.mean(F.cross_entropy(logits, taught_y, reduction="none"))
         kl_weight = at.kl_weight
         loss = kl_weight * kl - log_likelihood + self.config.alpha * cross_entropy
         scalars = elbo_terms(loss, log_likelihood, kl, kl_weight=kl_weight).scalars

@@ -10,6 +10,7 @@ from rich.progress import Task
 from torch import Tensor
 
 from training.fit.objectives import Terms
+from training.fit.ranks import ALONE, Ranks
 from training.progress_bar import ProgressBar
 from training.runs.folder import Progressed
 
@@ -57,11 +58,11 @@ class Window:
         begun = [float(self.steps), self.gradient_norm, *known]
         return torch.tensor(begun, dtype=dtype, device=device)
 
-    def read(self) -> None:
-        """Take the sums from the device, once it has done its steps."""
+    def read(self, ranks: Ranks = ALONE) -> None:
+        """Take the sums from the device, once it has done its steps; means over the processes."""
         self.seen = self.taken
         if self._sums is not None:
-            steps, self.gradient_norm, *sums = self._sums.tolist()
+            steps, self.gradient_norm, *sums = ranks.mean(self._sums).tolist()
             self.steps = round(steps)
             self.scalars = dict(zip(self.scalars, sums, strict=True))
 

@@ -28,6 +28,10 @@ def take_step(training: Training, chosen: Int64[Tensor, " batch"]) -> None:
     batch = training.data.batch(chosen, recipe, progress=at.progress).to(dtype)
     shape = (recipe.objective.num_samples, len(batch.x), *vae.latent_shape)
     noise = torch.randn(shape, dtype=dtype, device=device)
+    if training.ranks.count > 1:
+        batch, noise = batch.rows(training.rows), noise[:, training.rows]
+        own = derive_seed(derive_seed(recipe.seed, at.step), training.ranks.rank)
+        training.generator.manual_seed(own)  # dropout differs between the processes
     set_learning_rate(training.optimizer, recipe, at.progress)
 
     vae.train()
@@ -41,5 +45,5 @@ def take_step(training: Training, chosen: Int64[Tensor, " batch"]) -> None:
     clamp_pseudo_inputs(vae)
     decay = min(recipe.training.ema_decay, (1 + at.step) / (10 + at.step))
     update_average(training.averaged, training.trained, decay=decay)
-    training.window.add(terms, norm, images=len(batch.x))
+    training.window.add(terms, norm, images=len(chosen))
     training.done.step += 1

@@ -14,22 +14,24 @@ from typing import Any
 
 from rich.console import Console
 
+from models.errors import ConfigError
 from training.data.datasets import Dataset
 from training.data.left_out import write_left_out
 from training.errors import Interrupted
 from training.fit.batches import Data, load_data
-from training.fit.classical import CLASSICAL, fit_classical
 from training.fit.cost import MEASURED_STEPS, describe_cost
 from training.fit.divergence import count_skipped, refuse_diverged
 from training.fit.early_stopping import record_validation, stop_reason
 from training.fit.interruption import Interruption
+from training.fit.meetings import Meetings
 from training.fit.memory import memory_errors
 from training.fit.progress import Bar, Window
+from training.fit.ranks import ALONE, Ranks
 from training.fit.recorder import Recorder
 from training.fit.step import take_step
 from training.fit.training import Training, restore, save, start_training
 from training.fit.validation import validate
-from training.recipes.recipe import Recipe
+from training.recipes.recipe import CLASSICAL_KINDS, Recipe
 from training.runs.claim import create_or_verify, is_begun
 from training.runs.folder import (
     LOG,
@@ -42,9 +44,6 @@ from training.runs.folder import (
 from training.runs.hardware import peak_memory
 from training.runs.lock import RunLock
 from training.runs.provenance import record_start
-
-LOOK_SECONDS = 0.1
-"""Time between two looks at what the steps have added up on the device."""
 
 
 def train(
@@ -61,6 +60,7 @@ def train(
     report: bool = False,
     comments: Mapping[str, Sequence[str]] | None = None,
     dataset: Dataset | None = None,
+    ranks: Ranks = ALONE,
     on_validation: Callable[[int, float], str] = lambda epoch, bound_nats: "",
 ) -> Progressed:
     """Train a recipe's model and keep the averaged weights that validate best.
@@ -78,6 +78,7 @@ def train(
         report: Whether to write the run's page when the call ends, as `vae-lab train` does.
         comments: Lines for the stored recipe's tables, as `to_toml` takes them.
         dataset: The recipe's data set, if it is loaded already.
+        ranks: This process's place among those that train the run; the first one alone writes.
         on_validation: Is given an epoch and its bound; the reason that it returns, if any, ends the
             run.
 
@@ -95,18 +96,25 @@ def train(
     console = console or Console()
     check_writable(run_dir)
     recorder = Recorder(
-        recipe, run_dir, console=console, tensorboard=tensorboard, mlflow=mlflow, report=report
+        recipe,
+        run_dir,
+        console=console,
+        tensorboard=tensorboard and ranks.is_first,
+        mlflow=mlflow if ranks.is_first else None,
+        report=report,
     )
     with recorder, RunLock(run_dir, console) as lock, memory_errors(recipe):
 
         def claim() -> None:
-            lock.acquire()
-            create_or_verify(run_dir, recipe, resume=resume, comments=comments)
+            if ranks.is_first:
+                lock.acquire()
+                create_or_verify(run_dir, recipe, resume=resume, comments=comments)
 
-        is_new = not is_begun(run_dir)
+        is_new = ranks.share(not is_begun(run_dir))
         if not is_new:
             claim()  # refuse before the data are read
-        data = load_data(recipe, data_dir, console, dataset=dataset)
+        with ranks.first_before_others():  # who find in the cache what the first one decodes
+            data = load_data(recipe, data_dir, console, dataset=dataset)
 
         def begin() -> None:
             if is_new:
@@ -114,10 +122,13 @@ def train(
             list_left_out(run_dir, data, console)
             recorder.begin()
 
-        if recipe.objective.kind in CLASSICAL:
+        if recipe.objective.kind in CLASSICAL_KINDS:
+            from training.fit.classical import fit_classical  # brings scikit-learn, a second
+
+            refuse_several(ranks, recipe)
             done = fit_classical(recipe, data, run_dir=run_dir, begin=begin, record=recorder.add)
         else:
-            training = start_training(recipe, data, run_dir=run_dir, device=device)
+            training = start_training(recipe, data, run_dir=run_dir, device=device, ranks=ranks)
             if not is_new:
                 restore(training, console)
             training.begin, training.on_validation = begin, on_validation
@@ -125,6 +136,21 @@ def train(
             done = training.done
         refuse_diverged(done, recipe)
     return done
+
+
+def refuse_several(ranks: Ranks, recipe: Recipe) -> None:
+    """Refuse to fit in several processes what is fitted at once.
+
+    Raises:
+        ConfigError: There are several.
+    """
+    if ranks.count > 1:
+        raise ConfigError(
+            f"objective.kind = {recipe.objective.kind} is fitted at once, by one process. Start "
+            f"vae-lab train {recipe.name} without torchrun.",
+            parameter="objective.kind",
+            received=recipe.objective.kind,
+        )
 
 
 def list_left_out(run_dir: Path, data: Data, console: Console) -> None:
@@ -141,9 +167,10 @@ def run_steps(training: Training, *, deadline: float, recorder: Recorder, consol
         Interrupted: SIGTERM or SIGINT came; a checkpoint is written.
         RunError: The disk is full, or training diverged.
     """
-    done, plan, run_dir = training.done, training.plan, training.run_dir
-    first, first_seconds, next_look = done.step, 0.0, 0.0
+    done, plan, ranks = training.done, training.plan, training.ranks
+    first, first_seconds = done.step, 0.0
     at_least_every = training.recipe.training.max_skipped_in_a_row
+    meetings = Meetings(ranks, step=first, at_least_every=at_least_every)
     with (
         Interruption() as interruption,
         Bar(
@@ -158,34 +185,40 @@ def run_steps(training: Training, *, deadline: float, recorder: Recorder, consol
         for chosen in plan.batches(start=start, device=training.data.cache.device):
             began = time.monotonic()
             take_step(training, chosen)
-            if done.step == first + 1:
+            if done.step == first + 1 and ranks.is_first:
                 note_start(training, step=first)
             validates, timed = is_due(training), done.step - first - 1
-            is_time = time.monotonic() > next_look or done.step % at_least_every == 0
-            looks = validates or is_time or timed in (0, MEASURED_STEPS)
+            looks = validates or timed in (0, MEASURED_STEPS) or meetings.is_due(done.step)
+            looks = looks or (ranks.count == 1 and interruption.received is not None)
             if looks:
                 look(training)
-                next_look = time.monotonic() + LOOK_SECONDS
             spend(training, time.monotonic() - began)
+            if not looks:
+                continue
             if timed == 0:
                 first_seconds = done.seconds
             if timed == MEASURED_STEPS:
                 say_cost(training, done.seconds - first_seconds, console)
-            if validates:
+            if validates and ranks.is_first:
                 bar.write_validation(line := validate_and_log(training))
                 recorder.add(line, training.average, training.data.validation)
-            ends = done.stopped_because or interruption.received or time.monotonic() > deadline
-            if validates or ends or time.monotonic() > training.next_checkpoint:
-                look(training)
+            if validates:
+                vars(done).update(ranks.share(vars(done)))
+                training.window = Window()
+            now = time.monotonic()
+            over = bool(done.stopped_because) or interruption.received is not None or now > deadline
+            due = validates or now > training.next_checkpoint
+            ends, saves = meetings.decide(done.step, ends=over, saves=over or due)
+            if saves:
                 save(training)
-            if looks or ends:
-                bar.show(done, training.window)
+            bar.show(done, training.window)
             if ends:
                 break
     if interruption.received is not None and not done.stopped_because:
         raise Interrupted(
             f"{interruption.received.name} ended the run after step {done.step} of "
-            f"{plan.num_steps}; the checkpoint is in {run_dir}. Continue it with --resume.",
+            f"{plan.num_steps}; the checkpoint is in {training.run_dir}. Continue it with "
+            "--resume.",
             signal_number=interruption.received,
         )
 
@@ -205,7 +238,7 @@ def look(training: Training) -> None:
     """
     window = training.window
     taken, finite = window.taken - window.seen, window.steps
-    window.read()
+    window.read(training.ranks)
     count_skipped(training.done, training.recipe, taken=taken, finite=window.steps - finite)
 
 
@@ -253,7 +286,6 @@ def validate_and_log(training: Training) -> dict[str, Any]:
     append_line(training.run_dir / LOG, line)
     sha256, device = training.data.sha256, training.device
     write_state(training.run_dir, recipe, done, dataset_sha256=sha256, device=device)
-    training.window = Window()
     return line
 
 

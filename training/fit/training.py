@@ -19,6 +19,7 @@ from training.fit.optimizer import load_optimizer, make_optimizer
 from training.fit.order import Annealing, Plan
 from training.fit.progress import Window
 from training.fit.pseudo_inputs import start_pseudo_inputs
+from training.fit.ranks import ALONE, Ranks
 from training.fit.start import num_start_images, start_from_marginal
 from training.recipes.recipe import Recipe
 from training.runs.checkpoint import restore_checkpoint, save_checkpoint
@@ -42,11 +43,12 @@ class Training:
     average: VAE
     """The averaged weights, which are validated and exported."""
     objective: nn.Module
-    """The `Objective` of the model, perhaps compiled."""
+    """The `Objective` of the model, perhaps compiled, of all processes."""
     optimizer: torch.optim.Optimizer
     generator: torch.Generator
     """The device's own random numbers, which each step seeds anew."""
     done: Progressed
+    ranks: Ranks = ALONE
     window: Window = field(default_factory=Window)
     next_checkpoint: float = 0.0
     """Time of the next checkpoint on the monotonic clock, in seconds."""
@@ -58,6 +60,7 @@ class Training:
     def __post_init__(self) -> None:
         self.trained: list[Tensor] = list(self.vae.parameters())
         self.averaged: list[Tensor] = list(self.average.parameters())
+        self.rows = self.ranks.rows(self.plan.batch_size)
 
     @property
     def device(self) -> torch.device:
@@ -65,12 +68,14 @@ class Training:
         return self.generator.device
 
 
-def start_training(recipe: Recipe, data: Data, *, run_dir: Path, device: str) -> Training:
+def start_training(
+    recipe: Recipe, data: Data, *, run_dir: Path, device: str, ranks: Ranks = ALONE
+) -> Training:
     """The state of a run before its first step.
 
     Raises:
         ConfigError: The run that the recipe starts from is missing, or is of another model; this
-            machine has no such device.
+            machine has no such device; the batch cannot be divided among the processes.
     """
     settings = recipe.training
     where = torch.device(find_device(device))
@@ -86,7 +91,9 @@ def start_training(recipe: Recipe, data: Data, *, run_dir: Path, device: str) ->
         if recipe.vae.prior.kind == "vamp":
             start_pseudo_inputs(vae, data, recipe)
     vae.to(where, torch.float64 if settings.precision == "64-true" else torch.float32)
-    objective: nn.Module = OBJECTIVES[recipe.objective.kind](vae, recipe.objective)
+    objective: nn.Module = OBJECTIVES[recipe.objective.kind](vae, recipe.objective, ranks)
+    if settings.compile:
+        objective = torch.compile(objective)  # type: ignore[assignment]
     count = len(data.cache)
     size = min(settings.batch_size, count)
     annealing = Annealing(settings.kl_warmup_epochs, settings.epochs / settings.kl_cycles)
@@ -97,16 +104,17 @@ def start_training(recipe: Recipe, data: Data, *, run_dir: Path, device: str) ->
         plan=Plan(count, size, settings.epochs, recipe.seed, annealing),
         vae=vae,
         average=copy.deepcopy(vae).eval().requires_grad_(False),
-        objective=torch.compile(objective) if settings.compile else objective,  # type: ignore[arg-type]
+        objective=ranks.wrap(objective, where, may_leave_out=vae.config.classifier is not None),
         optimizer=make_optimizer(vae, recipe.optimizer),
         generator=generator_of(where),
         done=done,
+        ranks=ranks,
         next_checkpoint=time.monotonic() + settings.checkpoint_seconds,
     )
 
 
 def save(training: Training) -> None:
-    """Write a checkpoint: everything that the next steps depend on.
+    """Write a checkpoint, as the first process: everything that the next steps depend on.
 
     Raises:
         RunError: The disk is full or cannot be written to.
@@ -119,7 +127,8 @@ def save(training: Training) -> None:
         "window": training.window.state(),
         "dataset_sha256": training.data.sha256,
     }
-    save_checkpoint(training.run_dir, state)
+    if training.ranks.is_first:
+        save_checkpoint(training.run_dir, state)
     training.next_checkpoint = time.monotonic() + training.recipe.training.checkpoint_seconds
 
 
@@ -130,7 +139,10 @@ def restore(training: Training, console: Console) -> None:
         ConfigError: The data set has changed.
         RunError: Every checkpoint is damaged.
     """
-    state = restore_checkpoint(training.run_dir, device=training.device, console=console)
+    ranks, state = training.ranks, None
+    if ranks.is_first:
+        state = restore_checkpoint(training.run_dir, console=console)
+    state = ranks.share(state)
     if state is not None:
         # Checkpoints from before 0.2 hold neither the data's digest nor the window.
         before = state.get("dataset_sha256", training.data.sha256)
@@ -149,4 +161,5 @@ def restore(training: Training, console: Console) -> None:
             reason = stop_reason(training.done, training.plan, settings)
             training.done.stopped_because = reason
         training.window = Window.restored(state.get("window", {}))
-    trim_log(training.run_dir, step=training.done.step)
+    if ranks.is_first:
+        trim_log(training.run_dir, step=training.done.step)

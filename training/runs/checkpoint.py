@@ -29,10 +29,8 @@ def save_checkpoint(run_dir: Path, state: dict[str, Any]) -> None:
     replace(run_dir / CHECKPOINT, buffer.getvalue(), keep=run_dir / PREVIOUS)
 
 
-def restore_checkpoint(
-    run_dir: Path, *, device: torch.device, console: Console
-) -> dict[str, Any] | None:
-    """Read the newest undamaged checkpoint; None if the run has none yet.
+def restore_checkpoint(run_dir: Path, *, console: Console) -> dict[str, Any] | None:
+    """Read the newest undamaged checkpoint into memory; None if the run has none yet.
 
     The backup replaces a damaged checkpoint, and the console says so.
 
@@ -44,7 +42,7 @@ def restore_checkpoint(
         if not path.exists():
             continue
         try:
-            state = _read(path, device)
+            state = _read(path)
         except Exception as error:  # unpickling damaged bytes may raise anything
             damaged.append(f"{path.name} ({error})")
             continue
@@ -68,9 +66,9 @@ def restore_checkpoint(
     return None
 
 
-def _read(path: Path, device: torch.device) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, Any]:
     with ZipFile(path) as archive:  # torch's format; its own reader verifies no checksums
         if (member := archive.testzip()) is not None:
             raise BadZipFile(f"the checksum of {member} is wrong")
-    state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return state

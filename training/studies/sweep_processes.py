@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.context import ForkServerProcess
 from multiprocessing.queues import SimpleQueue
 from threading import Thread
 from types import FrameType
@@ -52,7 +52,8 @@ def run_processes(
             killed before the trials were done.
         VAEError: A process cannot read the data.
     """
-    context = get_context("spawn")
+    context = get_context("forkserver")
+    context.set_forkserver_preload([__name__])  # torch is imported once for all of them
     faults: SimpleQueue[VAEError] = context.SimpleQueue()
     threads = max(1, torch.get_num_threads() // jobs)
     processes = [
@@ -91,7 +92,7 @@ def run_processes(
     _refuse_killed(processes, trials, settings)
 
 
-def _start(processes: Sequence[SpawnProcess]) -> None:
+def _start(processes: Sequence[ForkServerProcess]) -> None:
     """Start processes that no signal reaches before they handle it."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _CAUGHT)
     try:
@@ -101,7 +102,7 @@ def _start(processes: Sequence[SpawnProcess]) -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _CAUGHT)
 
 
-def _stop(processes: Sequence[SpawnProcess]) -> None:
+def _stop(processes: Sequence[ForkServerProcess]) -> None:
     for process in processes:
         if process.is_alive():
             process.terminate()
@@ -115,7 +116,7 @@ def _show_new(trials: Trials, told: set[int], show: Callable[[Outcome], None]) -
 
 
 def _refuse_killed(
-    processes: Sequence[SpawnProcess], trials: Trials, settings: TrialSettings
+    processes: Sequence[ForkServerProcess], trials: Trials, settings: TrialSettings
 ) -> None:
     """Refuse to end as if all were well while trials are left that a killed process had begun."""
     ended = [f"{process.name} by {process.exitcode}" for process in processes if process.exitcode]

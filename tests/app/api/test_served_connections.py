@@ -15,7 +15,14 @@ pytestmark = pytest.mark.anyio
 async def test_a_server_waits_for_a_client_as_long_as_its_setting_says(
     repository: Path, tmp_path: Path
 ) -> None:
-    flags = ("--client-timeout-seconds", "0.5", "--workers", "2")
+    flags = (
+        "--client-timeout-seconds",
+        "0.5",
+        "--min-body-bytes-per-second",
+        "0",
+        "--workers",
+        "2",
+    )
     with serving(repository, tmp_path / "log", *flags) as server:
         port = int(server.url.rpartition(":")[2])
         half_a_head = await exchange(port, b"GET /livez HTTP/1.1\r\nHo")

@@ -24,10 +24,13 @@ from training.runs.checkpoint import CHECKPOINT
 
 # The graph that inductor would translate to C++, run as it is: a compiler takes a minute.
 torch.compile = partial(torch.compile, backend="aot_eager")
-SMALL = ["vae.encoder.hidden=[16]", "vae.decoder.hidden=[16]", "training.epochs=1"]
+CHANGES = [
+    *("vae.encoder.hidden=[16]", "vae.decoder.hidden=[16]", "objective.kind=iwae"),
+    *("training.epochs=2", "training.kl_warmup_epochs=1", "training.kl_cycles=2"),
+]
 ends = []
 for compiled in ("false", "true"):
-    changes = [*SMALL, *sys.argv[2:], f"training.compile={compiled}"]
+    changes = [*CHANGES, f"training.compile={compiled}"]
     recipe = load_recipe(RECIPES / "digits.toml", overrides=changes)
     run_dir = Path(sys.argv[1]) / compiled
     train(recipe, run_dir=run_dir, device="cpu", tensorboard=False)
@@ -39,18 +42,8 @@ print("same")
 """
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        ("training.epochs=2", "training.kl_warmup_epochs=1", "training.kl_cycles=2"),
-        ("objective.kind=iwae",),
-    ],
-    ids=["elbo", "iwae"],
-)
-def test_a_compiled_objective_ends_with_the_same_weights_but_for_rounding(
-    changes: tuple[str, ...], tmp_path: Path
-) -> None:
-    command = [sys.executable, "-c", PROGRAM, str(tmp_path), *changes]
+def test_a_compiled_objective_ends_with_the_same_weights_but_for_rounding(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path)]
     root = Path(__file__).parents[3]
     done = subprocess.run(
         command, cwd=root, capture_output=True, text=True, timeout=600, check=False

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -56,13 +57,12 @@ def _one_thread() -> Iterator[None]:
 
 
 def test_two_sweeps_of_one_seed_find_the_same_and_one_of_another_seed_does_not(
-    tmp_path: Path,
+    expected: list[tuple[Any, ...]], tmp_path: Path
 ) -> None:
-    first, second = (results(run(open_trials(tmp_path / name), 3)) for name in ("a", "b"))
-    assert first == second
-    assert [state for _, state, *_ in first] == ["complete"] * 3
-    other = run(open_trials(tmp_path / "c", recipe=tiny("seed=9")), 1)
-    assert results(other)[0] != first[0]
+    assert results(run(open_trials(tmp_path / "again"), 3)) == expected
+    assert [state for _, state, *_ in expected] == ["complete"] * 3
+    other = run(open_trials(tmp_path / "other", recipe=tiny("seed=9")), 1)
+    assert results(other)[0] != expected[0]
 
 
 def test_the_best_recipe_trains_the_best_trial_again(tmp_path: Path) -> None:
@@ -86,16 +86,21 @@ def test_the_best_recipe_trains_the_best_trial_again(tmp_path: Path) -> None:
 
 
 def test_a_finished_sweep_goes_on_where_more_trials_are_asked_for(tmp_path: Path) -> None:
-    before = results(run(open_trials(tmp_path / "sweep"), 2))
-    assert results(run(open_trials(tmp_path / "sweep"), 2)) == before
-    assert results(run(open_trials(tmp_path / "sweep"), 3))[:2] == before
+    before = results(run(open_trials(tmp_path / "sweep"), 1))
+    assert results(run(open_trials(tmp_path / "sweep"), 1)) == before
+    assert results(run(open_trials(tmp_path / "sweep"), 2))[:1] == before
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Any, ...]]:
+    """The results of a sweep of three trials."""
+    return results(run(open_trials(tmp_path_factory.mktemp("whole") / "sweep"), 3))
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_sweep_ended_in_a_step_goes_on_from_its_checkpoint_as_if_it_had_not_been(
-    number: signal.Signals, tmp_path: Path
+    number: signal.Signals, expected: list[tuple[Any, ...]], tmp_path: Path
 ) -> None:
-    expected = results(run(open_trials(tmp_path / "whole"), 3))
     folder = tmp_path / "cut"
     options = [word for override in SMALL for word in ("--set", override)]
     ended = subprocess.run(

@@ -79,12 +79,12 @@ def count_starts(folder: Path) -> Sequence[int]:
 
 def test_a_second_process_with_the_same_command_joins_the_sweep(tmp_path: Path) -> None:
     folder = tmp_path / "sweep"
-    with sweeping(folder, "--trials", "6") as one, sweeping(folder, "--trials", "6") as other:
+    with sweeping(folder, "--trials", "3") as one, sweeping(folder, "--trials", "3") as other:
         for process in (one, other):
             _, errors = ends(process)
             assert process.returncode == 0, errors
-    assert [outcome.state for outcome in open_trials(folder).outcomes()] == ["complete"] * 6
-    assert count_starts(folder) == [1] * 6
+    assert [outcome.state for outcome in open_trials(folder).outcomes()] == ["complete"] * 3
+    assert count_starts(folder) == [1] * 3
 
 
 def test_jobs_train_in_processes_of_their_own_with_the_threads_divided(tmp_path: Path) -> None:
@@ -102,17 +102,14 @@ def test_jobs_train_in_processes_of_their_own_with_the_threads_divided(tmp_path:
     assert "The best of 4 trials (4 complete)" in output
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_every_process_with_its_checkpoint(
-    number: signal.Signals, tmp_path: Path
-) -> None:
+def test_a_signal_ends_every_process_with_its_checkpoint(tmp_path: Path) -> None:
     folder = tmp_path / "sweep"
     with sweeping(folder, "--jobs", "2", *ENDLESS, "--set", "training.checkpoint_seconds=1") as it:
         wait_for(lambda: has_checkpoints(folder, 2), it)
-        it.send_signal(number)
+        it.send_signal(signal.SIGTERM)
         _, errors = ends(it)
-        assert it.returncode == 128 + number
-        assert f"{number.name} ended the sweep; the checkpoint of each trial" in errors
+        assert it.returncode == 128 + signal.SIGTERM
+        assert "SIGTERM ended the sweep; the checkpoint of each trial" in errors
         assert "Traceback" not in errors
     assert not is_trained(folder)
     recipe = tiny(*ENDLESS[1::2], "training.checkpoint_seconds=1")
