@@ -63,7 +63,7 @@ def train(
         str,
         typer.Argument(
             help="A recipe: its file, or the name of a shipped one. Or a data set: its name, or "
-            "the path of a folder of pictures, an .npz or an .npy; a recipe is chosen for it."
+            "a path (folder, .npz, .npy, .tar, .parquet); a recipe is chosen for it."
         ),
     ],
     overrides: Annotated[
