@@ -41,13 +41,14 @@ def datasets(context: typer.Context, data_dir: DataDir = None) -> None:
     console.print(table)
     console.print(f"Folder of the data sets: {resolve_data_dir(data_dir)} (--data-dir).")
     console.print("Fetch one that is not at hand: vae-lab datasets show NAME --download")
-    console.print("The path of a folder of pictures, an .npz or an .npy is a data set too.")
+    console.print("A path is a data set too: a folder of pictures, .npz, .npy, .tar or .parquet.")
 
 
 @app.command()
 def show(
     name: Annotated[
-        str, typer.Argument(help="Name of a data set, or path of a folder, an .npz or an .npy.")
+        str,
+        typer.Argument(help="Name of a data set, or path: a folder, .npz, .npy, .tar or .parquet."),
     ],
     data_dir: DataDir = None,
     output: DatasetPicture = None,
@@ -91,7 +92,7 @@ def cache(
         bool, typer.Option("--clear", help="Delete the cache's files; the next command decodes.")
     ] = False,
 ) -> None:
-    """List what is kept of folders of pictures, so that they are decoded once; or delete it.
+    """List what is kept of pictures, so that they are decoded once; or delete it.
 
     Example: vae-lab datasets cache
     """
@@ -106,7 +107,7 @@ def cache(
         typer.echo(f"Deleted {len(entries)} {noun} of {size / 1e6:,.1f} MB in {kept.folder}.")
         return
     numbers = [Column(name, justify="right") for name in ("pictures", "MB", "last used")]
-    table = Table(Column("folder of pictures", overflow="fold"), "holds", *numbers)
+    table = Table(Column("folder or file", overflow="fold"), "holds", *numbers)
     for entry in reversed(entries):
         about = entry.about()
         table.add_row(

@@ -64,7 +64,7 @@ def train(
         str,
         typer.Argument(
             help="A recipe: its file, or the name of a shipped one. Or a data set: its name, or "
-            "the path of a folder of pictures, an .npz or an .npy; a recipe is chosen for it."
+            "a path (folder, .npz, .npy, .tar, .parquet); a recipe is chosen for it."
         ),
     ],
     overrides: Annotated[
@@ -284,7 +284,7 @@ def evaluate(
 
     console, device = Console(), find_device(device)
     say_unfinished(source)
-    evaluation = load_trained_model(source, data_dir=data_dir).evaluate(
+    evaluation = load_trained_model(source, data_dir=data_dir, console=console).evaluate(
         settings=_settings(seed, elbo_samples, iwae_samples, subset, subset_samples),
         device=device,
         console=console,

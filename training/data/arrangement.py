@@ -11,11 +11,13 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Int64
 
-from training.data.file_split import FileSplit, PictureFile
 from training.data.make_splits import PARTS
+from training.data.split import Labels
 
 Place = tuple[str, ...]
 """Names of the folders between the pictures' common folder, or a split's, and a picture."""
@@ -23,11 +25,27 @@ Place = tuple[str, ...]
 _NAMED = 5
 
 
+class PictureFile(NamedTuple):
+    """A picture by its path."""
+
+    path: Path
+    row: int
+    """Its row among all pictures."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The pictures of a split by their rows, and their labels."""
+
+    rows: Int64[np.ndarray, " picture"]
+    labels: Labels | None = None
+
+
 @dataclass
 class Arrangement:
     """Splits, names of classes, pictures left out with the reason, and warnings."""
 
-    parts: dict[str, FileSplit] = field(default_factory=dict)
+    parts: dict[str, Labelled] = field(default_factory=dict)
     """The given splits, or all pictures as "train"."""
     class_names: tuple[str, ...] = ()
     outside: dict[Path, str] = field(default_factory=dict)
@@ -184,7 +202,7 @@ def _label_train(train: _Part, found: Arrangement, *, is_whole: bool) -> None:
                 f"folders {_listed(tops)}, so these are no classes. Move every picture into the "
                 "folder of its class for labels."
             )
-        found.parts["train"] = FileSplit(train.files)
+        found.parts["train"] = Labelled(_rows(train.files))
         return
     if loose:
         found.leave_out(loose, "beside the class folders, and so without a class")
@@ -195,7 +213,7 @@ def _label_train(train: _Part, found: Arrangement, *, is_whole: bool) -> None:
     _warn_of_alike(tops, found)
     found.class_names = tuple(tops)
     labels = np.array([tops.index(train.places[one][0]) for one in with_class], dtype=np.int64)
-    found.parts["train"] = FileSplit(tuple(train.files[one] for one in with_class), labels)
+    found.parts["train"] = Labelled(_rows([train.files[one] for one in with_class]), labels)
 
 
 def _label_held_out(part: _Part, found: Arrangement, *, given: Sequence[str]) -> None:
@@ -208,7 +226,7 @@ def _label_held_out(part: _Part, found: Arrangement, *, given: Sequence[str]) ->
     """
     name, tops = part.name, part.tops
     if not found.class_names:
-        found.parts[name] = FileSplit(part.files)
+        found.parts[name] = Labelled(_rows(part.files))
         if len(tops) > 1:
             found.warnings.append(
                 f"The folders of {name} ({_listed(tops)}) are no labels, since train has no "
@@ -225,7 +243,7 @@ def _label_held_out(part: _Part, found: Arrangement, *, given: Sequence[str]) ->
             f"{where if given else 'are in no folders'}. Make a folder of each class in it: "
             f"{_listed(found.class_names)}."
         )
-        found.parts[name] = FileSplit(part.files)
+        found.parts[name] = Labelled(_rows(part.files))
         return
     rest = [
         (file, place)
@@ -241,10 +259,14 @@ def _label_held_out(part: _Part, found: Arrangement, *, given: Sequence[str]) ->
             f"{_count(rest)} left out of the {name} split, in {_listed(folders)}: train has no "
             "such class. Add training pictures of it."
         )
-    found.parts[name] = FileSplit(
-        tuple(part.files[one] for one in known),
+    found.parts[name] = Labelled(
+        _rows([part.files[one] for one in known]),
         np.array([label for label in labels if label is not None], dtype=np.int64),
     )
+
+
+def _rows(files: Sequence[PictureFile]) -> Int64[np.ndarray, " picture"]:
+    return np.array([file.row for file in files], dtype=np.int64)
 
 
 def _match(tops: Sequence[str], name: str, found: Arrangement) -> dict[str, int]:

@@ -20,7 +20,7 @@ import numpy as np
 
 _ALIGNMENT = 64
 _MAX_HEADER = 2**28
-_DTYPES = {"U8": np.uint8, "U16": np.uint16, "U32": np.uint32}
+_DTYPES = {"U8": np.uint8, "U16": np.uint16, "U32": np.uint32, "I64": np.int64}
 _WORDS = {np.dtype(dtype): word for word, dtype in _DTYPES.items()}
 
 
@@ -29,7 +29,7 @@ class Form:
     """Type and shape of an array that is still to be written."""
 
     dtype: np.dtype
-    """uint8, uint16 or uint32."""
+    """uint8, uint16, uint32 or int64."""
     shape: tuple[int, ...]
 
     @property

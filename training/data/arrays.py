@@ -19,7 +19,8 @@ height, width), or four with 1 or 3 channels last or second; where another readi
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,9 @@ from models.images.axes import as_stack, explain
 from models.images.orders import Reading
 from models.images.pixel_range import MAX_WHITE, likely_white
 from training.data.array_split import ArraySplit, Images
-from training.data.formats import read_npy, read_whole_npz
+from training.data.file_stamp import LENGTH, stamp_file
+from training.data.formats import memory_doubt, read_npy, read_whole_npz
+from training.data.held_out_labels import labels_from_train
 from training.data.make_splits import PARTS
 from training.data.split import Labels
 from training.errors import DatasetError
@@ -57,10 +60,12 @@ def read_arrays(path: Path) -> Arrays:
             types, ranges or labels are not what this module's docstring says.
     """
     objects: list[str] = []
+    doubt, stamp = "", stamp_file(path)[0]
     if path.suffix.lower() == ".npy":
         arrays = {_ONLY: read_npy(path)}
         keys: dict[str, tuple[str, str | None]] = {"train": (_ONLY, None)}
     else:
+        doubt = memory_doubt(path)
         arrays, objects = read_whole_npz(path)
         keys = _find_keys(path, arrays)
     levels = 2 if _are_zeros_and_ones(arrays[images] for images, _ in keys.values()) else 256
@@ -69,8 +74,11 @@ def read_arrays(path: Path) -> Arrays:
         images, labels = _as_images(path, name, arrays[name]), None
         if name_of_labels is not None:
             labels = _as_labels(path, name_of_labels, arrays[name_of_labels], count=len(images))
-        parts[part] = ArraySplit(images, labels, levels)
-    warnings = [*_unused(arrays, keys, objects), *_labels_from_train(parts)]
+        of_array = blake2b(stamp + name.encode(), digest_size=LENGTH).digest() if stamp else stamp
+        parts[part] = ArraySplit(images, labels, levels, stamp=of_array)
+    warnings = [doubt] if doubt else []
+    warnings += _unused(arrays, keys, objects)
+    warnings += labels_from_train(parts, fix="Save {}_labels with the others")
     return Arrays(parts, _class_names(path, arrays, parts), tuple(warnings))
 
 
@@ -93,30 +101,6 @@ def _unused(
             f"Arrays that are not used: {', '.join(rest)}. Pictures are named images or "
             "train_images, labels are named labels or train_labels, and so on for val and test."
         )
-
-
-def _labels_from_train(parts: dict[str, ArraySplit]) -> Iterator[str]:
-    """Leave out held-out labels that train has not; says so."""
-    known = parts["train"].labels
-    for name, split in [(name, one) for name, one in parts.items() if name != "train"]:
-        labels = split.labels
-        if known is None and labels is not None:
-            parts[name] = replace(split, labels=None)
-            yield f"The labels of the {name} split are not used, since train has none."
-        elif known is not None and labels is None:
-            yield f"The {name} split has no labels. Save {name}_labels with the others."
-        elif known is not None and labels is not None and len(new := np.setdiff1d(labels, known)):
-            is_known = np.isin(labels, known)
-            said = f"{', '.join(map(str, new[:5]))}{', ...' if len(new) > 5 else ''}"
-            if 2 * is_known.sum() < len(labels):
-                parts[name] = replace(split, labels=None)
-                yield f"The {name} split has no labels: most are not labels of train ({said})."
-            else:
-                parts[name] = split.take(np.flatnonzero(is_known))
-                yield (
-                    f"{len(labels) - is_known.sum():,} of the {len(labels):,} pictures of the "
-                    f"{name} split are left out: train has no label {said}."
-                )
 
 
 def _find_keys(path: Path, arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[str, str | None]]:
@@ -161,7 +145,7 @@ def _as_images(path: Path, name: str, array: np.ndarray) -> Images:
     if isinstance(batch, tuple):
         raise _wrong_shape(path, name, array, batch)
     _check_numbers(path, name, array)
-    if array.dtype.kind != "f":
+    if array.dtype.kind != "f" and not isinstance(array, np.memmap):
         batch = batch.astype(np.uint8, copy=False)
     return batch[:, 0] if batch.shape[1] == 1 else batch.transpose(0, 2, 3, 1)
 

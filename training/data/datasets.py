@@ -12,21 +12,26 @@ from pathlib import Path
 from rich.console import Console
 
 from models.errors import closest, printable
+from models.files import own_folder, search
+from training.data.array_split import ArraySplit
 from training.data.arrays import Arrays, read_arrays
 from training.data.catalogue import DATASETS, Entry, Source
 from training.data.disk_cache import open_cache
 from training.data.doubts import doubts
 from training.data.file_split import FileSplit, SkippedFile
+from training.data.find_shards import find_shards
 from training.data.folders import Folder, read_folder
 from training.data.image_statistics import ImageStatistics
 from training.data.kept_levels import SPLITS, KeptLevels
 from training.data.left_out import left_out_table
 from training.data.make_splits import hold_out
-from training.data.refusals import DATA_FORMS, is_url, why_no_dataset
+from training.data.refusals import DATA_FORMS, FILE_SUFFIXES, SHARD_SUFFIXES, is_url, why_no_dataset
+from training.data.shards import ShardSet, read_shards
 from training.data.split import Split
 from training.errors import DatasetError
 
 NOT_STATED = "not stated"
+_FOLDER = "the pictures of a folder"
 
 
 @dataclass(frozen=True)
@@ -79,8 +84,9 @@ def load(
 
     Args:
         name: A key of `catalogue.DATASETS`; or a folder of pictures (`folders.py`), an `.npz` or an
-            `.npy` (`arrays.py`). A path is looked for as it is, in the data folder, and there by
-            its last part, so that a recipe still finds what has moved.
+            `.npy` (`arrays.py`), a `.tar`, a `.parquet` or a folder of these (`shards.py`). A path
+            is looked for as it is, in the data folder, and there by its last part, so that a
+            recipe still finds what has moved.
         data_dir: Folder of data sets; see `resolve_data_dir` for the default.
         download: Fetch missing files from the set's publisher, if it has one.
         console: Where to show progress, the files left out and warnings; nowhere by default.
@@ -96,7 +102,7 @@ def load(
 
 
 def find_path(name: str, data_dir: Path) -> Path:
-    """Path of the folder, `.npz` or `.npy` of that name.
+    """Path of the folder or the file of that name.
 
     Raises:
         DatasetError: There is none.
@@ -112,7 +118,7 @@ def find_path(name: str, data_dir: Path) -> Path:
     given = Path(name).expanduser()
     paths = (given, data_dir / given, data_dir / given.name)
     for path in paths:
-        if path.is_dir() or (path.is_file() and path.suffix.lower() in (".npz", ".npy")):
+        if path.is_dir() or (path.is_file() and path.suffix.lower() in FILE_SUFFIXES):
             return path
     other = next((path for path in paths if path.exists()), None)
     guess = closest(name, DATASETS)
@@ -167,17 +173,28 @@ def _load_known(name: str, data_dir: Path, *, download: bool) -> Dataset:
 
 
 def _load_path(path: Path, console: Console | None) -> Dataset:
-    found: Folder | Arrays
+    found: Folder | Arrays | ShardSet
     cache = open_cache(console)
-    found = read_folder(path, console=console, cache=cache) if path.is_dir() else read_arrays(path)
-    skipped = found.skipped if isinstance(found, Folder) else ()
+    searched = search(path) if path.is_dir() and not own_folder(path) else None
+    shards = None
+    if searched is not None or path.suffix.lower() in SHARD_SUFFIXES:
+        shards = find_shards(path, searched, cache=cache, console=console)
+    if shards is not None:
+        found, about = read_shards(shards, console=console, cache=cache), shards.about
+    elif path.is_dir():
+        found, about = read_folder(path, console=console, cache=cache, found=searched), _FOLDER
+    else:
+        found, about = read_arrays(path), "the arrays of a file"
+    skipped = () if isinstance(found, Arrays) else found.skipped
     if console is not None and skipped:
         console.print(left_out_table(skipped))
+    splits = hold_out(found.parts)
+    total = sum(map(len, splits))
     train, validation, test = (
-        replace(split, kept=KeptLevels(cache, path, name))
-        if isinstance(split, FileSplit)
+        replace(split, kept=KeptLevels(cache, path, name, total))
+        if isinstance(split, FileSplit | ArraySplit)
         else split
-        for name, split in zip(SPLITS, hold_out(found.parts), strict=True)
+        for name, split in zip(SPLITS, splits, strict=True)
     )
     dataset = Dataset(
         name=printable(path.resolve().name if path.is_dir() else path.name),
@@ -185,7 +202,7 @@ def _load_path(path: Path, console: Console | None) -> Dataset:
         validation=validation,
         test=test,
         licence=NOT_STATED,
-        about="the pictures of a folder" if path.is_dir() else "the arrays of a file",
+        about=about,
         class_names=found.class_names,
         skipped=skipped,
     )

@@ -10,6 +10,7 @@ written, entries are absent and the console says why, once.
 
 import errno
 import fcntl
+import math
 import os
 import secrets
 import time
@@ -64,6 +65,7 @@ class DiskCache:
     console: Console | None = None
     """Where it says that nothing can be kept; nowhere if None."""
     _is_writable: bool = field(default=True, init=False)
+    _said_gigabytes: int = field(default=0, init=False)
 
     def find(self, name: str) -> ArrayFile | None:
         """The entry of that name, memory-mapped; None where there is no whole one."""
@@ -85,6 +87,7 @@ class DiskCache:
         parts: Iterable[bytes | np.ndarray],
         *,
         about: Mapping[str, str],
+        together: int = 0,
     ) -> ArrayFile | None:
         """Write an entry in place of any other of that name, and map it.
 
@@ -93,6 +96,7 @@ class DiskCache:
             forms: Types and shapes of its arrays.
             parts: Their bytes, in the same order.
             about: Words about them.
+            together: Bytes of this entry and of those that are used with it.
 
         Returns:
             The entry; None if it cannot be written, and then not all of `parts` was taken.
@@ -102,24 +106,42 @@ class DiskCache:
         header = make_header(forms, about)
         size = len(header) + sum(form.num_bytes for form in forms.values())
         try:
+            if max(size, together) > self.limit:
+                self._say_room(size, max(size, together))
+            if size > self.limit:
+                return None
             self._make_room(size, beside=self._path(name))
             return self._write(name, header, parts, size)
         except OSError as error:
             self.give_up(f"{error.strerror or error}")
             return None
 
+    def _say_room(self, size: int, together: int) -> None:
+        """Say that the limit is too low for a set, and which is not."""
+        gigabytes = math.ceil(1.05 * together / GB)  # what is known of the files takes some, too
+        if gigabytes <= self._said_gigabytes:
+            return
+        self._said_gigabytes = gigabytes
+        why = (
+            "it holds some splits in memory" if size > self.limit else "splits displace each other"
+        )
+        self._warn(
+            f"The cache may have {self.limit / GB:g} GB, and this data set needs "
+            f"{together / GB:.3g} GB: {why}, and each command decodes pictures again. Give it "
+            f"room: export {LIMIT_VARIABLE}={gigabytes}"
+        )
+
     def give_up(self, reason: str) -> None:
         """Write nothing from now on, and say why."""
         self._is_writable = False
+        self._warn(
+            f"The cache {self.folder} cannot keep the pictures: {reason}. Each command decodes "
+            f"them again. Name another folder with {FOLDER_VARIABLE}."
+        )
+
+    def _warn(self, words: str) -> None:
         if self.console is not None:
-            self.console.print(
-                f"Warning: The cache {self.folder} cannot keep the pictures: {reason}. Each "
-                f"command decodes them again. Name another folder with {FOLDER_VARIABLE}, or "
-                f"another limit with {LIMIT_VARIABLE}.",
-                soft_wrap=True,
-                markup=False,
-                highlight=False,
-            )
+            self.console.print(f"Warning: {words}", soft_wrap=True, markup=False, highlight=False)
 
     def entries(self) -> list[Stored]:
         """Every entry, the oldest first.
@@ -156,10 +178,6 @@ class DiskCache:
 
     def _make_room(self, size: int, *, beside: Path) -> None:
         """Delete what killed writers left, and the oldest entries, until another one fits."""
-        if size > self.limit:
-            raise OSError(
-                f"{size / GB:.1f} GB of levels are more than its limit of {self.limit / GB:g} GB"
-            )
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._remove_stale()
         others = [entry for entry in self.entries() if entry.path != beside]

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from models.images.warnings import LEAST_RANGE
-from training.data.file_split import FileSplit
+from training.data.digests import count_among, of_two_labels
 from training.data.split import Split
 
 FEWEST_SCORED = 2
@@ -32,9 +32,7 @@ def doubts(splits: Mapping[str, Split], class_names: Sequence[str]) -> Iterator[
 
 def unused_range(train: Split) -> str:
     """That all training pictures use less than a tenth of the range, in words; empty if not."""
-    counts = train.statistics.histogram
-    used, white = np.flatnonzero(counts), len(counts) - 1
-    low, high = int(used[0]), int(used[-1])
+    (low, high), white = train.statistics.extremes, train.statistics.levels - 1
     if high - low >= LEAST_RANGE * white:
         return ""
     return (
@@ -45,11 +43,9 @@ def unused_range(train: Split) -> str:
 
 def copies_of_training_images(splits: Mapping[str, Split]) -> str:
     """Held-out images that the training split holds too, in words; empty when none."""
-    train = set(splits["train"].digests)
+    train = splits["train"].digests
     counts = {
-        name: sum(digest in train for digest in split.digests)
-        for name, split in splits.items()
-        if name != "train"
+        name: count_among(split.digests, train) for name, split in splits.items() if name != "train"
     }
     if not any(counts.values()):
         return ""
@@ -91,25 +87,21 @@ def _untrained_classes(train: Split, class_names: Sequence[str]) -> Iterator[str
 
 def _pictures_of_two_labels(splits: Mapping[str, Split]) -> Iterator[str]:
     """Copies of one picture under several labels, in one split or across them."""
-    first: dict[bytes, tuple[int, str, int]] = {}
-    examples: dict[bytes, str] = {}
-    for name, split in splits.items():
-        labels = [] if split.labels is None else split.labels.tolist()
-        for position, (digest, label) in enumerate(zip(split.digests, labels, strict=False)):
-            known, other, at = first.setdefault(digest, (label, name, position))
-            if known != label and digest not in examples:
-                places = _place(other, splits[other], at), _place(name, split, position)
-                examples[digest] = " and ".join(places)
-    if examples:
-        noun = "picture has" if len(examples) == 1 else "pictures have"
-        yield (
-            f"{len(examples):,} {noun} more than one label, such as "
-            f"{next(iter(examples.values()))}. Keep each under one label."
-        )
+    labelled = {name: split for name, split in splits.items() if split.labels is not None}
+    if not labelled:
+        return
+    digests = np.concatenate([split.digests for split in labelled.values()])
+    labels = np.concatenate([split.labels for split in labelled.values()])
+    count, places = of_two_labels(digests, labels)
+    if count:
+        said = " and ".join(_place(labelled, place) for place in places)
+        noun = "picture has" if count == 1 else "pictures have"
+        yield f"{count:,} {noun} more than one label, such as {said}. Keep each under one label."
 
 
-def _place(name: str, split: Split, position: int) -> str:
-    if isinstance(split, FileSplit):
-        path = split.files[position].path
-        return f"{path.parent.name}/{path.name}"
-    return f"{name}[{position}]"
+def _place(splits: Mapping[str, Split], place: int) -> str:
+    """What a picture is called, counted over all splits."""
+    ends = np.cumsum([len(split) for split in splits.values()])
+    name = list(splits)[int(np.searchsorted(ends, place, side="right"))]
+    position = place - int(ends[list(splits).index(name)]) + len(splits[name])
+    return splits[name].name(position) or f"{name}[{position}]"

@@ -1,43 +1,26 @@
-"""A split in picture files of any size, decoded in several threads where levels are not kept."""
+"""A split in encoded pictures of any size, decoded in several threads where levels are not kept."""
 
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, Int64, UInt16
+from jaxtyping import Float32, Int64
 from rich.console import Console
 
 from models.errors import InputError
-from models.images import MAX_PIXELS, ImageSpec, ReadOptions, read_images, read_levels
+from models.images import ImageSpec, ReadOptions, read_images, read_levels
 from models.images.levels import cached_spec, to_observations
-from training.data.file_stamp import NO_STAMP, stamp_file
+from training.data.digests import Digests
 from training.data.image_statistics import ImageStatistics
+from training.data.in_threads import map_in_threads
+from training.data.inspection import FILE_OPTIONS
 from training.data.kept_levels import NOT_KEPT, KeptLevels, Levels, Row
+from training.data.pictures import Pictures
+from training.data.samples import Reader, Unreadable
 from training.data.split import Labels, Split
 from training.errors import DatasetError
-
-FILE_OPTIONS = ReadOptions(max_pixels=MAX_PIXELS)
-
-
-@dataclass(frozen=True)
-class PictureFile:
-    """A picture file that can be read, and its statistics."""
-
-    path: Path
-    digest: bytes
-    """Digest of the decoded pixels: equal for exact copies in any lossless format."""
-    size: tuple[int, int]
-    """(height, width), upright."""
-    mode: str
-    """Channels, bits and transparency, in words."""
-    has_colour: bool
-    histogram: UInt16[np.ndarray, "256"]
-    """Counts of its values on 256 levels; see `ImageStatistics`."""
-    stamp: bytes = NO_STAMP
-    """The file's stamp before it was read."""
 
 
 @dataclass(frozen=True)
@@ -51,41 +34,42 @@ class SkippedFile:
 
 @dataclass(frozen=True)
 class FileSplit(Split):
-    """Picture files and their labels."""
+    """Pictures in files, archives or tables, and their labels."""
 
-    files: tuple[PictureFile, ...]
+    pictures: Pictures
+    """Those of all splits together."""
+    rows: Int64[np.ndarray, " batch"]
+    """Rows of the split's pictures among them."""
     labels: Labels | None = None
     kept: KeptLevels = NOT_KEPT
     """Where levels of its pictures are kept."""
 
     def __len__(self) -> int:
-        return len(self.files)
+        return len(self.rows)
 
     def take(self, chosen: Int64[np.ndarray, " chosen"]) -> "FileSplit":
         """The pictures at these positions, in this order."""
         labels = None if self.labels is None else self.labels[chosen]
-        files = tuple(self.files[position] for position in chosen)
-        return FileSplit(files, labels, self.kept.of_a_part())
+        return FileSplit(self.pictures, self.rows[chosen], labels, self.kept.of_a_part())
+
+    def name(self, position: int) -> str:
+        """What a picture is called, relative to the set's folder."""
+        return self.pictures.name(int(self.rows[position]))
 
     @cached_property
     def statistics(self) -> ImageStatistics:
-        """Sums over the files."""
-        return ImageStatistics(
-            Counter(file.size for file in self.files),
-            Counter(file.mode for file in self.files),
-            sum(file.has_colour for file in self.files),
-            sum((file.histogram for file in self.files), np.zeros(256, np.int64)),
-        )
+        """Sums over the pictures."""
+        return self.pictures.table.statistics(self.rows)
 
     @cached_property
-    def digests(self) -> list[bytes]:
-        """The digest of each file's decoded pixels."""
-        return [file.digest for file in self.files]
+    def digests(self) -> Digests:
+        """The digest of each picture's decoded pixels."""
+        return self.pictures.table.digests(self.rows)
 
     def content(self) -> Iterator[bytes | memoryview]:
-        """Number of files, the digest of each one's pixels, and the labels."""
+        """Number of pictures, the digest of each one's pixels, and the labels."""
         yield f"{len(self)} files".encode()
-        yield from self.digests
+        yield self.digests.data
         if self.labels is not None:
             yield self.labels.astype("<i8").data
 
@@ -109,22 +93,46 @@ class FileSplit(Split):
 
     def _levels(self, spec: ImageSpec, console: Console | None) -> Levels:
         """Levels of an observation, which for a stochastic binarisation are black and white."""
+        order = np.argsort(self.rows, kind="stable")
+        if not self.kept.split and not np.array_equal(order, np.arange(len(order))):
+            sorted_levels = replace(self, rows=self.rows[order], labels=None)._levels(spec, console)
+            return sorted_levels[np.argsort(order)]
+        return self.kept.read(
+            self.pictures.table.stamps(self.rows),
+            lambda positions: self._read_rows(positions, spec, console),
+            spec=spec,
+        )
+
+    def _read_rows(
+        self, positions: Int64[np.ndarray, " chosen"], spec: ImageSpec, console: Console | None
+    ) -> Generator[tuple[Row, bytes]]:
         read = _read_binary if spec.binarization == "stochastic" else read_levels
 
-        def read_one(position: int) -> tuple[Row, bytes]:
-            path = self.files[position].path
+        def read_one(item: tuple[int, Reader]) -> tuple[Row, bytes]:
+            row, reader = item
             try:
-                stamp, _ = stamp_file(path)
-                return read(path.read_bytes(), spec, options=FILE_OPTIONS)[0], stamp
-            except (OSError, InputError) as error:
+                data, stamp = reader()
+                return read(data, spec, options=FILE_OPTIONS)[0], stamp
+            except (OSError, InputError, Unreadable) as error:
                 reason = str(error).split(". ")[0].rstrip(".")
+                place = self.pictures.samples.root / self.pictures.name(row)
                 raise DatasetError(
-                    f"{path} can no longer be read: {reason}. Restore the file, or run the "
+                    f"{place} can no longer be read: {reason}. Restore the file, or run the "
                     "command again without it."
                 ) from error
 
-        stamps = [file.stamp for file in self.files]
-        return self.kept.read(stamps, read_one, spec=spec, console=console)
+        rows = self.rows[positions]
+        readers = self.pictures.samples.readers(self.pictures.positions[rows])
+        with closing(
+            map_in_threads(
+                read_one,
+                zip(rows.tolist(), readers, strict=True),
+                words="reading pictures",
+                console=console if len(rows) else None,
+                total=len(rows),
+            )
+        ) as found:
+            yield from found
 
 
 def _read_binary(source: bytes, spec: ImageSpec, *, options: ReadOptions) -> Levels:

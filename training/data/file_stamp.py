@@ -19,7 +19,7 @@ _TICK_NS = 20_000_000  # Linux stamps files by its timer, every 1 to 10 ms; exFA
 _COARSE_TICK_NS = 2_000_000_000  # FAT: 2 s; HFS+ and ext3: 1 s
 
 
-def stamp_file(path: Path) -> tuple[bytes, os.stat_result]:
+def stamp_file(path: Path | str) -> tuple[bytes, os.stat_result]:
     """The stamp of a file, or of the file that it links to, and its status.
 
     Raises:

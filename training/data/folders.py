@@ -16,26 +16,29 @@ A link to a file is read as that file; a link to a folder, which may lead in cir
 """
 
 import os
-from collections.abc import Mapping
-from contextlib import closing
+import stat
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import Int64
 from rich.console import Console
 
 from models.errors import printable
-from models.files import own_folder, search
-from training.data.arrangement import arrange
+from models.files import Found, own_folder, search
+from training.data.arrangement import PictureFile, arrange
+from training.data.digests import keys
 from training.data.disk_cache import DiskCache
-from training.data.file_split import FileSplit, PictureFile, SkippedFile
-from training.data.file_stamp import stamp_file
-from training.data.in_threads import map_in_threads
-from training.data.inspection import LeftOut, inspect
-from training.data.known_files import KnownFiles
+from training.data.file_split import FileSplit, SkippedFile
+from training.data.file_stamp import NO_STAMP, stamp_file
+from training.data.pictures import NO_CACHE, look
 from training.data.refusals import is_archive
+from training.data.samples import Reader, Samples, Stamps, Unreadable, pack_stamps
 from training.errors import DatasetError
 
-_NO_CACHE = DiskCache(Path(), limit=0)
+_MAX_BYTES = 2**29
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,31 @@ class Folder:
     """What is doubtful in its layout, a sentence each."""
 
 
+class FolderFiles(Samples):
+    """The files of a folder."""
+
+    def __init__(self, root: Path, paths: Sequence[str]) -> None:
+        self.root, self.paths = root, paths
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def stamps(self) -> Stamps:
+        return pack_stamps([_find_stamp(path) for path in self.paths])
+
+    def readers(self, positions: Int64[np.ndarray, " chosen"]) -> Iterator[Reader]:
+        return (partial(_read, self.paths[position]) for position in positions)
+
+    def name(self, position: int) -> str:
+        return printable(os.path.relpath(self.paths[position], self.root))
+
+
 def read_folder(
-    root: Path, *, console: Console | None = None, cache: DiskCache = _NO_CACHE
+    root: Path,
+    *,
+    console: Console | None = None,
+    cache: DiskCache = NO_CACHE,
+    found: Found | None = None,
 ) -> Folder:
     """Find and decode every picture once; keep its statistics, not its pixels.
 
@@ -60,6 +86,7 @@ def read_folder(
         console: Where to show progress; nowhere by default.
         cache: Has the statistics of files that did not change since an earlier reading, and gets
             those of the others.
+        found: What a search of the folder found, if it was searched.
 
     Raises:
         DatasetError: It holds no picture that can be read, or is the folder of a run or a model.
@@ -69,55 +96,61 @@ def read_folder(
             f"{root} is {own}, and no folder of pictures. Name the folder of the data.",
             received=str(root),
         )
-    paths, folders, skipped = _walk(root)
-    files = []
-    for path, result in zip(paths, _inspect(paths, root, cache, console), strict=True):
-        if isinstance(result, PictureFile):
-            files.append(result)
-        else:
-            skipped.append(_skipped(path, root, result.reason))
-    if not files:
+    found = found or search(root)
+    files = FolderFiles(root, [os.fspath(path) for path in found.files])
+    pictures, left_out = look(files, console=console, cache=cache)
+    skipped = [
+        *(_skipped(path, root, reason) for path, reason in (*found.left_out, *found.unreadable)),
+        *(SkippedFile(files.name(position), reason) for position, reason in left_out.items()),
+    ]
+    if not len(pictures):
         reasons = "; ".join(f"{one.path}: {one.reason.split('. ')[0]}" for one in skipped[:3])
         noun = "file or folder" if len(skipped) == 1 else "files and folders"
         others = f", but {len(skipped):,} other {noun} ({reasons})" if skipped else ""
         raise DatasetError(
-            f"{root} holds no picture that can be read{others}. {_fix(paths)}",
+            f"{root} holds no picture that can be read{others}. {_fix(found.files)}",
             received=str(root),
         )
-    files.sort(key=lambda file: (file.digest, file.path))
-    arranged = arrange(files, root=root, folders=folders)
+    # Files are sorted by their paths, and so are those of one digest.
+    order = np.argsort(keys(pictures.table.records["digest"]), kind="stable").tolist()
+    positions = pictures.positions.tolist()
+    arranged = arrange(
+        [PictureFile(found.files[positions[row]], row) for row in order],
+        root=root,
+        folders=found.folders,
+    )
     skipped += [_skipped(path, root, reason) for path, reason in arranged.outside.items()]
     return Folder(
-        arranged.parts,
+        {name: FileSplit(pictures, one.rows, one.labels) for name, one in arranged.parts.items()},
         tuple(map(printable, arranged.class_names)),
         tuple(sorted(skipped, key=lambda one: one.path)),
         tuple(arranged.warnings),
     )
 
 
-def _inspect(
-    paths: list[Path], root: Path, cache: DiskCache, console: Console | None
-) -> list[PictureFile | LeftOut]:
-    """What each file is, by an earlier inspection where it did not change since."""
-    known = KnownFiles(cache, root)
-    found = [_find(path, known) for path in paths]
-    unknown = [path for path, one in zip(paths, found, strict=True) if one is None]
-    with closing(
-        map_in_threads(
-            inspect, unknown, words="looking at pictures", console=console if unknown else None
-        )
-    ) as looked:
-        whole = [next(looked) if one is None else one for one in found]
-    if any(new.stamp for new, old in zip(whole, found, strict=True) if old is None):
-        known.write(whole)
-    return whole
-
-
-def _find(path: Path, known: KnownFiles) -> PictureFile | LeftOut | None:
+def _find_stamp(path: str) -> bytes:
     try:
-        return known.find(path, stamp_file(path)[0])
-    except OSError:  # its inspection will say
-        return None
+        return stamp_file(path)[0]
+    except OSError:  # its reader will say
+        return NO_STAMP
+
+
+def _read(path: str) -> tuple[bytes, bytes]:
+    """A file's bytes, and its stamp before.
+
+    Raises:
+        OSError: It cannot be read.
+        Unreadable: It is no file that may be a picture.
+    """
+    stamp, found = stamp_file(path)
+    if not stat.S_ISREG(found.st_mode):
+        raise Unreadable("not a regular file")
+    if found.st_size == 0:
+        raise Unreadable("an empty file")
+    if found.st_size > _MAX_BYTES:
+        raise Unreadable(f"larger than {_MAX_BYTES:,} bytes")
+    with open(path, "rb", buffering=0) as file:
+        return file.read(), stamp
 
 
 def _fix(paths: list[Path]) -> str:
@@ -128,13 +161,6 @@ def _fix(paths: list[Path]) -> str:
     if archives := [path for path in paths if is_archive(path)]:
         return f"Unpack {archives[0].name} first."
     return "Put PNG, JPEG, WebP, GIF, BMP, TIFF or PGM files there, or name another folder."
-
-
-def _walk(root: Path) -> tuple[list[Path], list[Path], list[SkippedFile]]:
-    """Every file that may be a picture, every folder but those about our own, what was skipped."""
-    found = search(root)
-    skipped = [*found.left_out, *found.unreadable]
-    return found.files, found.folders, [_skipped(path, root, reason) for path, reason in skipped]
 
 
 def _skipped(path: Path, root: Path, reason: str) -> SkippedFile:

@@ -2,9 +2,10 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Bool
 
 
 @dataclass(frozen=True)
@@ -17,9 +18,15 @@ class ImageStatistics:
     """Pictures of each mode, in words: grey or RGB, bits, transparency."""
     num_colour: int
     """Pictures with a pixel that is not grey."""
-    histogram: Int64[np.ndarray, " level"]
-    """Pixels of each level, all channels together; the last level is white. Of a picture file only
-    16,384 values at equal distances are counted."""
+    used: Bool[np.ndarray, " level"]
+    """Whether a pixel has the level, all channels together; the last level is white. Of an encoded
+    picture only 16,384 values at equal distances are looked at, here and below."""
+    num_values: int
+    """Pixels that were looked at, those of each channel."""
+    total: int
+    """Sum of their levels."""
+    squares: int
+    """Sum of the squares of their levels."""
 
     def __add__(self, other: "ImageStatistics") -> "ImageStatistics":
         """The statistics of both splits together, on the same levels."""
@@ -27,7 +34,10 @@ class ImageStatistics:
             self.sizes + other.sizes,
             self.modes + other.modes,
             self.num_colour + other.num_colour,
-            self.histogram + other.histogram,
+            self.used | other.used,
+            self.num_values + other.num_values,
+            self.total + other.total,
+            self.squares + other.squares,
         )
 
     @property
@@ -43,9 +53,26 @@ class ImageStatistics:
     @property
     def levels(self) -> int:
         """Levels of a pixel: 256 unless the data set is known to have fewer."""
-        return len(self.histogram)
+        return len(self.used)
+
+    @property
+    def extremes(self) -> tuple[int, int]:
+        """The lowest and the highest level of any pixel."""
+        found = np.flatnonzero(self.used)
+        return int(found[0]), int(found[-1])
+
+    @property
+    def mean(self) -> float:
+        """Mean level of a pixel."""
+        return self.total / self.num_values
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation of the levels of all pixels."""
+        spread = self.num_values * self.squares - self.total**2  # whole numbers: never below 0
+        return sqrt(spread) / self.num_values
 
     @property
     def is_binary(self) -> bool:
         """Whether every value is black or white."""
-        return not self.histogram[1:-1].any()
+        return not self.used[1:-1].any()

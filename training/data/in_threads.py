@@ -4,7 +4,7 @@ Pillow, numpy and hashlib let other threads run while they decode, resize and ha
 """
 
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -22,16 +22,25 @@ Result = TypeVar("Result")
 
 def map_in_threads(
     function: Callable[[Item], Result],
-    items: Sequence[Item],
+    items: Iterable[Item],
     *,
     words: str,
     console: Console | None,
+    total: int | None = None,
 ) -> Generator[Result]:
-    """Results of each item, in order, under a progress bar if there is a console."""
+    """Results of each item, in order, under a progress bar if there is a console.
+
+    Args:
+        function: What is done with an item.
+        items: The items, which are taken a few ahead of the results.
+        words: What the bar says.
+        console: Where it is shown; nowhere if None.
+        total: Number of items; None where it is not known.
+    """
     threads = min(_MAX_THREADS, usable_cpus())
     bar = ProgressBar(console=console, transient=True)
     with bar, ThreadPoolExecutor(threads) as pool:
-        task = bar.add_task(words, total=len(items))
+        task = bar.add_task(words, total=total)
         for result in _in_order(pool, function, items, ahead=_AHEAD * threads):
             bar.advance(task)
             yield result
@@ -40,7 +49,7 @@ def map_in_threads(
 def _in_order(
     pool: ThreadPoolExecutor,
     function: Callable[[Item], Result],
-    items: Sequence[Item],
+    items: Iterable[Item],
     *,
     ahead: int,
 ) -> Generator[Result]:

@@ -1,48 +1,64 @@
-"""One file of a folder: its statistics as a picture, or the reason to leave it out."""
+"""One encoded picture: its statistics, or the reason to leave it out."""
 
-import stat
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
 
 import numpy as np
-from jaxtyping import Shaped, UInt16
+from jaxtyping import Int64, Shaped
 
 from models.errors import InputError, OutOfSupport
-from models.images import MAX_PIXELS, ImageSpec, is_drawn, read_levels
+from models.images import MAX_PIXELS, ImageSpec, ReadOptions, is_drawn, read_levels
 from models.images.decoding import Pixels, decode
-from training.data.file_split import FILE_OPTIONS, PictureFile
-from training.data.file_stamp import NO_STAMP, stamp_file
+from training.data.file_stamp import NO_STAMP
+from training.data.samples import Reader, Unreadable
 
-_MAX_BYTES = 2**29
+FILE_OPTIONS = ReadOptions(max_pixels=MAX_PIXELS)
 _MAX_COUNTED = 2**14
 _ANY = ImageSpec(channels=1, height=1, width=1)
 
 
+_LEVELS = np.arange(256)
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """Statistics of a picture that can be decoded."""
+
+    digest: bytes
+    """Digest of the decoded pixels: equal for exact copies in any lossless format."""
+    size: tuple[int, int]
+    """(height, width), upright."""
+    mode: str
+    """Channels, bits and transparency, in words."""
+    has_colour: bool
+    used: bytes
+    """A bit for each of 256 levels, whether a value has it; see `ImageStatistics`."""
+    num_values: int
+    total: int
+    squares: int
+    stamp: bytes = NO_STAMP
+    """Its stamp before it was read."""
+
+
 @dataclass(frozen=True)
 class LeftOut:
-    """Why a file is left out."""
+    """Why a picture is left out."""
 
     reason: str
     stamp: bytes = NO_STAMP
-    """The stamp of a file whose content is the reason."""
+    """The stamp of a picture whose content is the reason."""
 
 
-def inspect(path: Path) -> PictureFile | LeftOut:
-    """Decode a file once: the statistics of a picture, or the reason to leave the file out."""
+def inspect(read: Reader) -> Inspected | LeftOut:
+    """Decode a picture once: its statistics, or the reason to leave it out."""
     stamp = NO_STAMP
     try:
-        stamp, found = stamp_file(path)
-        if not stat.S_ISREG(found.st_mode):
-            return LeftOut("not a regular file")
-        if found.st_size == 0:
-            return LeftOut("an empty file")
-        if found.st_size > _MAX_BYTES:
-            return LeftOut(f"larger than {_MAX_BYTES:,} bytes")
-        data = path.read_bytes()
+        data, stamp = read()
         if is_drawn(data):
             return LeftOut("drawn by vae or vae-lab", stamp)
-        return _describe(path, data, stamp)
+        return _describe(data, stamp)
+    except Unreadable as error:
+        return LeftOut(str(error))
     except FileNotFoundError:
         return LeftOut("a link to nothing")
     except OSError as error:
@@ -56,7 +72,7 @@ def inspect(path: Path) -> PictureFile | LeftOut:
         return LeftOut(str(error), NO_STAMP if is_passing else stamp)
 
 
-def _describe(path: Path, data: bytes, stamp: bytes) -> PictureFile:
+def _describe(data: bytes, stamp: bytes) -> Inspected:
     pixels = _decoded(data, background=0)
     values, is_clear = pixels.values, any(step.op == "alpha" for step in pixels.steps)
     if pixels.maximum == 1:
@@ -66,13 +82,16 @@ def _describe(path: Path, data: bytes, stamp: bytes) -> PictureFile:
     # What is equal on black and on white is equal on every background.
     for one in (pixels, _decoded(data, background=255)) if is_clear else (pixels,):
         digest.update(np.ascontiguousarray(one.values if has_colour else one.values[:1]).data)
-    return PictureFile(
-        path=path,
+    counts = _histogram(values, pixels.maximum)
+    return Inspected(
         digest=digest.digest(),
         size=(values.shape[1], values.shape[2]),
         mode=_mode(pixels, is_clear=is_clear),
         has_colour=has_colour,
-        histogram=_histogram(values, pixels.maximum),
+        used=np.packbits(counts > 0).tobytes(),
+        num_values=int(counts.sum()),
+        total=int(counts @ _LEVELS),
+        squares=int(counts @ _LEVELS**2),
         stamp=stamp,
     )
 
@@ -89,10 +108,10 @@ def _mode(pixels: Pixels, *, is_clear: bool) -> str:
 
 def _histogram(
     values: Shaped[np.ndarray, "channel height width"], white: int
-) -> UInt16[np.ndarray, "256"]:
-    """Counts of at most 16,384 values: a thousand files take half a megabyte."""
+) -> Int64[np.ndarray, "256"]:
+    """Counts of at most 16,384 values on 256 levels."""
     step = -(-values.size // _MAX_COUNTED) | 1  # odd: not always the same columns
     some = values.reshape(-1)[::step]
     if white != 255:
         some = np.rint(some * (255 / white)).astype(np.uint8)
-    return np.bincount(some, minlength=256).astype(np.uint16)
+    return np.bincount(some, minlength=256)

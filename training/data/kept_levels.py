@@ -1,95 +1,95 @@
 """The levels of a split's pictures, decoded once and kept on disk for each image spec.
 
-    levels-<folder and spec>-<split>    `levels` (picture, channel, height, width) in the split's
-                                        order, and `stamp`, that of each picture's file
+    levels-<set and spec>-<split>       `levels` (picture, channel, height, width) in the split's
+                                        order, and `stamp`, that of each picture
 
-An entry whose stamps are the split's is mapped as it is. Otherwise the rows of files that did not
-change are copied from it and from those of the other splits, and the other files are decoded.
+An entry whose stamps are the split's is mapped as it is. Otherwise the rows of pictures that did
+not change are copied from it and from those of the other splits, and the other pictures are read.
+Levels are written a few megabytes at a time: the memory never holds all of them.
 """
 
 import json
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from math import prod
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Shaped
-from rich.console import Console
+from jaxtyping import Int64, Shaped
 
 from models.images import ImageSpec
 from training.data.array_file import ArrayFile, Form
 from training.data.disk_cache import DiskCache
 from training.data.file_stamp import LENGTH, NO_STAMP
-from training.data.in_threads import map_in_threads
 from training.data.reading_code import reading_version
+from training.data.samples import Stamps
+from training.data.stamps import Places, find_stamps
 
 SPLITS = ("train", "validation", "test")
-_UNKNOWN = bytes(LENGTH)
-"""Stands for `NO_STAMP` among stamps of one length."""
+_BLOCK_BYTES = 2**22
 
 Levels = Shaped[np.ndarray, "batch channel height width"]
 Row = Shaped[np.ndarray, "channel height width"]
+ReadRows = Callable[[Int64[np.ndarray, " chosen"]], Generator[tuple[Row, bytes]]]
+"""Reads the levels of the split's pictures at ascending positions, each with its stamp."""
 
 
 @dataclass(frozen=True)
 class KeptLevels:
-    """Where the levels of a split of a folder are kept."""
+    """Where the levels of a split are kept."""
 
     cache: DiskCache
-    folder: Path
+    place: Path
+    """The folder or file of the set."""
     split: str
     """One of `SPLITS`; empty for some pictures of one, whose levels are found but not kept."""
+    num_pictures: int = 0
+    """Pictures of all splits together, whose levels the cache should have room for."""
 
-    def read(
-        self,
-        stamps: Sequence[bytes],
-        read_one: Callable[[int], tuple[Row, bytes]],
-        *,
-        spec: ImageSpec,
-        console: Console | None,
-    ) -> Levels:
+    def read(self, stamps: Stamps, read_rows: ReadRows, *, spec: ImageSpec) -> Levels:
         """Levels of the split's pictures, kept or read; mapped from disk where they are kept.
 
         Args:
-            stamps: The stamp of each picture's file.
-            read_one: Reads the levels of the picture at a position, and its file's stamp.
+            stamps: The stamp of each picture.
+            read_rows: Reads those that are not kept.
             spec: What the levels are made by. Its `values` do not matter.
-            console: Where to show progress; nowhere if None.
         """
         key = self._key(spec)
         names = {split: f"levels-{key}-{split}" for split in SPLITS}
         entries = {split: self.cache.find(name) for split, name in names.items()}
         own = entries.get(self.split)
-        if own is not None and all(stamps) and own.arrays["stamp"].tobytes() == b"".join(stamps):
+        if own is not None and _are_stamps_of(own, stamps):
             return own.arrays["levels"]
-        known = _rows_by_stamp(entry for entry in entries.values() if entry is not None)
         form = Form(np.dtype(np.uint8 if spec.levels <= 256 else np.uint16), spec.shape)
         form = replace(form, shape=(len(stamps), *form.shape))
+        known = [entry for entry in entries.values() if entry is not None]
 
-        def rows() -> Generator[tuple[Row, bytes]]:
-            return _rows(stamps, known, read_one, console)
+        def blocks() -> Generator[tuple[Levels, Stamps]]:
+            return _blocks(stamps, known, read_rows, form)
 
         if self.split and len(stamps):
-            with closing(rows()) as found:
+            with closing(blocks()) as found:
                 kept = self.cache.write(
                     names[self.split],
                     {"levels": form, "stamp": Form(np.dtype(np.uint8), (len(stamps), LENGTH))},
-                    _with_stamps_last(found),
+                    _with_stamps_last(found, stamps),
                     about={
-                        "folder": os.path.abspath(self.folder),
+                        "folder": os.path.abspath(self.place),
                         "holds": f"{self.split}, {spec.width}x{spec.height}x{spec.channels}",
                         "pictures": str(len(stamps)),
                         "spec": spec.model_dump_json(exclude={"values"}),
                     },
+                    together=self.num_pictures * prod(spec.shape) * form.dtype.itemsize,
                 )
             if kept is not None:
                 return kept.arrays["levels"]
-        whole = np.empty(form.shape, form.dtype)
-        for position, (row, _) in enumerate(rows()):
-            whole[position] = row
+        whole, first = np.empty(form.shape, form.dtype), 0
+        for levels, _ in blocks():
+            whole[first : first + len(levels)] = levels
+            first += len(levels)
         return whole
 
     def of_a_part(self) -> "KeptLevels":
@@ -100,7 +100,7 @@ class KeptLevels:
         """Equal for levels that are equal picture by picture."""
         what = [
             reading_version(),
-            os.path.abspath(self.folder),
+            os.path.abspath(self.place),
             spec.model_dump(exclude={"values"}),
         ]
         return sha256(json.dumps(what).encode()).hexdigest()[:32]
@@ -110,35 +110,49 @@ NOT_KEPT = KeptLevels(DiskCache(Path(), limit=0), Path(), "")
 """Of pictures that are decoded anew by each reading."""
 
 
-def _rows_by_stamp(entries: Iterable[ArrayFile]) -> dict[bytes, Row]:
-    known = {}
-    for entry in entries:
-        stamps, levels = entry.arrays["stamp"].tobytes(), np.asarray(entry.arrays["levels"])
-        for row, level in enumerate(levels):
-            known[stamps[row * LENGTH : (row + 1) * LENGTH]] = level
-    known.pop(_UNKNOWN, None)
-    return known
+def _are_stamps_of(entry: ArrayFile, stamps: Stamps) -> bool:
+    return bool(stamps.any(axis=1).all()) and np.array_equal(entry.arrays["stamp"], stamps)
 
 
-def _rows(
-    stamps: Sequence[bytes],
-    known: dict[bytes, Row],
-    read_one: Callable[[int], tuple[Row, bytes]],
-    console: Console | None,
-) -> Generator[tuple[Row, bytes]]:
-    """The levels of each picture in order, and its file's stamp; unknown ones are read."""
-    unknown = [position for position, stamp in enumerate(stamps) if stamp not in known]
-    shown = console if unknown else None
-    with closing(
-        map_in_threads(read_one, unknown, words="reading pictures", console=shown)
-    ) as read:
-        for stamp in stamps:
-            yield (known[stamp], stamp) if stamp in known else next(read)
+def _blocks(
+    stamps: Stamps, known: Sequence[ArrayFile], read_rows: ReadRows, form: Form
+) -> Generator[tuple[Levels, Stamps]]:
+    """The levels of some pictures after the others, with their stamps; unknown ones are read."""
+    places = [find_stamps(stamps, entry.arrays["stamp"]) for entry in known]
+    is_unknown = np.ones(len(stamps), dtype=bool)
+    for place in places:
+        is_unknown &= place < 0
+    size = max(1, _BLOCK_BYTES // (prod(form.shape[1:]) * form.dtype.itemsize))
+    with closing(read_rows(np.flatnonzero(is_unknown))) as read:
+        for first in range(0, len(stamps), size):
+            some = slice(first, first + size)
+            levels = np.empty((len(stamps[some]), *form.shape[1:]), form.dtype)
+            is_known = _copy(levels, [place[some] for place in places], known)
+            of_these = stamps[some].copy()
+            for row in np.flatnonzero(~is_known):
+                levels[row], stamp = next(read)
+                of_these[row] = np.frombuffer(stamp, np.uint8) if stamp != NO_STAMP else 0
+            yield levels, of_these
 
 
-def _with_stamps_last(rows: Iterator[tuple[Row, bytes]]) -> Iterator[bytes | np.ndarray]:
-    stamps = bytearray()
-    for row, stamp in rows:
-        stamps += _UNKNOWN if stamp == NO_STAMP else stamp
-        yield row
-    yield bytes(stamps)
+def _copy(
+    levels: Levels, places: Sequence[Places], known: Sequence[ArrayFile]
+) -> Shaped[np.ndarray, " row"]:
+    """Copy the rows that entries have; returns which these are."""
+    is_known = np.zeros(len(levels), dtype=bool)
+    for place, entry in zip(places, known, strict=True):
+        is_here = (place >= 0) & ~is_known
+        levels[is_here] = entry.arrays["levels"][place[is_here]]
+        is_known |= is_here
+    return is_known
+
+
+def _with_stamps_last(
+    blocks: Iterator[tuple[Levels, Stamps]], stamps: Stamps
+) -> Iterator[np.ndarray]:
+    whole, first = np.empty_like(stamps), 0
+    for levels, some in blocks:
+        whole[first : first + len(some)] = some
+        first += len(some)
+        yield levels
+    yield whole

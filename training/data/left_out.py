@@ -19,7 +19,8 @@ SHOWN = 20
 def left_out_table(skipped: Sequence[SkippedFile]) -> Table:
     """The first twenty files left out, and the reason of each."""
     more = f", the first {SHOWN}" if len(skipped) > SHOWN else ""
-    title = f"Left out: {len(skipped):,} of the folder's files{more}"
+    noun = "file" if len(skipped) == 1 else "files"
+    title = f"Left out: {len(skipped):,} {noun}{more}"
     table = Table(
         Column("file", overflow="fold"), "reason", box=box.SIMPLE, title=title, title_justify="left"
     )

@@ -7,13 +7,13 @@ split would have fewer than eight distinct pictures, it takes those with the nex
 most a quarter of all: below about 150 pictures, an added one may move another.
 """
 
-from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Int64
 
+from training.data.digests import Digests, keys
 from training.data.split import Split
 from training.errors import DatasetError
 
@@ -46,9 +46,7 @@ def hold_out(parts: Mapping[str, Split]) -> tuple[Split, Split, Split]:
     return found["train"], found["validation"], found["test"]
 
 
-def split_by_hash(
-    digests: Sequence[bytes], num_held_out: int
-) -> list[Int64[np.ndarray, " position"]]:
+def split_by_hash(digests: Digests, num_held_out: int) -> list[Int64[np.ndarray, " position"]]:
     """Positions of the training pictures, then of each held-out split, ascending.
 
     Args:
@@ -58,7 +56,8 @@ def split_by_hash(
     Raises:
         DatasetError: Fewer than eight distinct pictures.
     """
-    distinct = sorted(set(digests))
+    of_each = keys(digests)
+    distinct = np.unique(of_each)
     most = len(distinct) // 4
     if most < 2:
         noun = "picture" if len(distinct) == 1 else "pictures"
@@ -71,9 +70,8 @@ def split_by_hash(
         )
     ends = [0]
     for number in range(1, num_held_out + 1):
-        tenths = bisect_left(distinct, (number * _TENTH).to_bytes(32))
+        tenths = int(np.searchsorted(distinct, np.bytes_((number * _TENTH).to_bytes(32))))
         ends.append(min(max(tenths, ends[-1] + _FEWEST), ends[-1] + most))
-    rank = {digest: position for position, digest in enumerate(distinct)}
-    ranks = np.array([rank[digest] for digest in digests], dtype=np.int64)
+    ranks = np.searchsorted(distinct, of_each)
     held_out = [np.flatnonzero((ranks >= first) & (ranks < end)) for first, end in pairwise(ends)]
     return [np.flatnonzero(ranks >= ends[-1]), *held_out]

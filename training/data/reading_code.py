@@ -31,5 +31,5 @@ def reading_version() -> str:
 
 def _sources() -> list[Path]:
     images = Path(next(iter(models.images.__path__)))
-    own = Path(__file__).with_name("inspection.py")
-    return [*sorted(images.glob("*.py")), images.parent / "noise.py", own]
+    own = [Path(__file__).with_name(f"{name}.py") for name in ("inspection", "array_split")]
+    return [*sorted(images.glob("*.py")), images.parent / "noise.py", *own]

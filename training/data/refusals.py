@@ -1,28 +1,40 @@
 """What a word is that names no data set, and the command or the step that makes it one.
 
-Reads names only: a data set is a known name, a folder of pictures, an `.npz` or an `.npy`.
+Reads names only: a data set is a known name, a folder of pictures, an `.npz` or an `.npy`, a `.tar`
+or a `.parquet`, or a folder of these two.
 """
 
 import re
 from pathlib import Path
 
-DATA_FORMS = "a folder of pictures, an .npz or an .npy"
+DATA_FORMS = "a folder of pictures, an .npz, an .npy, and .tar or .parquet shards"
 """What a path to data may be."""
+
+ARRAY_SUFFIXES = (".npz", ".npy")
+SHARD_SUFFIXES = (".tar", ".parquet")
+FILE_SUFFIXES = (*ARRAY_SUFFIXES, *SHARD_SUFFIXES)
+"""Ends of the names of files that are data sets."""
 
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".zst", ".7z", ".rar")
 _TABLES = (
-    *(".csv", ".tsv", ".parquet", ".feather", ".arrow", ".xlsx", ".xls", ".ods"),
+    *(".csv", ".tsv", ".feather", ".arrow", ".xlsx", ".xls", ".ods"),
     *(".json", ".jsonl", ".ndjson", ".sqlite", ".db", ".lmdb", ".mdb"),
 )
 _ARRAYS = (
     *(".mat", ".h5", ".hdf5", ".hdf", ".nc", ".pt", ".pth", ".pkl", ".pickle", ".joblib"),
     *(".tfrecord", ".tfrecords", ".safetensors", ".nii", ".dcm", ".zarr", ".bin"),
 )
-_PICTURES = (
+PICTURE_SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
     *(".pgm", ".ppm", ".pbm", ".pnm", ".pfm", ".heic", ".heif", ".avif", ".svg"),
 )
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+
+
+_TO_TAR = {
+    **{".tar.gz": "gunzip -k", ".tgz": "gunzip -k", ".tar.bz2": "bunzip2 -k"},
+    **{".tbz2": "bunzip2 -k", ".tar.xz": "unxz -k", ".txz": "unxz -k", ".tar.zst": "unzstd"},
+}
 
 
 def is_archive(path: Path) -> bool:
@@ -60,9 +72,9 @@ def why_no_dataset(source: str) -> tuple[str, str] | None:
         )  # fmt: skip
         return (
             f"{source} is an archive. Data are {DATA_FORMS}.",
-            f"Unpack it and name the folder: {command}",
+            f"Unpack it and name the folder: {command}{_as_shard(path)}",
         )
-    if suffix in _PICTURES:
+    if suffix in PICTURE_SUFFIXES:
         return (
             f"{source} is one picture. Data are {DATA_FORMS}.",
             f"Name its folder: {path.parent}",
@@ -80,3 +92,11 @@ def why_no_dataset(source: str) -> tuple[str, str] | None:
             f'numpy.savez("{stem}.npz", images=pictures)',
         )
     return None
+
+
+def _as_shard(path: Path) -> str:
+    """What to do with a compressed tar that is a shard; empty for other archives."""
+    for ending, command in _TO_TAR.items():
+        if path.name.lower().endswith(ending):
+            return f"\nOr, if it is a shard (pictures beside .cls files): {command} '{path}'"
+    return ""

@@ -1,6 +1,6 @@
 """A split of a data set: its pictures and labels, and the one way from them to a model.
 
-Pictures stay what they were, an array of levels (`array_split.py`) or files of any size
+Pictures stay what they were, an array of levels (`array_split.py`) or encoded pictures of any size
 (`file_split.py`), until an image spec says what they become; then `models.images` reads them, as
 the service does.
 """
@@ -13,6 +13,7 @@ from jaxtyping import Float32, Int64, Shaped
 from rich.console import Console
 
 from models.images import ImageSpec
+from training.data.digests import Digests
 from training.data.image_statistics import ImageStatistics
 
 Labels = Int64[np.ndarray, " batch"]
@@ -32,6 +33,10 @@ class Split(ABC):
     def take(self, chosen: Int64[np.ndarray, " chosen"]) -> "Split":
         """The pictures at these positions, in this order."""
 
+    def name(self, position: int) -> str:
+        """What a picture is called in its file or folder; empty where pictures have no names."""
+        return ""
+
     @property
     @abstractmethod
     def statistics(self) -> ImageStatistics:
@@ -39,7 +44,7 @@ class Split(ABC):
 
     @property
     @abstractmethod
-    def digests(self) -> list[bytes]:
+    def digests(self) -> Digests:
         """A digest of each picture's pixels: equal for exact copies, whatever their files."""
 
     @abstractmethod

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from models.images import ImageSpec, to_sheet, to_uint8, to_unit
 from training.data.datasets import Dataset
+from training.data.digests import count_distinct
 from training.data.subset import choose_subset
 
 COLUMNS = 8
@@ -57,17 +58,16 @@ def statistics_table(dataset: Dataset) -> Table:
     names = ("images", "distinct", "lowest", "highest", "mean", "sd", "classes")
     table = Table("split", *(Column(name, justify="right") for name in names), box=box.SIMPLE)
     for name, split in dataset.splits.items():
-        counts = split.statistics.histogram
-        used = np.flatnonzero(counts)
-        mean = np.average(used, weights=counts[used])
+        found = split.statistics
+        low, high = found.extremes
         table.add_row(
             name,
             f"{len(split):,}",
-            f"{len(set(split.digests)):,}",
-            str(used[0]),
-            str(used[-1]),
-            f"{mean:.2f}",
-            f"{np.sqrt(np.average((used - mean) ** 2, weights=counts[used])):.2f}",
+            f"{count_distinct(split.digests):,}",
+            str(low),
+            str(high),
+            f"{found.mean:.2f}",
+            f"{found.deviation:.2f}",
             "-" if split.labels is None else str(len(np.unique(split.labels))),
         )
     return table

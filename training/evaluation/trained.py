@@ -105,7 +105,11 @@ class TrainedModel:
 
 
 def load_trained_model(
-    path: Path, *, data_dir: Path | None = None, num_images: int = 0
+    path: Path,
+    *,
+    data_dir: Path | None = None,
+    num_images: int = 0,
+    console: Console | None = None,
 ) -> TrainedModel:
     """Read the best weights of a run, or a bundle, and the test images of its data set.
 
@@ -113,6 +117,7 @@ def load_trained_model(
         path: A run's folder, or a bundle's.
         data_dir: Where the data sets are.
         num_images: Size of a random subset of the test images, the same every time; 0 for all.
+        console: Where to show progress, and what is doubtful in the data; nowhere by default.
 
     Raises:
         BundleError: There is no run or bundle, or the bundle is damaged.
@@ -132,8 +137,8 @@ def load_trained_model(
         name, spec = f"{bundle.name}/{bundle.version}", bundle.config.image
         vae, digest = bundle.vae, sha256((path / WEIGHTS).read_bytes()).hexdigest()
         provenance = bundle.config.provenance
-    dataset = _load_dataset(name, provenance, data_dir)
-    x, labels = _test_images(dataset, spec, num_images)
+    dataset = _load_dataset(name, provenance, data_dir, console)
+    x, labels = _test_images(dataset, spec, num_images, console)
     return TrainedModel(
         name=name,
         path=path,
@@ -209,8 +214,10 @@ def _provenance(run: Run) -> Provenance:
         ) from error
 
 
-def _load_dataset(name: str, provenance: Provenance, data_dir: Path | None) -> Dataset:
-    dataset = load(provenance.dataset, data_dir=data_dir)
+def _load_dataset(
+    name: str, provenance: Provenance, data_dir: Path | None, console: Console | None
+) -> Dataset:
+    dataset = load(provenance.dataset, data_dir=data_dir, console=console)
     if dataset.sha256 != provenance.dataset_sha256:
         raise ConfigError(
             f"The data set {provenance.dataset} has changed since {name} was trained: its sha256 "
@@ -222,7 +229,7 @@ def _load_dataset(name: str, provenance: Provenance, data_dir: Path | None) -> D
 
 
 def _test_images(
-    dataset: Dataset, spec: ImageSpec, num_images: int
+    dataset: Dataset, spec: ImageSpec, num_images: int, console: Console | None
 ) -> tuple[Images, Labels | None]:
     """The test split as the model takes it, or a random subset; with its labels."""
     if num_images == 1:
@@ -232,7 +239,10 @@ def _test_images(
             parameter="images",
             received=1,
         )
-    x, found = torch.from_numpy(dataset.test.observations(spec)), dataset.test.labels
+    x, found = (
+        torch.from_numpy(dataset.test.observations(spec, console=console)),
+        dataset.test.labels,
+    )
     labels = None if found is None else torch.from_numpy(found)
     if 0 < num_images < len(x):
         chosen = choose_subset(len(x), num_images, seed=0)

@@ -70,7 +70,7 @@ def export_run(
     check_place(repository, flag="--repository", is_folder=True)
     check_place(target, flag="--repository", is_folder=True)
     settings = settings or EvaluationSettings()
-    model = load_trained_model(run_dir, data_dir=data_dir)
+    model = load_trained_model(run_dir, data_dir=data_dir, console=console)
     evaluation = model.stored_evaluation(settings) or model.evaluate(
         settings=settings, device=device, console=console
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 from models.errors import ConfigError, closest
 from training.data.catalogue import DATASETS
 from training.data.datasets import find_path, resolve_data_dir
-from training.data.refusals import DATA_FORMS, is_url, why_no_dataset
+from training.data.refusals import DATA_FORMS, FILE_SUFFIXES, is_url, why_no_dataset
 from training.errors import DatasetError
 from training.recipes.file import RECIPES, shipped_recipes
 
@@ -25,7 +25,7 @@ def find_recipe(source: str, *, data_dir: Path | None = None) -> Path | None:
         ConfigError: It is none of these.
     """
     path, shipped = Path(source), RECIPES / f"{source}.toml"
-    if path.is_file() and path.suffix.lower() not in (".npz", ".npy"):
+    if path.is_file() and path.suffix.lower() not in FILE_SUFFIXES:
         _check_text(source)
         return path
     if shipped.is_file():
@@ -64,7 +64,7 @@ def _unknown(source: str) -> ConfigError:
         return ConfigError(" ".join(found), parameter="source", received=source)
     if "/" in source or "\\" in source or found is not None:
         return ConfigError(
-            f"There is no recipe file, folder of pictures, .npz or .npy at {source}. Check the "
+            f"There is no recipe file, folder of pictures or other data at {source}. Check the "
             "path, or name a shipped recipe: vae-lab train digits.",
             parameter="source",
             received=source,

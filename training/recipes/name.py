@@ -15,7 +15,7 @@ def recipe_name(source: str) -> str:
     last = re.split(r"[/\\]", source.rstrip("/\\"))[-1]
     if last in ("", ".", ".."):
         last = Path(source).resolve().name
-    stem = re.sub(r"\.np[yz]$", "", unicodedata.normalize("NFKD", last).lower())
+    stem = re.sub(r"\.(np[yz]|tar|parquet)$", "", unicodedata.normalize("NFKD", last).lower())
     bare = "".join(sign for sign in stem if not unicodedata.combining(sign))
     name = re.sub(r"[^a-z0-9_-]+", "-", bare).strip("-")
     if len(name) <= 64 and name and not re.search(r"[^\W_]", re.sub("[a-z0-9]", "", bare)):

@@ -29,7 +29,7 @@ class DatasetConfig(Config):
     """The data set, and how many of its labels training may see."""
 
     name: Annotated[str, Field(min_length=1)]
-    """A name that `vae-lab datasets` lists, or the path of a folder, an `.npz` or an `.npy`."""
+    """A name that `vae-lab datasets` lists, or a path: a folder, .npz, .npy, .tar or .parquet."""
     labels_per_class: NonNegativeInt = 0
     """Training labels that are kept of each class, chosen by the seed; 0 for all."""
 

@@ -102,7 +102,8 @@ def test_a_file_that_is_no_data_says_what_data_may_be(
     (tmp_path / "faces.zip").write_bytes(b"PK")
     assert exit_code("datasets", "show", "faces.zip") == 2
     assert capsys.readouterr().err == (
-        "vae-lab: faces.zip is an archive. Data are a folder of pictures, an .npz or an .npy. "
+        "vae-lab: faces.zip is an archive. Data are a folder of pictures, an .npz, an .npy, "
+        "and .tar or .parquet shards. "
         "Unpack it and name the folder: unzip 'faces.zip' -d 'faces'\n"
     )
 

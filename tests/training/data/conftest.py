@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.training.data.pictures import fill, save, settle
 from training.data import standard_splits
 from training.data.catalogue import DATASETS
+from training.data.datasets import Dataset, load
 
 DATA_DIR = os.environ.get("VAE_DATA_DIR")
 
@@ -117,3 +119,29 @@ def no_large_files() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_FSIZE, (500, hard))
     yield
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Forty pictures of two classes, one of them twice, and files that are left out."""
+    folder = tmp_path / "photos"
+    fill(folder / "cats", 20)
+    fill(folder / "dogs", 20, start=20)
+    save(folder / "dogs" / "copy.bmp", seed=0, form="BMP")
+    (folder / "cats" / "notes.png").write_text("hello")
+    (folder / "cats" / "empty.png").touch()
+    (folder / "birds").mkdir()
+    settle(folder)
+    return folder
+
+
+@pytest.fixture
+def uncached(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], Dataset]:
+    """Loads a folder without any cache."""
+
+    def load_uncached(folder: Path) -> Dataset:
+        with monkeypatch.context() as changed:
+            changed.setenv("VAE_CACHE_GB", "0")
+            return load(str(folder))
+
+    return load_uncached

@@ -7,8 +7,11 @@ import numpy as np
 from PIL import Image
 
 from models.images import ImageSpec
+from training.data.file_split import FileSplit
 from training.data.file_stamp import NO_STAMP, stamp_file
+from training.data.split import Split
 
+SMALL = ImageSpec(channels=3, height=6, width=6)
 GREY = ImageSpec(channels=1, height=20, width=12, fit="crop")
 SPECS = {
     "grey, cropped": GREY,
@@ -44,3 +47,10 @@ def settle(path: Path) -> None:
     for file in path.rglob("*") if path.is_dir() else [path]:
         while file.is_file() and stamp_file(file)[0] == NO_STAMP:
             time.sleep(0.005)
+
+
+def paths_of(split: Split) -> list[Path]:
+    """The files of a folder's split, in its order."""
+    assert isinstance(split, FileSplit)
+    root = split.pictures.samples.root
+    return [root / split.name(position) for position in range(len(split))]

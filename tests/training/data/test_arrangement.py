@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.data.pictures import fill, save
+from tests.training.data.pictures import fill, paths_of, save
 from training.data.datasets import Dataset, load
-from training.data.file_split import FileSplit
 
 
 def dataset_of(root: Path, **counts: int) -> Dataset:
@@ -249,7 +248,6 @@ def test_linked_class_folders_are_listed_and_circles_end(tmp_path: Path) -> None
 def test_labels_of_given_files_are_those_of_their_folders(tmp_path: Path) -> None:
     dataset = dataset_of(tmp_path, train__a=12, train__b=12, test__b=2, test__a=2)
     for split in dataset.splits.values():
-        assert isinstance(split, FileSplit)
         assert split.labels is not None
-        folders = [file.path.parent.name for file in split.files]
+        folders = [path.parent.name for path in paths_of(split)]
         assert folders == [dataset.class_names[label] for label in split.labels]

@@ -85,7 +85,9 @@ def test_a_path_is_looked_for_as_it_is_then_in_the_data_folder_then_there_by_its
 )
 def test_a_path_to_nothing_of_use_says_what_is_taken(name: str, fault: str, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello")
-    with pytest.raises(DatasetError, match=rf"{fault}.*a folder of pictures, an \.npz or an \.npy"):
+    with pytest.raises(
+        DatasetError, match=rf"{fault}.*a folder of pictures, an \.npz, .*\.tar or \.parquet"
+    ):
         load(str(tmp_path / name), data_dir=tmp_path)
 
 

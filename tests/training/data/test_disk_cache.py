@@ -20,9 +20,10 @@ from training.data.disk_cache import DiskCache, open_cache
 FORM = Form(np.dtype(np.uint8), (1_000,))
 
 
-def put(cache: DiskCache, name: str, value: int = 1) -> ArrayFile | None:
+def put(cache: DiskCache, name: str, value: int = 1, *, together: int = 0) -> ArrayFile | None:
     """Write an entry of 1,000 bytes and a header."""
-    return cache.write(name, {"x": FORM}, [np.full(1_000, value, np.uint8)], about={"of": name})
+    parts = [np.full(1_000, value, np.uint8)]
+    return cache.write(name, {"x": FORM}, parts, about={"of": name}, together=together)
 
 
 def names(folder: Path) -> list[str]:
@@ -99,7 +100,19 @@ def test_an_entry_beyond_the_limit_is_not_written(cache: DiskCache) -> None:
     cache.limit = 1_000
     assert put(cache, "a") is None
     assert not cache.folder.exists()
-    assert "of levels are more than its limit of 1e-06 GB" in said(cache)
+    assert "The cache may have 1e-06 GB, and this data set needs" in said(cache)
+    assert "it holds some splits in memory" in said(cache)
+    assert "export VAE_CACHE_GB=1\n" in said(cache)
+    assert put(cache, "b") is None
+    assert said(cache).count("Warning") == 1
+
+
+def test_a_set_beyond_the_limit_is_said_although_each_split_is_kept(cache: DiskCache) -> None:
+    kept = put(cache, "a", together=3 * cache.limit)
+    assert kept is not None
+    assert "splits displace each other" in said(cache)
+    gigabytes = int(said(cache).rsplit("VAE_CACHE_GB=")[-1])
+    assert 3 * cache.limit <= gigabytes * 10**9
 
 
 def test_a_limit_of_nothing_reads_and_writes_nothing_and_says_nothing(cache: DiskCache) -> None:

@@ -1,12 +1,7 @@
 """A folder decoded once: the same from the cache, and whatever changed decoded again, no more."""
 
-import hashlib
 import io
 import os
-import re
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,78 +13,10 @@ from rich.console import Console
 
 import models
 from models.images import ImageSpec
-from tests.training.data.pictures import GREY, SPECS, fill, save, settle
+from tests.training.data.pictures import GREY, SMALL, SPECS, fill, save, settle
+from tests.training.data.readings import assert_equal, facts, pixels
 from training.data.datasets import Dataset, load
-from training.data.file_split import FileSplit
 from training.data.reading_code import reading_version
-
-SMALL = ImageSpec(channels=3, height=6, width=6)
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    """Forty pictures of two classes, one of them twice, and files that are left out."""
-    folder = tmp_path / "photos"
-    fill(folder / "cats", 20)
-    fill(folder / "dogs", 20, start=20)
-    save(folder / "dogs" / "copy.bmp", seed=0, form="BMP")
-    (folder / "cats" / "notes.png").write_text("hello")
-    (folder / "cats" / "empty.png").touch()
-    (folder / "birds").mkdir()
-    settle(folder)
-    return folder
-
-
-def facts(dataset: Dataset) -> dict[str, object]:
-    """All that a data set says but its pixels."""
-    return {
-        "sha256": dataset.sha256,
-        "classes": dataset.class_names,
-        "skipped": dataset.skipped,
-        "warnings": dataset.warnings,
-        "labels": [None if one.labels is None else one.labels.tolist() for one in splits(dataset)],
-        "digests": [one.digests for one in splits(dataset)],
-        "paths": [[file.path for file in one.files] for one in splits(dataset)],
-        "counts": [
-            (one.statistics.sizes, one.statistics.modes, one.statistics.num_colour)
-            for one in splits(dataset)
-        ],
-        "histograms": [one.statistics.histogram.tolist() for one in splits(dataset)],
-    }
-
-
-def splits(dataset: Dataset) -> list[FileSplit]:
-    return [split for split in dataset.splits.values() if isinstance(split, FileSplit)]
-
-
-def pixels(dataset: Dataset, spec: ImageSpec) -> list[np.ndarray]:
-    found = []
-    for split in dataset.splits.values():
-        whole = split.observations(spec)
-        assert np.array_equal(whole, np.concatenate([*split.observations_by_chunk(spec, 7)]))
-        some = np.arange(len(split))[::-2]
-        assert np.array_equal(split.take(some).observations(spec), whole[some])
-        found += [split.read_levels(spec), whole]
-    return found
-
-
-def assert_equal(first: list[np.ndarray], second: list[np.ndarray]) -> None:
-    for one, other in zip(first, second, strict=True):
-        assert one.dtype == other.dtype
-        assert one.shape == other.shape
-        assert one.tobytes() == other.tobytes()
-
-
-@pytest.fixture
-def uncached(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], Dataset]:
-    """Loads a folder without any cache."""
-
-    def load_uncached(folder: Path) -> Dataset:
-        with monkeypatch.context() as changed:
-            changed.setenv("VAE_CACHE_GB", "0")
-            return load(str(folder))
-
-    return load_uncached
 
 
 def test_all_is_the_same_without_a_cache_with_an_empty_one_and_from_a_full_one(
@@ -289,121 +216,6 @@ def test_another_version_of_the_reading_code_decodes_anew(
     load(str(photos)).train.read_levels(SMALL)
     reading_version.cache_clear()
     assert len(set(opened)) == 42  # all but the empty one
-
-
-@pytest.mark.parametrize("kept", ["files", "levels"])
-def test_a_truncated_cache_is_read_as_none(
-    kept: str, photos: Path, cache_dir: Path, opened: list[str]
-) -> None:
-    whole = pixels(load(str(photos)), SMALL)
-    for path in cache_dir.glob(f"{kept}-*"):
-        half = path.read_bytes()[: path.stat().st_size // 2]
-        path.unlink()  # `whole` still has it mapped
-        path.write_bytes(half)
-    opened.clear()
-    assert_equal(pixels(load(str(photos)), SMALL), whole)
-    assert opened != []
-    opened.clear()
-    assert_equal(pixels(load(str(photos)), SMALL), whole)
-    assert opened == []
-
-
-def test_a_cache_that_cannot_be_written_is_said_once_and_changes_nothing(
-    photos: Path, cache_dir: Path, uncached: Callable[[Path], Dataset]
-) -> None:
-    cache_dir.parent.parent.joinpath("kept").write_text("a file")
-    console = Console(file=io.StringIO())
-    dataset = load(str(photos), console=console)
-    found = pixels(dataset, SMALL)
-    without = uncached(photos)
-    assert facts(dataset) == facts(without)
-    assert_equal(found, pixels(without, SMALL))
-    assert isinstance(console.file, io.StringIO)
-    assert console.file.getvalue().count("cannot keep the pictures") == 1
-
-
-def test_a_cache_that_goes_away_after_loading_changes_nothing(
-    photos: Path, cache_dir: Path, uncached: Callable[[Path], Dataset]
-) -> None:
-    dataset = load(str(photos))
-    cache_dir.rename(cache_dir.with_name("gone"))
-    cache_dir.touch()
-    assert_equal(pixels(dataset, SMALL), pixels(uncached(photos), SMALL))
-
-
-@pytest.mark.usefixtures("cache_dir")
-def test_a_disk_that_becomes_full_while_levels_are_written_changes_nothing(
-    photos: Path,
-    uncached: Callable[[Path], Dataset],
-    request: pytest.FixtureRequest,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    console = Console(file=io.StringIO())
-    dataset, without = load(str(photos), console=console), uncached(photos)
-    monkeypatch.delattr(os, "posix_fallocate")
-    request.getfixturevalue("no_large_files")
-    assert_equal(pixels(dataset, SMALL), pixels(without, SMALL))
-    assert isinstance(console.file, io.StringIO)
-    assert console.file.getvalue().count("File too large") == 1
-
-
-READ = """
-import hashlib, os, sys
-from models.images import ImageSpec
-from training.data.datasets import load
-
-dataset = load(sys.argv[1])
-if len(sys.argv) > 2:  # a picture that is never read to its end
-    os.unlink(sys.argv[2])
-    os.mkfifo(sys.argv[2])
-levels = dataset.train.read_levels(ImageSpec(channels=3, height=6, width=6))
-print(dataset.sha256, hashlib.sha256(levels.tobytes()).hexdigest())
-"""
-
-
-def start(*arguments: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", READ, *map(str, arguments)], stdout=subprocess.PIPE, text=True
-    )
-
-
-@pytest.mark.slow
-def test_a_writer_that_is_killed_leaves_nothing_that_is_read(
-    photos: Path, cache_dir: Path, uncached: Callable[[Path], Dataset]
-) -> None:
-    pixels_of_train = load(str(photos)).train
-    assert isinstance(pixels_of_train, FileSplit)
-    last = pixels_of_train.files[-1].path
-    with start(photos, last) as writer:
-        while not (partial := list(cache_dir.glob("levels-*partial"))):
-            assert writer.poll() is None
-            time.sleep(0.01)
-        time.sleep(0.1)
-        writer.send_signal(signal.SIGKILL)
-        assert writer.wait() == -signal.SIGKILL
-    assert partial[0].exists()
-    assert not list(cache_dir.glob("levels-*vae-cache"))
-    last.unlink()
-    dataset = load(str(photos))
-    assert_equal(pixels(dataset, SMALL), pixels(uncached(photos), SMALL))
-    assert not list(cache_dir.glob("*partial"))
-    assert list(cache_dir.glob("levels-*vae-cache"))
-
-
-@pytest.mark.slow
-def test_two_processes_at_once_read_the_same_and_leave_one_cache(
-    photos: Path, cache_dir: Path, opened: list[str]
-) -> None:
-    with start(photos) as first, start(photos) as second:
-        said = {process.communicate()[0] for process in (first, second)}
-        assert first.returncode == second.returncode == 0
-    kept = sorted(re.sub("-[0-9a-f]{32}", "", path.name) for path in cache_dir.iterdir())
-    assert kept == ["files.vae-cache", "levels-train.vae-cache"]
-    opened.clear()
-    dataset = load(str(photos))
-    levels = dataset.train.read_levels(SMALL)
-    assert opened == []
-    assert said == {f"{dataset.sha256} {hashlib.sha256(levels.tobytes()).hexdigest()}\n"}
 
 
 @pytest.mark.usefixtures("cache_dir")

@@ -19,5 +19,5 @@ def test_statistics_add_up() -> None:
     both = ArraySplit(images).statistics + ArraySplit(images[:1, :, :1]).statistics
     assert both.count == 3
     assert both.sizes == {(2, 2): 2, (2, 1): 1}
-    assert both.histogram.sum() == 10
+    assert both.num_values == 10
     assert both.colour_share == 0

@@ -11,7 +11,7 @@ def test_the_table_is_short_and_the_file_lists_all(tmp_path: Path) -> None:
     skipped = [SkippedFile(f"{number},\n.txt", "hidden file") for number in range(300)]
     table = left_out_table(skipped)
     assert table.row_count == 20
-    assert table.title == "Left out: 300 of the folder's files, the first 20"
+    assert table.title == "Left out: 300 files, the first 20"
     said = write_left_out(tmp_path, skipped)
     path = tmp_path / LEFT_OUT
     assert said == f"Left out: 300 files, each listed with its reason in {path}."

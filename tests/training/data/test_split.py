@@ -9,18 +9,16 @@ from PIL import Image
 from rich.console import Console
 
 from models.images import ImageSpec, ReadOptions, read_images, read_picture
-from tests.training.data.pictures import GREY, SPECS
+from tests.training.data.pictures import GREY, SPECS, paths_of
 from training.data import array_split
 from training.data.array_split import ArraySplit
-from training.data.file_split import FileSplit
 from training.data.folders import read_folder
 from training.errors import DatasetError
 
 
 def assert_training_reads_as_the_service(folder: Path, spec: ImageSpec) -> int:
     split = read_folder(folder).parts["train"]
-    assert isinstance(split, FileSplit)
-    service = np.stack([read_picture(file.path.read_bytes(), spec).x for file in split.files])
+    service = np.stack([read_picture(path.read_bytes(), spec).x for path in paths_of(split)])
     assert np.array_equal(split.observations(spec), service)
     cache = split.read_levels(spec)
     assert cache.dtype == np.uint8
@@ -70,12 +68,14 @@ def test_an_array_and_its_pictures_as_files_are_alike(
     for number, image in enumerate(images):
         Image.fromarray(image).save(tmp_path / f"{number}.png")
     files = read_folder(tmp_path).parts["train"]
-    order = [int(file.path.stem) for file in files.files]
+    order = [int(path.stem) for path in paths_of(files)]
     array = ArraySplit(images).take(np.array(order))
     assert np.array_equal(files.read_levels(GREY), array.read_levels(GREY))
     assert files.statistics.sizes == array.statistics.sizes == {(6, 7): 9}
     assert files.statistics.num_colour == array.statistics.num_colour == 8
-    assert np.array_equal(files.statistics.histogram, array.statistics.histogram)
+    assert np.array_equal(files.statistics.used, array.statistics.used)
+    assert files.statistics.mean == array.statistics.mean == images.mean()
+    assert files.statistics.deviation == array.statistics.deviation == pytest.approx(images.std())
 
 
 def test_levels_come_back_exactly_by_way_of_grey() -> None:
@@ -83,7 +83,7 @@ def test_levels_come_back_exactly_by_way_of_grey() -> None:
     split = ArraySplit(levels, levels=17)
     spec = ImageSpec(channels=1, height=1, width=17, levels=17)
     assert np.array_equal(split.read_levels(spec)[:, 0], levels)
-    assert np.count_nonzero(split.statistics.histogram) == split.statistics.levels == 17
+    assert split.statistics.used.sum() == split.statistics.levels == 17
 
 
 def test_labels_go_with_the_pictures_that_are_taken() -> None:

@@ -21,18 +21,20 @@ from training.recipes.describe import Description
 from training.recipes.file import load_recipe, to_toml
 
 GREY = Description(
-    facts=ImageStatistics(Counter({(28, 28): 5000}), Counter({"grey": 5000}), 0, np.full(256, 10)),
+    facts=ImageStatistics(
+        Counter({(28, 28): 5000}), Counter({"grey": 5000}), 0, np.ones(256, bool), 1, 0, 0
+    ),
     has_plain_border=False,
     background=0,
     mirror_ratio=9.0,
 )
-BLACK_AND_WHITE = np.bincount([0, 255], minlength=256)
+BLACK_AND_WHITE = np.isin(np.arange(256), (0, 255))
 
 
 def seen(*, sizes: dict[tuple[int, int], int] | None = None, **changes) -> Description:
     """A description like `GREY` but for these facts and measures."""
     facts = {"sizes": Counter(sizes)} if sizes else {}
-    for name in ("num_colour", "histogram"):
+    for name in ("num_colour", "used"):
         if name in changes:
             facts[name] = changes.pop(name)
     return replace(GREY, facts=replace(GREY.facts, **facts), **changes)
@@ -154,20 +156,20 @@ def test_the_fit_follows_from_shapes_and_borders(chosen, sizes, plain, fit):
 
 
 def test_black_and_white_pictures_of_the_models_size_get_a_bernoulli(chosen):
-    recipe = chosen(seen(histogram=BLACK_AND_WHITE)).recipe
+    recipe = chosen(seen(used=BLACK_AND_WHITE)).recipe
     assert recipe.vae.likelihood.kind == "bernoulli"
     assert (recipe.image.levels, recipe.image.binarization) == (2, "threshold")
 
 
 def test_black_and_white_pictures_that_are_resized_are_grey(chosen):
-    recipe = chosen(seen(sizes={(100, 100): 5000}, histogram=BLACK_AND_WHITE)).recipe
+    recipe = chosen(seen(sizes={(100, 100): 5000}, used=BLACK_AND_WHITE)).recipe
     assert recipe.vae.likelihood.kind == "discretized_logistic"
     assert recipe.image.levels == 256
 
 
 def test_levels_are_those_of_the_data_unless_pictures_are_resized(chosen):
-    assert chosen(seen(histogram=np.full(17, 3))).recipe.image.levels == 17
-    resized = seen(sizes={(100, 100): 5000}, histogram=np.full(17, 3))
+    assert chosen(seen(used=np.ones(17, bool))).recipe.image.levels == 17
+    resized = seen(sizes={(100, 100): 5000}, used=np.ones(17, bool))
     assert chosen(resized).recipe.image.levels == 256
 
 
@@ -274,7 +276,7 @@ def test_levels_and_likelihood_agree_whichever_is_asked_for(
 
 
 def test_black_and_white_pictures_may_be_asked_to_be_grey(chosen):
-    description = seen(histogram=BLACK_AND_WHITE)
+    description = seen(used=BLACK_AND_WHITE)
     recipe = chosen(description, "vae.likelihood.kind=discretized_logistic").recipe
     assert recipe.image.levels == recipe.vae.likelihood.levels == 256
 

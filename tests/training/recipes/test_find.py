@@ -55,7 +55,7 @@ def test_a_path_where_nothing_is_is_not_taken_for_a_misspelt_name() -> None:
         find_recipe("pictures/digts")
     message = str(refused.value)
     assert message.startswith(
-        "There is no recipe file, folder of pictures, .npz or .npy at pictures/"
+        "There is no recipe file, folder of pictures or other data at pictures/"
     )
     assert "Did you mean" not in message
 
@@ -63,7 +63,7 @@ def test_a_path_where_nothing_is_is_not_taken_for_a_misspelt_name() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("x.csv", "x.zip", "x.png", "x.tar.gz", "x.parquet", "x.mat", "x.pt", "x.h5"),
+        *("x.csv", "x.zip", "x.png", "x.tar.gz", "x.feather", "x.mat", "x.pt", "x.h5"),
         *("x.yaml", "x.bin", "x", "x.dat"),
     ],
 )
@@ -73,7 +73,7 @@ def test_a_file_that_is_no_recipe_says_what_data_may_be(name: str, tmp_path: Pat
         find_recipe(name)
     message = str(refused.value)
     assert message.startswith(f"{name} is ")
-    assert "a folder of pictures, an .npz or an .npy" in message
+    assert "a folder of pictures, an .npz, an .npy, and" in message
     assert "TOML:" not in message
 
 
