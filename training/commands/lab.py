@@ -5,6 +5,7 @@ Each command reads its arguments, calls one function of this package, and prints
 
 import math
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
@@ -28,6 +29,7 @@ from training.commands.options import (
     SubsetSamples,
     can_be_written,
     known_precision,
+    positive_minutes,
     within,
 )
 from training.commands.report import renew_report, report, runs
@@ -96,11 +98,19 @@ def train(
             help="Training labels kept of each class, for the objective m2; 0 for all.",
         ),
     ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            callback=positive_minutes,
+            help="Plan a new run, by timing its first steps, that ends its schedule within so "
+            "many minutes; its epochs are the recipe's at most.",
+        ),
+    ] = None,
     limit_minutes: Annotated[
         float | None,
         typer.Option(
             callback=within("--limit-minutes", 0),
-            help="Write a checkpoint and stop after so many minutes.",
+            help="Write a checkpoint and stop after so many minutes, wherever the schedule is.",
         ),
     ] = None,
     tensorboard: Annotated[
@@ -113,11 +123,13 @@ def train(
 
     Example: vae-lab train digits
     """
+    started = time.monotonic()
+    from training.commands.planning import continue_plan, make_plan
     from training.data.datasets import load
     from training.fit.mlflow import find_uri
     from training.fit.train import train as run_training
     from training.report.page import REPORT
-    from training.runs.folder import RECIPE
+    from training.runs.folder import BEST, RECIPE
     from training.runs.hardware import find_device
 
     changes = overrides or []
@@ -140,6 +152,24 @@ def train(
     if resume and not (folder / RECIPE).is_file():
         typer.echo(f"There is no run to resume in {folder}; training starts at step 0.")
     check_place(folder, flag="--run-dir", is_folder=True)
+    data, planned = None, None
+    if resume:
+        resolved, planned = continue_plan(resolved, folder, minutes=minutes, console=console)
+    if minutes is not None and planned is None:
+        made = make_plan(
+            resolved,
+            minutes=minutes,
+            started=started,
+            run_dir=folder,
+            data_dir=data_dir,
+            dataset=dataset,
+            device=device,
+            console=console,
+            tensorboard=tensorboard,
+        )
+        resolved, data, planned = made.recipe, made.data, made.planned
+        comments = comments or {}
+        comments["training"] = [*comments.get("training", []), made.said]
     done = run_training(
         resolved,
         run_dir=folder,
@@ -149,6 +179,8 @@ def train(
         console=console,
         comments=comments,
         dataset=dataset,
+        data=data,
+        planned=planned,
         limit_seconds=math.inf if limit_minutes is None else limit_minutes * 60,
         tensorboard=tensorboard,
         mlflow=mlflow and find_uri(mlflow),
@@ -161,6 +193,8 @@ def train(
         typer.echo(f"The run is in {folder}. Next: vae-lab evaluate {quote(str(folder))}")
     else:
         typer.echo(f"The run in {folder} is at step {done.step}. Continue it with --resume.")
+        if (folder / BEST).is_file():
+            typer.echo(f"Its best weights so far: vae-lab export {quote(str(folder))}")
 
 
 def _find(

@@ -28,6 +28,7 @@ from training.fit.progress import Bar, Window
 from training.fit.recorder import Recorder
 from training.fit.step import take_step
 from training.fit.training import Training, restore, save, start_training
+from training.fit.unscheduled import needs_weights, validate_unscheduled
 from training.fit.validation import validate
 from training.recipes.recipe import Recipe
 from training.runs.claim import create_or_verify, is_begun
@@ -41,6 +42,7 @@ from training.runs.folder import (
 )
 from training.runs.hardware import peak_memory
 from training.runs.lock import RunLock
+from training.runs.planned import Planned, keep_planned
 from training.runs.provenance import record_start
 
 LOOK_SECONDS = 0.1
@@ -61,6 +63,8 @@ def train(
     report: bool = False,
     comments: Mapping[str, Sequence[str]] | None = None,
     dataset: Dataset | None = None,
+    data: Data | None = None,
+    planned: Planned | None = None,
     on_validation: Callable[[int, float], str] = lambda epoch, bound_nats: "",
 ) -> Progressed:
     """Train a recipe's model and keep the averaged weights that validate best.
@@ -72,12 +76,15 @@ def train(
         resume: Continue from the run's checkpoint, if there is one.
         device: "auto", "cpu", "cuda", "mps"; "cuda:1" for the second GPU.
         console: Console that shows progress; a console of its own by default.
-        limit_seconds: Time from the call after which a checkpoint is written and the call returns.
+        limit_seconds: Time from the call after which a checkpoint is written and the call returns,
+            with best weights in the folder: validated now, if no validation was finite before.
         tensorboard: Whether to write TensorBoard files into the run's folder.
         mlflow: URI of the MLflow server or store that gets the log; none by default.
         report: Whether to write the run's page when the call ends, as `vae-lab train` does.
         comments: Lines for the stored recipe's tables, as `to_toml` takes them.
         dataset: The recipe's data set, if it is loaded already.
+        data: What `load_data` made of it, if it is read already.
+        planned: What the recipe was planned from, to be kept in a new run's folder.
         on_validation: Is given an epoch and its bound; the reason that it returns, if any, ends the
             run.
 
@@ -102,11 +109,13 @@ def train(
         def claim() -> None:
             lock.acquire()
             create_or_verify(run_dir, recipe, resume=resume, comments=comments)
+            if is_new:
+                keep_planned(run_dir, planned)
 
         is_new = not is_begun(run_dir)
         if not is_new:
             claim()  # refuse before the data are read
-        data = load_data(recipe, data_dir, console, dataset=dataset)
+        data = data or load_data(recipe, data_dir, console, dataset=dataset)
 
         def begin() -> None:
             if is_new:
@@ -181,6 +190,8 @@ def run_steps(training: Training, *, deadline: float, recorder: Recorder, consol
             if looks or ends:
                 bar.show(done, training.window)
             if ends:
+                if needs_weights(training, is_signal=interruption.received is not None):
+                    bar.write_validation(validate_unscheduled(training))
                 break
     if interruption.received is not None and not done.stopped_because:
         raise Interrupted(
@@ -244,7 +255,7 @@ def validate_and_log(training: Training) -> dict[str, Any]:
     """
     recipe, done = training.recipe, training.done
     bound_nats, error_nats = validate(training.average, training.data, recipe.objective)
-    epoch = done.step // training.plan.steps_per_epoch
+    epoch = training.plan.epoch_of(done.step)
     if record_validation(done, bound_nats, error_nats, epoch=epoch):
         save_best(training.run_dir, training.average)
     reason = stop_reason(done, training.plan, recipe.training)
@@ -261,7 +272,7 @@ def log_line(training: Training) -> dict[str, Any]:
     """The line of the log for the last validation."""
     done = training.done
     return {
-        "epoch": done.step // training.plan.steps_per_epoch,
+        "epoch": training.plan.epoch_of(done.step),
         "step": done.step,
         "seconds": round(done.seconds, 1),
         "validation_bound_nats": done.bound_nats,

@@ -3,7 +3,7 @@
 import copy
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -89,12 +89,14 @@ def start_training(recipe: Recipe, data: Data, *, run_dir: Path, device: str) ->
     objective: nn.Module = OBJECTIVES[recipe.objective.kind](vae, recipe.objective)
     count = len(data.cache)
     size = min(settings.batch_size, count)
-    annealing = Annealing(settings.kl_warmup_epochs, settings.epochs / settings.kl_cycles)
+    plan = Plan(count, size, settings.epochs, recipe.seed, max_steps=settings.max_steps)
+    epochs = plan.num_steps / plan.steps_per_epoch
+    annealing = Annealing(settings.kl_warmup_epochs, epochs / settings.kl_cycles)
     return Training(
         recipe=recipe,
         run_dir=run_dir,
         data=data.to(where),
-        plan=Plan(count, size, settings.epochs, recipe.seed, annealing),
+        plan=replace(plan, annealing=annealing),
         vae=vae,
         average=copy.deepcopy(vae).eval().requires_grad_(False),
         objective=torch.compile(objective) if settings.compile else objective,  # type: ignore[arg-type]
