@@ -1,6 +1,7 @@
 """Options that several commands of `vae-lab` share."""
 
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -46,6 +47,13 @@ def known_precision(value: str | None) -> str | None:
         raise typer.BadParameter(
             f"{value} is not one of {', '.join(allowed)}. Use --precision {meant}."
         )
+    return value
+
+
+def positive_minutes(value: float | None) -> float | None:
+    """Refuse what is no time."""
+    if value is not None and not 0 < value < inf:
+        raise typer.BadParameter(f"{value:g} is no time for a run. Use --minutes 8.")
     return value
 
 

@@ -24,6 +24,8 @@ def record_validation(
 def stop_reason(done: Progressed, plan: Plan, settings: TrainingConfig) -> str:
     """Why the run is over; empty while it is not."""
     if done.step == plan.num_steps:
+        if plan.num_steps < plan.epochs * plan.steps_per_epoch:
+            return f"all {plan.num_steps:,} steps are done"
         return f"all {settings.epochs} epochs are done"
     if 0 < settings.patience <= done.stale_validations:
         if done.best_epoch == 0:

@@ -42,6 +42,8 @@ class Plan:
     epochs: int
     seed: int
     annealing: Annealing = Annealing()
+    max_steps: int = 0
+    """Most steps, where the epochs have more; 0 for all of theirs."""
 
     @property
     def steps_per_epoch(self) -> int:
@@ -49,7 +51,12 @@ class Plan:
 
     @property
     def num_steps(self) -> int:
-        return self.epochs * self.steps_per_epoch
+        steps = self.epochs * self.steps_per_epoch
+        return min(steps, self.max_steps or steps)
+
+    def epoch_of(self, step: int) -> int:
+        """The epoch, from 1 on, to which the last of so many steps belongs."""
+        return -(-step // self.steps_per_epoch)
 
     def at(self, step: int) -> Position:
         """The position of a step in the run."""

@@ -66,6 +66,22 @@ class Ranks:
             )
         return slice(self.rank * share, (self.rank + 1) * share)
 
+    def refuse_several(self, what: str, fix: str, *, parameter: str) -> None:
+        """Refuse what one process does alone.
+
+        Args:
+            what: What is refused, as the subject of a sentence, and its verb.
+            fix: What to do instead, a sentence.
+            parameter: The entry or option that asks for it.
+
+        Raises:
+            ConfigError: There are several processes.
+        """
+        if self.count > 1:
+            raise ConfigError(
+                f"{what} by one process, not {self.count}. {fix}", parameter=parameter
+            )
+
     def share(self, value: Value) -> Value:
         """The first process's value, on every process."""
         if self.count == 1:

@@ -14,7 +14,6 @@ from typing import Any
 
 from rich.console import Console
 
-from models.errors import ConfigError
 from training.data.datasets import Dataset
 from training.data.left_out import write_left_out
 from training.errors import Interrupted
@@ -30,6 +29,7 @@ from training.fit.ranks import ALONE, Ranks
 from training.fit.recorder import Recorder
 from training.fit.step import take_step
 from training.fit.training import Training, restore, save, start_training
+from training.fit.unscheduled import needs_weights, validate_unscheduled
 from training.fit.validation import validate
 from training.recipes.recipe import CLASSICAL_KINDS, Recipe
 from training.runs.claim import create_or_verify, is_begun
@@ -43,6 +43,7 @@ from training.runs.folder import (
 )
 from training.runs.hardware import peak_memory
 from training.runs.lock import RunLock
+from training.runs.planned import Planned, keep_planned
 from training.runs.provenance import record_start
 
 
@@ -60,6 +61,8 @@ def train(
     report: bool = False,
     comments: Mapping[str, Sequence[str]] | None = None,
     dataset: Dataset | None = None,
+    data: Data | None = None,
+    planned: Planned | None = None,
     ranks: Ranks = ALONE,
     on_validation: Callable[[int, float], str] = lambda epoch, bound_nats: "",
 ) -> Progressed:
@@ -72,12 +75,15 @@ def train(
         resume: Continue from the run's checkpoint, if there is one.
         device: "auto", "cpu", "cuda", "mps"; "cuda:1" for the second GPU.
         console: Console that shows progress; a console of its own by default.
-        limit_seconds: Time from the call after which a checkpoint is written and the call returns.
+        limit_seconds: Time from the call after which a checkpoint is written and the call returns,
+            with best weights in the folder: validated now, if no validation was finite before.
         tensorboard: Whether to write TensorBoard files into the run's folder.
         mlflow: URI of the MLflow server or store that gets the log; none by default.
         report: Whether to write the run's page when the call ends, as `vae-lab train` does.
         comments: Lines for the stored recipe's tables, as `to_toml` takes them.
         dataset: The recipe's data set, if it is loaded already.
+        data: What `load_data` made of it, if it is read already.
+        planned: What the recipe was planned from, to be kept in a new run's folder.
         ranks: This process's place among those that train the run; the first one alone writes.
         on_validation: Is given an epoch and its bound; the reason that it returns, if any, ends the
             run.
@@ -106,15 +112,18 @@ def train(
     with recorder, RunLock(run_dir, console) as lock, memory_errors(recipe):
 
         def claim() -> None:
-            if ranks.is_first:
-                lock.acquire()
-                create_or_verify(run_dir, recipe, resume=resume, comments=comments)
+            if not ranks.is_first:
+                return
+            lock.acquire()
+            create_or_verify(run_dir, recipe, resume=resume, comments=comments)
+            if is_new:
+                keep_planned(run_dir, planned)
 
         is_new = ranks.share(not is_begun(run_dir))
         if not is_new:
             claim()  # refuse before the data are read
         with ranks.first_before_others():  # who find in the cache what the first one decodes
-            data = load_data(recipe, data_dir, console, dataset=dataset)
+            data = data or load_data(recipe, data_dir, console, dataset=dataset)
 
         def begin() -> None:
             if is_new:
@@ -125,7 +134,11 @@ def train(
         if recipe.objective.kind in CLASSICAL_KINDS:
             from training.fit.classical import fit_classical  # brings scikit-learn, a second
 
-            refuse_several(ranks, recipe)
+            ranks.refuse_several(
+                f"objective.kind = {recipe.objective.kind} is fitted at once,",
+                f"Start vae-lab train {recipe.name} without torchrun.",
+                parameter="objective.kind",
+            )
             done = fit_classical(recipe, data, run_dir=run_dir, begin=begin, record=recorder.add)
         else:
             training = start_training(recipe, data, run_dir=run_dir, device=device, ranks=ranks)
@@ -136,21 +149,6 @@ def train(
             done = training.done
         refuse_diverged(done, recipe)
     return done
-
-
-def refuse_several(ranks: Ranks, recipe: Recipe) -> None:
-    """Refuse to fit in several processes what is fitted at once.
-
-    Raises:
-        ConfigError: There are several.
-    """
-    if ranks.count > 1:
-        raise ConfigError(
-            f"objective.kind = {recipe.objective.kind} is fitted at once, by one process. Start "
-            f"vae-lab train {recipe.name} without torchrun.",
-            parameter="objective.kind",
-            received=recipe.objective.kind,
-        )
 
 
 def list_left_out(run_dir: Path, data: Data, console: Console) -> None:
@@ -213,6 +211,9 @@ def run_steps(training: Training, *, deadline: float, recorder: Recorder, consol
                 save(training)
             bar.show(done, training.window)
             if ends:
+                is_signal = interruption.received is not None
+                if ranks.is_first and needs_weights(training, is_signal=is_signal):
+                    bar.write_validation(validate_unscheduled(training))
                 break
     if interruption.received is not None and not done.stopped_because:
         raise Interrupted(
@@ -277,7 +278,7 @@ def validate_and_log(training: Training) -> dict[str, Any]:
     """
     recipe, done = training.recipe, training.done
     bound_nats, error_nats = validate(training.average, training.data, recipe.objective)
-    epoch = done.step // training.plan.steps_per_epoch
+    epoch = training.plan.epoch_of(done.step)
     if record_validation(done, bound_nats, error_nats, epoch=epoch):
         save_best(training.run_dir, training.average)
     reason = stop_reason(done, training.plan, recipe.training)
@@ -293,7 +294,7 @@ def log_line(training: Training) -> dict[str, Any]:
     """The line of the log for the last validation."""
     done = training.done
     return {
-        "epoch": done.step // training.plan.steps_per_epoch,
+        "epoch": training.plan.epoch_of(done.step),
         "step": done.step,
         "seconds": round(done.seconds, 1),
         "validation_bound_nats": done.bound_nats,

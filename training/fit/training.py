@@ -3,7 +3,7 @@
 import copy
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -96,12 +96,14 @@ def start_training(
         objective = torch.compile(objective)  # type: ignore[assignment]
     count = len(data.cache)
     size = min(settings.batch_size, count)
-    annealing = Annealing(settings.kl_warmup_epochs, settings.epochs / settings.kl_cycles)
+    plan = Plan(count, size, settings.epochs, recipe.seed, max_steps=settings.max_steps)
+    epochs = plan.num_steps / plan.steps_per_epoch
+    annealing = Annealing(settings.kl_warmup_epochs, epochs / settings.kl_cycles)
     return Training(
         recipe=recipe,
         run_dir=run_dir,
         data=data.to(where),
-        plan=Plan(count, size, settings.epochs, recipe.seed, annealing),
+        plan=replace(plan, annealing=annealing),
         vae=vae,
         average=copy.deepcopy(vae).eval().requires_grad_(False),
         objective=ranks.wrap(objective, where, may_leave_out=vae.config.classifier is not None),

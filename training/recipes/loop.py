@@ -83,6 +83,9 @@ class TrainingConfig(Config):
 
     epochs: PositiveInt
     """Passes over the training images."""
+    max_steps: NonNegativeInt = 0
+    """Steps after which the run is over, in the middle of an epoch too: its schedule ends there; 0
+    for all steps of its epochs."""
     batch_size: PositiveInt = 128
     """Images per step."""
     kl_warmup_epochs: NonNegativeFloat = 0.0

@@ -1,6 +1,7 @@
 """A run's folder: recipe, checkpoint, best weights, state and log.
 
     runs/<name>/recipe.toml       the resolved recipe, with every override and default
+                plan.json         what --minutes planned the length from (`planned.py`)
                 starts.jsonl      one line per start: command, versions, hardware (`provenance.py`)
                 lock.json         the process that trains it (`lock.py`)
                 checkpoint.pt     everything that a resumed run needs (`checkpoint.py`)

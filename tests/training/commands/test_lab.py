@@ -96,7 +96,7 @@ def test_own_errors_are_one_line_and_exit_code_2(
     [
         (
             ["train", "a/digit.png"],
-            "There is no recipe file, folder of pictures, .npz or .npy at a/digit.png. Check",
+            "There is no recipe file, folder of pictures or other data at a/digit.png. Check",
         ),
         (["train", "digits", "--precision", "16"], "Use --precision 32-true."),
         (["train", "digits", "--precision", "bf16"], "Use --precision bf16-mixed."),

@@ -187,7 +187,11 @@ def test_a_time_limit_ends_the_command_with_a_checkpoint_to_go_on_from(
     recipe_file.write_text(to_toml(recipe))
     command = ["train", str(recipe_file), "--run-dir", str(run_dir), "--device", "cpu"]
     assert exit_code(*command, "--no-tensorboard", "--limit-minutes", "0") == 0
-    assert "is at step 1. Continue it with --resume" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "is at step 1. Continue it with --resume" in said
+    assert f"Its best weights so far: vae-lab export {run_dir}" in said
+    assert not read_log(run_dir)
+    assert (run_dir / BEST).is_file()
     assert exit_code(*command, "--no-tensorboard", "--resume") == 0
     assert "The run is over: all 20 epochs are done." in capsys.readouterr().out
     assert_same_run(run_dir, expected)

@@ -19,6 +19,7 @@ from training.errors import RunError
 from training.fit import batches
 from training.fit import step as hot
 from training.fit import train as loop
+from training.fit.training import start_training
 from training.recipes.file import RECIPES, load_recipe
 from training.recipes.recipe import Recipe
 from training.runs.checkpoint import CHECKPOINT
@@ -133,6 +134,19 @@ def test_what_a_validation_answers_ends_the_run_for_good(tmp_path: Path):
     assert seen == logged
     assert [epoch for epoch, _ in seen] == [1, 2]
     assert loop.train(recipe(), run_dir=run_dir, device="cpu", resume=True) == done
+
+
+def test_a_run_of_few_steps_is_validated_at_its_last_one(tmp_path: Path):
+    run_dir = tmp_path / "run"
+    few = recipe("training.max_steps=12", "training.kl_warmup_epochs=0.5", "training.kl_cycles=2")
+    training = start_training(
+        few, batches.load_data(few, None, Console()), run_dir=run_dir, device="cpu"
+    )
+    assert training.plan.annealing.cycle_epochs == pytest.approx(12 / 9 / 2)
+    done = loop.train(few, run_dir=run_dir, device="cpu")
+    assert (done.step, done.stopped_because, done.best_epoch) == (12, "all 12 steps are done", 2)
+    assert [(line["epoch"], line["step"]) for line in read_log(run_dir)] == [(1, 9), (2, 12)]
+    assert weights(run_dir)
 
 
 @pytest.fixture

@@ -1,0 +1,262 @@
+"""The command `vae-lab train`: find or choose a recipe, plan it, train it, say what comes next."""
+
+import math
+import time
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from models.files import check_place
+from training.commands.options import (
+    DataDir,
+    Device,
+    Download,
+    Mlflow,
+    can_be_written,
+    known_precision,
+    positive_minutes,
+    within,
+)
+from training.commands.runs import load_same_data, refuse_run
+from training.recipes.file import load_recipe
+from training.recipes.find import find_recipe
+
+if TYPE_CHECKING:
+    from training.data.datasets import Dataset
+    from training.fit.ranks import Ranks
+    from training.recipes.recipe import Recipe
+
+
+def train(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A recipe: its file, or the name of a shipped one. Or a data set: its name, or "
+            "a path (folder, .npz, .npy, .tar, .parquet); a recipe is chosen for it."
+        ),
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change one entry of the recipe, as in --set seed=2."),
+    ] = None,
+    run_dir: Annotated[
+        Path | None,
+        typer.Option(
+            callback=can_be_written("--run-dir", is_folder=True),
+            help="Folder of the run; runs/<name> otherwise.",
+        ),
+    ] = None,
+    data_dir: DataDir = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue from the run's last checkpoint.")
+    ] = False,
+    device: Device = "auto",
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            callback=known_precision,
+            help="Number format: 32-true, bf16-mixed or 64-true; else the recipe's.",
+        ),
+    ] = None,
+    labels_per_class: Annotated[
+        int | None,
+        typer.Option(
+            callback=within("--labels-per-class", 0),
+            help="Training labels kept of each class, for the objective m2; 0 for all.",
+        ),
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            callback=positive_minutes,
+            help="Plan a new run, by timing its first steps, that ends its schedule within so "
+            "many minutes; its epochs are the recipe's at most.",
+        ),
+    ] = None,
+    limit_minutes: Annotated[
+        float | None,
+        typer.Option(
+            callback=within("--limit-minutes", 0),
+            help="Write a checkpoint and stop after so many minutes, wherever the schedule is.",
+        ),
+    ] = None,
+    tensorboard: Annotated[
+        bool, typer.Option(help="Write TensorBoard curves and pictures into the run's folder.")
+    ] = True,
+    mlflow: Mlflow = None,
+    download: Download = False,
+) -> None:
+    """Train the model of a recipe, or a model chosen for a data set.
+
+    Example: vae-lab train digits
+    """
+    started = time.monotonic()
+    from training.fit.ranks import join
+
+    changes = overrides or []
+    flags = {"training.precision": precision, "dataset.labels_per_class": labels_per_class}
+    changes += [f"{key}={value}" for key, value in flags.items() if value is not None]
+    with join(device) as (ranks, own_device):
+        _train(
+            source,
+            changes,
+            run_dir=run_dir,
+            data_dir=data_dir,
+            resume=resume,
+            device=own_device,
+            minutes=minutes,
+            started=started,
+            limit_seconds=math.inf if limit_minutes is None else limit_minutes * 60,
+            tensorboard=tensorboard,
+            mlflow=mlflow,
+            download=download,
+            ranks=ranks,
+        )
+
+
+def _train(
+    source: str,
+    changes: list[str],
+    *,
+    run_dir: Path | None,
+    data_dir: Path | None,
+    resume: bool,
+    device: str,
+    minutes: float | None,
+    started: float,
+    limit_seconds: float,
+    tensorboard: bool,
+    mlflow: str | None,
+    download: bool,
+    ranks: "Ranks",
+) -> None:
+    """Train as one of the processes of a run; the first one alone prints."""
+    from training.commands.planning import continue_plan, make_plan
+    from training.data.datasets import load
+    from training.fit.mlflow import find_uri
+    from training.fit.train import train as run_training
+    from training.report.page import REPORT
+    from training.runs.folder import BEST, RECIPE
+    from training.runs.hardware import find_device
+
+    console, comments = Console(quiet=not ranks.is_first), None
+    device = find_device(device)
+    refuse_run(source)
+    path, folder, dataset = _find(
+        source, changes, run_dir=run_dir, resume=resume, data_dir=data_dir, console=console
+    )
+    with ranks.first_before_others():  # who find what it downloads and decodes
+        if path is None:
+            dataset = load(source, data_dir=data_dir, download=download, console=console)
+            resolved, comments = _choose(dataset, source, changes, device=device, console=console)
+        else:
+            resolved = load_recipe(path, overrides=changes)
+            if download and dataset is None:
+                name = resolved.dataset.name
+                dataset = load(name, data_dir=data_dir, download=True, console=console)
+    folder = folder or Path("runs") / resolved.name
+    if resume and not (folder / RECIPE).is_file():
+        _say(console, f"There is no run to resume in {folder}; training starts at step 0.")
+    check_place(folder, flag="--run-dir", is_folder=True)
+    data, planned = None, None
+    if resume:
+        resolved, planned = continue_plan(resolved, folder, minutes=minutes, console=console)
+    if minutes is not None and planned is None:
+        ranks.refuse_several(
+            f"--minutes {minutes:g} plans what is trained",
+            "Set training.epochs, or take --limit-minutes.",
+            parameter="minutes",
+        )
+        made = make_plan(
+            resolved,
+            minutes=minutes,
+            started=started,
+            run_dir=folder,
+            data_dir=data_dir,
+            dataset=dataset,
+            device=device,
+            console=console,
+            tensorboard=tensorboard,
+        )
+        resolved, data, planned = made.recipe, made.data, made.planned
+        comments = comments or {}
+        comments["training"] = [*comments.get("training", []), made.said]
+    done = run_training(
+        resolved,
+        run_dir=folder,
+        data_dir=data_dir,
+        resume=resume,
+        device=device,
+        console=console,
+        comments=comments,
+        dataset=dataset,
+        data=data,
+        planned=planned,
+        limit_seconds=limit_seconds,
+        tensorboard=tensorboard,
+        mlflow=mlflow and find_uri(mlflow),
+        report=True,
+        ranks=ranks,
+    )
+    if done.stopped_because:
+        _say(console, f"The run is over: {done.stopped_because}.")
+        if (report_file := folder / REPORT).is_file():
+            _say(console, f"The report is {report_file}.")
+        _say(console, f"The run is in {folder}. Next: vae-lab evaluate {quote(str(folder))}")
+    else:
+        _say(console, f"The run in {folder} is at step {done.step}. Continue it with --resume.")
+        if (folder / BEST).is_file():
+            _say(console, f"Its best weights so far: vae-lab export {quote(str(folder))}")
+
+
+def _say(console: Console, words: str) -> None:
+    console.print(words, soft_wrap=True, markup=False, highlight=False)
+
+
+def _find(
+    source: str,
+    changes: list[str],
+    *,
+    run_dir: Path | None,
+    resume: bool,
+    data_dir: Path | None,
+    console: Console,
+) -> tuple[Path | None, Path | None, "Dataset | None"]:
+    """The recipe's file (none for a data set that has none yet), the run's folder, and the data.
+
+    Raises:
+        ConfigError: The source is unknown, or the folder holds the run of other data.
+    """
+    from training.recipes.name import recipe_name
+    from training.recipes.overrides import apply_overrides
+    from training.runs.claim import is_begun, refuse_taken
+    from training.runs.folder import RECIPE
+
+    path = find_recipe(source, data_dir=data_dir)
+    if path is not None:
+        return path, run_dir, None
+    name = apply_overrides({}, changes).get("name", recipe_name(source))
+    folder = run_dir or Path("runs") / str(name)
+    if resume and (folder / RECIPE).is_file() and is_begun(folder):
+        dataset = load_same_data(source, folder, data_dir=data_dir, console=console)
+        return folder / RECIPE, folder, dataset
+    if not resume:
+        refuse_taken(folder, source)
+    return None, folder, None
+
+
+def _choose(
+    dataset: "Dataset", source: str, changes: list[str], *, device: str, console: Console
+) -> tuple["Recipe", dict[str, list[str]]]:
+    """Choose a recipe and print the reasons; returns both, the reasons as comments by table."""
+    from training.recipes.choose import choose_recipe
+
+    chosen = choose_recipe(dataset, source=source, overrides=changes, device=device)
+    comments = {table: [str(reason) for reason in why] for table, why in chosen.reasons.items()}
+    console.print(f"Recipe for the {dataset.statistics.count:,} training pictures of {source}:")
+    for line in (line for lines in comments.values() for line in lines):
+        console.print(f"- {line}", soft_wrap=True, markup=False, highlight=False)
+    return chosen.recipe, comments
