@@ -13,16 +13,17 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Scope
 
-from app.api.body import read_body, refuse_body
+from app.api.body import NextPart, read_body, refuse_body
 from app.api.deadline import read_timeout
 from app.api.headers import changing_headers, etag_matches, fixed_headers
 from app.api.limits import check_limits
 from app.api.metrics import Metrics
-from app.api.plan import Headers, Plan, make_plan
+from app.api.plan import Plan, make_plan
+from app.api.problems import Reply
 from app.api.read_items import INLINE_BYTES, is_small, read_items
-from app.api.record import record_of
+from app.api.record import Record
 from app.api.service import Call, Service, T
 from app.compute.cost import Work
 from app.compute.inputs import Inputs
@@ -53,11 +54,10 @@ async def answer(
     operation: Operation,
     served: ServedModel,
     scope: Scope,
-    receive: Receive,
-    send: Send,
+    next_part: NextPart,
     *,
     versioned: bool,
-) -> None:
+) -> Reply:
     """Answer one request for one operation within its deadline, if the engine has room for it.
 
     Args:
@@ -65,87 +65,87 @@ async def answer(
         operation: The operation.
         served: The model.
         scope: The request's.
-        receive: Gives its body, and says when its client hangs up.
-        send: Takes the answer.
+        next_part: Gives the parts of its body, and says when its client hangs up.
         versioned: Whether the URL names a version, whose seeded answers never change.
 
     Raises:
         VAEError: The request cannot be answered; says why.
     """
-    record = record_of(scope)
+    record: Record = scope["vae.record"]
     record.operation, record.model = operation.name, served.name
     service.scheduler.check_open()
     headers = record.headers
     timeout = read_timeout(headers, service.settings)
-    call = Call(service, operation, served, receive, headers, record, timeout)
+    call = Call(service, operation, served, next_part, record, timeout)
     body = await _body(call, scope)
     record.spans.append(("parse", record.started_at, time.perf_counter()))
     plan = _plan(call, scope["query_string"], body)
-    fixed = fixed_headers(plan, operation, served, versioned=versioned)
-    if etag_matches(headers.get(b"if-none-match"), fixed.etag):
-        await _send(send, 304, b"", fixed.caching)
-        return
+    fixed = plan.headers.get(versioned)
+    if fixed is None:
+        fixed = fixed_headers(plan, operation, served, versioned=versioned)
+    if fixed.etag is not None and etag_matches(headers.get(b"if-none-match"), fixed.etag):
+        return 304, fixed.caching, b""
     seed = plan.seed
     if seed is None:
         seed = secrets.randbits(SERVER_SEED_BITS) if plan.draws else 0
-    inputs = await _read_inputs(call, plan.parameters, body)
+    inputs = await _read_inputs(call, plan.parameters, body) if operation.takes else Inputs()
     request = ComputeRequest(operation, served, plan.parameters, seed, plan.label, inputs)
-    check_label(request)
+    if inputs.latents is not None:
+        check_label(request)
     work = _work(service, plan, request)
     computed = await _compute(call, request, work)
-    content = await _render(call, request, plan.form, computed)
+    content = await _render(call, request, plan, work, computed)
     _count(service.metrics, call, computed, work)
-    changing = changing_headers(request, computed.warnings)
-    length = (b"content-length", b"%d" % len(content))
-    await _send(send, 200, content, [*fixed.all, *changing, length])
-
-
-async def _send(send: Send, status: int, content: bytes, headers: Headers) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": content})
+    more = changing_headers(request, computed.warnings, draws=plan.draws)
+    return 200, [*fixed.all, *more, (b"content-length", b"%d" % len(content))], content
 
 
 async def _body(call: Call, scope: Scope) -> Body:
-    settings, takes = call.service.settings, call.operation.takes
-    if not takes:
-        limit = settings.max_body_bytes
-        await refuse_body(scope, call.headers, call.receive, call.operation.name, max_bytes=limit)
+    operation, headers = call.operation, call.record.headers
+    limit = call.service.settings.max_body_bytes
+    if not operation.takes:
+        await refuse_body(scope, headers, call.next_part, operation.name, max_bytes=limit)
         return Body()
-    data = await read_body(call.headers, call.receive, max_bytes=settings.max_body_bytes)
-    parse = partial(
-        parse_body,
+    data = await read_body(headers, call.next_part, max_bytes=limit)
+    if len(data) <= INLINE_BYTES:
+        return _parse(call, data)
+    return await _off_loop(call, partial(_parse, call, data))
+
+
+def _parse(call: Call, data: bytes) -> Body:
+    settings = call.service.settings
+    return parse_body(
         data,
         call.record.body_type,
         max_bytes=settings.max_body_bytes,
         max_items=settings.max_items,
-        takes=takes,
+        takes=call.operation.takes,
     )
-    return parse() if len(data) <= INLINE_BYTES else await _off_loop(call, parse)
 
 
 def _plan(call: Call, query: bytes, body: Body) -> Plan:
-    accept = call.headers.get(b"accept")
-    registry, plans = call.service.registry, call.service.plans
+    service, operation, served = call.service, call.operation, call.served
+    accept = call.record.headers.get(b"accept")
     if body.members:
-        return make_plan(registry, call.operation, call.served, query, accept, body.members)
-    return plans.find(registry, call.operation, call.served, query, accept)
+        return make_plan(service.registry, operation, served, query, accept, body.members)
+    return service.plans.find(service.registry, operation, served, query, accept)
 
 
 async def _read_inputs(call: Call, parameters: Parameters, body: Body) -> Inputs:
     """The body's items as the operation takes them."""
-    if not call.operation.takes:
-        return Inputs()
     started_at = time.perf_counter()
-    small = is_small(body)
-    stop = _NEVER if small else threading.Event()
-    read = partial(
-        read_items, call.service.settings, call.operation, call.served, body, parameters, stop
-    )
+    settings, operation, served = call.service.settings, call.operation, call.served
+    if is_small(body):
+        try:
+            return read_items(settings, operation, served, body, parameters, _NEVER)
+        finally:
+            call.record.end("read", started_at)
+    stop = threading.Event()
+    read = partial(read_items, settings, operation, served, body, parameters, stop)
     try:
-        return read() if small else await _off_loop(call, read)
+        return await _off_loop(call, read)
     finally:
-        if not small:
-            stop.set()
+        stop.set()
         call.record.end("read", started_at)
 
 
@@ -178,7 +178,7 @@ def _hold(call: Call, job: Job[Any]) -> None:
     """
     loop = job.future.get_loop()
     timer = loop.call_later(call.seconds_left, lambda: _give_up(job, TimeoutError()))
-    watcher = loop.create_task(_watch(call.receive, job))
+    watcher = loop.create_task(_watch(call.next_part, job))
 
     def stop(_: object) -> None:
         timer.cancel()
@@ -187,10 +187,12 @@ def _hold(call: Call, job: Job[Any]) -> None:
     job.future.add_done_callback(stop)
 
 
-async def _watch(receive: Receive, job: Job[Any]) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    _give_up(job, ClientDisconnected("The client hung up before the answer."))
+async def _watch(next_part: NextPart, job: Job[Any]) -> None:
+    try:
+        while True:
+            await next_part()
+    except ClientDisconnected:
+        _give_up(job, ClientDisconnected("The client hung up before the answer."))
 
 
 def _give_up(job: Job[Any], error: Exception) -> None:
@@ -198,16 +200,24 @@ def _give_up(job: Job[Any], error: Exception) -> None:
         job.future.set_exception(error)
 
 
-async def _render(call: Call, request: ComputeRequest[Any], form: str, computed: Answer) -> bytes:
+async def _render(
+    call: Call, request: ComputeRequest[Any], plan: Plan, work: Work, computed: Answer
+) -> bytes:
     started_at = time.perf_counter()
     call.record.stage = "render"
     parameters = request.parameters
     options = parameters if isinstance(parameters, Rendering) else _PLAINLY
-    draw = partial(render, form, computed, call.operation, options, _envelope(request))
-    numbers = sum(getattr(column, "size", 0) for column in computed.columns.values())
-    content = draw() if numbers <= INLINE_NUMBERS else await _off_loop(call, draw)
+    given = plan.form, computed, call.operation, options, _envelope(request, draws=plan.draws)
+    if work.numbers <= INLINE_NUMBERS or _numbers(computed) <= INLINE_NUMBERS:
+        content = render(*given)
+    else:
+        content = await _off_loop(call, partial(render, *given))
     call.record.end("render", started_at)
     return content
+
+
+def _numbers(computed: Answer) -> int:
+    return sum(getattr(column, "size", 0) for column in computed.columns.values())
 
 
 async def _off_loop(call: Call, function: Callable[[], T]) -> T:
@@ -216,11 +226,16 @@ async def _off_loop(call: Call, function: Callable[[], T]) -> T:
     Raises:
         DeadlineExceeded: The deadline passed.
     """
+    future = call.service.off_loop(function)
+    timer = future.get_loop().call_later(call.seconds_left, future.cancel)
     try:
-        async with asyncio.timeout(call.seconds_left):
-            return await call.service.off_loop(function)
-    except TimeoutError:
+        return await future
+    except asyncio.CancelledError:
+        if call.seconds_left > 0:
+            raise
         raise _too_late(call) from None
+    finally:
+        timer.cancel()
 
 
 def _work(service: Service, plan: Plan, request: ComputeRequest[Any]) -> Work:
@@ -243,15 +258,16 @@ def _too_late(call: Call) -> DeadlineExceeded:
     )
 
 
-def _envelope(request: ComputeRequest[Any]) -> dict[str, Any]:
+def _envelope(request: ComputeRequest[Any], *, draws: bool) -> dict[str, Any]:
     """Facts of the request: which model, from which seed, and what it saw."""
-    envelope: dict[str, Any] = {"model": request.served.name, "version": request.served.version}
-    if request.draws:
+    served, inputs = request.served, request.inputs
+    envelope: dict[str, Any] = {"model": served.name, "version": served.version}
+    if draws:
         envelope["seed"] = request.seed
-    if request.inputs.preprocessing is not None:
-        envelope["preprocessing"] = request.inputs.preprocessing
-        envelope["preprocessing_steps"] = request.inputs.preprocessing_steps
-    if request.served.labels:
+    if inputs.preprocessing is not None:
+        envelope["preprocessing"] = inputs.preprocessing
+        envelope["preprocessing_steps"] = inputs.preprocessing_steps
+    if served.labels:
         envelope["label_used"] = None  # unless the answer says otherwise
     return envelope
 

@@ -38,30 +38,33 @@ IDENTITY_HEADERS = (
 def fixed_headers(
     plan: Plan, operation: Operation, served: ServedModel, *, versioned: bool
 ) -> FixedHeaders:
-    """Headers that follow from the plan: caching, the model's identity, the type of the answer."""
-    fixed = plan.headers.get(versioned)
-    if fixed is None:
-        etag = _etag(plan, served) if operation.method == "GET" and plan.seed is not None else None
-        caching = _pairs(_caching_headers(etag, versioned=versioned))
-        identity = {
-            "X-Model-Name": served.name,
-            "X-Model-Version": str(served.version),
-            "X-Bundle-Digest": served.bundle.digest,
-            "Content-Type": MEDIA_TYPES[plan.form],
-        }
-        fixed = FixedHeaders(etag, caching, [*caching, *_pairs(identity)])
-        plan.headers[versioned] = fixed
+    """Headers that follow from the plan: caching, the model's identity, the type of the answer.
+
+    The plan keeps them.
+    """
+    etag = _etag(plan, served) if operation.method == "GET" and plan.seed is not None else None
+    caching = _pairs(_caching_headers(etag, versioned=versioned))
+    identity = {
+        "X-Model-Name": served.name,
+        "X-Model-Version": str(served.version),
+        "X-Bundle-Digest": served.bundle.digest,
+        "Content-Type": MEDIA_TYPES[plan.form],
+    }
+    fixed = FixedHeaders(etag, caching, [*caching, *_pairs(identity)])
+    plan.headers[versioned] = fixed
     return fixed
 
 
-def changing_headers(request: ComputeRequest[Any], warnings: Sequence[Warned] = ()) -> Headers:
+def changing_headers(
+    request: ComputeRequest[Any], warnings: Sequence[Warned], *, draws: bool
+) -> Headers:
     """The rest of the envelope, for formats that have none: seed, preprocessing, warnings."""
     found: Headers = []
-    if request.draws:
+    preprocessing = request.inputs.preprocessing
+    if draws:
         found.append((b"x-seed", str(request.seed).encode()))
-    if request.inputs.preprocessing is not None:
-        words = preprocessing_header(request.inputs.preprocessing)
-        found.append((b"x-preprocessing", words.encode()))
+    if preprocessing is not None:
+        found.append((b"x-preprocessing", preprocessing_header(preprocessing).encode()))
     if warnings:
         found.append((b"x-warnings", warnings_header(warnings).encode("latin-1")))
     return found

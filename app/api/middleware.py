@@ -6,16 +6,21 @@ Pure ASGI: starlette's BaseHTTPMiddleware hides disconnects.
 import logging
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import chain
+from typing import Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.body import NextPart
+from app.api.exchange import Exchange
+from app.api.keys import RequireKey
 from app.api.headers import SECURITY_HEADERS
 from app.api.logs import log_request
-from app.api.metrics import Metrics
-from app.api.problems import describe_in, lookup
+from app.api.metrics import CANCELLED, Metrics
+from app.api.problems import Reply, describe_in, lookup, reply_of
 from app.api.record import Record
+from app.api.routing import PROBES
 from app.api.trace_context import read_trace_id
 from app.api.tracing import Tracing
 from app.errors import ClientDisconnected
@@ -26,7 +31,13 @@ log = logging.getLogger("app")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._~+/=:@-]{1,128}")
 _SECURITY_HEADERS = [(n.lower().encode(), v.encode()) for n, v in SECURITY_HEADERS.items()]
 _SECURITY_NAMES = dict(_SECURITY_HEADERS).keys()
-PROBES = ("/livez", "/readyz", "/healthz")
+
+
+class AnswersOperation(Protocol):
+    """An operation at a path."""
+
+    async def answer(self, scope: Scope, next_part: NextPart) -> Reply:
+        """Answer a request, by its scope and the parts of its body."""
 
 
 class Observe:
@@ -42,28 +53,29 @@ class Observe:
         metrics: Metrics,
         access_log: bool,
         tracing: Tracing | None = None,
+        keys: RequireKey | None = None,
     ) -> None:
+        """Observe an app.
+
+        Args:
+            app: The app.
+            metrics: Counts requests.
+            access_log: Whether requests are logged.
+            tracing: Traces them, if it is on.
+            keys: The app's check of keys, which `answer` makes too; None where there is none.
+        """
         self.app = app
         self.metrics = metrics
         self.access_log = access_log
         self.tracing = tracing
+        self.keys = keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        record = Record(_request_id(headers.get(b"x-request-id")), headers)
-        content_type = headers.get(b"content-type")
-        record.body_type = None if content_type is None else content_type.decode("latin-1")
-        scope["vae.record"] = record
-        traceparent = headers.get(b"traceparent")
-        if traceparent is not None:
-            record.trace_id = read_trace_id(traceparent)
-        if self.tracing is not None and not record.trace_id:
-            record.trace_id = self.tracing.new_trace_id()
-        if scope["path"] in PROBES:
-            record.operation = "probe"
+        record = self._begin(scope, headers)
 
         async def send_recorded(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -71,7 +83,6 @@ class Observe:
                 message["headers"] = _with_headers(message.get("headers", ()), record)
             await send(message)
 
-        self.metrics.in_flight += 1
         try:
             if b"transfer-encoding" in headers and b"content-length" in headers:
                 await _refuse_two_lengths(scope, receive, send_recorded)
@@ -80,24 +91,66 @@ class Observe:
         except Exception as error:
             await self._crashed(error, record, scope, receive, send_recorded)
         finally:
-            self.metrics.in_flight -= 1
             self._done(record, scope)
+
+    async def answer(self, operation: AnswersOperation, exchange: Exchange) -> None:
+        """Answer a request for an operation, without the messages of ASGI.
+
+        Args:
+            operation: Answers it, or says why not.
+            exchange: The request, and where its answer goes.
+        """
+        scope, headers = exchange.scope, exchange.headers
+        record = self._begin(scope, headers)
+        try:
+            try:
+                if self.keys is not None:
+                    self.keys.check(scope["path"], headers)
+                status, fields, content = await operation.answer(scope, exchange.next_part)
+            except Exception as error:
+                if lookup(type(error))[0] == 500:
+                    _log_crash(error, record)
+                status, fields, content = reply_of(describe_in(scope, error))
+            record.status = status
+            await exchange.reply(status, _with_headers(fields, record), content)
+        finally:
+            self._done(record, scope)
+
+    def _begin(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Record:
+        """Begin the record of a request."""
+        record = Record(_request_id(headers.get(b"x-request-id")), headers)
+        content_type = headers.get(b"content-type")
+        if content_type is not None:
+            record.body_type = content_type.decode("latin-1")
+        scope["vae.record"] = record
+        traceparent = headers.get(b"traceparent")
+        if traceparent is not None:
+            record.trace_id = read_trace_id(traceparent)
+        if self.tracing is not None and not record.trace_id:
+            record.trace_id = self.tracing.new_trace_id()
+        if scope["path"] in PROBES:
+            record.operation = "probe"
+        self.metrics.in_flight += 1
+        return record
 
     async def _crashed(
         self, error: Exception, record: Record, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        log.error("crash", exc_info=error, extra={"fields": {"request_id": record.request_id}})
+        _log_crash(error, record)
         if record.status:  # the answer has begun: only closing the connection tells the client
             raise error
         answer = describe_in(scope, error)
         await answer(scope, receive, send)
 
     def _done(self, record: Record, scope: Scope) -> None:
+        self.metrics.in_flight -= 1
         if record.operation == "probe":
             return
         status = record.refused or record.status or lookup(ClientDisconnected)[0]
-        self.metrics.count_rejection(record.rejection)
-        self.metrics.count_cancellation(status, record.stage)
+        if record.rejection is not None:
+            self.metrics.count_rejection(record.rejection)
+        if status in CANCELLED:
+            self.metrics.count_cancellation(status, record.stage)
         self.metrics.count_request(
             record.operation,
             record.model,
@@ -109,6 +162,10 @@ class Observe:
             log_request(record, scope, status)
         if self.tracing is not None and record.operation != "metrics":
             self.tracing.add(record, scope, status)
+
+
+def _log_crash(error: Exception, record: Record) -> None:
+    log.error("crash", exc_info=error, extra={"fields": {"request_id": record.request_id}})
 
 
 async def _refuse_two_lengths(scope: Scope, receive: Receive, send: Send) -> None:
@@ -137,8 +194,8 @@ def _with_headers(
         found += _SECURITY_HEADERS
     else:  # a page has a policy of its own
         found += [pair for pair in _SECURITY_HEADERS if pair[0] not in given]
-    found.append((b"x-request-id", record.request_id.encode()))
-    timings = *chain.from_iterable(record.timings.items()), record.seconds * 1e3
-    words = "%s;dur=%.3f, " * len(record.timings) + "total;dur=%.3f"
-    found.append((b"server-timing", (words % timings).encode()))
+    timings = record.timings
+    words = "%s;dur=%.3f, " * len(timings) + "total;dur=%.3f"
+    words %= *chain.from_iterable(timings.items()), record.seconds * 1e3
+    found += (b"x-request-id", record.request_id.encode()), (b"server-timing", words.encode())
     return found

@@ -90,6 +90,9 @@ class Problem(BaseModel):
     ] = None
 
 
+Reply = tuple[int, list[tuple[bytes, bytes]], bytes]
+"""A whole answer: its status, its headers and its content."""
+
 TABLE: dict[type[Exception], tuple[int, str]] = {
     MalformedRequest: (400, "malformed-request"),
     CorruptImage: (400, "corrupt-image"),
@@ -226,6 +229,11 @@ def describe_in(scope: Scope, error: Exception, instance: str | None = None) -> 
         request_id=record.request_id,
         trace_id=record.trace_id,
     )
+
+
+def reply_of(response: Response) -> Reply:
+    """A response that is whole, as an operation answers."""
+    return response.status_code, response.raw_headers, bytes(response.body)
 
 
 async def answer_vae_error(request: Request, error: Exception) -> Response:

@@ -33,6 +33,7 @@ def redact_query(query: str) -> str:
     return "&".join(_redact(part) or part for part in query.split("&")) if query else query
 
 
+@lru_cache(maxsize=256)
 def redact_path(path: str) -> str:
     """A path up to the first secret in it: a secret may itself hold a slash."""
     if not _MARKS.search(path):

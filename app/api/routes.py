@@ -12,7 +12,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.answering import answer
-from app.api.problems import describe_in, lookup
+from app.api.body import NextPart, parts_of
+from app.api.problems import Reply, describe_in, lookup, reply_of
 from app.api.routing import MODEL_PATHS, find_model, make_route
 from app.api.service import Service
 from app.operations.table import OPERATIONS, Operation
@@ -22,62 +23,76 @@ MAX_PATHS, MAX_PATH_LENGTH = 256, 256
 """Paths whose operation is kept at hand: how many, and their characters."""
 
 
-class OperationApp:
-    """Answers the requests for one operation."""
+class OperationAt:
+    """Answers the requests for one operation at one path."""
 
-    def __init__(self, service: Service, operation: Operation) -> None:
-        self.service, self.operation = service, operation
+    def __init__(
+        self, service: Service, operation: Operation, path_params: Mapping[str, str]
+    ) -> None:
+        """Serve an operation; the path's parameters name the model and the version, if they do."""
+        self.service, self.operation, self.path_params = service, operation, path_params
+
+    async def answer(self, scope: Scope, next_part: NextPart) -> Reply:
+        """Answer a request.
+
+        Raises:
+            VAEError: The request cannot be answered; says why.
+        """
+        service, path_params = self.service, self.path_params
+        served = find_model(service.registry, path_params, scope["path"])
+        versioned = "version" in path_params
+        return await answer(service, self.operation, served, scope, next_part, versioned=versioned)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, whose model and version are the `path_params` of its scope."""
-        path_params: Mapping[str, str] = scope["path_params"]
-        service, operation = self.service, self.operation
+        """Answer a request over ASGI."""
         try:
-            served = find_model(service.registry, path_params, scope["path"])
-            versioned = "version" in path_params
-            await answer(service, operation, served, scope, receive, send, versioned=versioned)
+            reply = await self.answer(scope, parts_of(receive))
         except VAEError as error:
             if lookup(type(error))[0] == 500:
                 raise
-            await describe_in(scope, error)(scope, receive, send)
+            reply = reply_of(describe_in(scope, error))
+        status, headers, content = reply
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": content})
 
 
 class ServeOperations:
-    """Calls the app of an operation by its method and path, and another app for the rest."""
+    """Calls the operation at a method and path, and another app for the rest."""
 
     def __init__(self, app: ASGIApp, *, service: Service) -> None:
-        self.app = app
-        self.operations: dict[tuple[str, str], OperationApp] = {
-            (operation.method, name): OperationApp(service, operation)
-            for name, operation in OPERATIONS.items()
+        self.app, self.service = app, service
+        self.operations: dict[tuple[str, str], Operation] = {
+            (operation.method, name): operation for name, operation in OPERATIONS.items()
         }
-
-        self._found: dict[tuple[str, str], tuple[OperationApp, dict[str, str]]] = {}
+        self._found: dict[tuple[str, str], OperationAt] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] == "http" and not scope.get("root_path"):
+        app = self.app
+        if scope["type"] == "http":
             if scope["method"] == "HEAD":
                 scope = {**scope, "method": "GET"}
-            key: tuple[str, str] = scope["method"], scope["path"]
-            found = self._found.get(key) or self._find(key)
-            if found is not None:
-                app, scope["path_params"] = found
-                await app(scope, receive, send)
-                return
-        await self.app(scope, receive, send)
+            app = self.find(scope) or app
+        await app(scope, receive, send)
 
-    def _find(self, key: tuple[str, str]) -> tuple[OperationApp, dict[str, str]] | None:
-        """The app of a method and path, and the model in the path; None if it is no operation's."""
+    def find(self, scope: Scope) -> OperationAt | None:
+        """The operation that a request is for; None if it is for none."""
+        if scope.get("root_path"):
+            return None
+        key: tuple[str, str] = scope["method"], scope["path"]
+        return self._found.get(key) or self._find(key)
+
+    def _find(self, key: tuple[str, str]) -> OperationAt | None:
         method, path = key
         prefix, _, name = path.rpartition("/")
-        app = self.operations.get((method, name))
-        path_params = None if app is None else model_of(prefix)
-        if app is None or path_params is None:
+        operation = self.operations.get((method, name))
+        path_params = None if operation is None else model_of(prefix)
+        if operation is None or path_params is None:
             return None
+        found = OperationAt(self.service, operation, path_params)
         if len(self._found) < MAX_PATHS and len(path) <= MAX_PATH_LENGTH:
-            self._found[key] = app, path_params
-        return app, path_params
+            self._found[key] = found
+        return found
 
 
 def model_of(prefix: str) -> dict[str, str] | None:
@@ -97,7 +112,14 @@ def model_of(prefix: str) -> dict[str, str] | None:
 def operation_routes(service: Service) -> list[Route]:
     """Three routes for each operation."""
     return [
-        make_route(operation.method, f"{prefix}/{operation.name}", OperationApp(service, operation))
+        make_route(operation.method, f"{prefix}/{operation.name}", _route_app(service, operation))
         for operation in OPERATIONS.values()
         for prefix in MODEL_PATHS.values()
     ]
+
+
+def _route_app(service: Service, operation: Operation) -> ASGIApp:
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        await OperationAt(service, operation, scope["path_params"])(scope, receive, send)
+
+    return serve

@@ -1,0 +1,63 @@
+"""An operation's answer under way: a coroutine that runs without a task of the event loop.
+
+It begins at once instead of in the loop's next turn, and needs neither a context of its own nor a
+place in asyncio's list of tasks. What it awaits are futures alone: `asyncio.timeout` needs a task.
+"""
+
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+_log = logging.getLogger("uvicorn.error")
+
+
+class Run:
+    """Runs a coroutine to its end, from one future that it awaits to the next."""
+
+    __slots__ = ("_awaited", "_callbacks", "_coroutine", "_running")
+
+    def __init__(self, coroutine: Coroutine[Any, None, None], running: set[Any]) -> None:
+        """Prepare a run.
+
+        Args:
+            coroutine: What runs.
+            running: Holds the run while it lasts.
+        """
+        self._coroutine, self._running = coroutine, running
+        self._awaited: Any = None
+        self._callbacks: list[Callable[[Any], None]] | None = []
+
+    def begin(self) -> None:
+        """Run up to the first future that is not done yet."""
+        self._running.add(self)
+        self._step()
+
+    def _step(self, done: object = None) -> None:
+        try:
+            awaited = self._coroutine.send(None)
+        except StopIteration:
+            self._end()
+        except BaseException as error:  # nobody awaits a run
+            _log.error("Exception in an answer\n", exc_info=error)
+            self._end()
+        else:
+            awaited._asyncio_future_blocking = False  # as a task says that it waits
+            self._awaited = awaited
+            awaited.add_done_callback(self._step)
+
+    def _end(self) -> None:
+        self._running.discard(self)
+        callbacks, self._callbacks = self._callbacks or (), None
+        for callback in callbacks:
+            callback(self)
+
+    def add_done_callback(self, callback: Callable[[Any], None]) -> None:
+        """Call back at the end, or at once where the run has ended."""
+        if self._callbacks is None:
+            callback(self)
+        else:
+            self._callbacks.append(callback)
+
+    def cancel(self, msg: str | None = None) -> None:
+        """Cancel what is awaited, as uvicorn does with what outlasts its patience."""
+        self._awaited.cancel(msg)
