@@ -20,7 +20,7 @@ from app.api.deadline import read_timeout
 from app.api.headers import changing_headers, etag_matches, fixed_headers
 from app.api.limits import check_limits
 from app.api.metrics import Metrics
-from app.api.plan import Plan, make_plan
+from app.api.plan import Plan, Plans, make_plan
 from app.api.problems import Reply
 from app.api.read_items import INLINE_BYTES, is_small, read_items
 from app.api.record import Record
@@ -53,6 +53,7 @@ async def answer(
     service: Service,
     operation: Operation,
     served: ServedModel,
+    plans: Plans,
     scope: Scope,
     next_part: NextPart,
     *,
@@ -64,6 +65,7 @@ async def answer(
         service: Settings, models, scheduler and threads.
         operation: The operation.
         served: The model.
+        plans: Those of the operation and the model.
         scope: The request's.
         next_part: Gives the parts of its body, and says when its client hangs up.
         versioned: Whether the URL names a version, whose seeded answers never change.
@@ -76,9 +78,9 @@ async def answer(
     service.scheduler.check_open()
     headers = record.headers
     timeout = read_timeout(headers, service.settings)
-    call = Call(service, operation, served, next_part, record, timeout)
+    call = Call(service, operation, served, plans, next_part, record, timeout)
     body = await _body(call, scope)
-    record.spans.append(("parse", record.started_at, time.perf_counter()))
+    record.end_parsing()
     plan = _plan(call, scope["query_string"], body)
     fixed = plan.headers.get(versioned)
     if fixed is None:
@@ -124,11 +126,10 @@ def _parse(call: Call, data: bytes) -> Body:
 
 
 def _plan(call: Call, query: bytes, body: Body) -> Plan:
-    service, operation, served = call.service, call.operation, call.served
-    accept = call.record.headers.get(b"accept")
+    registry, accept = call.service.registry, call.record.headers.get(b"accept")
     if body.members:
-        return make_plan(service.registry, operation, served, query, accept, body.members)
-    return service.plans.find(service.registry, operation, served, query, accept)
+        return make_plan(registry, call.operation, call.served, query, accept, body.members)
+    return call.plans.find(registry, call.operation, call.served, query, accept)
 
 
 async def _read_inputs(call: Call, parameters: Parameters, body: Body) -> Inputs:
@@ -150,25 +151,26 @@ async def _read_inputs(call: Call, parameters: Parameters, body: Body) -> Inputs
 
 
 async def _compute(call: Call, request: ComputeRequest[Any], work: Work) -> Answer:
-    timing, scheduler = Timing(), call.service.scheduler
+    timing, served, record = Timing(), call.served, call.record
+    scheduler = call.service.scheduler
     job = scheduler.admit(
         compute(request),
-        model=call.served.vae,
+        model=served.vae,
         kind=call.operation.name,
         cost=work.cost,
-        row_cost=call.served.cost,
+        row_cost=served.cost,
         timing=timing,
         deadline=call.seconds_left,
         on_lane=partial(_hold, call),
     )
-    call.record.stage = "queue"
+    record.stage = "queue"
     try:
         return await job.future
     except TimeoutError:
         raise _too_late(call) from None
     finally:
         scheduler.leave(job)
-        call.record.end_compute(timing, job.admitted_at)
+        record.end_compute(timing, job.admitted_at)
 
 
 def _hold(call: Call, job: Job[Any]) -> None:
@@ -273,14 +275,10 @@ def _envelope(request: ComputeRequest[Any], *, draws: bool) -> dict[str, Any]:
 
 
 def _count(metrics: Metrics, call: Call, computed: Answer, work: Work) -> None:
-    operation, model, timings = call.operation.name, call.served.name, call.record.timings
-    call.record.items = work.items
+    operation, model, record = call.operation.name, call.served.name, call.record
+    record.items = work.items
     metrics.count_compute(
-        operation,
-        model,
-        items=work.items,
-        queue_seconds=timings["queue"] / 1e3,
-        compute_seconds=timings["compute"] / 1e3,
+        operation, model, work.items, record.timings["queue"] / 1e3, record.timings["compute"] / 1e3
     )
     if operation == "elbo":
         percentiles = computed.columns["percentile"]

@@ -7,7 +7,6 @@ the parts of the body and gives a whole answer.
 
 import asyncio
 import logging
-import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import Any, cast
@@ -18,8 +17,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 
 from app.errors import ClientDisconnected
 
-_ILLEGAL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n")
-"""What header lines may not hold (RFC 9110, section 5.5)."""
+_LEGAL = bytes({*range(256)} - {*range(32), 127} | {*b"\t\r\n"})
+"""What header lines may hold, CR and LF in pairs (RFC 9110, section 5.5)."""
 _BODYLESS = (204, 304)
 _TOGETHER = 64 * 1024
 """Bytes of a body up to which it is copied behind its head."""
@@ -31,6 +30,7 @@ Headers = Sequence[tuple[bytes, bytes]]
 class Exchange(RequestResponseCycle):
     """One request and its answer. What has no argument begins as the class says."""
 
+    scope: Any
     logger = _log
     disconnected = False
     response_started = False
@@ -92,19 +92,21 @@ class Exchange(RequestResponseCycle):
         Raises:
             ClientDisconnected: Nothing more comes: the client hung up, or has its answer.
         """
-        if self.waiting_for_100_continue and not self.transport.is_closing():
-            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            self.waiting_for_100_continue = False
-        if not (self.disconnected or self.response_complete):
-            self.flow.resume_reading()
-            if not self._has_news:
-                self._waiter = asyncio.get_running_loop().create_future()
-                await self._waiter
+        if not (self._has_news or self.disconnected or self.response_complete):
+            await self._wait()
         self._has_news = False
         if self.disconnected or self.response_complete:
             raise ClientDisconnected("The client hung up before the body's end.")
         body, self.body = self.body, b""
         return body, self.more_body
+
+    async def _wait(self) -> None:
+        if self.waiting_for_100_continue and not self.transport.is_closing():
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.waiting_for_100_continue = False
+        self.flow.resume_reading()
+        self._waiter = asyncio.get_running_loop().create_future()
+        await self._waiter
 
     async def receive(self) -> Any:
         """The next part of the body as an app receives it."""
@@ -165,7 +167,8 @@ class Exchange(RequestResponseCycle):
     def _lines(self, headers: Headers) -> bytes:
         """The lines of headers, and whether the connection goes on after them."""
         lines = b"%b: %b\r\n" * len(headers) % tuple(chain.from_iterable(headers))
-        if _ILLEGAL.search(lines) or lines.count(b"\r\n") != len(headers):
+        ends = lines.count(b"\r"), lines.count(b"\n"), lines.count(b"\r\n")
+        if lines.translate(None, _LEGAL) or ends != (len(headers),) * 3:
             raise RuntimeError("A header has a control character.")
         if b"close" in dict(headers).get(b"connection", b"").lower():
             self.keep_alive = False

@@ -70,7 +70,7 @@ def log_request(record: Record, scope: Scope, status: int) -> None:
         "status": status,
         "operation": record.operation,
         "model": record.model,
-        "milliseconds": round(record.seconds * 1e3, 3),
+        "milliseconds": round((time.perf_counter() - record.started_at) * 1e3, 3),
         "client": client[0] if client else None,
     }
     if record.trace_id:

@@ -164,14 +164,14 @@ class Metrics:
                 return
             children = self._counted(counter), self._observed(histogram)
             self._of_requests[key] = children
-        children[0].count += 1
-        children[1].observe(seconds)
+        counted, lasted = children
+        counted.count += 1
+        lasted.observe(seconds)
 
     def count_compute(
         self,
         operation: str,
         model: str,
-        *,
         items: int,
         queue_seconds: float,
         compute_seconds: float,
@@ -184,9 +184,10 @@ class Metrics:
                 self._observed(self.queue_seconds.labels(operation)),
                 self._observed(self.compute_seconds.labels(operation, model)),
             )
-        children[0].count += items
-        children[1].observe(queue_seconds)
-        children[2].observe(compute_seconds)
+        counted, waited, computed = children
+        counted.count += items
+        waited.observe(queue_seconds)
+        computed.observe(compute_seconds)
 
     def _counted(self, child: Counter) -> CounterTally:
         tally = CounterTally(child)

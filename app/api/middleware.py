@@ -14,8 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.body import NextPart
 from app.api.exchange import Exchange
-from app.api.keys import RequireKey
 from app.api.headers import SECURITY_HEADERS
+from app.api.keys import RequireKey
 from app.api.logs import log_request
 from app.api.metrics import CANCELLED, Metrics
 from app.api.problems import Reply, describe_in, lookup, reply_of
@@ -118,16 +118,15 @@ class Observe:
 
     def _begin(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Record:
         """Begin the record of a request."""
-        record = Record(_request_id(headers.get(b"x-request-id")), headers)
+        record = scope["vae.record"] = Record(_request_id(headers.get(b"x-request-id")), headers)
         content_type = headers.get(b"content-type")
         if content_type is not None:
             record.body_type = content_type.decode("latin-1")
-        scope["vae.record"] = record
-        traceparent = headers.get(b"traceparent")
-        if traceparent is not None:
-            record.trace_id = read_trace_id(traceparent)
-        if self.tracing is not None and not record.trace_id:
-            record.trace_id = self.tracing.new_trace_id()
+        if b"traceparent" in headers:
+            record.trace_id = read_trace_id(headers[b"traceparent"])
+        if self.tracing is not None:
+            record.spans = []
+            record.trace_id = record.trace_id or self.tracing.new_trace_id()
         if scope["path"] in PROBES:
             record.operation = "probe"
         self.metrics.in_flight += 1
@@ -180,8 +179,11 @@ async def _refuse_two_lengths(scope: Scope, receive: Receive, send: Send) -> Non
 
 def _request_id(given: bytes | None) -> str:
     """The caller's id where it is a plain one, else a new one."""
-    text = "" if given is None else given.decode("latin-1")
-    return text if REQUEST_ID.fullmatch(text) else os.urandom(16).hex()
+    if given is not None:
+        text = given.decode("latin-1")
+        if REQUEST_ID.fullmatch(text):
+            return text
+    return os.urandom(16).hex()
 
 
 def _with_headers(

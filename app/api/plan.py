@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
-from weakref import WeakKeyDictionary
 
 from app.api.read_parameters import parse_parameters
 from app.compute.cost import Work
@@ -19,7 +18,7 @@ from app.serving.served_model import ServedModel
 from app.wire.negotiation import negotiate
 
 MAX_PLANS = 256
-"""Plans that are kept for each model."""
+"""Plans that are kept for each operation of a model, by its path."""
 MAX_KEY_BYTES = 512
 """Longest query and Accept header whose plan is kept."""
 
@@ -89,10 +88,10 @@ def make_plan(
 
 
 class Plans:
-    """The plans of queries without parameters in a body, kept for each model."""
+    """The plans of queries for one operation of one model, without parameters in a body."""
 
     def __init__(self) -> None:
-        self._kept: WeakKeyDictionary[ServedModel, dict[Any, Plan]] = WeakKeyDictionary()
+        self._kept: dict[tuple[bytes, bytes | None], Plan] = {}
 
     def find(
         self,
@@ -103,8 +102,7 @@ class Plans:
         accept: bytes | None,
     ) -> Plan:
         """A kept plan, or else a new one; `make_plan` explains the arguments."""
-        kept = self._kept.setdefault(served, {})
-        key = operation.name, query, accept
+        kept, key = self._kept, (query, accept)
         plan = kept.get(key)
         if plan is None:
             plan = make_plan(registry, operation, served, query, accept, {})

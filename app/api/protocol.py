@@ -10,7 +10,7 @@ import logging
 import uuid
 from functools import partial
 from types import SimpleNamespace
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -44,6 +44,9 @@ log = logging.getLogger("app")
 
 class StrictProtocol(HttpToolsProtocol):
     """One connection, whose requests are read and answered one after the other."""
+
+    cycle: Exchange
+    scope: Any
 
     def __init__(self, *arguments: Any, connections: Connections, **options: Any) -> None:
         """Serve one connection.
@@ -115,11 +118,13 @@ class StrictProtocol(HttpToolsProtocol):
                 in_body = self.state in ("body", "rest")
                 data = self._read_body(data) if in_body else self._read_head(data)
         except ServiceError as error:
-            self._begin_run()
+            if not self._is_begun:
+                self._begin_run()
             in_its_body = in_body and self.scope is not None
             self._refuse(error, self.scope["path"] if in_its_body else path_of(data))
         else:
-            self._begin_run()
+            if not self._is_begun:
+                self._begin_run()
 
     def _read_head(self, data: bytes) -> bytes:
         """Begin a request, and return what follows its head."""
@@ -129,22 +134,22 @@ class StrictProtocol(HttpToolsProtocol):
                 self.flow.pause_reading()
             return b""
         head = read_head(data)
-        if head is not None:
-            self._begin(head)
-            return data[head.size :]
-        if self.state == "idle":
-            self.since = self.loop.time()
-        self.state = "head"
-        self._pending = data
-        return b""
-
-    def _begin(self, head: Head) -> None:
+        if head is None:
+            if self.state == "idle":
+                self.since = self.loop.time()
+            self.state = "head"
+            self._pending = data
+            return b""
         if self.shared.busy >= self.shared.max_requests and self._can_be_shed(head):
             self._shed(head)
-            return
-        self.scope = {**self._facts, **head.scope}  # type: ignore[typeddict-item]
+        else:
+            self._begin(head)
+        return data[head.size :]
+
+    def _begin(self, head: Head) -> None:
+        self.scope = scope = {**self._facts, **head.scope}
         self.cycle = Exchange(
-            self.scope,
+            scope,
             self._apps_transport,
             self.flow,
             default_headers=self.server_state.default_headers,
@@ -158,8 +163,6 @@ class StrictProtocol(HttpToolsProtocol):
 
     def _begin_run(self) -> None:
         """Let the app begin, once all that came with the request's head is read."""
-        if self._is_begun:
-            return
         self._is_begun = True
         if self.scope["path"] in PROBES:
             self._start()
@@ -168,23 +171,23 @@ class StrictProtocol(HttpToolsProtocol):
 
     def _start(self) -> None:
         """Let the app answer: an operation at once, and another app on a task."""
-        cycle = self.cycle
+        cycle, entry = self.cycle, self._entry
         if cycle.disconnected:  # while it waited for its turn
             return
-        operation = None if self._entry is None else self._entry.find_operation(self.scope)
-        if self._entry is not None and operation is not None:
-            self._run = run = Run(self._entry.answer(operation, cycle), self.tasks)
+        operation = None if entry is None else entry.find_operation(self.scope)
+        if entry is not None and operation is not None:
+            self._run = run = Run(entry.answer(operation, cycle), self.tasks)
             run.begin()
             return
         self.scope["state"] = self.app_state.copy()
-        self._run = self.loop.create_task(cycle.run_asgi(self.app))
-        self._run.add_done_callback(self.tasks.discard)
-        self.tasks.add(self._run)
+        self._run = task = self.loop.create_task(cycle.run_asgi(self.app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
 
     def _expect_body(self, head: Head, state: Literal["body", "rest"]) -> None:
+        self.state = state
         self._left = head.length
         self._chunks = ChunkedBody() if head.chunked else None
-        self.state = state
         self.since = self._body_since = self.loop.time()
         if not head.length and not head.chunked:
             self._end_request()
@@ -207,9 +210,10 @@ class StrictProtocol(HttpToolsProtocol):
         if self._chunks is not None:
             body, rest = self._chunks.read(data)
         else:
-            body = data[: self._left]
+            body, rest = data[: self._left], data[self._left :]
             self._left -= len(body)
-            rest = None if self._left else data[len(body) :]
+            if self._left:
+                rest = None
         if self.state == "body":
             self.since = self.loop.time()
             if body:
@@ -220,9 +224,9 @@ class StrictProtocol(HttpToolsProtocol):
         return rest
 
     def _hand_over(self, body: bytes) -> None:
-        self.shared.buffer(len(body))
-        self._buffered += len(body)
-        cycle = self.cycle
+        count, cycle = len(body), self.cycle
+        self.shared.buffer(count)
+        self._buffered += count
         cycle.waiting_for_100_continue = False
         cycle.body += body
         if len(cycle.body) > HIGH_WATER_LIMIT:
@@ -247,13 +251,15 @@ class StrictProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         self._no_longer_busy()
         self.server_state.total_requests += 1
-        self.shared.release(self._buffered)
-        self._buffered = 0
+        if self._buffered:
+            self.shared.release(self._buffered)
+            self._buffered = 0
         if self.state == "closing" or self.transport.is_closing():
             return
-        self.flow.resume_reading()
         self.state = "rest" if self.state == "body" else "idle"
         self.since = self.loop.time()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         if self._pending:
             self.loop.call_soon(self.data_received, b"")  # not inside the answer before it
 
@@ -317,7 +323,7 @@ class StrictProtocol(HttpToolsProtocol):
             received=rate,
             limit=least,
         )
-        self._refuse(error, cast(dict[str, Any], self.scope)["path"])
+        self._refuse(error, self.scope["path"])
 
     def _refuse(self, error: ServiceError, path: str = "") -> None:
         """Answer with a problem, unless an answer has begun, and close the connection."""
@@ -327,7 +333,7 @@ class StrictProtocol(HttpToolsProtocol):
             answered = self.state == "rest" or self.cycle.response_started
             if self.state == "body":
                 self.cycle.disconnected = True  # its app must not answer too
-                record: Record | None = cast(dict[str, Any], self.scope).get("vae.record")
+                record: Record | None = self.scope.get("vae.record")
                 if record is not None:
                     record.refused = lookup(type(error))[0]
                 self.cycle.waiting_for_100_continue = False

@@ -24,8 +24,9 @@ class Record:
     started_at: float = field(default_factory=time.perf_counter)
     timings: dict[str, float] = field(default_factory=dict)
     """Milliseconds by name, for Server-Timing."""
-    spans: list[tuple[str, float, float]] = field(default_factory=list)
-    """Name, begin and end of what was done for it, by the clock of `started_at`."""
+    spans: list[tuple[str, float, float]] | None = field(default=None, init=False)
+    """Name, begin and end of what was done for it, by the clock of `started_at`; None where it is
+    not traced."""
     operation: str = field(default=UNKNOWN, init=False)
     model: str = field(default=UNKNOWN, init=False)
     status: int = field(default=0, init=False)
@@ -50,19 +51,27 @@ class Record:
         """Note what ends now, in Server-Timing too."""
         now = time.perf_counter()
         self.timings[name] = (now - began_at) * 1e3
-        self.spans.append((name, began_at, now))
+        if self.spans is not None:
+            self.spans.append((name, began_at, now))
+
+    def end_parsing(self) -> None:
+        """Note that the body has been read and parsed."""
+        if self.spans is not None:
+            self.spans.append(("parse", self.started_at, time.perf_counter()))
 
     def end_compute(self, timing: Timing, admitted_at: float) -> None:
         """Note what the engine did until now: the wait, and the compute if it came to it."""
-        now, waited = time.perf_counter(), timing.queue_seconds
+        waited = timing.queue_seconds
         self.timings["queue"] = waited * 1e3
         self.timings["compute"] = timing.compute_seconds * 1e3
-        if not timing.chunks:
-            self.spans.append(("queue", admitted_at, now))
-            return
-        self.stage, self.computed = "compute", timing
-        began_at = admitted_at + waited
-        self.spans += (("queue", admitted_at, began_at), ("compute", began_at, now))
+        if timing.chunks:
+            self.stage, self.computed = "compute", timing
+        if self.spans is not None:
+            now = time.perf_counter()
+            began_at = admitted_at + waited if timing.chunks else now
+            self.spans.append(("queue", admitted_at, began_at))
+            if timing.chunks:
+                self.spans.append(("compute", began_at, now))
 
 
 def record_of(scope: Scope) -> Record:

@@ -6,17 +6,20 @@ other, sees only the rest. Its routes of the operations are there for the refusa
 another method.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from weakref import ref
 
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.answering import answer
 from app.api.body import NextPart, parts_of
+from app.api.plan import Plans
 from app.api.problems import Reply, describe_in, lookup, reply_of
 from app.api.routing import MODEL_PATHS, find_model, make_route
 from app.api.service import Service
 from app.operations.table import OPERATIONS, Operation
+from app.serving.served_model import ServedModel
 from models.errors import VAEError
 
 MAX_PATHS, MAX_PATH_LENGTH = 256, 256
@@ -31,6 +34,10 @@ class OperationAt:
     ) -> None:
         """Serve an operation; the path's parameters name the model and the version, if they do."""
         self.service, self.operation, self.path_params = service, operation, path_params
+        self.plans = Plans()
+        self._served: Callable[[], ServedModel | None] = lambda: None
+        self._published = -1
+        """Which publication of the registry the model is of."""
 
     async def answer(self, scope: Scope, next_part: NextPart) -> Reply:
         """Answer a request.
@@ -38,10 +45,21 @@ class OperationAt:
         Raises:
             VAEError: The request cannot be answered; says why.
         """
-        service, path_params = self.service, self.path_params
-        served = find_model(service.registry, path_params, scope["path"])
-        versioned = "version" in path_params
-        return await answer(service, self.operation, served, scope, next_part, versioned=versioned)
+        registry = self.service.registry
+        served = self._served() if self._published == registry.published else None
+        if served is None:
+            served = find_model(registry, self.path_params, scope["path"])
+            self._served, self._published = ref(served), registry.published
+            self.plans = Plans()
+        return await answer(
+            self.service,
+            self.operation,
+            served,
+            self.plans,
+            scope,
+            next_part,
+            versioned="version" in self.path_params,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request over ASGI."""

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
 
 from app.api.body import NextPart
@@ -31,7 +31,6 @@ class Service:
     readers: ThreadPoolExecutor
     """Threads that read bodies and render answers, apart from compute."""
     tracing: Tracing | None = None
-    plans: Plans = field(default_factory=Plans)
 
     def off_loop(self, function: Callable[[], T]) -> "asyncio.Future[T]":
         """Run a function on a reader thread."""
@@ -45,6 +44,8 @@ class Call:
     service: Service
     operation: Operation
     served: ServedModel
+    plans: Plans
+    """Those of the operation and the model."""
     next_part: NextPart
     record: Record
     timeout: float

@@ -51,8 +51,8 @@ class _Head(NamedTuple):
 
 def open_plain(data: bytes, *, max_pixels: int, max_side: int) -> Image.Image | None:
     """The picture of a plain PNG; None of any other file, and of one that is over the limits."""
-    head = _small_head(data, max_pixels, max_side)
-    block = None if head is None else _only_block(data)
+    head = _read_head(data[:_BLOCK_AT])
+    block = None if head is None else _only_block(data, head, max_pixels, max_side)
     if head is None or block is None or head.form not in _MODES:
         return None
     mode, raw_mode = _MODES[head.form]
@@ -70,19 +70,22 @@ def read_plain(
     A row's first byte names its filter (PNG, third edition, section 9.2): none, sub and up are
     undone here. None of any other file, and of one that is over the limits.
     """
-    head = _small_head(data, min(max_pixels, _MAX_PIXELS), max_side)
-    block = None if head is None else _only_block(data)
-    if head is None or block is None or head.form not in _CHANNELS:
+    head = _read_head(data[:_BLOCK_AT])
+    if head is None or head.form not in _CHANNELS:
+        return None
+    block = _only_block(data, head, min(max_pixels, _MAX_PIXELS), max_side)
+    if block is None:
         return None
     width, height, form = head
     channels = _CHANNELS[form]
     stride = 1 + width * channels
+    size = height * stride
     reader = zlib.decompressobj()
     try:
-        raw = reader.decompress(block, height * stride + 1)
+        raw = reader.decompress(block, size + 1)
     except zlib.error:
         return None
-    if len(raw) != height * stride or not reader.eof:
+    if len(raw) != size or not reader.eof:
         return None
     filters = raw[::stride]
     rows = np.frombuffer(raw, np.uint8).reshape(height, stride)[:, 1:].copy()
@@ -108,15 +111,6 @@ def _undo_filters(rows: np.ndarray, filters: bytes, channels: int) -> None:
         left = left[1:].lstrip(b"\0")
 
 
-def _small_head(data: bytes, max_pixels: int, max_side: int) -> _Head | None:
-    """The head of a plain PNG within the limits."""
-    head = _read_head(data[:_BLOCK_AT])
-    if head is None:
-        return None
-    width, height, _ = head
-    return head if width <= max_side >= height and width * height <= max_pixels else None
-
-
 @lru_cache(maxsize=256)
 def _read_head(data: bytes) -> _Head | None:
     """The head that these bytes are; pictures of one size and form share theirs."""
@@ -128,9 +122,15 @@ def _read_head(data: bytes) -> _Head | None:
     return _Head(width, height, (depth, colour)) if width and height else None
 
 
-def _only_block(data: bytes) -> memoryview | None:
-    """The compressed pixels, where their chunk is the only one between head and end."""
+def _only_block(data: bytes, head: _Head, max_pixels: int, max_side: int) -> memoryview | None:
+    """The compressed pixels of a picture within the limits, where they are one chunk.
+
+    It is the only one between head and end.
+    """
     end = _PIXELS_AT + int.from_bytes(data[_BLOCK_AT : _BLOCK_AT + 4])
     if data[_BLOCK_AT + 4 : _PIXELS_AT] != b"IDAT" or data[end + _CHECKSUM :] != _END:
+        return None
+    width, height, _ = head
+    if width > max_side or height > max_side or width * height > max_pixels:
         return None
     return memoryview(data)[_PIXELS_AT:end]

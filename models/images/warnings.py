@@ -90,7 +90,8 @@ def are_constant(values: Batch) -> list[bool]:
 
 def are_wide(lows: PerPicture, highs: PerPicture, white: int) -> bool:
     """Whether every picture uses so much of 0..white that nothing is said of its range."""
-    return min(map(sub, highs, lows)) >= LEAST_RANGE * white
+    least: float = min(map(sub, highs, lows))
+    return least >= LEAST_RANGE * white
 
 
 def range_warnings(

@@ -11,6 +11,7 @@ from starlette.types import Receive
 from app.api.answering import answer
 from app.api.body import parts_of, read_body
 from app.api.headers import preprocessing_header
+from app.api.plan import Plans
 from app.api.read_items import read_items
 from app.api.record import Record
 from app.errors import ClientDisconnected
@@ -87,7 +88,9 @@ async def test_work_is_dropped_when_the_client_leaves(open_client: ClientFactory
         receive = receive_of({"type": "http.request", "body": body}, {"type": "http.disconnect"})
         served, operation = service.registry.find("mnist"), OPERATIONS["log-likelihood"]
         with pytest.raises(ClientDisconnected):
-            await answer(service, operation, served, scope, parts_of(receive), versioned=False)
+            await answer(
+                service, operation, served, Plans(), scope, parts_of(receive), versioned=False
+            )
         assert (service.scheduler.jobs, service.scheduler.cost) == (0, 0)
 
 
