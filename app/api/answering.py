@@ -17,7 +17,7 @@ from starlette.types import Scope
 
 from app.api.body import NextPart, read_body, refuse_body
 from app.api.deadline import read_timeout
-from app.api.headers import changing_headers, etag_matches, fixed_headers
+from app.api.headers import changing_lines, etag_matches, fixed_lines
 from app.api.limits import check_limits
 from app.api.metrics import Metrics
 from app.api.plan import Plan, Plans, make_plan
@@ -82,9 +82,9 @@ async def answer(
     body = await _body(call, scope)
     record.end_parsing()
     plan = _plan(call, scope["query_string"], body)
-    fixed = plan.headers.get(versioned)
+    fixed = plan.lines.get(versioned)
     if fixed is None:
-        fixed = fixed_headers(plan, operation, served, versioned=versioned)
+        fixed = fixed_lines(plan, operation, served, versioned=versioned)
     if fixed.etag is not None and etag_matches(headers.get(b"if-none-match"), fixed.etag):
         return 304, fixed.caching, b""
     seed = plan.seed
@@ -98,8 +98,8 @@ async def answer(
     computed = await _compute(call, request, work)
     content = await _render(call, request, plan, work, computed)
     _count(service.metrics, call, computed, work)
-    more = changing_headers(request, computed.warnings, draws=plan.draws)
-    return 200, [*fixed.all, *more, (b"content-length", b"%d" % len(content))], content
+    lines = changing_lines(request, computed.warnings, len(content), draws=plan.draws)
+    return 200, fixed.all + lines, content
 
 
 async def _body(call: Call, scope: Scope) -> Body:
@@ -206,15 +206,15 @@ async def _render(
     call: Call, request: ComputeRequest[Any], plan: Plan, work: Work, computed: Answer
 ) -> bytes:
     started_at = time.perf_counter()
-    call.record.stage = "render"
-    parameters = request.parameters
+    record, parameters = call.record, request.parameters
+    record.stage = "render"
     options = parameters if isinstance(parameters, Rendering) else _PLAINLY
     given = plan.form, computed, call.operation, options, _envelope(request, draws=plan.draws)
     if work.numbers <= INLINE_NUMBERS or _numbers(computed) <= INLINE_NUMBERS:
         content = render(*given)
     else:
         content = await _off_loop(call, partial(render, *given))
-    call.record.end("render", started_at)
+    record.end("render", started_at)
     return content
 
 

@@ -31,12 +31,13 @@ async def read_body(headers: Headers, next_part: NextPart, *, max_bytes: int) ->
     if b"content-encoding" in headers:
         _check_encoding(headers[b"content-encoding"])
     declared = headers.get(b"content-length", b"")
-    length = int(declared) if declared.isdigit() and len(declared) <= MAX_LENGTH_DIGITS else 0
-    if length > max_bytes:
+    if declared.isdigit() and len(declared) <= MAX_LENGTH_DIGITS and int(declared) > max_bytes:
         if b"expect" not in headers:
             await _read_on(next_part, 2 * max_bytes)
-        raise _too_long(length, max_bytes)
+        raise _too_long(int(declared), max_bytes)
     body, more = await next_part()
+    if not more and len(body) <= max_bytes:
+        return body
     parts, seen = [body], len(body)
     while more and seen <= max_bytes:
         part, more = await next_part()
@@ -45,7 +46,7 @@ async def read_body(headers: Headers, next_part: NextPart, *, max_bytes: int) ->
     if seen > max_bytes:
         seen += await _read_on(next_part, 2 * max_bytes - seen) if more else 0
         raise _too_long(seen, max_bytes)
-    return body if len(parts) == 1 else b"".join(parts)
+    return b"".join(parts)
 
 
 def parts_of(receive: Receive) -> NextPart:

@@ -8,7 +8,7 @@ the parts of the body and gives a whole answer.
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from itertools import chain
+from functools import lru_cache
 from typing import Any, cast
 
 from starlette.types import Message
@@ -16,13 +16,15 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from app.errors import ClientDisconnected
+from app.wire.header_lines import write_lines
 
-_LEGAL = bytes({*range(256)} - {*range(32), 127} | {*b"\t\r\n"})
-"""What header lines may hold, CR and LF in pairs (RFC 9110, section 5.5)."""
 _BODYLESS = (204, 304)
 _TOGETHER = 64 * 1024
 """Bytes of a body up to which it is copied behind its head."""
 _log = logging.getLogger("uvicorn.error")
+
+_write_known = lru_cache(maxsize=4)(write_lines)
+"""Lines of the headers of every answer, which change once a second."""
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -118,15 +120,19 @@ class Exchange(RequestResponseCycle):
 
     # The answer ------------------------------------------------------------------------------
 
-    async def reply(self, status: int, headers: Headers, content: bytes) -> None:
-        """Write a whole answer, whose headers say how long it is."""
+    async def reply(self, status: int, lines: bytes, content: bytes) -> None:
+        """Write a whole answer, of whose header lines one says how long it is."""
         if self.flow.write_paused and not self.disconnected:
             await self.flow.drain()
         if self.disconnected:
             return
-        lines = self._lines([*self.default_headers, *headers])
+        lines = _write_known(tuple(self.default_headers)) + lines
         self.response_started = True
         self.waiting_for_100_continue = False
+        if b"\r\nconnection: close\r\n" in lines:
+            self.keep_alive = False
+        elif not self.keep_alive:
+            lines += b"connection: close\r\n"
         self._write(STATUS_LINE[status] + lines + b"\r\n", content)
         self._end()
 
@@ -154,7 +160,11 @@ class Exchange(RequestResponseCycle):
         self.waiting_for_100_continue = False
         status: int = message["status"]
         headers = [*self.default_headers, *message.get("headers", ())]
-        lines, named = self._lines(headers), dict(headers)
+        lines, named = write_lines(headers), dict(headers)
+        if b"close" in named.get(b"connection", b"").lower():
+            self.keep_alive = False
+        elif not self.keep_alive:
+            lines += b"connection: close\r\n"
         length = named.get(b"content-length")
         self.chunked_encoding = length is None and b"transfer-encoding" in named
         if length is not None:
@@ -163,18 +173,6 @@ class Exchange(RequestResponseCycle):
             self.chunked_encoding = True
             lines += b"transfer-encoding: chunked\r\n"
         self._head = STATUS_LINE[status] + lines + b"\r\n"
-
-    def _lines(self, headers: Headers) -> bytes:
-        """The lines of headers, and whether the connection goes on after them."""
-        lines = b"%b: %b\r\n" * len(headers) % tuple(chain.from_iterable(headers))
-        ends = lines.count(b"\r"), lines.count(b"\n"), lines.count(b"\r\n")
-        if lines.translate(None, _LEGAL) or ends != (len(headers),) * 3:
-            raise RuntimeError("A header has a control character.")
-        if b"close" in dict(headers).get(b"connection", b"").lower():
-            self.keep_alive = False
-        elif not self.keep_alive:
-            lines += b"connection: close\r\n"
-        return lines
 
     def _may_have_body(self, status: int) -> bool:
         return self.scope["method"] != "HEAD" and status not in _BODYLESS

@@ -24,13 +24,14 @@ from app.api.routing import PROBES
 from app.api.trace_context import read_trace_id
 from app.api.tracing import Tracing
 from app.errors import ClientDisconnected
+from app.wire.header_lines import split_lines, write_lines
 from app.wire.request_head import two_lengths
 
 log = logging.getLogger("app")
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._~+/=:@-]{1,128}")
 _SECURITY_HEADERS = [(n.lower().encode(), v.encode()) for n, v in SECURITY_HEADERS.items()]
-_SECURITY_NAMES = dict(_SECURITY_HEADERS).keys()
+_SECURITY_LINES = write_lines(_SECURITY_HEADERS)
 
 
 class AnswersOperation(Protocol):
@@ -106,13 +107,14 @@ class Observe:
             try:
                 if self.keys is not None:
                     self.keys.check(scope["path"], headers)
-                status, fields, content = await operation.answer(scope, exchange.next_part)
+                status, lines, content = await operation.answer(scope, exchange.next_part)
             except Exception as error:
                 if lookup(type(error))[0] == 500:
                     _log_crash(error, record)
-                status, fields, content = reply_of(describe_in(scope, error))
+                status, lines, content = reply_of(describe_in(scope, error))
             record.status = status
-            await exchange.reply(status, _with_headers(fields, record), content)
+            lines += _SECURITY_LINES + _own_lines(record)
+            await exchange.reply(status, lines, content)
         finally:
             self._done(record, scope)
 
@@ -191,13 +193,14 @@ def _with_headers(
 ) -> list[tuple[bytes, bytes]]:
     """The headers of an answer, with those that every answer has."""
     found = list(headers)
-    given = dict(found)
-    if _SECURITY_NAMES.isdisjoint(given):
-        found += _SECURITY_HEADERS
-    else:  # a page has a policy of its own
-        found += [pair for pair in _SECURITY_HEADERS if pair[0] not in given]
+    given = dict(found)  # a page has a policy of its own
+    found += [pair for pair in _SECURITY_HEADERS if pair[0] not in given]
+    return found + split_lines(_own_lines(record))
+
+
+def _own_lines(record: Record) -> bytes:
+    """The header lines that an answer has of its own: the request's id, and how long it took."""
     timings = record.timings
-    words = "%s;dur=%.3f, " * len(timings) + "total;dur=%.3f"
-    words %= *chain.from_iterable(timings.items()), record.seconds * 1e3
-    found += (b"x-request-id", record.request_id.encode()), (b"server-timing", words.encode())
-    return found
+    words = "x-request-id: %s\r\nserver-timing: " + "%s;dur=%.3f, " * len(timings)
+    given = record.request_id, *chain.from_iterable(timings.items()), record.seconds * 1e3
+    return ((words + "total;dur=%.3f\r\n") % given).encode()

@@ -23,16 +23,13 @@ MAX_KEY_BYTES = 512
 """Longest query and Accept header whose plan is kept."""
 
 
-Headers = list[tuple[bytes, bytes]]
-
-
-class FixedHeaders(NamedTuple):
-    """Headers that are the same in every answer of a plan."""
+class FixedLines(NamedTuple):
+    """Header lines that are the same in every answer of a plan."""
 
     etag: str | None
-    caching: Headers
+    caching: bytes
     """Those of a 304."""
-    all: Headers
+    all: bytes
 
 
 @dataclass(frozen=True)
@@ -50,8 +47,8 @@ class Plan:
     """Whether the answer depends on the seed."""
     works: dict[tuple[int, bool, bool], Work] = field(default_factory=dict)
     """What requests cost that were within the limits, by the number and kind of their items."""
-    headers: dict[bool, FixedHeaders] = field(default_factory=dict)
-    """Headers that are the same in every answer, by whether the URL names a version."""
+    lines: dict[bool, FixedLines] = field(default_factory=dict)
+    """Header lines that are the same in every answer, by whether the URL names a version."""
 
 
 def make_plan(

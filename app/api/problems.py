@@ -32,6 +32,7 @@ from app.errors import (
     UnsupportedVersion,
 )
 from app.operations.answers import Schema
+from app.wire.header_lines import write_lines
 from app.wire.media_types import PROBLEM_TYPE
 from models.errors import (
     BundleError,
@@ -90,8 +91,8 @@ class Problem(BaseModel):
     ] = None
 
 
-Reply = tuple[int, list[tuple[bytes, bytes]], bytes]
-"""A whole answer: its status, its headers and its content."""
+Reply = tuple[int, bytes, bytes]
+"""A whole answer: its status, its header lines and its content."""
 
 TABLE: dict[type[Exception], tuple[int, str]] = {
     MalformedRequest: (400, "malformed-request"),
@@ -233,7 +234,7 @@ def describe_in(scope: Scope, error: Exception, instance: str | None = None) -> 
 
 def reply_of(response: Response) -> Reply:
     """A response that is whole, as an operation answers."""
-    return response.status_code, response.raw_headers, bytes(response.body)
+    return response.status_code, write_lines(response.raw_headers), bytes(response.body)
 
 
 async def answer_vae_error(request: Request, error: Exception) -> Response:

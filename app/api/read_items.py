@@ -41,10 +41,11 @@ def kind_of_items(operation: Operation, served: ServedModel, body: Body) -> str:
     Raises:
         ShapeMismatch: The body holds none of what the operation takes, or both kinds.
     """
-    possible = [kind for kind in operation.takes if getattr(body, kind)]
-    if len(possible) == 1:
-        return possible[0]
-    if possible and body.images[0] is body.latents[0]:
+    has_images = bool(body.images) and "images" in operation.takes
+    has_latents = bool(body.latents) and "latents" in operation.takes
+    if has_images is not has_latents:
+        return "images" if has_images else "latents"
+    if has_images and body.images[0] is body.latents[0]:
         shape = body.latents[0].shape
         return "latents" if are_latents(shape, served.vae.latent_shape) else "images"
     received = [kind for kind in ("images", "latents") if getattr(body, kind)]

@@ -20,6 +20,7 @@ from app.api.routing import MODEL_PATHS, find_model, make_route
 from app.api.service import Service
 from app.operations.table import OPERATIONS, Operation
 from app.serving.served_model import ServedModel
+from app.wire.header_lines import split_lines
 from models.errors import VAEError
 
 MAX_PATHS, MAX_PATH_LENGTH = 256, 256
@@ -69,7 +70,8 @@ class OperationAt:
             if lookup(type(error))[0] == 500:
                 raise
             reply = reply_of(describe_in(scope, error))
-        status, headers, content = reply
+        status, lines, content = reply
+        headers = split_lines(lines)
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
 

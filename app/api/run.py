@@ -14,7 +14,7 @@ _log = logging.getLogger("uvicorn.error")
 class Run:
     """Runs a coroutine to its end, from one future that it awaits to the next."""
 
-    __slots__ = ("_awaited", "_callbacks", "_coroutine", "_running")
+    __slots__ = ("_awaited", "_callbacks", "_coroutine", "_has_ended", "_running")
 
     def __init__(self, coroutine: Coroutine[Any, None, None], running: set[Any]) -> None:
         """Prepare a run.
@@ -25,7 +25,8 @@ class Run:
         """
         self._coroutine, self._running = coroutine, running
         self._awaited: Any = None
-        self._callbacks: list[Callable[[Any], None]] | None = []
+        self._callbacks: list[Callable[[Any], None]] = []
+        self._has_ended = False
 
     def begin(self) -> None:
         """Run up to the first future that is not done yet."""
@@ -46,14 +47,14 @@ class Run:
             awaited.add_done_callback(self._step)
 
     def _end(self) -> None:
+        self._has_ended = True
         self._running.discard(self)
-        callbacks, self._callbacks = self._callbacks or (), None
-        for callback in callbacks:
+        for callback in self._callbacks:
             callback(self)
 
     def add_done_callback(self, callback: Callable[[Any], None]) -> None:
         """Call back at the end, or at once where the run has ended."""
-        if self._callbacks is None:
+        if self._has_ended:
             callback(self)
         else:
             self._callbacks.append(callback)

@@ -18,7 +18,7 @@ from app.serving.chunk import OnChunk, run_chunk
 from app.serving.job import PATIENCE, SHORT_SECONDS, Job, Timing
 from app.serving.lane import ComputeLane
 from app.serving.pass_times import PassTimes
-from models.estimators.steps import Steps
+from models.estimators.steps import Pass, Steps
 from models.vae.networks import MIN_ROWS
 
 T = TypeVar("T")
@@ -229,19 +229,19 @@ class Scheduler:
         """Run the passes of the jobs that came in this turn, those of one kind together."""
         jobs, self._inline = self._inline, []
         while jobs:
-            kinds: dict[Any, list[Job[Any]]] = {}
+            kinds: dict[Any, list[tuple[Job[Any], Pass]]] = {}
             for job in jobs:
                 if job.is_late:
                     job.fail(TimeoutError())
                     job.settle()
                 elif not job.abandoned:
-                    key = job.next_part(self.times, INLINE_TURN_SECONDS).key
-                    kinds.setdefault(key, []).append(job)
+                    part = job.next_part(self.times, INLINE_TURN_SECONDS)
+                    kinds.setdefault(part.key, []).append((job, part))
             jobs = [job for kind in kinds.values() for job in self._run_inline(kind)]
 
-    def _run_inline(self, jobs: list[Job[Any]]) -> list[Job[Any]]:
+    def _run_inline(self, kind: list[tuple[Job[Any], Pass]]) -> list[Job[Any]]:
         """Run the passes of one kind; the jobs that have another pass to run here."""
-        parts = [job.next_part(self.times, INLINE_TURN_SECONDS) for job in jobs]
+        jobs, parts = zip(*kind, strict=True)
         if _inline_seconds(jobs[0], sum(part.num_rows for part in parts)) > INLINE_TURN_SECONDS:
             for job in jobs:
                 self._leave_to_lane(job)

@@ -213,9 +213,10 @@ def _load(
         source, background=background, max_pixels=options.max_pixels, media_type=media_type
     )
     values, white = pixels.values[None], pixels.maximum
-    if options.pixel_max is not None:
-        white = options.pixel_max if white == 1 else min(white, options.pixel_max)
-    if white != pixels.maximum or white == 1:
+    given = options.pixel_max
+    if given is not None:
+        white = given if white == 1 else min(white, given)
+    if given is not None or white == 1:
         check_range(values, white)
     return _Pictures(values, white, pixels.steps, (), pixels.maximum_in_use)
 
