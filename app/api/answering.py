@@ -31,7 +31,7 @@ from app.compute.labels import check_label
 from app.compute.request import ComputeRequest
 from app.compute.table import compute
 from app.errors import ClientDisconnected, DeadlineExceeded
-from app.operations.parameters import Parameters, Rendering
+from app.operations.parameters import Parameters
 from app.operations.result import Answer
 from app.operations.table import Operation
 from app.serving.job import Job, Timing
@@ -41,7 +41,6 @@ from app.wire.items import Body
 from app.wire.rendering import render
 
 _NEVER = threading.Event()
-_PLAINLY = Rendering()
 
 SERVER_SEED_BITS = 53
 """Bits of a seed that the server draws: JavaScript's integers are exact below 2^53."""
@@ -206,10 +205,9 @@ async def _render(
     call: Call, request: ComputeRequest[Any], plan: Plan, work: Work, computed: Answer
 ) -> bytes:
     started_at = time.perf_counter()
-    record, parameters = call.record, request.parameters
+    record, envelope = call.record, _envelope(request, draws=plan.draws)
     record.stage = "render"
-    options = parameters if isinstance(parameters, Rendering) else _PLAINLY
-    given = plan.form, computed, call.operation, options, _envelope(request, draws=plan.draws)
+    given = plan.form, computed, call.operation, plan.rendering, envelope
     if work.numbers <= INLINE_NUMBERS or _numbers(computed) <= INLINE_NUMBERS:
         content = render(*given)
     else:

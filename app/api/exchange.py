@@ -82,6 +82,22 @@ class Exchange(RequestResponseCycle):
 
     # The request -----------------------------------------------------------------------------
 
+    def take(self, body: bytes) -> int:
+        """Take a part of the body; the bytes that nobody has asked for yet."""
+        self.waiting_for_100_continue = False
+        self.body = body = self.body + body if self.body else body
+        self._has_news = True
+        if self._waiter is not None:
+            self.notify()
+        return len(body)
+
+    def end_body(self) -> None:
+        """The body is there as a whole."""
+        self.more_body = False
+        self._has_news = True
+        if self._waiter is not None:
+            self.notify()
+
     def notify(self) -> None:
         """Let whoever waits for the body, or for the client's end, look again."""
         self._has_news = True
@@ -126,14 +142,14 @@ class Exchange(RequestResponseCycle):
             await self.flow.drain()
         if self.disconnected:
             return
-        lines = _write_known(tuple(self.default_headers)) + lines
+        head = STATUS_LINE[status] + _write_known(tuple(self.default_headers)) + lines
         self.response_started = True
         self.waiting_for_100_continue = False
-        if b"\r\nconnection: close\r\n" in lines:
+        if b"\r\nconnection: close\r\n" in head:
             self.keep_alive = False
         elif not self.keep_alive:
-            lines += b"connection: close\r\n"
-        self._write(STATUS_LINE[status] + lines + b"\r\n", content)
+            head += b"connection: close\r\n"
+        self._write(head + b"\r\n", content)
         self._end()
 
     async def send(self, message: Any) -> None:
@@ -204,7 +220,8 @@ class Exchange(RequestResponseCycle):
 
     def _end(self) -> None:
         self.response_complete = True
-        self.notify()
+        if self._waiter is not None:
+            self.notify()
         if not self.keep_alive:
             self.transport.close()
         self.on_response()

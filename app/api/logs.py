@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, TextIO
 
 import orjson
@@ -64,9 +64,7 @@ def log_request(record: Record, scope: Scope, status: int) -> None:
     client = scope.get("client")
     fields = {
         "request_id": record.request_id,
-        "method": scope["method"],
-        "path": redact_path(scope["path"]),
-        "query": redact_query(scope["query_string"].decode("latin-1")),
+        **_request_fields(scope["method"], scope["path"], scope["query_string"]),
         "status": status,
         "operation": record.operation,
         "model": record.model,
@@ -82,6 +80,15 @@ def log_request(record: Record, scope: Scope, status: int) -> None:
         handlers[0].buffer(fields)
     else:
         access_log.info("request", extra={"fields": fields})
+
+
+@lru_cache(maxsize=256)
+def _request_fields(method: str, path: str, query: bytes) -> dict[str, str]:
+    return {
+        "method": method,
+        "path": redact_path(path),
+        "query": redact_query(query.decode("latin-1")),
+    }
 
 
 _write_line = partial(orjson.dumps, default=str)

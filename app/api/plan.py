@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 from app.api.read_parameters import parse_parameters
 from app.compute.cost import Work
 from app.compute.labels import find_label
-from app.operations.parameters import Parameters
+from app.operations.parameters import Parameters, Rendering
 from app.operations.table import Operation
 from app.serving.registry import Registry
 from app.serving.served_model import ServedModel
@@ -21,6 +21,9 @@ MAX_PLANS = 256
 """Plans that are kept for each operation of a model, by its path."""
 MAX_KEY_BYTES = 512
 """Longest query and Accept header whose plan is kept."""
+
+
+_PLAINLY = Rendering()
 
 
 class FixedLines(NamedTuple):
@@ -45,6 +48,8 @@ class Plan:
     """Format of the answer."""
     draws: bool = False
     """Whether the answer depends on the seed."""
+    rendering: Rendering = _PLAINLY
+    """How its images are written."""
     works: dict[tuple[int, bool, bool], Work] = field(default_factory=dict)
     """What requests cost that were within the limits, by the number and kind of their items."""
     lines: dict[bool, FixedLines] = field(default_factory=dict)
@@ -81,6 +86,7 @@ def make_plan(
         getattr(parameters, "seed", None),
         _form(operation, parameters, accept),
         operation.draws(parameters, served.capabilities),
+        parameters if isinstance(parameters, Rendering) else _PLAINLY,
     )
 
 

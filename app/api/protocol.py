@@ -5,7 +5,6 @@ uvicorn's protocol for httptools runs the app and writes its answers. Heads and 
 """
 
 import asyncio
-import http
 import logging
 import uuid
 from functools import partial
@@ -13,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any, Literal
 
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.api.connections import (
     Connections,
@@ -23,7 +22,7 @@ from app.api.connections import (
 )
 from app.api.entry import Entry
 from app.api.exchange import Exchange
-from app.api.problems import describe, lookup
+from app.api.problems import describe, lookup, reply_of
 from app.api.record import Record
 from app.api.routing import PROBES
 from app.api.run import Run
@@ -148,6 +147,9 @@ class StrictProtocol(HttpToolsProtocol):
 
     def _begin(self, head: Head) -> None:
         self.scope = scope = {**self._facts, **head.scope}
+        if self.root_path:
+            scope["path"] = self.root_path + scope["path"]
+            scope["raw_path"] = self.root_path.encode() + scope["raw_path"]
         self.cycle = Exchange(
             scope,
             self._apps_transport,
@@ -176,9 +178,10 @@ class StrictProtocol(HttpToolsProtocol):
             return
         operation = None if entry is None else entry.find_operation(self.scope)
         if entry is not None and operation is not None:
-            self._run = run = Run(entry.answer(operation, cycle), self.tasks)
+            self._run = run = Run(entry.answer(operation, cycle), self.tasks, self.transport.close)
             run.begin()
             return
+        self.scope["headers"] = self.scope["headers"].copy()  # requests share the head's
         self.scope["state"] = self.app_state.copy()
         self._run = task = self.loop.create_task(cycle.run_asgi(self.app))
         task.add_done_callback(self.tasks.discard)
@@ -224,22 +227,18 @@ class StrictProtocol(HttpToolsProtocol):
         return rest
 
     def _hand_over(self, body: bytes) -> None:
-        count, cycle = len(body), self.cycle
+        count = len(body)
         self.shared.buffer(count)
         self._buffered += count
-        cycle.waiting_for_100_continue = False
-        cycle.body += body
-        if len(cycle.body) > HIGH_WATER_LIMIT:
+        if self.cycle.take(body) > HIGH_WATER_LIMIT:
             self.flow.pause_reading()
-        cycle.notify()
 
     def _end_request(self) -> None:
         if self.state == "body":
             self.state = "busy"
             self._is_busy = True
             self.shared.busy += 1
-            self.cycle.more_body = False
-            self.cycle.notify()
+            self.cycle.end_body()
         else:
             self.state = "idle"
             self.since = self.loop.time()
@@ -375,15 +374,10 @@ class StrictProtocol(HttpToolsProtocol):
 
     def _send_problem(self, error: ServiceError, path: str, request_id: str) -> None:
         self.shared.count_rejection(error.reason)
-        answer = describe(error, instance=path, request_id=request_id)
-        headers = {
-            **{name.decode(): value.decode() for name, value in answer.raw_headers},
-            "x-request-id": request_id,
-            "connection": "close",
-        }
-        status = http.HTTPStatus(answer.status_code)
-        lines = [f"HTTP/1.1 {status.value} {status.phrase}", *map(": ".join, headers.items())]
-        self.transport.write("\r\n".join([*lines, "", ""]).encode() + bytes(answer.body))
+        problem = describe(error, instance=path, request_id=request_id)
+        status, lines, content = reply_of(problem)
+        lines += b"x-request-id: %b\r\nconnection: close\r\n" % request_id.encode()
+        self.transport.write(STATUS_LINE[status] + lines + b"\r\n" + content)
         self._close_gently()
 
 

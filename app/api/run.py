@@ -5,25 +5,32 @@ place in asyncio's list of tasks. What it awaits are futures alone: `asyncio.tim
 """
 
 import logging
+from asyncio import CancelledError
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-_log = logging.getLogger("uvicorn.error")
+_log = logging.getLogger("app")
 
 
 class Run:
     """Runs a coroutine to its end, from one future that it awaits to the next."""
 
-    __slots__ = ("_awaited", "_callbacks", "_coroutine", "_has_ended", "_running")
+    __slots__ = ("_awaited", "_callbacks", "_coroutine", "_has_ended", "_on_fault", "_running")
 
-    def __init__(self, coroutine: Coroutine[Any, None, None], running: set[Any]) -> None:
+    def __init__(
+        self,
+        coroutine: Coroutine[Any, None, None],
+        running: set[Any],
+        on_fault: Callable[[], None],
+    ) -> None:
         """Prepare a run.
 
         Args:
             coroutine: What runs.
             running: Holds the run while it lasts.
+            on_fault: Called where the coroutine raises, or is cancelled.
         """
-        self._coroutine, self._running = coroutine, running
+        self._coroutine, self._running, self._on_fault = coroutine, running, on_fault
         self._awaited: Any = None
         self._callbacks: list[Callable[[Any], None]] = []
         self._has_ended = False
@@ -38,8 +45,9 @@ class Run:
             awaited = self._coroutine.send(None)
         except StopIteration:
             self._end()
-        except BaseException as error:  # nobody awaits a run
-            _log.error("Exception in an answer\n", exc_info=error)
+        except (Exception, CancelledError) as error:  # nobody awaits a run
+            _log.error("an answer ended early", exc_info=error)
+            self._on_fault()
             self._end()
         else:
             awaited._asyncio_future_blocking = False  # as a task says that it waits

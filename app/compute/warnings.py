@@ -13,7 +13,6 @@ from app.compute.cost import CHECK_SAMPLES, chunk_rows, groups, is_checked
 from app.compute.labels import given_labels
 from app.compute.percentile import find_reference
 from app.compute.request import ComputeRequest
-from app.operations.parameters import LogLikelihoodParameters
 from app.operations.result import Answer
 from models.estimators.elbo import ElboEstimate, elbo_steps
 from models.estimators.labels import knows_labels, log_q_steps
@@ -71,11 +70,12 @@ def _own_scores(
     Those of the answer's own estimator and K, or else its ELBO, whose expectation knows no K. A
     label or a threshold raises the score of a picture that the model knows.
     """
-    parameters, columns = request.parameters, answer.columns
-    if isinstance(parameters, LogLikelihoodParameters):
-        reference, _ = find_reference(request, parameters.estimator)
+    columns = answer.columns
+    if "estimate_nats" in columns:
+        estimator = request.parameters.estimator  # type: ignore[attr-defined]
+        reference, _ = find_reference(request, estimator)
         if reference is not None:
-            return reference, parameters.estimator, columns["estimate_nats"]
+            return reference, estimator, columns["estimate_nats"]
     elbo = columns.get("elbo_nats")
     if not isinstance(elbo, np.ndarray):  # the estimator prior has no ELBO
         return None

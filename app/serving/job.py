@@ -94,7 +94,7 @@ class Job(Generic[T]):
         self.started = True
         started_at = time.perf_counter()
         self._send(None)
-        self.spent += time.perf_counter() - started_at
+        self.spent = time.perf_counter() - started_at
 
     def next_part(self, times: PassTimes, seconds: float) -> Pass:
         """The pass to run next, cut to about so many seconds."""

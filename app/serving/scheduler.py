@@ -174,8 +174,9 @@ class Scheduler:
         """
         if self._stopping:
             raise _stopping()
-        if len(self._jobs) >= self.max_requests:
-            waiting = f"{len(self._jobs)} requests wait or compute"
+        jobs = len(self._jobs)
+        if jobs >= self.max_requests:
+            waiting = f"{jobs} requests wait or compute"
             raise self._full(waiting, self._expected, "queue")
         if self._expected_short > self.max_wait:
             self._check_wait(0.0, self.max_wait)

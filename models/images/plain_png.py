@@ -47,6 +47,9 @@ class _Head(NamedTuple):
     height: int
     form: tuple[int, int]
     """Depth and type of colour."""
+    side: int
+    """The longer one."""
+    pixels: int
 
 
 def open_plain(data: bytes, *, max_pixels: int, max_side: int) -> Image.Image | None:
@@ -76,8 +79,7 @@ def read_plain(
     block = _only_block(data, head, min(max_pixels, _MAX_PIXELS), max_side)
     if block is None:
         return None
-    width, height, form = head
-    channels = _CHANNELS[form]
+    width, height, channels = head.width, head.height, _CHANNELS[head.form]
     stride = 1 + width * channels
     size = height * stride
     reader = zlib.decompressobj()
@@ -119,7 +121,8 @@ def _read_head(data: bytes) -> _Head | None:
     beginning, width, height, depth, colour, methods, checksum = _HEAD.unpack(data)
     if beginning != _BEGINNING or methods != bytes(3) or zlib.crc32(data[12:29]) != checksum:
         return None
-    return _Head(width, height, (depth, colour)) if width and height else None
+    pixels = width * height
+    return _Head(width, height, (depth, colour), max(width, height), pixels) if pixels else None
 
 
 def _only_block(data: bytes, head: _Head, max_pixels: int, max_side: int) -> memoryview | None:
@@ -130,7 +133,6 @@ def _only_block(data: bytes, head: _Head, max_pixels: int, max_side: int) -> mem
     end = _PIXELS_AT + int.from_bytes(data[_BLOCK_AT : _BLOCK_AT + 4])
     if data[_BLOCK_AT + 4 : _PIXELS_AT] != b"IDAT" or data[end + _CHECKSUM :] != _END:
         return None
-    width, height, _ = head
-    if width > max_side or height > max_side or width * height > max_pixels:
+    if head.side > max_side or head.pixels > max_pixels:
         return None
     return memoryview(data)[_PIXELS_AT:end]
