@@ -72,7 +72,7 @@ def _own_scores(
     """
     columns = answer.columns
     if "estimate_nats" in columns:
-        estimator = request.parameters.estimator  # type: ignore[attr-defined]
+        estimator = request.parameters.estimator
         reference, _ = find_reference(request, estimator)
         if reference is not None:
             return reference, estimator, columns["estimate_nats"]
