@@ -85,18 +85,14 @@ class Exchange(RequestResponseCycle):
     def take(self, body: bytes) -> int:
         """Take a part of the body; the bytes that nobody has asked for yet."""
         self.waiting_for_100_continue = False
-        self.body = body = self.body + body if self.body else body
-        self._has_news = True
-        if self._waiter is not None:
-            self.notify()
-        return len(body)
+        self.body += body
+        self.notify()
+        return len(self.body)
 
     def end_body(self) -> None:
         """The body is there as a whole."""
         self.more_body = False
-        self._has_news = True
-        if self._waiter is not None:
-            self.notify()
+        self.notify()
 
     def notify(self) -> None:
         """Let whoever waits for the body, or for the client's end, look again."""
@@ -220,8 +216,7 @@ class Exchange(RequestResponseCycle):
 
     def _end(self) -> None:
         self.response_complete = True
-        if self._waiter is not None:
-            self.notify()
+        self.notify()
         if not self.keep_alive:
             self.transport.close()
         self.on_response()
