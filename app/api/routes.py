@@ -132,14 +132,18 @@ def model_of(prefix: str) -> dict[str, str] | None:
 def operation_routes(service: Service) -> list[Route]:
     """Three routes for each operation."""
     return [
-        make_route(operation.method, f"{prefix}/{operation.name}", _route_app(service, operation))
+        make_route(operation.method, f"{prefix}/{operation.name}", _RouteApp(service, operation))
         for operation in OPERATIONS.values()
         for prefix in MODEL_PATHS.values()
     ]
 
 
-def _route_app(service: Service, operation: Operation) -> ASGIApp:
-    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        await OperationAt(service, operation, scope["path_params"])(scope, receive, send)
+class _RouteApp:
+    """The app of an operation's route, which names model and version: a server has a root path."""
 
-    return serve
+    def __init__(self, service: Service, operation: Operation) -> None:
+        self.service, self.operation = service, operation
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        found = OperationAt(self.service, self.operation, scope["path_params"])
+        await found(scope, receive, send)

@@ -2,17 +2,27 @@
 
 import asyncio
 import json
+import threading
 from contextlib import AbstractAsyncContextManager
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.flow_control import FlowControl
 
+from app.api.answering import _off_loop
+from app.api.body import parts_of
 from app.api.entry import Entry
+from app.api.exchange import Exchange
 from app.api.keys import hash_key
 from app.api.metrics import Metrics
+from app.api.plan import Plans
+from app.api.record import Record
+from app.api.service import Call
 from app.compute.table import COMPUTE
+from app.operations.table import OPERATIONS
 from tests.app.api.raw_http import BOTH_LOOPS, exchange
 from tests.app.api.raw_http import listening as listening_as
 from tests.app.conftest import ClientFactory
@@ -52,9 +62,9 @@ REQUESTS = {
 }
 
 
-def listening(app: Any) -> AbstractAsyncContextManager[int]:
+def listening(app: Any, **options: Any) -> AbstractAsyncContextManager[int]:
     """The port of an app, whose server enters it as `vae serve` does."""
-    return listening_as(app, interface="asgi3", proxy_headers=False)
+    return listening_as(app, interface="asgi3", proxy_headers=False, **options)
 
 
 def served(client: httpx.AsyncClient) -> AbstractAsyncContextManager[int]:
@@ -164,3 +174,70 @@ async def test_a_crash_is_a_problem_and_the_connection_goes_on(
     assert received.statuses == [500, 200]
     problem = json.loads(received.data.split(b"\r\n\r\n")[1].partition(b"HTTP/1.1")[0])
     assert "secret" not in problem["detail"]
+
+
+async def test_an_answer_waits_until_the_client_has_taken_those_before_it() -> None:
+    written: list[bytes] = []
+    transport: Any = SimpleNamespace(write=written.append, is_closing=lambda: False)
+    flow = FlowControl(transport)
+    one = Exchange(
+        {"method": "GET"},
+        transport,
+        flow,
+        default_headers=[],
+        expects_continue=False,
+        keep_alive=True,
+        headers={},
+        on_response=lambda: None,
+    )
+    flow.pause_writing()
+    replying = asyncio.create_task(one.reply(200, b"content-length: 2\r\n", b"{}"))
+    await asyncio.sleep(0)
+    assert written == []
+    flow.resume_writing()
+    await replying
+    assert written == [b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"]
+
+
+async def test_a_server_that_stops_closes_each_connection_by_its_answer(
+    open_client: ClientFactory,
+) -> None:
+    async with open_client() as client:
+        entry, closing = client.app.state.entry, [(b"connection", b"close")]  # type: ignore[attr-defined]
+        async with listening(entry, default_headers=closing) as port:
+            received = await exchange(port, ENCODE)
+    assert received.statuses == [200]
+    assert received.data.count(b"connection: close\r\n") == 1
+
+
+async def test_operations_are_served_below_a_root_path(open_client: ClientFactory) -> None:
+    async with open_client() as client:
+        transport = httpx.ASGITransport(client.app, root_path="/a")  # type: ignore[attr-defined]
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as below:
+            found = await below.get("/a/v1/sample?seed=1&format=npy")
+        assert found.content == (await client.get("/v1/sample?seed=1&format=npy")).content
+
+
+async def test_a_cancelled_answer_is_no_answer_that_was_late(open_client: ClientFactory) -> None:
+    gate = threading.Event()
+    async with open_client() as client:
+        service = client.app.state.service  # type: ignore[attr-defined]
+        call = Call(
+            service,
+            OPERATIONS["sample"],
+            service.registry.find(),
+            Plans(),
+            parts_of(nothing_comes),
+            Record("id"),
+            timeout=60.0,
+        )
+        waiting = asyncio.create_task(_off_loop(call, gate.wait))
+        await asyncio.sleep(0.01)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        gate.set()
+
+
+async def nothing_comes() -> Any:
+    raise AssertionError
