@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -12,8 +12,9 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.exceptions import ExceptionMiddleware
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
+from app.api.entry import Entry
 from app.api.headers import IDENTITY_HEADERS
 from app.api.keys import RequireKey
 from app.api.metrics import Metrics
@@ -115,53 +116,49 @@ def create_app(
         *(page_routes(document) if settings.docs else []),
     ]
 
-    app.middleware_stack = _around(app.router, service)
+    app.middleware_stack = _around(app, service)
     return app
 
 
-def _around(router: ASGIApp, service: Service) -> ASGIApp:
+def _around(app: FastAPI, service: Service) -> ASGIApp:
     """The router with all middleware around it, without FastAPI's own: a layer costs time.
 
-    Operations are served before the router is asked.
+    Operations are served before the router is asked. `app.state.entry` has them for the server.
     """
     settings = service.settings
     handlers: dict[Any, Any] = {VAEError: answer_vae_error, HTTPException: answer_http_error}
-    app: ASGIApp = ExceptionMiddleware(router, handlers)
-    app = ServeOperations(app, service=service)
+    stack: ASGIApp = ExceptionMiddleware(app.router, handlers)
+    stack = operations = ServeOperations(stack, service=service)
+    keys: RequireKey | None = None
     if settings.api_keys_sha256:
-        app = RequireKey(
-            app,
+        stack = keys = RequireKey(
+            stack,
             digests=(*settings.api_keys_sha256, *settings.admin_keys_sha256),
             open_metrics=settings.metrics_open,
         )
     if settings.cors_origins:
-        app = CORSMiddleware(
-            app,
+        stack = CORSMiddleware(
+            stack,
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
             expose_headers=IDENTITY_HEADERS,
         )
-    return Observe(
-        app,
+    observe = Observe(
+        stack,
         metrics=service.metrics,
         access_log=settings.access_log,
         tracing=service.tracing,
+        keys=keys,
     )
+    app.state.entry = Entry(app, observe, None if settings.cors_origins else operations)
+    return observe
 
 
-def entry(app: FastAPI) -> ASGIApp:
-    """The app for a server, which calls its middleware at once: FastAPI's own layers cost time."""
-    stack = app.middleware_stack
-    assert stack is not None  # `create_app` builds it
-
-    def serve(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        if scope["type"] != "http":
-            return app(scope, receive, send)
-        scope["app"] = app
-        return stack(scope, receive, send)
-
-    return serve
+def entry(app: FastAPI) -> Entry:
+    """The app for a server."""
+    found: Entry = app.state.entry
+    return found
 
 
 def make_registry(settings: Settings, threads: int) -> Registry:

@@ -14,6 +14,7 @@ from benchmarks import (
     fairness,
     folders,
     media,
+    opcodes,
     overload,
     scoring,
     serving,
@@ -29,6 +30,7 @@ class Part(StrEnum):
     scoring = "scoring"
     media = "media"
     folders = "folders"
+    opcodes = "opcodes"
     serving = "serving"
     overload = "overload"
     fairness = "fairness"
@@ -70,6 +72,7 @@ def main(
         Part.scoring: lambda: scoring.run(seconds=seconds, threads=threads),
         Part.media: lambda: media.run(seconds=seconds, threads=threads),
         Part.folders: lambda: folders.run(pictures=500 if quick else pictures),
+        Part.opcodes: lambda: opcodes.run(rounds=2 if quick else opcodes.ROUNDS),
         Part.serving: lambda: serving.run(quick=quick, peers_python=peers_python),
         Part.overload: lambda: overload.run(quick=quick),
         Part.fairness: lambda: fairness.run(quick=quick),

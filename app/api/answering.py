@@ -13,16 +13,17 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Scope
 
-from app.api.body import read_body, refuse_body
+from app.api.body import NextPart, read_body, refuse_body
 from app.api.deadline import read_timeout
-from app.api.headers import changing_headers, etag_matches, fixed_headers
+from app.api.headers import changing_lines, etag_matches, fixed_lines
 from app.api.limits import check_limits
 from app.api.metrics import Metrics
-from app.api.plan import Headers, Plan, make_plan
+from app.api.plan import Plan, Plans, make_plan
+from app.api.problems import Reply
 from app.api.read_items import INLINE_BYTES, is_small, read_items
-from app.api.record import record_of
+from app.api.record import Record
 from app.api.service import Call, Service, T
 from app.compute.cost import Work
 from app.compute.inputs import Inputs
@@ -30,7 +31,7 @@ from app.compute.labels import check_label
 from app.compute.request import ComputeRequest
 from app.compute.table import compute
 from app.errors import ClientDisconnected, DeadlineExceeded
-from app.operations.parameters import Parameters, Rendering
+from app.operations.parameters import Parameters
 from app.operations.result import Answer
 from app.operations.table import Operation
 from app.serving.job import Job, Timing
@@ -40,7 +41,6 @@ from app.wire.items import Body
 from app.wire.rendering import render
 
 _NEVER = threading.Event()
-_PLAINLY = Rendering()
 
 SERVER_SEED_BITS = 53
 """Bits of a seed that the server draws: JavaScript's integers are exact below 2^53."""
@@ -52,123 +52,124 @@ async def answer(
     service: Service,
     operation: Operation,
     served: ServedModel,
+    plans: Plans,
     scope: Scope,
-    receive: Receive,
-    send: Send,
+    next_part: NextPart,
     *,
     versioned: bool,
-) -> None:
+) -> Reply:
     """Answer one request for one operation within its deadline, if the engine has room for it.
 
     Args:
         service: Settings, models, scheduler and threads.
         operation: The operation.
         served: The model.
+        plans: Those of the operation and the model.
         scope: The request's.
-        receive: Gives its body, and says when its client hangs up.
-        send: Takes the answer.
+        next_part: Gives the parts of its body, and says when its client hangs up.
         versioned: Whether the URL names a version, whose seeded answers never change.
 
     Raises:
         VAEError: The request cannot be answered; says why.
     """
-    record = record_of(scope)
+    record: Record = scope["vae.record"]
     record.operation, record.model = operation.name, served.name
     service.scheduler.check_open()
     headers = record.headers
     timeout = read_timeout(headers, service.settings)
-    call = Call(service, operation, served, receive, headers, record, timeout)
+    call = Call(service, operation, served, plans, next_part, record, timeout)
     body = await _body(call, scope)
-    record.spans.append(("parse", record.started_at, time.perf_counter()))
+    record.end_parsing()
     plan = _plan(call, scope["query_string"], body)
-    fixed = fixed_headers(plan, operation, served, versioned=versioned)
-    if etag_matches(headers.get(b"if-none-match"), fixed.etag):
-        await _send(send, 304, b"", fixed.caching)
-        return
+    fixed = plan.lines.get(versioned)
+    if fixed is None:
+        fixed = fixed_lines(plan, operation, served, versioned=versioned)
+    if fixed.etag is not None and etag_matches(headers.get(b"if-none-match"), fixed.etag):
+        return 304, fixed.caching, b""
     seed = plan.seed
     if seed is None:
         seed = secrets.randbits(SERVER_SEED_BITS) if plan.draws else 0
-    inputs = await _read_inputs(call, plan.parameters, body)
+    inputs = await _read_inputs(call, plan.parameters, body) if operation.takes else Inputs()
     request = ComputeRequest(operation, served, plan.parameters, seed, plan.label, inputs)
-    check_label(request)
+    if inputs.latents is not None:
+        check_label(request)
     work = _work(service, plan, request)
     computed = await _compute(call, request, work)
-    content = await _render(call, request, plan.form, computed)
+    content = await _render(call, request, plan, work, computed)
     _count(service.metrics, call, computed, work)
-    changing = changing_headers(request, computed.warnings)
-    length = (b"content-length", b"%d" % len(content))
-    await _send(send, 200, content, [*fixed.all, *changing, length])
-
-
-async def _send(send: Send, status: int, content: bytes, headers: Headers) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": content})
+    lines = changing_lines(request, computed.warnings, len(content), draws=plan.draws)
+    return 200, fixed.all + lines, content
 
 
 async def _body(call: Call, scope: Scope) -> Body:
-    settings, takes = call.service.settings, call.operation.takes
-    if not takes:
-        limit = settings.max_body_bytes
-        await refuse_body(scope, call.headers, call.receive, call.operation.name, max_bytes=limit)
+    operation, headers = call.operation, call.record.headers
+    limit = call.service.settings.max_body_bytes
+    if not operation.takes:
+        await refuse_body(scope, headers, call.next_part, operation.name, max_bytes=limit)
         return Body()
-    data = await read_body(call.headers, call.receive, max_bytes=settings.max_body_bytes)
-    parse = partial(
-        parse_body,
+    data = await read_body(headers, call.next_part, max_bytes=limit)
+    if len(data) <= INLINE_BYTES:
+        return _parse(call, data)
+    return await _off_loop(call, partial(_parse, call, data))
+
+
+def _parse(call: Call, data: bytes) -> Body:
+    settings = call.service.settings
+    return parse_body(
         data,
         call.record.body_type,
         max_bytes=settings.max_body_bytes,
         max_items=settings.max_items,
-        takes=takes,
+        takes=call.operation.takes,
     )
-    return parse() if len(data) <= INLINE_BYTES else await _off_loop(call, parse)
 
 
 def _plan(call: Call, query: bytes, body: Body) -> Plan:
-    accept = call.headers.get(b"accept")
-    registry, plans = call.service.registry, call.service.plans
+    registry, accept = call.service.registry, call.record.headers.get(b"accept")
     if body.members:
         return make_plan(registry, call.operation, call.served, query, accept, body.members)
-    return plans.find(registry, call.operation, call.served, query, accept)
+    return call.plans.find(registry, call.operation, call.served, query, accept)
 
 
 async def _read_inputs(call: Call, parameters: Parameters, body: Body) -> Inputs:
     """The body's items as the operation takes them."""
-    if not call.operation.takes:
-        return Inputs()
     started_at = time.perf_counter()
-    small = is_small(body)
-    stop = _NEVER if small else threading.Event()
-    read = partial(
-        read_items, call.service.settings, call.operation, call.served, body, parameters, stop
-    )
+    settings, operation, served = call.service.settings, call.operation, call.served
+    if is_small(body):
+        try:
+            return read_items(settings, operation, served, body, parameters, _NEVER)
+        finally:
+            call.record.end("read", started_at)
+    stop = threading.Event()
+    read = partial(read_items, settings, operation, served, body, parameters, stop)
     try:
-        return read() if small else await _off_loop(call, read)
+        return await _off_loop(call, read)
     finally:
-        if not small:
-            stop.set()
+        stop.set()
         call.record.end("read", started_at)
 
 
 async def _compute(call: Call, request: ComputeRequest[Any], work: Work) -> Answer:
-    timing, scheduler = Timing(), call.service.scheduler
+    timing, served, record = Timing(), call.served, call.record
+    scheduler = call.service.scheduler
     job = scheduler.admit(
         compute(request),
-        model=call.served.vae,
+        model=served.vae,
         kind=call.operation.name,
         cost=work.cost,
-        row_cost=call.served.cost,
+        row_cost=served.cost,
         timing=timing,
         deadline=call.seconds_left,
         on_lane=partial(_hold, call),
     )
-    call.record.stage = "queue"
+    record.stage = "queue"
     try:
         return await job.future
     except TimeoutError:
         raise _too_late(call) from None
     finally:
         scheduler.leave(job)
-        call.record.end_compute(timing, job.admitted_at)
+        record.end_compute(timing, job.admitted_at)
 
 
 def _hold(call: Call, job: Job[Any]) -> None:
@@ -178,7 +179,7 @@ def _hold(call: Call, job: Job[Any]) -> None:
     """
     loop = job.future.get_loop()
     timer = loop.call_later(call.seconds_left, lambda: _give_up(job, TimeoutError()))
-    watcher = loop.create_task(_watch(call.receive, job))
+    watcher = loop.create_task(_watch(call.next_part, job))
 
     def stop(_: object) -> None:
         timer.cancel()
@@ -187,10 +188,12 @@ def _hold(call: Call, job: Job[Any]) -> None:
     job.future.add_done_callback(stop)
 
 
-async def _watch(receive: Receive, job: Job[Any]) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    _give_up(job, ClientDisconnected("The client hung up before the answer."))
+async def _watch(next_part: NextPart, job: Job[Any]) -> None:
+    try:
+        while True:
+            await next_part()
+    except ClientDisconnected:
+        _give_up(job, ClientDisconnected("The client hung up before the answer."))
 
 
 def _give_up(job: Job[Any], error: Exception) -> None:
@@ -198,16 +201,23 @@ def _give_up(job: Job[Any], error: Exception) -> None:
         job.future.set_exception(error)
 
 
-async def _render(call: Call, request: ComputeRequest[Any], form: str, computed: Answer) -> bytes:
+async def _render(
+    call: Call, request: ComputeRequest[Any], plan: Plan, work: Work, computed: Answer
+) -> bytes:
     started_at = time.perf_counter()
-    call.record.stage = "render"
-    parameters = request.parameters
-    options = parameters if isinstance(parameters, Rendering) else _PLAINLY
-    draw = partial(render, form, computed, call.operation, options, _envelope(request))
-    numbers = sum(getattr(column, "size", 0) for column in computed.columns.values())
-    content = draw() if numbers <= INLINE_NUMBERS else await _off_loop(call, draw)
-    call.record.end("render", started_at)
+    record, envelope = call.record, _envelope(request, draws=plan.draws)
+    record.stage = "render"
+    given = plan.form, computed, call.operation, plan.rendering, envelope
+    if work.numbers <= INLINE_NUMBERS or _numbers(computed) <= INLINE_NUMBERS:
+        content = render(*given)
+    else:
+        content = await _off_loop(call, partial(render, *given))
+    record.end("render", started_at)
     return content
+
+
+def _numbers(computed: Answer) -> int:
+    return sum(getattr(column, "size", 0) for column in computed.columns.values())
 
 
 async def _off_loop(call: Call, function: Callable[[], T]) -> T:
@@ -216,11 +226,16 @@ async def _off_loop(call: Call, function: Callable[[], T]) -> T:
     Raises:
         DeadlineExceeded: The deadline passed.
     """
+    future = call.service.off_loop(function)
+    timer = future.get_loop().call_later(call.seconds_left, future.cancel)
     try:
-        async with asyncio.timeout(call.seconds_left):
-            return await call.service.off_loop(function)
-    except TimeoutError:
+        return await future
+    except asyncio.CancelledError:
+        if call.seconds_left > 0:
+            raise
         raise _too_late(call) from None
+    finally:
+        timer.cancel()
 
 
 def _work(service: Service, plan: Plan, request: ComputeRequest[Any]) -> Work:
@@ -243,28 +258,25 @@ def _too_late(call: Call) -> DeadlineExceeded:
     )
 
 
-def _envelope(request: ComputeRequest[Any]) -> dict[str, Any]:
+def _envelope(request: ComputeRequest[Any], *, draws: bool) -> dict[str, Any]:
     """Facts of the request: which model, from which seed, and what it saw."""
-    envelope: dict[str, Any] = {"model": request.served.name, "version": request.served.version}
-    if request.draws:
+    served, inputs = request.served, request.inputs
+    envelope: dict[str, Any] = {"model": served.name, "version": served.version}
+    if draws:
         envelope["seed"] = request.seed
-    if request.inputs.preprocessing is not None:
-        envelope["preprocessing"] = request.inputs.preprocessing
-        envelope["preprocessing_steps"] = request.inputs.preprocessing_steps
-    if request.served.labels:
+    if inputs.preprocessing is not None:
+        envelope["preprocessing"] = inputs.preprocessing
+        envelope["preprocessing_steps"] = inputs.preprocessing_steps
+    if served.labels:
         envelope["label_used"] = None  # unless the answer says otherwise
     return envelope
 
 
 def _count(metrics: Metrics, call: Call, computed: Answer, work: Work) -> None:
-    operation, model, timings = call.operation.name, call.served.name, call.record.timings
-    call.record.items = work.items
+    operation, model, record = call.operation.name, call.served.name, call.record
+    record.items = work.items
     metrics.count_compute(
-        operation,
-        model,
-        items=work.items,
-        queue_seconds=timings["queue"] / 1e3,
-        compute_seconds=timings["compute"] / 1e3,
+        operation, model, work.items, record.timings["queue"] / 1e3, record.timings["compute"] / 1e3
     )
     if operation == "elbo":
         percentiles = computed.columns["percentile"]

@@ -1,8 +1,7 @@
 """Reading a request's body, up to the limit VAE_MAX_BODY_BYTES."""
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.types import Receive, Scope
 
@@ -10,13 +9,18 @@ from app.errors import ClientDisconnected, MalformedRequest
 from models.errors import PayloadTooLarge, UnsupportedMedia
 
 Headers = Mapping[bytes, bytes]
+NextPart = Callable[[], Awaitable[tuple[bytes, bool]]]
+"""Gives the next part of a body, and whether there is more.
+
+It raises ClientDisconnected where nothing more comes, also after the body's end.
+"""
 
 MAX_LENGTH_DIGITS = 20
 REFUSED_WAIT_SECONDS = 1.0
 """How long the next chunk of a body that will be refused is waited for."""
 
 
-async def read_body(headers: Headers, receive: Receive, *, max_bytes: int) -> bytes:
+async def read_body(headers: Headers, next_part: NextPart, *, max_bytes: int) -> bytes:
     """Read the whole body.
 
     Raises:
@@ -27,21 +31,34 @@ async def read_body(headers: Headers, receive: Receive, *, max_bytes: int) -> by
     if b"content-encoding" in headers:
         _check_encoding(headers[b"content-encoding"])
     declared = headers.get(b"content-length", b"")
-    length = int(declared) if declared.isdigit() and len(declared) <= MAX_LENGTH_DIGITS else 0
-    if length > max_bytes:
+    if declared.isdigit() and len(declared) <= MAX_LENGTH_DIGITS and int(declared) > max_bytes:
         if b"expect" not in headers:
-            await _read_on(receive, 2 * max_bytes)
-        raise _too_long(length, max_bytes)
-    chunks: list[bytes] = []
-    seen, more = 0, True
-    while more:
-        chunk, more = await _receive(receive)
-        chunks.append(chunk)
-        seen += len(chunk)
-        if seen > max_bytes:
-            seen += await _read_on(receive, 2 * max_bytes - seen) if more else 0
-            raise _too_long(seen, max_bytes)
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            await _read_on(next_part, 2 * max_bytes)
+        raise _too_long(int(declared), max_bytes)
+    body, more = await next_part()
+    if not more and len(body) <= max_bytes:
+        return body
+    parts, seen = [body], len(body)
+    while more and seen <= max_bytes:
+        part, more = await next_part()
+        parts.append(part)
+        seen += len(part)
+    if seen > max_bytes:
+        seen += await _read_on(next_part, 2 * max_bytes - seen) if more else 0
+        raise _too_long(seen, max_bytes)
+    return b"".join(parts)
+
+
+def parts_of(receive: Receive) -> NextPart:
+    """The parts of a body that an ASGI server gives."""
+
+    async def next_part() -> tuple[bytes, bool]:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnected("The client hung up before the body's end.")
+        return message.get("body", b""), message.get("more_body", False)
+
+    return next_part
 
 
 def _check_encoding(header: bytes) -> None:
@@ -68,7 +85,7 @@ def _too_long(length: int, limit: int) -> PayloadTooLarge:
 
 
 async def refuse_body(
-    scope: Scope, headers: Headers, receive: Receive, operation: str, *, max_bytes: int
+    scope: Scope, headers: Headers, next_part: NextPart, operation: str, *, max_bytes: int
 ) -> None:
     """Refuse a body where none is read: its parameters would be left out without a word.
 
@@ -77,7 +94,7 @@ async def refuse_body(
     """
     if b"transfer-encoding" not in headers and b"content-length" not in headers:
         return
-    if await read_body(headers, receive, max_bytes=max_bytes):
+    if await read_body(headers, next_part, max_bytes=max_bytes):
         suggestion = f"GET {scope['path'][:200]}?n=16&seed=1"
         raise MalformedRequest(
             f"{operation} is GET and takes no body. Send the parameters in the query: "
@@ -87,24 +104,19 @@ async def refuse_body(
         )
 
 
-async def _receive(receive: Receive) -> tuple[bytes, bool]:
-    """The next part of the body, and whether there is more."""
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        raise ClientDisconnected("The client hung up before the body's end.")
-    return message.get("body", b""), message.get("more_body", False)
-
-
-async def _read_on(receive: Receive, most: int) -> int:
+async def _read_on(next_part: NextPart, most: int) -> int:
     """Read what still comes of a body that is refused, so that its client sees the answer.
 
     Returns:
         Its bytes: about `most`, or fewer once nothing has come for a while.
     """
     seen, more = 0, True
-    with suppress(TimeoutError):
-        while more and seen <= most:
-            async with asyncio.timeout(REFUSED_WAIT_SECONDS):
-                chunk, more = await _receive(receive)
-            seen += len(chunk)
+    while more and seen <= most:
+        coming = asyncio.ensure_future(next_part())
+        await asyncio.wait([coming], timeout=REFUSED_WAIT_SECONDS)
+        if not coming.done():
+            coming.cancel()
+            break
+        part, more = coming.result()
+        seen += len(part)
     return seen

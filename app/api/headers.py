@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from app.api.plan import FixedHeaders, Headers, Plan
+from app.api.plan import FixedLines, Plan
 from app.compute.request import ComputeRequest
 from app.operations.table import Operation
 from app.serving.served_model import ServedModel
+from app.wire.header_lines import write_lines
 from app.wire.media_types import MEDIA_TYPES
 from models import __version__
 from models.warnings import Warned
@@ -35,54 +36,54 @@ IDENTITY_HEADERS = (
 )
 
 
-def fixed_headers(
+def fixed_lines(
     plan: Plan, operation: Operation, served: ServedModel, *, versioned: bool
-) -> FixedHeaders:
-    """Headers that follow from the plan: caching, the model's identity, the type of the answer."""
-    fixed = plan.headers.get(versioned)
-    if fixed is None:
-        etag = _etag(plan, served) if operation.method == "GET" and plan.seed is not None else None
-        caching = _pairs(_caching_headers(etag, versioned=versioned))
-        identity = {
-            "X-Model-Name": served.name,
-            "X-Model-Version": str(served.version),
-            "X-Bundle-Digest": served.bundle.digest,
-            "Content-Type": MEDIA_TYPES[plan.form],
-        }
-        fixed = FixedHeaders(etag, caching, [*caching, *_pairs(identity)])
-        plan.headers[versioned] = fixed
+) -> FixedLines:
+    """Header lines that follow from the plan: caching, the model's identity, the answer's type.
+
+    The plan keeps them.
+    """
+    etag = _etag(plan, served) if operation.method == "GET" and plan.seed is not None else None
+    caching = _caching_headers(etag, versioned=versioned)
+    identity = {
+        "X-Model-Name": served.name,
+        "X-Model-Version": str(served.version),
+        "X-Bundle-Digest": served.bundle.digest,
+        "Content-Type": MEDIA_TYPES[plan.form],
+    }
+    fixed = FixedLines(etag, _lines(caching), _lines({**caching, **identity}))
+    plan.lines[versioned] = fixed
     return fixed
 
 
-def changing_headers(request: ComputeRequest[Any], warnings: Sequence[Warned] = ()) -> Headers:
-    """The rest of the envelope, for formats that have none: seed, preprocessing, warnings."""
-    found: Headers = []
-    if request.draws:
-        found.append((b"x-seed", str(request.seed).encode()))
-    if request.inputs.preprocessing is not None:
-        words = preprocessing_header(request.inputs.preprocessing)
-        found.append((b"x-preprocessing", words.encode()))
+def changing_lines(
+    request: ComputeRequest[Any], warnings: Sequence[Warned], length: int, *, draws: bool
+) -> bytes:
+    """The other header lines: the answer's length, and its envelope for formats without one."""
+    lines = b"x-seed: %d\r\n" % request.seed if draws else b""
+    preprocessing = request.inputs.preprocessing
+    if preprocessing is not None:
+        lines += _preprocessing_line(preprocessing)
     if warnings:
-        found.append((b"x-warnings", warnings_header(warnings).encode("latin-1")))
-    return found
+        lines += write_lines([(b"x-warnings", warnings_header(warnings).encode("latin-1"))])
+    return lines + b"content-length: %d\r\n" % length
 
 
-def _pairs(headers: Mapping[str, str]) -> Headers:
-    return [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+@lru_cache(maxsize=32)  # each may be of a thousand items
+def _preprocessing_line(preprocessing: tuple[tuple[str, ...], ...]) -> bytes:
+    return write_lines([(b"x-preprocessing", preprocessing_header(preprocessing).encode())])
+
+
+def _lines(headers: Mapping[str, str]) -> bytes:
+    pairs = headers.items()
+    return write_lines([(name.lower().encode(), value.encode("latin-1")) for name, value in pairs])
 
 
 def preprocessing_header(preprocessing: tuple[tuple[str, ...], ...]) -> str:
     """Steps by commas, items by " | "; once where all items are alike; "none" without steps."""
-    if len(preprocessing) == 1:
-        return _steps_header(preprocessing[0])
     items = [", ".join(steps) or "none" for steps in preprocessing]
     text = items[0] if len(set(items)) == 1 else " | ".join(items)
     return _cut(text.encode("ascii", "replace").decode())
-
-
-@lru_cache(maxsize=256)
-def _steps_header(steps: tuple[str, ...]) -> str:
-    return _cut((", ".join(steps) or "none").encode("ascii", "replace").decode())
 
 
 def warnings_header(warnings: Sequence[Warned]) -> str:

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
+from functools import lru_cache, partial
 from typing import Any, TextIO
 
 import orjson
@@ -58,28 +59,39 @@ def log_request(record: Record, scope: Scope, status: int) -> None:
     left_out = _refusals.pass_on() if status == BUSY else 0
     if left_out is None:
         return
+    if not access_log.isEnabledFor(logging.INFO):
+        return
+    client = scope.get("client")
     fields = {
         "request_id": record.request_id,
-        "method": scope["method"],
-        "path": redact_path(scope["path"]),
-        "query": redact_query(scope["query_string"].decode("latin-1")),
+        **_request_fields(scope["method"], scope["path"], scope["query_string"]),
         "status": status,
         "operation": record.operation,
         "model": record.model,
-        "milliseconds": round(record.seconds * 1e3, 3),
-        "client": (scope.get("client") or [None])[0],
+        "milliseconds": round((time.perf_counter() - record.started_at) * 1e3, 3),
+        "client": client[0] if client else None,
     }
     if record.trace_id:
         fields["trace_id"] = record.trace_id
     if left_out:
         fields["left_out"] = left_out
-    if not access_log.isEnabledFor(logging.INFO):
-        return
     handlers = _app_log.handlers
     if len(handlers) == 1 and isinstance(handlers[0], BufferedLines):
         handlers[0].buffer(fields)
     else:
         access_log.info("request", extra={"fields": fields})
+
+
+@lru_cache(maxsize=256)
+def _request_fields(method: str, path: str, query: bytes) -> dict[str, str]:
+    return {
+        "method": method,
+        "path": redact_path(path),
+        "query": redact_query(query.decode("latin-1")),
+    }
+
+
+_write_line = partial(orjson.dumps, default=str)
 
 
 class BufferedLines(logging.StreamHandler[TextIO]):
@@ -91,21 +103,22 @@ class BufferedLines(logging.StreamHandler[TextIO]):
     def __init__(self) -> None:
         """Write to standard error."""
         super().__init__()
-        self._kept: list[bytes] = []
+        self._kept: list[dict[str, Any]] = []
         self._second, self._clock = 0, ""
 
     def buffer(self, fields: dict[str, Any]) -> None:
         """Keep an access line; called on the event loop, which writes it later."""
         now = time.time()
-        if int(now) != self._second:
-            self._second = int(now)
+        second = int(now)
+        if second != self._second:
+            self._second = second
             self._clock = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
-        clock = f"{self._clock}.{int(now % 1 * 1000):03d}Z"
-        line = {"time": clock, "level": "info", "message": "request", **fields}
-        self._kept.append(orjson.dumps(line, default=str))
-        if len(self._kept) == 1:
+        clock = f"{self._clock}.{int((now - second) * 1000):03d}Z"
+        kept = self._kept
+        kept.append({"time": clock, "level": "info", "message": "request", **fields})
+        if len(kept) == 1:
             asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
-        elif len(self._kept) >= FLUSH_LINES:
+        elif len(kept) >= FLUSH_LINES:
             self.flush()
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -118,7 +131,7 @@ class BufferedLines(logging.StreamHandler[TextIO]):
         with self.lock or nullcontext(), suppress(OSError, ValueError):  # a closed standard error
             kept, self._kept = self._kept, []
             if kept:
-                self.stream.write(b"\n".join([*kept, b""]).decode())
+                self.stream.write(b"\n".join([*map(_write_line, kept), b""]).decode())
             super().flush()
 
 

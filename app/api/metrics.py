@@ -129,10 +129,14 @@ class Metrics:
             refresh()
 
     async def keep_fresh(self) -> None:
-        """Refresh a worker's gauges again and again: another worker may be asked for them."""
-        while is_worker():
+        """Empty the tallies again and again, and refresh a worker's gauges.
+
+        Another worker may be asked for them.
+        """
+        while True:
             self.flush()
-            await asyncio.to_thread(self.refresh)  # the kernel may take milliseconds for a value
+            if is_worker():  # the kernel may take milliseconds for a value
+                await asyncio.to_thread(self.refresh)
             await asyncio.sleep(REFRESH_SECONDS)
 
     def show_states(self, states: Collection[ModelState]) -> None:
@@ -160,14 +164,14 @@ class Metrics:
                 return
             children = self._counted(counter), self._observed(histogram)
             self._of_requests[key] = children
-        children[0].inc()
-        children[1].observe(seconds)
+        counted, lasted = children
+        counted.count += 1
+        lasted.observe(seconds)
 
     def count_compute(
         self,
         operation: str,
         model: str,
-        *,
         items: int,
         queue_seconds: float,
         compute_seconds: float,
@@ -180,9 +184,10 @@ class Metrics:
                 self._observed(self.queue_seconds.labels(operation)),
                 self._observed(self.compute_seconds.labels(operation, model)),
             )
-        children[0].inc(items)
-        children[1].observe(queue_seconds)
-        children[2].observe(compute_seconds)
+        counted, waited, computed = children
+        counted.count += items
+        waited.observe(queue_seconds)
+        computed.observe(compute_seconds)
 
     def _counted(self, child: Counter) -> CounterTally:
         tally = CounterTally(child)

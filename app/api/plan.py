@@ -7,33 +7,32 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
-from weakref import WeakKeyDictionary
 
 from app.api.read_parameters import parse_parameters
 from app.compute.cost import Work
 from app.compute.labels import find_label
-from app.operations.parameters import Parameters
+from app.operations.parameters import Parameters, Rendering
 from app.operations.table import Operation
 from app.serving.registry import Registry
 from app.serving.served_model import ServedModel
 from app.wire.negotiation import negotiate
 
 MAX_PLANS = 256
-"""Plans that are kept for each model."""
+"""Plans that are kept for each operation of a model, by its path."""
 MAX_KEY_BYTES = 512
 """Longest query and Accept header whose plan is kept."""
 
 
-Headers = list[tuple[bytes, bytes]]
+_PLAINLY = Rendering()
 
 
-class FixedHeaders(NamedTuple):
-    """Headers that are the same in every answer of a plan."""
+class FixedLines(NamedTuple):
+    """Header lines that are the same in every answer of a plan."""
 
     etag: str | None
-    caching: Headers
+    caching: bytes
     """Those of a 304."""
-    all: Headers
+    all: bytes
 
 
 @dataclass(frozen=True)
@@ -49,10 +48,12 @@ class Plan:
     """Format of the answer."""
     draws: bool = False
     """Whether the answer depends on the seed."""
+    rendering: Rendering = _PLAINLY
+    """How its images are written."""
     works: dict[tuple[int, bool, bool], Work] = field(default_factory=dict)
     """What requests cost that were within the limits, by the number and kind of their items."""
-    headers: dict[bool, FixedHeaders] = field(default_factory=dict)
-    """Headers that are the same in every answer, by whether the URL names a version."""
+    lines: dict[bool, FixedLines] = field(default_factory=dict)
+    """Header lines that are the same in every answer, by whether the URL names a version."""
 
 
 def make_plan(
@@ -85,14 +86,15 @@ def make_plan(
         getattr(parameters, "seed", None),
         _form(operation, parameters, accept),
         operation.draws(parameters, served.capabilities),
+        parameters if isinstance(parameters, Rendering) else _PLAINLY,
     )
 
 
 class Plans:
-    """The plans of queries without parameters in a body, kept for each model."""
+    """The plans of queries for one operation of one model, without parameters in a body."""
 
     def __init__(self) -> None:
-        self._kept: WeakKeyDictionary[ServedModel, dict[Any, Plan]] = WeakKeyDictionary()
+        self._kept: dict[tuple[bytes, bytes | None], Plan] = {}
 
     def find(
         self,
@@ -103,8 +105,7 @@ class Plans:
         accept: bytes | None,
     ) -> Plan:
         """A kept plan, or else a new one; `make_plan` explains the arguments."""
-        kept = self._kept.setdefault(served, {})
-        key = operation.name, query, accept
+        kept, key = self._kept, (query, accept)
         plan = kept.get(key)
         if plan is None:
             plan = make_plan(registry, operation, served, query, accept, {})

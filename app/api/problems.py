@@ -32,6 +32,7 @@ from app.errors import (
     UnsupportedVersion,
 )
 from app.operations.answers import Schema
+from app.wire.header_lines import write_lines
 from app.wire.media_types import PROBLEM_TYPE
 from models.errors import (
     BundleError,
@@ -89,6 +90,9 @@ class Problem(BaseModel):
         Any, Field(description="Value, path, header or command to send instead.")
     ] = None
 
+
+Reply = tuple[int, bytes, bytes]
+"""A whole answer: its status, its header lines and its content."""
 
 TABLE: dict[type[Exception], tuple[int, str]] = {
     MalformedRequest: (400, "malformed-request"),
@@ -226,6 +230,11 @@ def describe_in(scope: Scope, error: Exception, instance: str | None = None) -> 
         request_id=record.request_id,
         trace_id=record.trace_id,
     )
+
+
+def reply_of(response: Response) -> Reply:
+    """A response that is whole, as an operation answers."""
+    return response.status_code, write_lines(response.raw_headers), bytes(response.body)
 
 
 async def answer_vae_error(request: Request, error: Exception) -> Response:

@@ -5,16 +5,14 @@ uvicorn's protocol for httptools runs the app and writes its answers. Heads and 
 """
 
 import asyncio
-import http
 import logging
-import urllib.parse
 import uuid
 from functools import partial
 from types import SimpleNamespace
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.api.connections import (
     Connections,
@@ -22,10 +20,12 @@ from app.api.connections import (
     allowed_connections,
     count_nothing,
 )
+from app.api.entry import Entry
 from app.api.exchange import Exchange
-from app.api.middleware import PROBES
-from app.api.problems import describe, lookup
+from app.api.problems import describe, lookup, reply_of
 from app.api.record import Record
+from app.api.routing import PROBES
+from app.api.run import Run
 from app.api.shedding import no_room
 from app.errors import ReceiveTimeout, ServerBusy, ServiceError
 from app.settings import Settings
@@ -43,6 +43,9 @@ log = logging.getLogger("app")
 
 class StrictProtocol(HttpToolsProtocol):
     """One connection, whose requests are read and answered one after the other."""
+
+    cycle: Exchange
+    scope: Any
 
     def __init__(self, *arguments: Any, connections: Connections, **options: Any) -> None:
         """Serve one connection.
@@ -62,7 +65,11 @@ class StrictProtocol(HttpToolsProtocol):
         self._pending = b""
         self._left = 0
         self._chunks: ChunkedBody | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._entry = self.app if isinstance(self.app, Entry) else None
+        self._facts: dict[str, Any] = {}
+        """What the scopes of all requests share."""
+        self._is_begun = True
+        self._run: Run | asyncio.Task[None] | None = None
         self._buffered = 0
         self._is_busy = False
         self._unread = 0
@@ -75,31 +82,48 @@ class StrictProtocol(HttpToolsProtocol):
             is_closing=transport.is_closing,
             close=self._close_after_answer,
         )
+        self._facts = {
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme or "http",
+            "root_path": self.root_path,
+        }
         try:
             self.shared.add(self, self.loop)
         except ServerBusy as error:
             self._send_problem(error, "", uuid.uuid4().hex)  # not logged: the sweep counts a flood
 
     def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
+        self.connections.discard(self)
+        if self.cycle is not None:
+            self.cycle.disconnected = not self.cycle.response_complete
+            self.cycle.notify()
+            self.cycle.forget_connection()
+        self._pending = b""
+        self.flow.resume_writing()
+        self.transport.close()
         self._apps_transport.close = self.transport.close  # no circle for the garbage collector
         self.shared.remove(self)
         self._no_longer_busy()
-        self._release_after_task()
+        self._release_after_run()
 
     def data_received(self, data: bytes) -> None:
         if self._pending:
             data, self._pending = self._pending + data, b""
-        self._read(data)
-
-    def _read(self, data: bytes) -> None:
+        in_body = False
         try:
             while data and self.state != "closing":
                 in_body = self.state in ("body", "rest")
                 data = self._read_body(data) if in_body else self._read_head(data)
         except ServiceError as error:
+            if not self._is_begun:
+                self._begin_run()
             in_its_body = in_body and self.scope is not None
             self._refuse(error, self.scope["path"] if in_its_body else path_of(data))
+        else:
+            if not self._is_begun:
+                self._begin_run()
 
     def _read_head(self, data: bytes) -> bytes:
         """Begin a request, and return what follows its head."""
@@ -109,71 +133,67 @@ class StrictProtocol(HttpToolsProtocol):
                 self.flow.pause_reading()
             return b""
         head = read_head(data)
-        if head is not None:
-            self._begin(head)
-            return data[head.size :]
-        if self.state == "idle":
-            self.since = self.loop.time()
-        self.state = "head"
-        self._pending = data
-        return b""
-
-    def _begin(self, head: Head) -> None:
+        if head is None:
+            if self.state == "idle":
+                self.since = self.loop.time()
+            self.state = "head"
+            self._pending = data
+            return b""
         if self.shared.busy >= self.shared.max_requests and self._can_be_shed(head):
             self._shed(head)
-            return
-        path, _, query = head.target.partition(b"?")
-        text = path.decode()
-        self.scope = {
-            "type": "http",
-            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
-            "http_version": head.version,
-            "server": self.server,
-            "client": self.client,
-            "scheme": self.scheme or "http",
-            "method": head.method,
-            "root_path": self.root_path,
-            "path": self.root_path + (urllib.parse.unquote(text) if "%" in text else text),
-            "raw_path": self.root_path.encode() + path,
-            "query_string": query,
-            "headers": head.headers,
-            "state": self.app_state.copy(),
-        }
+        else:
+            self._begin(head)
+        return data[head.size :]
+
+    def _begin(self, head: Head) -> None:
+        self.scope = scope = {**self._facts, **head.scope}
+        if self.root_path:
+            scope["path"] = self.root_path + scope["path"]
+            scope["raw_path"] = self.root_path.encode() + scope["raw_path"]
         self.cycle = Exchange(
-            scope=self.scope,
-            transport=self._apps_transport,
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=self.access_log,
+            scope,
+            self._apps_transport,
+            self.flow,
             default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
-            expect_100_continue=head.expects_continue,
+            expects_continue=head.expects_continue,
             keep_alive=head.keep_alive and not self.stopping,
+            headers=head.values,
             on_response=self.on_response_complete,
         )
+        self._run, self._is_begun = None, False
         self._expect_body(head, "body")
-        if not head.length and not head.chunked:
-            self._end_request()
-        self._task = None
-        if text in PROBES:
+
+    def _begin_run(self) -> None:
+        """Let the app begin, once all that came with the request's head is read."""
+        self._is_begun = True
+        if self.scope["path"] in PROBES:
             self._start()
         else:
             self.shared.turns.begin(self._start, self.loop)
 
     def _start(self) -> None:
-        """Let the app answer."""
-        if self.cycle.disconnected:  # while it waited for its turn
+        """Let the app answer: an operation at once, and another app on a task."""
+        cycle, entry = self.cycle, self._entry
+        if cycle.disconnected:  # while it waited for its turn
             return
-        self._task = self.loop.create_task(self.cycle.run_asgi(self.app))
-        self._task.add_done_callback(self.tasks.discard)
-        self.tasks.add(self._task)
+        operation = None if entry is None else entry.find_operation(self.scope)
+        if entry is not None and operation is not None:
+            self._run = run = Run(entry.answer(operation, cycle), self.tasks, self.transport.close)
+            run.begin()
+            return
+        self.scope["headers"] = self.scope["headers"].copy()  # requests share the head's
+        self.scope["state"] = self.app_state.copy()
+        self._run = task = self.loop.create_task(cycle.run_asgi(self.app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
 
     def _expect_body(self, head: Head, state: Literal["body", "rest"]) -> None:
+        self.state = state
         self._left = head.length
         self._chunks = ChunkedBody() if head.chunked else None
-        self.state = state
         self.since = self._body_since = self.loop.time()
+        if not head.length and not head.chunked:
+            self._end_request()
 
     def _can_be_shed(self, head: Head) -> bool:
         """Whether a request may be refused before it is read: probes and pages never are."""
@@ -186,8 +206,6 @@ class StrictProtocol(HttpToolsProtocol):
         self.shared.count_rejection("queue")
         self.transport.write(no_room(head.target, self.shared.max_requests))
         self._expect_body(head, "rest")
-        if not head.length and not head.chunked:
-            self._end_request()
 
     def _read_body(self, data: bytes) -> bytes:
         """Read on in a body, and return what follows it."""
@@ -195,9 +213,10 @@ class StrictProtocol(HttpToolsProtocol):
         if self._chunks is not None:
             body, rest = self._chunks.read(data)
         else:
-            body = data[: self._left]
+            body, rest = data[: self._left], data[self._left :]
             self._left -= len(body)
-            rest = None if self._left else data[len(body) :]
+            if self._left:
+                rest = None
         if self.state == "body":
             self.since = self.loop.time()
             if body:
@@ -208,22 +227,18 @@ class StrictProtocol(HttpToolsProtocol):
         return rest
 
     def _hand_over(self, body: bytes) -> None:
-        self.shared.buffer(len(body))
-        self._buffered += len(body)
-        cycle = self.cycle
-        cycle.waiting_for_100_continue = False
-        cycle.body += body
-        if len(cycle.body) > HIGH_WATER_LIMIT:
+        count = len(body)
+        self.shared.buffer(count)
+        self._buffered += count
+        if self.cycle.take(body) > HIGH_WATER_LIMIT:
             self.flow.pause_reading()
-        cycle.message_event.set()
 
     def _end_request(self) -> None:
         if self.state == "body":
             self.state = "busy"
             self._is_busy = True
             self.shared.busy += 1
-            self.cycle.more_body = False
-            self.cycle.message_event.set()
+            self.cycle.end_body()
         else:
             self.state = "idle"
             self.since = self.loop.time()
@@ -235,15 +250,17 @@ class StrictProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         self._no_longer_busy()
         self.server_state.total_requests += 1
-        self.shared.release(self._buffered)
-        self._buffered = 0
+        if self._buffered:
+            self.shared.release(self._buffered)
+            self._buffered = 0
         if self.state == "closing" or self.transport.is_closing():
             return
-        self.flow.resume_reading()
         self.state = "rest" if self.state == "body" else "idle"
         self.since = self.loop.time()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         if self._pending:
-            self.data_received(b"")
+            self.loop.call_soon(self.data_received, b"")  # not inside the answer before it
 
     def shutdown(self) -> None:
         """Answer what is being read, or comes at once, as the connection's last request."""
@@ -305,21 +322,21 @@ class StrictProtocol(HttpToolsProtocol):
             received=rate,
             limit=least,
         )
-        self._refuse(error, cast(dict[str, Any], self.scope)["path"])
+        self._refuse(error, self.scope["path"])
 
     def _refuse(self, error: ServiceError, path: str = "") -> None:
         """Answer with a problem, unless an answer has begun, and close the connection."""
         in_body = self.state in ("body", "rest")
-        self._release_after_task()
+        self._release_after_run()
         if in_body:
             answered = self.state == "rest" or self.cycle.response_started
             if self.state == "body":
                 self.cycle.disconnected = True  # its app must not answer too
-                record: Record | None = cast(dict[str, Any], self.scope).get("vae.record")
+                record: Record | None = self.scope.get("vae.record")
                 if record is not None:
                     record.refused = lookup(type(error))[0]
                 self.cycle.waiting_for_100_continue = False
-                self.cycle.message_event.set()
+                self.cycle.notify()
             if answered:
                 self.transport.close()
                 return
@@ -347,25 +364,20 @@ class StrictProtocol(HttpToolsProtocol):
         else:
             self.transport.close()
 
-    def _release_after_task(self) -> None:
+    def _release_after_run(self) -> None:
         """Count the body out once the app, which still holds it, has noticed."""
         count, self._buffered = self._buffered, 0
-        if count and self._task is not None:
-            self._task.add_done_callback(lambda _: self.shared.release(count))
+        if count and self._run is not None:
+            self._run.add_done_callback(lambda _: self.shared.release(count))
         elif count:
             self.shared.release(count)
 
     def _send_problem(self, error: ServiceError, path: str, request_id: str) -> None:
         self.shared.count_rejection(error.reason)
-        answer = describe(error, instance=path, request_id=request_id)
-        headers = {
-            **{name.decode(): value.decode() for name, value in answer.raw_headers},
-            "x-request-id": request_id,
-            "connection": "close",
-        }
-        status = http.HTTPStatus(answer.status_code)
-        lines = [f"HTTP/1.1 {status.value} {status.phrase}", *map(": ".join, headers.items())]
-        self.transport.write("\r\n".join([*lines, "", ""]).encode() + bytes(answer.body))
+        problem = describe(error, instance=path, request_id=request_id)
+        status, lines, content = reply_of(problem)
+        lines += b"x-request-id: %b\r\nconnection: close\r\n" % request_id.encode()
+        self.transport.write(STATUS_LINE[status] + lines + b"\r\n" + content)
         self._close_gently()
 
 

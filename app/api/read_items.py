@@ -22,7 +22,7 @@ from app.serving.served_model import ServedModel
 from app.settings import Settings
 from app.wire.items import Body, Picture
 from models.errors import InputError, ShapeMismatch
-from models.images import Observations, ReadOptions, Step, read_images
+from models.images import ImageSpec, Observations, ReadOptions, Step, read_images
 
 INLINE_BYTES = 16 * 1024
 """Items up to this are read on the event loop: a thread costs more than they do."""
@@ -41,14 +41,15 @@ def kind_of_items(operation: Operation, served: ServedModel, body: Body) -> str:
     Raises:
         ShapeMismatch: The body holds none of what the operation takes, or both kinds.
     """
-    possible = [kind for kind in operation.takes if getattr(body, kind)]
-    if len(possible) == 2 and body.images[0] is body.latents[0]:
+    has_images = bool(body.images) and "images" in operation.takes
+    has_latents = bool(body.latents) and "latents" in operation.takes
+    if has_images is not has_latents:
+        return "images" if has_images else "latents"
+    if has_images and body.images[0] is body.latents[0]:
         shape = body.latents[0].shape
         return "latents" if are_latents(shape, served.vae.latent_shape) else "images"
-    if len(possible) != 1:
-        received = [kind for kind in ("images", "latents") if getattr(body, kind)]
-        raise _wrong_items(operation, served, received)
-    return possible[0]
+    received = [kind for kind in ("images", "latents") if getattr(body, kind)]
+    raise _wrong_items(operation, served, received)
 
 
 def _wrong_items(operation: Operation, served: ServedModel, received: list[str]) -> ShapeMismatch:
@@ -88,17 +89,18 @@ def is_small(body: Body) -> bool:
     for item in (*body.images, *body.latents):
         if isinstance(item, Picture):
             size += len(item.data)
-            pixels += _pixels_of_png(item.data)
+            pixels += _pixels_of_png(item.data[:24])
         else:
             size += item.nbytes
     return size <= INLINE_BYTES and pixels <= INLINE_PIXELS
 
 
-def _pixels_of_png(data: bytes) -> float:
+@lru_cache(maxsize=256)
+def _pixels_of_png(beginning: bytes) -> float:
     """Pixels by the header of a PNG; infinite in other formats, which hide many in few bytes."""
-    if not data.startswith(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR") or len(data) < 24:
+    if not beginning.startswith(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR") or len(beginning) < 24:
         return math.inf
-    width, height = struct.unpack_from(">II", data, 16)
+    width, height = struct.unpack_from(">II", beginning, 16)
     return float(width * height)
 
 
@@ -136,7 +138,7 @@ def read_items(
             if array is None or not is_about_it or error.details.get("suggestion"):
                 raise
             raise _neither_kind(served, array) from error
-    if operation.exact_items not in (None, inputs.num_items):
+    if operation.exact_items is not None and operation.exact_items != inputs.num_items:
         raise _wrong_count(operation, served, body, inputs)
     return inputs
 
@@ -215,58 +217,61 @@ def _images(
     stop: threading.Event,
 ) -> Inputs:
     """Read all images; raise one error that names every image at fault."""
-    check_item_count(sum(map(_least_items, body.images)), settings)
-    spec = served.bundle.config.image
+    images, spec = body.images, served.bundle.config.image
+    if len(images) > 1 or not isinstance(images[0], Picture):
+        check_item_count(sum(map(_least_items, images)), settings)
     parts: list[Observations] = []
-    position = 0
     faults: list[tuple[int, str]] = []
     errors: list[InputError] = []
-    for item in body.images:
+    failed = 0
+    for item in images:
         if stop.is_set():
             raise ClientDisconnected("Nobody waits for the answer any more.")
         try:
-            if isinstance(item, Picture):
-                found = read_images(item.data, spec, options=options, media_type=item.media_type)
-            else:
-                found = read_images(item, spec, options=options)
-            parts.append(found)
-            position += len(parts[-1])
+            parts.append(_read(item, spec, options))
         except InputError as error:
             errors.append(error)
+            position = sum(map(len, parts)) + failed
             named = [(position + i, reason) for i, reason in error.items]
             faults += named or [(position, str(error))]
-            position += len(named) or 1
+            failed += len(named) or 1
     if errors:
         raise type(errors[0])(str(errors[0]), items=tuple(faults), **errors[0].details) from errors[
             0
         ]
-    return _as_inputs(parts)
+    return _as_inputs(parts[0] if len(parts) == 1 else _joined(parts))
 
 
-def _as_inputs(parts: list[Observations]) -> Inputs:
-    first = parts[0]
-    if len(parts) == 1:
-        x, steps, warnings = first.x, first.steps, first.warnings
-    else:
-        x = np.concatenate([part.x for part in parts])
-        steps = tuple(steps for part in parts for steps in part.steps)
-        warnings = tuple(warnings for part in parts for warnings in part.warnings)
+def _read(item: Picture | np.ndarray, spec: ImageSpec, options: ReadOptions) -> Observations:
+    if isinstance(item, Picture):
+        return read_images(item.data, spec, options=options, media_type=item.media_type)
+    return read_images(item, spec, options=options)
+
+
+def _joined(parts: list[Observations]) -> Observations:
+    return Observations(
+        np.concatenate([part.x for part in parts]),
+        tuple(steps for part in parts for steps in part.steps),
+        tuple(warnings for part in parts for warnings in part.warnings),
+    )
+
+
+def _as_inputs(found: Observations) -> Inputs:
+    steps = found.steps
     if steps.count(steps[0]) == len(steps):  # many images share their steps
         words, objects = _described(steps[0])
         preprocessing, preprocessing_steps = (words,) * len(steps), (objects,) * len(steps)
     else:
-        found = [_described(one) for one in steps]
-        preprocessing, preprocessing_steps = zip(*found, strict=True)
-    return Inputs(
-        x=x,
-        preprocessing=preprocessing,
-        preprocessing_steps=preprocessing_steps,
-        warnings=tuple(
-            replace(warned, item=index) for index, some in enumerate(warnings) for warned in some
+        described = [_described(one) for one in steps]
+        preprocessing, preprocessing_steps = zip(*described, strict=True)
+    inputs = Inputs(found.x, None, preprocessing, preprocessing_steps)
+    if any(found.warnings):
+        inputs.warnings = tuple(
+            replace(warned, item=index)
+            for index, some in enumerate(found.warnings)
+            for warned in some
         )
-        if any(warnings)
-        else (),
-    )
+    return inputs
 
 
 @lru_cache(maxsize=256)

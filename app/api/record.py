@@ -11,31 +11,35 @@ from app.errors import Reason
 from app.serving.job import Timing
 
 
-@dataclass
+@dataclass(eq=False)
 class Record:
-    """Facts of one request; routes fill them in, the log and the metrics read them."""
+    """Facts of one request; routes fill them in, the log and the metrics read them.
+
+    What has no argument begins as the class says, which costs nothing.
+    """
 
     request_id: str
     headers: Mapping[bytes, bytes] = field(default_factory=dict)
     """The request's; of two of a name, the last."""
     started_at: float = field(default_factory=time.perf_counter)
-    operation: str = UNKNOWN
-    model: str = UNKNOWN
-    status: int = 0
-    refused: int = 0
-    """Status that the connection answered before the app did; 0 if it did not."""
-    rejection: Reason | None = None
-    body_type: str | None = None
-    trace_id: str = ""
-    """32 hex digits; empty where the request is part of no trace."""
-    items: int = 0
     timings: dict[str, float] = field(default_factory=dict)
     """Milliseconds by name, for Server-Timing."""
-    stage: Stage = "read"
+    spans: list[tuple[str, float, float]] | None = field(default=None, init=False)
+    """Name, begin and end of what was done for it, by the clock of `started_at`; None where it is
+    not traced."""
+    operation: str = field(default=UNKNOWN, init=False)
+    model: str = field(default=UNKNOWN, init=False)
+    status: int = field(default=0, init=False)
+    refused: int = field(default=0, init=False)
+    """Status that the connection answered before the app did; 0 if it did not."""
+    rejection: Reason | None = field(default=None, init=False)
+    body_type: str | None = field(default=None, init=False)
+    trace_id: str = field(default="", init=False)
+    """32 hex digits; empty where the request is part of no trace."""
+    items: int = field(default=0, init=False)
+    stage: Stage = field(default="read", init=False)
     """How far it came."""
-    spans: list[tuple[str, float, float]] = field(default_factory=list)
-    """Name, begin and end of what was done for it, by the clock of `started_at`."""
-    computed: Timing | None = None
+    computed: Timing | None = field(default=None, init=False)
     """What the engine says of it, once it has computed."""
 
     @property
@@ -47,18 +51,27 @@ class Record:
         """Note what ends now, in Server-Timing too."""
         now = time.perf_counter()
         self.timings[name] = (now - began_at) * 1e3
-        self.spans.append((name, began_at, now))
+        if self.spans is not None:
+            self.spans.append((name, began_at, now))
+
+    def end_parsing(self) -> None:
+        """Note that the body has been read and parsed."""
+        if self.spans is not None:
+            self.spans.append(("parse", self.started_at, time.perf_counter()))
 
     def end_compute(self, timing: Timing, admitted_at: float) -> None:
         """Note what the engine did until now: the wait, and the compute if it came to it."""
-        now = time.perf_counter()
-        self.timings["queue"] = timing.queue_seconds * 1e3
+        waited = timing.queue_seconds
+        self.timings["queue"] = waited * 1e3
         self.timings["compute"] = timing.compute_seconds * 1e3
-        began_at = admitted_at + timing.queue_seconds if timing.chunks else now
-        self.spans.append(("queue", admitted_at, began_at))
         if timing.chunks:
             self.stage, self.computed = "compute", timing
-            self.spans.append(("compute", began_at, now))
+        if self.spans is not None:
+            now = time.perf_counter()
+            began_at = admitted_at + waited if timing.chunks else now
+            self.spans.append(("queue", admitted_at, began_at))
+            if timing.chunks:
+                self.spans.append(("compute", began_at, now))
 
 
 def record_of(scope: Scope) -> Record:

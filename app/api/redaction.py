@@ -2,7 +2,6 @@
 
 import logging
 import re
-from functools import lru_cache
 from urllib.parse import unquote_plus
 
 REDACTED = "[redacted]"
@@ -27,7 +26,6 @@ def is_secret(name: str) -> bool:
     return _SECRET.match(f"{name}=") is not None
 
 
-@lru_cache(maxsize=256)
 def redact_query(query: str) -> str:
     """A query string without its secrets; names are compared decoded and without case."""
     return "&".join(_redact(part) or part for part in query.split("&")) if query else query

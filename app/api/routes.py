@@ -6,78 +6,113 @@ other, sees only the rest. Its routes of the operations are there for the refusa
 another method.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from weakref import ref
 
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.answering import answer
-from app.api.problems import describe_in, lookup
+from app.api.body import NextPart, parts_of
+from app.api.plan import Plans
+from app.api.problems import Reply, describe_in, lookup, reply_of
 from app.api.routing import MODEL_PATHS, find_model, make_route
 from app.api.service import Service
 from app.operations.table import OPERATIONS, Operation
+from app.serving.served_model import ServedModel
+from app.wire.header_lines import split_lines
 from models.errors import VAEError
 
 MAX_PATHS, MAX_PATH_LENGTH = 256, 256
 """Paths whose operation is kept at hand: how many, and their characters."""
 
 
-class OperationApp:
-    """Answers the requests for one operation."""
+class OperationAt:
+    """Answers the requests for one operation at one path."""
 
-    def __init__(self, service: Service, operation: Operation) -> None:
-        self.service, self.operation = service, operation
+    def __init__(
+        self, service: Service, operation: Operation, path_params: Mapping[str, str]
+    ) -> None:
+        """Serve an operation; the path's parameters name the model and the version, if they do."""
+        self.service, self.operation, self.path_params = service, operation, path_params
+        self.plans = Plans()
+        self._served: Callable[[], ServedModel | None] = lambda: None
+        self._published = -1
+        """Which publication of the registry the model is of."""
+
+    async def answer(self, scope: Scope, next_part: NextPart) -> Reply:
+        """Answer a request.
+
+        Raises:
+            VAEError: The request cannot be answered; says why.
+        """
+        registry = self.service.registry
+        served = self._served() if self._published == registry.published else None
+        if served is None:
+            served = find_model(registry, self.path_params, scope["path"])
+            self._served, self._published = ref(served), registry.published
+            self.plans = Plans()
+        return await answer(
+            self.service,
+            self.operation,
+            served,
+            self.plans,
+            scope,
+            next_part,
+            versioned="version" in self.path_params,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, whose model and version are the `path_params` of its scope."""
-        path_params: Mapping[str, str] = scope["path_params"]
-        service, operation = self.service, self.operation
+        """Answer a request over ASGI."""
         try:
-            served = find_model(service.registry, path_params, scope["path"])
-            versioned = "version" in path_params
-            await answer(service, operation, served, scope, receive, send, versioned=versioned)
+            reply = await self.answer(scope, parts_of(receive))
         except VAEError as error:
             if lookup(type(error))[0] == 500:
                 raise
-            await describe_in(scope, error)(scope, receive, send)
+            reply = reply_of(describe_in(scope, error))
+        status, lines, content = reply
+        headers = split_lines(lines)
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": content})
 
 
 class ServeOperations:
-    """Calls the app of an operation by its method and path, and another app for the rest."""
+    """Calls the operation at a method and path, and another app for the rest."""
 
     def __init__(self, app: ASGIApp, *, service: Service) -> None:
-        self.app = app
-        self.operations: dict[tuple[str, str], OperationApp] = {
-            (operation.method, name): OperationApp(service, operation)
-            for name, operation in OPERATIONS.items()
+        self.app, self.service = app, service
+        self.operations: dict[tuple[str, str], Operation] = {
+            (operation.method, name): operation for name, operation in OPERATIONS.items()
         }
-
-        self._found: dict[tuple[str, str], tuple[OperationApp, dict[str, str]]] = {}
+        self._found: dict[tuple[str, str], OperationAt] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] == "http" and not scope.get("root_path"):
+        app = self.app
+        if scope["type"] == "http":
             if scope["method"] == "HEAD":
                 scope = {**scope, "method": "GET"}
-            key: tuple[str, str] = scope["method"], scope["path"]
-            found = self._found.get(key) or self._find(key)
-            if found is not None:
-                app, scope["path_params"] = found
-                await app(scope, receive, send)
-                return
-        await self.app(scope, receive, send)
+            app = self.find(scope) or app
+        await app(scope, receive, send)
 
-    def _find(self, key: tuple[str, str]) -> tuple[OperationApp, dict[str, str]] | None:
-        """The app of a method and path, and the model in the path; None if it is no operation's."""
+    def find(self, scope: Scope) -> OperationAt | None:
+        """The operation that a request is for; None if it is for none."""
+        if scope.get("root_path"):
+            return None
+        key: tuple[str, str] = scope["method"], scope["path"]
+        return self._found.get(key) or self._find(key)
+
+    def _find(self, key: tuple[str, str]) -> OperationAt | None:
         method, path = key
         prefix, _, name = path.rpartition("/")
-        app = self.operations.get((method, name))
-        path_params = None if app is None else model_of(prefix)
-        if app is None or path_params is None:
+        operation = self.operations.get((method, name))
+        path_params = None if operation is None else model_of(prefix)
+        if operation is None or path_params is None:
             return None
+        found = OperationAt(self.service, operation, path_params)
         if len(self._found) < MAX_PATHS and len(path) <= MAX_PATH_LENGTH:
-            self._found[key] = app, path_params
-        return app, path_params
+            self._found[key] = found
+        return found
 
 
 def model_of(prefix: str) -> dict[str, str] | None:
@@ -97,7 +132,18 @@ def model_of(prefix: str) -> dict[str, str] | None:
 def operation_routes(service: Service) -> list[Route]:
     """Three routes for each operation."""
     return [
-        make_route(operation.method, f"{prefix}/{operation.name}", OperationApp(service, operation))
+        make_route(operation.method, f"{prefix}/{operation.name}", _RouteApp(service, operation))
         for operation in OPERATIONS.values()
         for prefix in MODEL_PATHS.values()
     ]
+
+
+class _RouteApp:
+    """The app of an operation's route, which names model and version: a server has a root path."""
+
+    def __init__(self, service: Service, operation: Operation) -> None:
+        self.service, self.operation = service, operation
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        found = OperationAt(self.service, self.operation, scope["path_params"])
+        await found(scope, receive, send)

@@ -22,6 +22,7 @@ MODEL_PATHS = {
     "version": "/v1/models/{model}/versions/{version}",
 }
 """Prefixes of an operation's path: the default model, a model's highest version, one version."""
+PROBES = ("/livez", "/readyz", "/healthz")
 VERSION = re.compile(r"[1-9][0-9]{0,9}")
 """A version has one spelling: no sign, no leading zero, ASCII digits."""
 

@@ -1,13 +1,12 @@
 """The service's parts that every request shares, and one request on its way."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import TypeVar
 
-from starlette.types import Receive
-
+from app.api.body import NextPart
 from app.api.metrics import Metrics
 from app.api.plan import Plans
 from app.api.record import Record
@@ -32,11 +31,10 @@ class Service:
     readers: ThreadPoolExecutor
     """Threads that read bodies and render answers, apart from compute."""
     tracing: Tracing | None = None
-    plans: Plans = field(default_factory=Plans)
 
-    async def off_loop(self, function: Callable[..., T], *arguments: Any) -> T:
+    def off_loop(self, function: Callable[[], T]) -> "asyncio.Future[T]":
         """Run a function on a reader thread."""
-        return await asyncio.get_running_loop().run_in_executor(self.readers, function, *arguments)
+        return asyncio.get_running_loop().run_in_executor(self.readers, function)
 
 
 @dataclass(eq=False, slots=True)
@@ -46,8 +44,9 @@ class Call:
     service: Service
     operation: Operation
     served: ServedModel
-    receive: Receive
-    headers: Mapping[bytes, bytes]
+    plans: Plans
+    """Those of the operation and the model."""
+    next_part: NextPart
     record: Record
     timeout: float
     """Seconds that it may take."""

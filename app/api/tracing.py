@@ -77,7 +77,7 @@ class Tracing:
             if status >= 500:
                 span.set_status(Status(StatusCode.ERROR))
             inside = set_span_in_context(span)
-            for name, began_at, ended_at in record.spans:
+            for name, began_at, ended_at in record.spans or ():
                 child = self._tracer.start_span(
                     name,
                     context=inside,

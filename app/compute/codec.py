@@ -36,23 +36,28 @@ from models.estimators.steps import Pass, Steps
 def encode(request: ComputeRequest[EncodeParameters]) -> Steps[Answer]:
     """q(z|x) of each image, its KL to the prior, and draws from it if asked for."""
     served, num_samples = request.served, request.parameters.num_samples
+    vae = served.vae
+    given = vae, "posterior" in served.capabilities
     found, labels = [], []
     for part in groups(request, draws_per_item=num_samples):
-        y = yield from most_probable_labels(request, part)
-        labels.append(y)
-        noise = None
+        y = noise = None
+        if served.labels:
+            y = yield from most_probable_labels(request, part)
+            labels.append(y)
         if num_samples:
             noise = request.draw(part, "posterior", num_samples).transpose(0, 1)
-        given = (served.vae, "posterior" in served.capabilities)
         found.append((yield Pass(encode_rows, given, (request.images(part), y, noise))))
     rows = found[0] if len(found) == 1 else map(join, zip(*found, strict=True))
-    columns: dict[str, Any] = dict(zip(("mean", "std", "kl_nats", "samples"), rows, strict=True))
-    if not num_samples:
-        del columns["samples"]
+    mean, std, kl_nats, samples = rows
+    columns = {"mean": mean, "std": std, "kl_nats": kl_nats}
+    if num_samples:
+        columns["samples"] = samples
     facts: dict[str, Any] = {"mean_kind": "posterior"}
-    if served.vae.config.latent_groups:
-        facts = {"mean_kind": "ancestral", "groups": latent_groups(served.vae)}
-    return Answer(columns, facts=facts | label_used(served, labels))
+    if vae.config.latent_groups:
+        facts = {"mean_kind": "ancestral", "groups": latent_groups(vae)}
+    if served.labels:
+        facts |= label_used(served, labels)
+    return Answer(columns, facts)
 
 
 def decode(request: ComputeRequest[DecodeParameters]) -> Steps[Answer]:

@@ -1,6 +1,5 @@
 """Size of a request in items, samples and cost units, and the parts in which it is computed."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,7 +87,7 @@ def branches(request: ComputeRequest[Any]) -> int:
 
 def groups(
     request: ComputeRequest[Any], *, num_items: int | None = None, draws_per_item: int = 0
-) -> Iterator[slice]:
+) -> list[slice]:
     """Slices of the items, each as large as may go through a network at once.
 
     Args:
@@ -97,10 +96,12 @@ def groups(
         draws_per_item: Latents to draw for each item.
     """
     num_items = request.inputs.num_items if num_items is None else num_items
+    if num_items == 1:
+        return [slice(0, 1)]
     rows = GROUP_ITEMS // branches(request)
     size = max(1, min(rows, GROUP_DRAWS // (draws_per_item or 1)))
-    for start in range(0, num_items, size):
-        yield slice(start, min(start + size, num_items))
+    starts = range(0, num_items, size)
+    return [slice(start, min(start + size, num_items)) for start in starts]
 
 
 def chunk_rows(served: ServedModel) -> int:

@@ -27,5 +27,6 @@ class Inputs:
     @property
     def num_items(self) -> int:
         """Number of images and latents together."""
-        images = 0 if self.x is None else len(self.x)
-        return images if self.latents is None else images + len(self.latents)
+        if self.latents is None:
+            return 0 if self.x is None else len(self.x)
+        return len(self.latents) + (0 if self.x is None else len(self.x))

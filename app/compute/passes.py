@@ -76,7 +76,7 @@ def _decoded(vae: VAE, output: str, z: Tensor, y: Tensor | None, noise: Tensor |
 
 def _on_device(vae: VAE, *rows: Rows) -> list[Tensor | None]:
     """Rows where the network is."""
-    device = next(vae.parameters()).device
+    device = vae.device
     return [None if row is None else to_device(row, device) for row in rows]
 
 

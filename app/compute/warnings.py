@@ -13,7 +13,6 @@ from app.compute.cost import CHECK_SAMPLES, chunk_rows, groups, is_checked
 from app.compute.labels import given_labels
 from app.compute.percentile import find_reference
 from app.compute.request import ComputeRequest
-from app.operations.parameters import LogLikelihoodParameters
 from app.operations.result import Answer
 from models.estimators.elbo import ElboEstimate, elbo_steps
 from models.estimators.labels import knows_labels, log_q_steps
@@ -32,13 +31,15 @@ MAX_EXCESS_NORM = 5.0
 
 def find_warnings(request: ComputeRequest[Any], answer: Answer) -> Steps[tuple[Warned, ...]]:
     """What is doubtful about a request's items, in their order and in that of the codes."""
-    found = [*request.inputs.warnings, *_far_latents(request)]
+    found = [*request.inputs.warnings]
+    if request.inputs.latents is not None:
+        found += _far_latents(request)
     scores = _own_scores(request, answer)
     if scores is not None:
         found += _below(*scores)
     if is_checked(request):
         found += yield from _check(request, has_score=scores is not None)
-    return tuple(sorted(found, key=_place))
+    return tuple(sorted(found, key=_place)) if found else ()
 
 
 def _place(warned: Warned) -> tuple[int, int]:
@@ -47,8 +48,8 @@ def _place(warned: Warned) -> tuple[int, int]:
 
 def _far_latents(request: ComputeRequest[Any]) -> Iterator[Warned]:
     """Latents that a standard normal prior does not draw."""
-    latents = request.inputs.latents
-    if latents is None or "standard_normal_prior" not in request.served.capabilities:
+    latents: Any = request.inputs.latents
+    if "standard_normal_prior" not in request.served.capabilities:
         return
     flat = latents.reshape(len(latents), -1).astype(np.float64)
     norms, usual = np.linalg.norm(flat, axis=1), np.sqrt(flat.shape[1])
@@ -69,15 +70,17 @@ def _own_scores(
     Those of the answer's own estimator and K, or else its ELBO, whose expectation knows no K. A
     label or a threshold raises the score of a picture that the model knows.
     """
-    parameters, columns = request.parameters, answer.columns
-    if isinstance(parameters, LogLikelihoodParameters):
-        reference, _ = find_reference(request, parameters.estimator)
+    columns = answer.columns
+    if "estimate_nats" in columns:
+        estimator = request.parameters.estimator
+        reference, _ = find_reference(request, estimator)
         if reference is not None:
-            return reference, parameters.estimator, columns["estimate_nats"]
-    elbo, reference = columns.get("elbo_nats"), request.served.stored_elbos
-    if reference is None or not isinstance(elbo, np.ndarray):  # the estimator prior has no ELBO
+            return reference, estimator, columns["estimate_nats"]
+    elbo = columns.get("elbo_nats")
+    if not isinstance(elbo, np.ndarray):  # the estimator prior has no ELBO
         return None
-    return reference, "ELBO", elbo
+    reference = request.served.stored_elbos
+    return None if reference is None else (reference, "ELBO", elbo)
 
 
 def _below(

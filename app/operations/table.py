@@ -5,6 +5,7 @@ Declarations only, over pydantic: `app.compute` computes, `app.api` reads reques
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import BaseModel
@@ -73,7 +74,7 @@ class Operation:
         """POST exactly when there is a body."""
         return "POST" if self.takes else "GET"
 
-    @property
+    @cached_property
     def per_item(self) -> bool:
         """Whether JSON has one object per item, under `results`."""
         return "results" in self.answer.model_fields

@@ -5,6 +5,7 @@ themselves, so that only the request at fault fails.
 """
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ def run_together(passes: Sequence[Pass]) -> list[Outcome]:
     try:
         if len(passes) == 1:
             return [_done(passes[0].run())]
-        flat = [one.flat() for one in passes]
+        flat = [one if one.lead == 1 else one.flat() for one in passes]
         rows = tuple(map(Pass.join_rows, zip(*(one.rows for one in flat), strict=True)))
         results = _done(Pass(flat[0].function, flat[0].given, rows).run())
     except Exception as error:  # whatever a network raises belongs to one of the requests
@@ -40,13 +41,13 @@ def _done(results: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def _shared(passes: Sequence[Pass], results: tuple[Any, ...]) -> list[Outcome]:
     """Each pass's rows of the results."""
-    found: list[Outcome] = []
-    start = 0
-    for one in passes:
-        stop = start + one.num_rows
-        parts = [None if result is None else result[start:stop] for result in results]
-        if one.lead > 1:
-            parts = [None if part is None else one.unflat(part) for part in parts]
-        found.append(tuple(parts))
-        start = stop
-    return found
+    ends = list(accumulate(one.num_rows for one in passes))
+    bounds = list(zip([0, *ends], ends, strict=False))
+    columns = [
+        [None] * len(bounds) if result is None else [result[start:end] for start, end in bounds]
+        for result in results
+    ]
+    return [
+        outcome if one.lead == 1 else tuple(p if p is None else one.unflat(p) for p in outcome)
+        for one, outcome in zip(passes, zip(*columns, strict=True), strict=True)
+    ]

@@ -32,12 +32,7 @@ def run_chunk(
         for job in jobs:
             job.fail(error)
         return time.perf_counter() - started_at
+    each, requests = seconds / total, len(jobs)
     for job, outcome, count in zip(jobs, outcomes, rows, strict=True):
-        job.take(
-            outcome,
-            started_at=started_at,
-            seconds=seconds,
-            share=count / total,
-            requests=len(jobs),
-        )
+        job.take(outcome, started_at, each * count, requests=requests)
     return seconds

@@ -21,7 +21,6 @@ PATIENCE = 4.0
 """A long job is overtaken by shorter ones that come within so many times its own time after it."""
 
 
-@dataclass(slots=True)
 class Timing:
     """Seconds that a request waited for its first pass, and computed."""
 
@@ -48,11 +47,13 @@ class Job(Generic[T]):
     """Cost units of one row of a pass."""
     expected: float
     """Expected seconds of compute."""
-    admitted_at: float = field(default_factory=time.perf_counter)
     deadline: float = math.inf
     """Seconds after `admitted_at` from which on nobody wants the value."""
     on_lane: "Callable[[Job[T]], None] | None" = None
     """Called on the event loop when the job is left to the compute lane."""
+    admitted_at: float = field(default_factory=time.perf_counter, init=False)
+    is_short: bool = field(default=False, init=False)
+    """Whether it goes before long jobs."""
     started: bool = field(default=False, init=False)
     abandoned: bool = field(default=False, init=False)
     """Nobody waits for it any more."""
@@ -69,10 +70,9 @@ class Job(Generic[T]):
     _results: list[tuple[Any, ...]] | None = field(default=None, init=False)
     """Results of the parts before it, where there are several."""
 
-    @property
-    def is_short(self) -> bool:
-        """Whether it goes before long jobs."""
-        return self.expected <= SHORT_SECONDS
+    def __post_init__(self) -> None:
+        """See how long it is."""
+        self.is_short = self.expected <= SHORT_SECONDS
 
     @property
     def rank(self) -> float:
@@ -94,7 +94,7 @@ class Job(Generic[T]):
         self.started = True
         started_at = time.perf_counter()
         self._send(None)
-        self.spent += time.perf_counter() - started_at
+        self.spent = time.perf_counter() - started_at
 
     def next_part(self, times: PassTimes, seconds: float) -> Pass:
         """The pass to run next, cut to about so many seconds."""
@@ -108,30 +108,23 @@ class Job(Generic[T]):
         return self._part
 
     def take(
-        self,
-        outcome: Outcome,
-        *,
-        started_at: float,
-        seconds: float,
-        share: float,
-        requests: int = 1,
+        self, outcome: Outcome, started_at: float, seconds: float, *, requests: int = 1
     ) -> None:
         """Take the outcome of `next_part`, and run up to the pass after it.
 
         Args:
             outcome: The results or the failure.
             started_at: When the pass began.
-            seconds: How long it took.
-            share: The job's part of its rows.
+            seconds: How long it took; of a shared pass, the job's part by its rows.
             requests: How many shared it.
         """
         timing = self.timing
-        if not timing.compute_seconds:
+        if not timing.chunks:
             timing.queue_seconds = started_at - self.admitted_at
         timing.chunks += 1
         if requests > timing.batch_requests:
             timing.batch_requests = requests
-        self.spent += seconds * share
+        self.spent += seconds
         if isinstance(outcome, Exception):
             self.fail(outcome)
         elif self._rest is None and self._results is None:

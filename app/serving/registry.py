@@ -42,6 +42,8 @@ class Registry:
     compute_threads: int | None = None
     load_models: tuple[str, ...] = ()
     current: Snapshot = field(default_factory=Snapshot)
+    published: int = 0
+    """How often `current` was replaced: what it says is the same while this is."""
     loader: Loader = field(init=False)
     _retired: list[tuple[str, int, str, "ref[ServedModel]"]] = field(default_factory=list)
     """Models out of service that requests may still hold."""
@@ -103,6 +105,7 @@ class Registry:
             if id(served) not in staying
         ]
         self.current = snapshot
+        self.published += 1
 
     def states(self) -> list[ModelState]:
         """The state of every version."""

@@ -18,7 +18,7 @@ from app.serving.chunk import OnChunk, run_chunk
 from app.serving.job import PATIENCE, SHORT_SECONDS, Job, Timing
 from app.serving.lane import ComputeLane
 from app.serving.pass_times import PassTimes
-from models.estimators.steps import Steps
+from models.estimators.steps import Pass, Steps
 from models.vae.networks import MIN_ROWS
 
 T = TypeVar("T")
@@ -126,12 +126,12 @@ class Scheduler:
         expected = self.times.expected_job(model, kind, cost)
         self._check_room(expected, deadline)
         loop = self._loop = asyncio.get_running_loop()
-        job = Job(steps, loop.create_future(), timing, model, kind, cost, row_cost, expected)
-        job.deadline, job.on_lane = deadline, on_lane
+        future: asyncio.Future[T] = loop.create_future()
+        job = Job(steps, future, timing, model, kind, cost, row_cost, expected, deadline, on_lane)
         self._jobs.add(job)
         self._cost += cost
         self._expected += expected
-        if expected <= SHORT_SECONDS:
+        if job.is_short:
             self._expected_short += expected
         if not (expected <= INLINE_TURN_SECONDS and self._begin_inline(job, loop)):
             self._leave_to_lane(job)
@@ -146,11 +146,13 @@ class Scheduler:
         """Forget a job that has ended, or drop what is left of it: nobody waits any more."""
         job.abandoned = True
         self._jobs.discard(job)
-        self._cost -= job.cost
-        self._expected -= job.expected
-        self._expected_short -= job.expected if job.is_short else 0.0
         if not self._jobs:
             self._cost = self._expected = self._expected_short = 0.0  # sums of floats drift
+            return
+        self._cost -= job.cost
+        self._expected -= job.expected
+        if job.is_short:
+            self._expected_short -= job.expected
 
     async def run(self, steps: Steps[T], **options: Any) -> T:
         """Run a job to its end and return its value; `admit` explains the options."""
@@ -172,17 +174,18 @@ class Scheduler:
         """
         if self._stopping:
             raise _stopping()
-        if len(self._jobs) >= self.max_requests:
-            waiting = f"{len(self._jobs)} requests wait or compute"
+        jobs = len(self._jobs)
+        if jobs >= self.max_requests:
+            waiting = f"{jobs} requests wait or compute"
             raise self._full(waiting, self._expected, "queue")
         if self._expected_short > self.max_wait:
             self._check_wait(0.0, self.max_wait)
 
     def _check_room(self, expected: float, deadline: float) -> None:
         self.check_open()
-        limit = min(self.max_wait, max(deadline - expected, 0.0))
-        if self._expected > limit:
-            self._check_wait(expected, limit)
+        in_time = deadline - expected
+        if self._expected > self.max_wait or self._expected > in_time:
+            self._check_wait(expected, min(self.max_wait, max(in_time, 0.0)))
 
     def _check_wait(self, expected: float, limit: float) -> None:
         wait = self.expected_wait(expected)
@@ -215,8 +218,8 @@ class Scheduler:
         if job.finished:
             self._settle([job])
             return True
-        part = job.next_part(self.times, INLINE_TURN_SECONDS)
-        if _inline_seconds(job, part.num_rows) > INLINE_SECONDS:
+        rows = job.next_part(self.times, INLINE_TURN_SECONDS).num_rows
+        if _inline_seconds(job, rows) > INLINE_SECONDS:
             return False
         if not self._inline:
             loop.call_soon(self._flush)
@@ -227,19 +230,19 @@ class Scheduler:
         """Run the passes of the jobs that came in this turn, those of one kind together."""
         jobs, self._inline = self._inline, []
         while jobs:
-            kinds: dict[Any, list[Job[Any]]] = {}
+            kinds: dict[Any, list[tuple[Job[Any], Pass]]] = {}
             for job in jobs:
                 if job.is_late:
                     job.fail(TimeoutError())
                     job.settle()
                 elif not job.abandoned:
-                    key = job.next_part(self.times, INLINE_TURN_SECONDS).key
-                    kinds.setdefault(key, []).append(job)
+                    part = job.next_part(self.times, INLINE_TURN_SECONDS)
+                    kinds.setdefault(part.key, []).append((job, part))
             jobs = [job for kind in kinds.values() for job in self._run_inline(kind)]
 
-    def _run_inline(self, jobs: list[Job[Any]]) -> list[Job[Any]]:
+    def _run_inline(self, kind: list[tuple[Job[Any], Pass]]) -> list[Job[Any]]:
         """Run the passes of one kind; the jobs that have another pass to run here."""
-        parts = [job.next_part(self.times, INLINE_TURN_SECONDS) for job in jobs]
+        jobs, parts = zip(*kind, strict=True)
         if _inline_seconds(jobs[0], sum(part.num_rows for part in parts)) > INLINE_TURN_SECONDS:
             for job in jobs:
                 self._leave_to_lane(job)
@@ -257,8 +260,10 @@ class Scheduler:
             loop.call_soon_threadsafe(self._settle, jobs)
 
     def _settle(self, jobs: list[Job[Any]]) -> None:
-        for job in jobs:
-            if job.error is None and job.cost > 0:
+        told: tuple[str, float] | None = None
+        for job in jobs:  # of those that ran together and cost as much, the first speaks for all
+            if job.error is None and job.cost > 0 and (job.kind, job.cost) != told:
+                told = job.kind, job.cost
                 self.times.add_job(job.model, job.kind, job.cost, job.spent)
             job.settle()
 

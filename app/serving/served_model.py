@@ -39,15 +39,15 @@ class ServedModel:
     device: str
     _noise: dict[Purpose, tuple[NoiseKind, tuple[int, ...]]] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def name(self) -> str:
         return self.bundle.name
 
-    @property
+    @cached_property
     def version(self) -> int:
         return self.bundle.version
 
-    @property
+    @cached_property
     def vae(self) -> VAE:
         """The network, in eval mode and without gradients."""
         return self.bundle.vae

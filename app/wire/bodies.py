@@ -60,6 +60,9 @@ def parse_body(
     media_type = canonical_media_type(content_type)
     if media_type in ("", ANY_TYPE):
         media_type = find_binary_type(data) or media_type
+    if media_type in PICTURE_TYPES or media_type == ANY_TYPE:
+        refuse_no_picture(data, parameter="body")
+        return Body(images=[Picture(data, None if media_type == ANY_TYPE else media_type)])
     if media_type == JSON_TYPE:
         return parse_json(data, takes)
     if media_type == MULTIPART_TYPE:
@@ -74,9 +77,6 @@ def parse_body(
     if media_type == NPY_TYPE:
         array = parse_npy(data)
         return Body(images=[array], latents=[array])
-    if media_type in PICTURE_TYPES or media_type == ANY_TYPE:
-        refuse_no_picture(data, parameter="body")
-        return Body(images=[Picture(data, None if media_type == ANY_TYPE else media_type)])
     if not data and not media_type:
         raise empty_body(takes)
     refuse_never_read(data, parameter="body")

@@ -18,7 +18,7 @@ Item = Picture | np.ndarray
 """A picture, or an array of one item or of many (the first axis)."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Body:
     """What a request's body holds."""
 

@@ -1,6 +1,7 @@
 """The media types of bodies, answers and problems: one table, from which every list follows."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 from models.errors import closest
@@ -73,6 +74,7 @@ def bare_media_type(header: str | None) -> str:
     return (header or "").split(";")[0].strip().lower()
 
 
+@lru_cache(maxsize=256)
 def canonical_media_type(header: str | None) -> str:
     """The media type of a Content-Type header by its usual name: image/jpg is image/jpeg."""
     media_type = bare_media_type(header)

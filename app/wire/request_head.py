@@ -5,13 +5,18 @@ A parser that mends a faulty head may end the request elsewhere than the proxy b
 """
 
 import re
-from typing import NamedTuple
+import urllib.parse
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from app.errors import HeadersTooLarge, MalformedRequest, TargetTooLong, UnsupportedVersion
 
 MAX_HEAD_BYTES = 16 * 1024
 MAX_TARGET_BYTES = 8 * 1024
 MAX_HEADERS = 100
+MAX_KEPT, MAX_KEPT_BYTES = 1024, 1024
+"""Heads that are kept once they are read, and their size: clients repeat theirs."""
 SINGLE = (b"host", b"content-length", b"transfer-encoding", b"content-type", b"authorization")
 """Headers that are given once: of two, a proxy and a server may each read another."""
 
@@ -38,16 +43,16 @@ _ALIASES = {name.replace(b"-", b"_"): name for name in SINGLE if b"-" in name}
 
 
 class Head(NamedTuple):
-    """The head of one request."""
+    """The head of one request. Requests share it: it is not changed."""
 
     size: int
     """Bytes that it takes, its empty line included."""
-    method: str
     target: bytes
     """The path with its query."""
-    version: str
-    headers: list[tuple[bytes, bytes]]
-    """Names in lower case, and values."""
+    scope: Mapping[str, Any]
+    """What it says in the scope of an ASGI app."""
+    values: Mapping[bytes, bytes]
+    """Headers by their names in lower case; of two of a name, the last."""
     length: int
     """Bytes of the body, where it is not chunked."""
     chunked: bool
@@ -76,16 +81,25 @@ def read_head(data: bytes) -> Head | None:
         _check_beginning(data)
         return None
     size = end + 4
-    found = _HEAD.fullmatch(data, 0, size)
+    head = data[:size]
+    return _read_known(head) if size <= MAX_KEPT_BYTES else _read_whole(head)
+
+
+def _read_whole(head: bytes) -> Head:
+    """Read a head of which all bytes are there."""
+    found = _HEAD.fullmatch(head)
     if found is None or found.start(4) > MAX_TARGET_BYTES:
-        _check_beginning(data[:size])
-        raise next(_bad_line(line) for line in _lines(data[:size]) if not _HEADER.fullmatch(line))
+        _check_beginning(head)
+        raise next(_bad_line(line) for line in _lines(head) if not _HEADER.fullmatch(line))
     method, target, minor, _ = found.groups()
     if target[0] != _SLASH or b"#" in target or b"%" in target or method == b"CONNECT":
         _check_target(method, target)
-    pairs = _FIELDS.findall(data, found.start(4), end + 2)
+    pairs = _FIELDS.findall(head, found.start(4), len(head) - 2)
     headers = [(name.lower(), value.rstrip(b" \t")) for name, value in pairs]
-    return _interpret(size, method, target, minor == b"1", headers)
+    return _interpret(len(head), method, target, minor == b"1", headers)
+
+
+_read_known = lru_cache(maxsize=MAX_KEPT)(_read_whole)
 
 
 def _interpret(
@@ -110,10 +124,9 @@ def _interpret(
     length = int(values.get(b"content-length", 0))
     return Head(
         size=size,
-        method=method.decode(),
         target=target,
-        version="1.1" if modern else "1.0",
-        headers=headers,
+        scope=_scope(method, target, modern, headers),
+        values=dict(headers),
         length=length,
         chunked=chunked,
         keep_alive=modern and (b"close" not in connection or not _asks_to_close(connection)),
@@ -121,6 +134,22 @@ def _interpret(
         and (chunked or length > 0)
         and values.get(b"expect", b"").lower() == b"100-continue",
     )
+
+
+def _scope(
+    method: bytes, target: bytes, modern: bool, headers: list[tuple[bytes, bytes]]
+) -> dict[str, Any]:
+    path, _, query = target.partition(b"?")
+    text = path.decode()
+    return {
+        "type": "http",
+        "http_version": "1.1" if modern else "1.0",
+        "method": method.decode(),
+        "path": urllib.parse.unquote(text) if "%" in text else text,
+        "raw_path": path,
+        "query_string": query,
+        "headers": headers,
+    }
 
 
 def two_lengths() -> MalformedRequest:

@@ -56,7 +56,8 @@ class Pass:
     @property
     def key(self) -> Hashable:
         """Passes of the same key may run together."""
-        shapes = [None if row is None else row.shape[self.lead :] for row in self.rows]
+        lead = self.lead
+        shapes = [row is None or row.shape[lead:] for row in self.rows]
         return self.function, self.given, *shapes
 
     def flat(self) -> "Pass":

@@ -7,17 +7,18 @@ than zlib. What is not plain or not whole is left to that reader, which says wha
 import re
 import struct
 import zlib
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-_BEGINNING = re.compile(rb"\x89PNG\r\n\x1a\n\0\0\0\rIHDR.{10}\0\0\0.{8}IDAT", re.DOTALL)
-"""Its gaps are what `_SIZES` reads: no other chunk comes first, and all methods are 0."""
-_SIZES, _SIZES_AT = struct.Struct(">IIBBxxxII"), 16
-"""Width, height, depth, type of colour, the head's checksum, and length of the block."""
-_PIXELS_AT = 41
+_HEAD = struct.Struct(">16s IIBB 3s I")
+"""The beginning, width, height, depth, type of colour, methods, and the checksum."""
+_BEGINNING = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+_BLOCK_AT, _PIXELS_AT = _HEAD.size, _HEAD.size + 8
+"""Where the block begins, with its length and name, and where its pixels do."""
 _END = b"\0\0\0\0IEND\xaeB`\x82"
 _CHECKSUM = 4
 _MODES = {
@@ -39,25 +40,27 @@ _MAX_FILTERED = 8
 """Filtered rows that are undone here: a row takes a microsecond, and Pillow some twenty for all."""
 
 
-class _Block(NamedTuple):
-    """The one block of pixels of a plain PNG, compressed."""
+class _Head(NamedTuple):
+    """The head of a plain PNG: every method is 0, and the checksum is right."""
 
     width: int
     height: int
     form: tuple[int, int]
     """Depth and type of colour."""
-    data: memoryview
+    side: int
+    """The longer one."""
+    pixels: int
 
 
 def open_plain(data: bytes, *, max_pixels: int, max_side: int) -> Image.Image | None:
     """The picture of a plain PNG; None of any other file, and of one that is over the limits."""
-    block = _find_block(data, max_pixels, max_side)
-    if block is None or block.form not in _MODES:
+    head = _read_head(data[:_BLOCK_AT])
+    block = None if head is None else _only_block(data, head, max_pixels, max_side)
+    if head is None or block is None or head.form not in _MODES:
         return None
-    mode, raw_mode = _MODES[block.form]
+    mode, raw_mode = _MODES[head.form]
     try:
-        size = block.width, block.height
-        return Image.frombytes(mode, size, block.data, "zip", raw_mode, 0)
+        return Image.frombytes(mode, (head.width, head.height), block, "zip", raw_mode, 0)
     except ValueError:  # cut short or damaged
         return None
 
@@ -70,23 +73,27 @@ def read_plain(
     A row's first byte names its filter (PNG, third edition, section 9.2): none, sub and up are
     undone here. None of any other file, and of one that is over the limits.
     """
-    block = _find_block(data, min(max_pixels, _MAX_PIXELS), max_side)
-    if block is None or block.form not in _CHANNELS:
+    head = _read_head(data[:_BLOCK_AT])
+    if head is None or head.form not in _CHANNELS:
         return None
-    channels, width, height = _CHANNELS[block.form], block.width, block.height
+    block = _only_block(data, head, min(max_pixels, _MAX_PIXELS), max_side)
+    if block is None:
+        return None
+    width, height, channels = head.width, head.height, _CHANNELS[head.form]
     stride = 1 + width * channels
+    size = height * stride
     reader = zlib.decompressobj()
     try:
-        raw = reader.decompress(block.data, height * stride + 1)
+        raw = reader.decompress(block, size + 1)
     except zlib.error:
         return None
-    if len(raw) != height * stride or not reader.eof:
+    if len(raw) != size or not reader.eof:
         return None
     filters = raw[::stride]
     rows = np.frombuffer(raw, np.uint8).reshape(height, stride)[:, 1:].copy()
-    if height - filters.count(0) > _MAX_FILTERED or _OTHER_FILTERS.search(filters):
-        return None
-    if filters.strip(b"\0"):
+    if any(filters):
+        if height - filters.count(0) > _MAX_FILTERED or _OTHER_FILTERS.search(filters):
+            return None
         _undo_filters(rows, filters, channels)
     if channels == 1:
         return rows[None]
@@ -106,13 +113,26 @@ def _undo_filters(rows: np.ndarray, filters: bytes, channels: int) -> None:
         left = left[1:].lstrip(b"\0")
 
 
-def _find_block(data: bytes, max_pixels: int, max_side: int) -> _Block | None:
-    if not _BEGINNING.match(data):
+@lru_cache(maxsize=256)
+def _read_head(data: bytes) -> _Head | None:
+    """The head that these bytes are; pictures of one size and form share theirs."""
+    if len(data) != _HEAD.size:
         return None
-    width, height, depth, colour, checksum, length = _SIZES.unpack_from(data, _SIZES_AT)
-    end = _PIXELS_AT + length
-    if data[end + _CHECKSUM :] != _END or zlib.crc32(data[12:29]) != checksum:
+    beginning, width, height, depth, colour, methods, checksum = _HEAD.unpack(data)
+    if beginning != _BEGINNING or methods != bytes(3) or zlib.crc32(data[12:29]) != checksum:
         return None
-    if not (0 < width <= max_side and 0 < height <= max_side and width * height <= max_pixels):
+    pixels = width * height
+    return _Head(width, height, (depth, colour), max(width, height), pixels) if pixels else None
+
+
+def _only_block(data: bytes, head: _Head, max_pixels: int, max_side: int) -> memoryview | None:
+    """The compressed pixels of a picture within the limits, where they are one chunk.
+
+    It is the only one between head and end.
+    """
+    end = _PIXELS_AT + int.from_bytes(data[_BLOCK_AT : _BLOCK_AT + 4])
+    if data[_BLOCK_AT + 4 : _PIXELS_AT] != b"IDAT" or data[end + _CHECKSUM :] != _END:
         return None
-    return _Block(width, height, (depth, colour), memoryview(data)[_PIXELS_AT:end])
+    if head.side > max_side or head.pixels > max_pixels:
+        return None
+    return memoryview(data)[_PIXELS_AT:end]

@@ -36,10 +36,11 @@ from models.images.levels import (
     to_observations,
 )
 from models.images.pixel_range import MAX_WHITE, check_numbers, check_range
-from models.images.preprocessing import Operation, Step
+from models.images.preprocessing import Step
 from models.images.spec import ImageSpec
 from models.images.warnings import (
     are_constant,
+    are_wide,
     constant_warning,
     extremes,
     range_warnings,
@@ -111,7 +112,7 @@ class Observations:
         return Observation(self.x[index], self.steps[index], self.warnings[index])
 
 
-@dataclass
+@dataclass(slots=True)
 class _Pictures:
     """Pictures of one size on their way: values in 0..white, and what was done so far."""
 
@@ -211,42 +212,59 @@ def _load(
     pixels = decode(
         source, background=background, max_pixels=options.max_pixels, media_type=media_type
     )
-    white = _white_of_file(pixels.maximum, options.pixel_max)
-    if white != pixels.maximum or white == 1:
-        check_range(pixels.values[None], white)
-    in_use = pixels.maximum_in_use
-    return _Pictures(pixels.values[None], white, pixels.steps, white_in_use=in_use)
-
-
-def _white_of_file(own: int, pixel_max: int | None) -> int:
-    """White of a picture file: its own, or a smaller one that the caller gives; of floats, any."""
-    if pixel_max is None:
-        return own
-    return pixel_max if own == 1 else min(own, pixel_max)
+    values, white = pixels.values[None], pixels.maximum
+    given = options.pixel_max
+    if given is not None:
+        white = given if white == 1 else min(white, given)
+    if given is not None or white == 1:
+        check_range(values, white)
+    return _Pictures(values, white, pixels.steps, (), pixels.maximum_in_use)
 
 
 def _observations(
     pictures: _Pictures, spec: ImageSpec, options: ReadOptions, guessed: tuple[Warned, ...]
 ) -> Observations:
-    height, width = pictures.values.shape[2:]
-    sizes = size_warnings(width, height, spec)
-    lows, highs = extremes(pictures.values)
-    floats = pictures.values.dtype.kind == "f"
-    ranges = range_warnings(
-        lows, highs, pictures.white, floats=floats, white_in_use=pictures.white_in_use
-    )
-    as_sent = pictures.values
+    as_sent = pictures
     pictures = _prepared(pictures, spec, options)
     levels, last = _levels(pictures, spec, options)
-    x = to_observations(levels, spec)
+    warnings = _warnings(as_sent, levels, pictures.steps, spec, guessed)
+    return Observations(to_observations(levels, spec), _steps_of_each(pictures, last), warnings)
+
+
+def _warnings(
+    as_sent: _Pictures,
+    levels: Levels,
+    steps: tuple[Step, ...],
+    spec: ImageSpec,
+    guessed: tuple[Warned, ...],
+) -> tuple[tuple[Warned, ...], ...]:
+    """What is doubtful about each picture, as it was sent and as it is now.
+
+    Args:
+        as_sent: The pictures before all steps but those of their files.
+        levels: The pictures after them.
+        steps: The steps.
+        spec: The size that they were brought to.
+        guessed: Warnings of every picture.
+    """
+    values, white = as_sent.values, as_sent.white
+    height, width = values.shape[2:]
+    sizes = size_warnings(width, height, spec)
+    lows, highs = extremes(values)
+    wide = are_wide(lows, highs, white)
+    constant = None if wide and levels is values else are_constant(levels)
+    if wide and (constant is None or True not in constant):
+        return ((*guessed, *sizes),) * len(values)
+    ranges = range_warnings(
+        lows, highs, white, floats=values.dtype.kind == "f", white_in_use=as_sent.white_in_use
+    )
     warnings = [(*guessed, *content, *sizes) for content in ranges]
-    plain = [low == high for low, high in zip(lows, highs, strict=True)]
-    constant = plain if levels is as_sent else are_constant(levels)
-    for index, is_plain in enumerate(plain):
-        if (is_plain or constant[index]) and not ranges[index]:  # of both, the range is the cause
-            warned = constant_warning(pictures.steps, is_plain=is_plain)
+    for index, is_constant in enumerate(constant or ()):
+        is_plain = lows[index] == highs[index]
+        if (is_plain or is_constant) and not ranges[index]:  # of both, the range is the cause
+            warned = constant_warning(steps, is_plain=is_plain)
             warnings[index] = (*guessed, warned, *sizes)
-    return Observations(x, _steps_of_each(pictures, last), tuple(warnings))
+    return tuple(warnings)
 
 
 def _steps_of_each(pictures: _Pictures, last: tuple[Step, ...]) -> tuple[tuple[Step, ...], ...]:
@@ -260,19 +278,21 @@ def _prepared(pictures: _Pictures, spec: ImageSpec, options: ReadOptions) -> _Pi
     if options.invert:
         white = pictures.values.dtype.type(pictures.white)
         pictures = pictures.then(white - pictures.values, Step("invert", "invert"))
-    if spec.channels == 1 and pictures.values.shape[1] == 3:
+    _, channels, height, width = pictures.values.shape
+    if channels == 3 and spec.channels == 1:
         done = Step("grey", f"grey {spec.grey}", before="RGB", after="grey", how=spec.grey)
         pictures = pictures.then(to_grey(pictures.values), done)
-    pictures = _resized(pictures, spec, options)
-    if spec.channels == 3 and pictures.values.shape[1] == 1:
+    if height != spec.height or width != spec.width:
+        pictures = _resized(pictures, spec, options)
+    if channels == 1 and spec.channels == 3:
         done = Step("repeat", "repeat grey to RGB", before="grey", after="RGB")
         pictures = pictures.then(np.repeat(pictures.values, 3, axis=1), done)
     return _centred(pictures, spec) if options.centre else pictures
 
 
 def _resized(pictures: _Pictures, spec: ImageSpec, options: ReadOptions) -> _Pictures:
-    height, width = pictures.values.shape[2:]
-    if options.resize == "never" and (height, width) != (spec.height, spec.width):
+    if options.resize == "never":
+        height, width = pictures.values.shape[2:]
         received, allowed = f"{width}x{height}", f"{spec.width}x{spec.height}"
         raise ShapeMismatch(
             f"The picture is {received} (width x height); with resize=never this model takes "
@@ -283,7 +303,7 @@ def _resized(pictures: _Pictures, spec: ImageSpec, options: ReadOptions) -> _Pic
             suggestion="auto",
         )
     values, steps = fit(pictures.values, spec, pictures.white)
-    return pictures.then(values, *steps) if steps else pictures
+    return pictures.then(values, *steps)
 
 
 def _centred(pictures: _Pictures, spec: ImageSpec) -> _Pictures:
@@ -303,21 +323,23 @@ def _levels(
             received=options.binarize,
         )
     values, white = pictures.values, pictures.white
-    before = None if values.dtype.kind == "f" else str(white + 1)
     method = options.binarize or spec.binarization
     if method != "none":
-        done = _step("binarize", f"binarize {method}", before, "2", method)
         stochastic = method == "stochastic"
         binary = binarize_by_content(values, white) if stochastic else quantize(values, white, 2)
-        return binary, (done,)
+        return binary, _levels_steps(2, values.dtype.kind, white, method)
     levels = quantize(values, white, spec.levels)
     if white == spec.levels - 1:
         return levels, ()
-    return levels, (_step("levels", f"levels {spec.levels}", before, str(spec.levels)),)
+    return levels, _levels_steps(spec.levels, values.dtype.kind, white)
 
 
 @lru_cache(maxsize=256)
-def _step(
-    op: Operation, words: str, before: str | None, after: str, how: str | None = None
-) -> Step:
-    return Step(op, words, before, after, how)
+def _levels_steps(
+    levels: int, kind: str, white: int, method: str | None = None
+) -> tuple[Step, ...]:
+    """The step from pixels of a kind of type, in 0..white, to levels."""
+    before = None if kind == "f" else str(white + 1)
+    if method is None:
+        return (Step("levels", f"levels {levels}", before, str(levels)),)
+    return (Step("binarize", f"binarize {method}", before, str(levels), method),)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from operator import sub
 
 import numpy as np
 from jaxtyping import Shaped
@@ -85,6 +86,12 @@ def are_constant(values: Batch) -> list[bool]:
     flat = values.reshape(len(values), -1)
     constant: list[bool] = np.logical_and.reduce(flat == flat[:, :1], 1).tolist()
     return constant
+
+
+def are_wide(lows: PerPicture, highs: PerPicture, white: int) -> bool:
+    """Whether every picture uses so much of 0..white that nothing is said of its range."""
+    least: float = min(map(sub, highs, lows))
+    return least >= LEAST_RANGE * white
 
 
 def range_warnings(

@@ -40,6 +40,7 @@ class VAE(nn.Module):
         self.latent_shape = config.latent_shape
         self.num_labels = config.num_labels
         self._frozen: tuple[FromNoise, list[tuple[int, int]]] | None = None
+        self._weight: tuple[Tensor, ...] = ()
         # Tensor names in bundles begin with these names: they cannot change.
         self._likelihood = LIKELIHOODS[config.likelihood.kind](config.likelihood, config)
         self._prior = PRIORS[config.prior.kind](config.prior, config)
@@ -199,6 +200,7 @@ class VAE(nn.Module):
         moved.
         """
         self._frozen = None
+        self._weight = (next(self.parameters()),)  # in a tuple, it is no weight of another name
         self.eval().requires_grad_(False)
         for module in self.modules():
             if isinstance(module, Network):
@@ -223,6 +225,11 @@ class VAE(nn.Module):
     def stamp(self) -> list[tuple[int, int]]:
         """Address and version of each weight: it changes when a weight does."""
         return [(weight.data_ptr(), weight._version) for weight in self.parameters()]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are; of a frozen model without a walk through its modules."""
+        return (self._weight or (next(self.parameters()),))[0].device
 
     @property
     def is_mass(self) -> bool:

@@ -14,6 +14,7 @@ from app.settings import PRETRAINED
 from benchmarks import (
     folders,
     media,
+    opcodes,
     open_loop,
     overload,
     scoring,
@@ -54,6 +55,14 @@ def test_scoring_is_measured_beside_its_floor_and_its_parts(
 def test_codecs_are_measured_beside_their_floors() -> None:
     text = text_of(*media.run(seconds=0, threads=1))
     for name in ("PNG", "npy", "JSON"):
+        assert name in text
+
+
+def test_opcodes_of_every_request_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opcodes, "WARM_UP", 1)
+    monkeypatch.setattr(opcodes, "CONNECTIONS", (2,))
+    text = text_of(*opcodes.run(rounds=1))
+    for name in ("encode", "decode", "sample", "app/api/answering.py"):
         assert name in text
 
 

@@ -63,8 +63,10 @@ async def listening(app: Any, **options: Any) -> AsyncIterator[int]:
     """The port of an app behind the protocol, in this process."""
     settings = {name: options.pop(name) for name in Settings.model_fields if name in options}
     protocol = options.pop("protocol", None) or serving_protocol(Settings(**settings))
+    default_headers = options.pop("default_headers", [])
     config = uvicorn.Config(app, ws="none", log_config=None, **options)
     state = ServerState()
+    state.default_headers = default_headers
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
         lambda: protocol(config=config, server_state=state, app_state={}), "127.0.0.1", 0

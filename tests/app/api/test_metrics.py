@@ -90,6 +90,7 @@ async def test_a_server_that_stops_or_loads_says_which(open_client: ClientFactor
         service.scheduler._stopping = True
         await client.post("/v1/encode", **PNG)
         service.registry._done.clear()
+        service.registry.published += 1
         await client.post("/v1/encode", **PNG)
         service.registry._done.set()
     assert value(service.metrics, "vae_rejections_total", reason="draining") == 1

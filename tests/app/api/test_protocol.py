@@ -128,3 +128,17 @@ async def test_two_lengths_get_one_answer_whichever_parser_is_used(
     plain = import_from_string(HTTP_PROTOCOLS[parser])  # type: ignore[index]
     async with open_client() as client, listening(client.app, protocol=plain) as port:  # type: ignore[attr-defined]
         assert (await exchange(port, BOTH + LAST)).statuses == [400]
+
+
+async def test_a_root_path_stands_before_the_path_and_headers_are_each_apps_own() -> None:
+    seen: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append((scope["path"], scope["raw_path"], len(scope["headers"])))
+        scope["headers"].append((b"x", b"y"))  # of this request alone
+        await answer(send, b"")
+
+    async with listening(app, root_path="/a") as port:
+        for _ in range(2):
+            assert (await exchange(port, LAST)).statuses == [200]
+    assert seen == [("/a/livez", b"/a/livez", 2)] * 2

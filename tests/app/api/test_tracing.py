@@ -251,7 +251,9 @@ def test_the_last_spans_are_waited_for_a_little_while(
     ],
 )
 def test_a_route_is_a_template(path: str, expected: str | None) -> None:
-    assert route(Record("id", operation="encode"), {"path": path}) == expected
+    record = Record("id")
+    record.operation = "encode"
+    assert route(record, {"path": path}) == expected
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,22 @@ async def test_one_process_reads_its_gauges_at_each_scrape_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv(FOLDER_VARIABLE)
-    found = Metrics()
-    await asyncio.wait_for(found.keep_fresh(), 1)
-    found.watch_queue(lambda: 2.0, lambda: 1)
+    monkeypatch.setattr(metrics, "REFRESH_SECONDS", 0.001)
+    found, jobs = Metrics(), iter(range(1000))
+    found.watch_queue(lambda: 2.0, lambda: next(jobs))
+    keeping = asyncio.create_task(found.keep_fresh())
+    await asyncio.sleep(0.05)
+    keeping.cancel()
     assert "vae_queue_cost 2.0" in lines(found)
+    assert next(jobs) == 1
+
+
+@pytest.mark.anyio
+async def test_tallies_are_emptied_though_nobody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(FOLDER_VARIABLE)
+    found = Metrics()
+    found.count_request("encode", "m", status=200, body_type=None, seconds=0.1)
+    keeping = asyncio.create_task(found.keep_fresh())
+    await asyncio.sleep(0.01)
+    keeping.cancel()
+    assert 'vae_request_seconds_count{model="m",operation="encode"} 1.0' in lines(found)

@@ -64,10 +64,12 @@ def test_a_head_is_what_h11_reads() -> None:
 def _compare(head: Head, data: bytes) -> None:
     event, after = read_by_h11(data[: head.size])[:2]
     assert isinstance(event, h11.Request), data
-    assert (event.method.decode(), event.http_version.decode()) == (head.method, head.version)
+    said = event.method.decode(), event.http_version.decode()
+    assert said == (head.scope["method"], head.scope["http_version"])
     assert event.target == head.target, data
-    assert [name for name, _ in event.headers] == [name for name, _ in head.headers]
-    for (name, value), (_, own) in zip(event.headers, head.headers, strict=True):
+    headers = head.scope["headers"]
+    assert [name for name, _ in event.headers] == [name for name, _ in headers]
+    for (name, value), (_, own) in zip(event.headers, headers, strict=True):
         assert value == (own.lower() if name == b"transfer-encoding" else own), data
     assert isinstance(after, h11.EndOfMessage) is not (head.chunked or head.length > 0), data
 

@@ -23,17 +23,25 @@ GET = b"GET /livez HTTP/1.1\r\nHost: x\r\n"
 def test_a_head_has_what_the_request_says() -> None:
     data = GET + b"X-A:  b c\t \r\nExpect: 100-Continue\r\nContent-Length: 007\r\n\r\n"
     head = read_head(data + b"{}")
+    headers = [
+        (b"host", b"x"),
+        (b"x-a", b"b c"),
+        (b"expect", b"100-Continue"),
+        (b"content-length", b"007"),
+    ]
     assert head == Head(
         size=len(data),
-        method="GET",
         target=b"/livez",
-        version="1.1",
-        headers=[
-            (b"host", b"x"),
-            (b"x-a", b"b c"),
-            (b"expect", b"100-Continue"),
-            (b"content-length", b"007"),
-        ],
+        scope={
+            "type": "http",
+            "http_version": "1.1",
+            "method": "GET",
+            "path": "/livez",
+            "raw_path": b"/livez",
+            "query_string": b"",
+            "headers": headers,
+        },
+        values=dict(headers),
         length=7,
         chunked=False,
         keep_alive=True,
@@ -71,7 +79,7 @@ def test_the_host_of_a_url_is_the_one_that_counts() -> None:
     head = read_head(b"GET http://a:1?b HTTP/1.1\r\nX: y\r\nHost: b\r\n\r\n")
     assert head is not None
     assert head.target == b"/?b"
-    assert head.headers == [(b"host", b"a:1"), (b"x", b"y")]
+    assert head.scope["headers"] == [(b"host", b"a:1"), (b"x", b"y")]
     assert "Host is 'a\"'" in str(refusal(b'GET http://a"/b HTTP/1.1\r\nHost: b\r\n\r\n'))
 
 
