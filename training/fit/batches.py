@@ -16,6 +16,7 @@ from models.images.levels import background_level, binarize, cached_levels, to_v
 from training.data.datasets import Dataset, load
 from training.data.doubts import too_small
 from training.data.file_split import SkippedFile
+from training.data.formats import physical_memory
 from training.data.split import Cache
 from training.errors import DatasetError
 from training.fit.augmentation import augment
@@ -23,6 +24,8 @@ from training.fit.objectives import UNLABELLED, Batch
 from training.recipes.recipe import Recipe
 
 _CPU = torch.device("cpu")
+MAPPED_SHARE = 0.5
+"""Share of the memory above which images that are mapped from the disk are read ahead."""
 _BLOCK = 4096
 """Images that are looked at in one go."""
 
@@ -43,6 +46,8 @@ class Data:
     """Files of the data set's folder that are not in it, and why."""
     is_binary: bool = False
     """Whether grey values are black and white alone: to binarise them anew changes nothing."""
+    is_on_disk: bool = False
+    """Whether the cache is mapped from a file that may not stay in memory."""
     device: torch.device = _CPU
     """Where batches are made."""
 
@@ -53,7 +58,8 @@ class Data:
             room, _ = torch.cuda.mem_get_info(device)
         cache = self.cache.to(device) if 2 * self.cache.nbytes <= room else self.cache
         labels = None if self.labels is None else self.labels.to(cache.device)
-        return replace(self, cache=cache, labels=labels, device=device)
+        is_on_disk = self.is_on_disk and cache is self.cache
+        return replace(self, cache=cache, labels=labels, is_on_disk=is_on_disk, device=device)
 
     def batch(self, chosen: Int64[Tensor, " batch"], recipe: Recipe, *, progress: float) -> Batch:
         """The images at these positions as observations, augmented and binarised anew.
@@ -111,6 +117,8 @@ def load_data(
         sha256=dataset.sha256,
         skipped=dataset.skipped,
         is_binary=recipe.image.binarization == "stochastic" and _is_black_and_white(levels),
+        is_on_disk=isinstance(levels, np.memmap)
+        and levels.nbytes > MAPPED_SHARE * physical_memory(),
     )
 
 

@@ -145,6 +145,8 @@ def _means(means: Mapping[str, Any]) -> list[str]:
     words = [f"{name} {_nats(means[key])}" for name, key in named.items() if key in means]
     if (speed := means.get("images_per_second")) is not None:
         words.append(f"{speed:.0f} img/s")
+    if (speed := means.get("images_read_per_second")) is not None:
+        words.append(f"{speed:.0f} read/s")
     return words
 
 

@@ -9,6 +9,7 @@ with the same weights (bitwise on a CPU with the same number of threads).
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from training.fit.meetings import Meetings
 from training.fit.memory import memory_errors
 from training.fit.progress import Bar, Window
 from training.fit.ranks import ALONE, Ranks
+from training.fit.read_ahead import ReadAhead
 from training.fit.recorder import Recorder
 from training.fit.step import take_step
 from training.fit.training import Training, restore, save, start_training
@@ -169,7 +171,11 @@ def run_steps(training: Training, *, deadline: float, recorder: Recorder, consol
     first, first_seconds = done.step, 0.0
     at_least_every = training.recipe.training.max_skipped_in_a_row
     meetings = Meetings(ranks, step=first, at_least_every=at_least_every)
+    start = plan.num_steps if done.stopped_because else done.step
+    if training.data.is_on_disk:
+        training.reader = ReadAhead(training.data.cache, plan.batches(start=start))
     with (
+        training.reader or nullcontext(),
         Interruption() as interruption,
         Bar(
             training.recipe.name,
@@ -179,10 +185,11 @@ def run_steps(training: Training, *, deadline: float, recorder: Recorder, consol
         ) as bar,
     ):
         bar.show(done, training.window)
-        start = plan.num_steps if done.stopped_because else done.step
         for chosen in plan.batches(start=start, device=training.data.cache.device):
             began = time.monotonic()
             take_step(training, chosen)
+            if training.reader is not None:
+                training.reader.advance()
             if done.step == first + 1 and ranks.is_first:
                 note_start(training, step=first)
             validates, timed = is_due(training), done.step - first - 1
@@ -293,6 +300,8 @@ def validate_and_log(training: Training) -> dict[str, Any]:
 def log_line(training: Training) -> dict[str, Any]:
     """The line of the log for the last validation."""
     done = training.done
+    reader = training.reader
+    read = {} if reader is None else {"images_read_per_second": round(reader.images_per_second, 1)}
     return {
         "epoch": training.plan.epoch_of(done.step),
         "step": done.step,
@@ -303,5 +312,6 @@ def log_line(training: Training) -> dict[str, Any]:
         "learning_rate": training.optimizer.param_groups[0]["lr"],
         "skipped_steps": done.skipped_steps,
         **training.window.means(),
+        **read,
         **peak_memory(training.device),
     }

@@ -20,6 +20,7 @@ from training.fit.order import Annealing, Plan
 from training.fit.progress import Window
 from training.fit.pseudo_inputs import start_pseudo_inputs
 from training.fit.ranks import ALONE, Ranks
+from training.fit.read_ahead import ReadAhead
 from training.fit.start import num_start_images, start_from_marginal
 from training.recipes.recipe import Recipe
 from training.runs.checkpoint import restore_checkpoint, save_checkpoint
@@ -49,6 +50,8 @@ class Training:
     """The device's own random numbers, which each step seeds anew."""
     done: Progressed
     ranks: Ranks = ALONE
+    reader: ReadAhead | None = None
+    """Reads the images of coming steps, where they are on the disk."""
     window: Window = field(default_factory=Window)
     next_checkpoint: float = 0.0
     """Time of the next checkpoint on the monotonic clock, in seconds."""

@@ -52,6 +52,11 @@ QUANTITIES = {
         "if there is one, gradients were scaled down.",
     ),
     "images_per_second": Quantity("Speed", "images a second", "Of training, without validations."),
+    "images_read_per_second": Quantity(
+        "Reading",
+        "images a second",
+        "Of images from the disk, ahead of the steps.",
+    ),
     "skipped_steps": Quantity(
         "Skipped steps", "steps", "Steps whose gradient was not finite, up to then."
     ),
