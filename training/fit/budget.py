@@ -17,9 +17,8 @@ from rich.console import Console
 
 from training.data.datasets import Dataset
 from training.fit.batches import Data, load_data
-from training.fit.classical import CLASSICAL
 from training.fit.rehearsal import Costs, rehearse
-from training.recipes.recipe import Recipe
+from training.recipes.recipe import CLASSICAL_KINDS, Recipe
 from training.runs.claim import refuse_taken
 from training.runs.folder import check_writable, differing
 from training.runs.planned import Planned, change_training
@@ -79,7 +78,7 @@ def plan_run(
     check_writable(run_dir)
     refuse_taken(run_dir, recipe.dataset.name)
     data = load_data(recipe, data_dir, console or Console(), dataset=dataset)
-    if recipe.objective.kind in CLASSICAL:
+    if recipe.objective.kind in CLASSICAL_KINDS:
         said = f"Plan for {_plural(minutes, 'minute')}: {recipe.objective.kind} is fitted at once."
         planned = Planned(minutes=minutes, expected_seconds=0.0, costs={}, own={})
         return PlannedRun(recipe, data, planned, said)
