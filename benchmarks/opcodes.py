@@ -88,11 +88,12 @@ async def _count(repository: Path, wire: bytes, connections: int, rounds: int) -
         port: int = server.sockets[0].getsockname()[1]
         counts: Counter[CodeType] = Counter()
         await asyncio.to_thread(_load, port, loop, wire, connections, WARM_UP)
+        before = sys.gettrace()  # of a debugger, or of coverage
         sys.settrace(_counting(counts))
         try:
             await asyncio.to_thread(_load, port, loop, wire, connections, rounds)
         finally:
-            sys.settrace(None)
+            sys.settrace(before)
             server.close()
     return Counter({code: count / (rounds * connections) for code, count in counts.items()})
 

@@ -135,7 +135,7 @@ async def test_an_items_answer_is_bitwise_the_same_among_up_to_200_neighbours(
                               "log-likelihood?num_samples=9&seed=5",
                               "reconstruct?encoding=float&seed=5"):  # fmt: skip
                 by_itself = await first(client, name, operation, pictures[:1])
-                for count in (2, 7, 15, 16, 17, 33, 100, 199, 200):
+                for count in (2, 15, 16, 17, 33, 200):
                     among = await first(client, name, operation, pictures[:count])
                     assert among == by_itself, (operation, count)
     finally:
