@@ -62,8 +62,6 @@ class Pass:
 
     def flat(self) -> "Pass":
         """The same rows with one leading axis."""
-        if self.lead == 1:
-            return self
         rows = [
             None if row is None else row.reshape(-1, *row.shape[self.lead :]) for row in self.rows
         ]
