@@ -1,5 +1,6 @@
 """A run's folder as training leaves it, made without training."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,15 @@ RECIPE = Recipe(
 )
 
 QUICK = EvaluationSettings(elbo_num_samples=1, iwae_num_samples=1, subset_num_images=0)
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Sums are bitwise the same on the same number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

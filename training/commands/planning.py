@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 
 from models.errors import ConfigError
+from training.commands.tables import say
 from training.fit.budget import PlannedRun, plan_run
 from training.recipes.recipe import Recipe
 from training.runs.claim import free_folder, is_begun
@@ -24,7 +25,7 @@ def continue_plan(
     if kept is not None:
         found, planned = kept
         if minutes is not None:
-            _say(
+            say(
                 f"The run in {run_dir} keeps its plan for {planned.minutes:g} minutes, which ends "
                 f"with epoch {found.training.epochs}: --minutes {minutes:g} changes nothing.",
                 console,
@@ -46,9 +47,5 @@ def continue_plan(
 def make_plan(recipe: Recipe, *, console: Console, **options: Any) -> PlannedRun:
     """Plan a run as `plan_run` does, and say the plan."""
     made = plan_run(recipe, console=console, **options)
-    _say(made.said, console)
+    say(made.said, console)
     return made
-
-
-def _say(text: str, console: Console) -> None:
-    console.print(text, soft_wrap=True, markup=False, highlight=False)

@@ -21,6 +21,11 @@ _CAPTIONS = {"error": "errors are one standard error", "_low_": "low to high cov
 """What the table says below itself, by a part of a column's name."""
 
 
+def say(text: str, console: Console) -> None:
+    """Print text as it is; a narrow window wraps it, and no sign in it is markup."""
+    console.print(text, soft_wrap=True, markup=False, highlight=False)
+
+
 def wide_console() -> Console:
     """A console as wide as the window; in a file or a pipe wide enough for every column."""
     console = Console()

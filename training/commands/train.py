@@ -21,6 +21,7 @@ from training.commands.options import (
     within,
 )
 from training.commands.runs import load_same_data, refuse_run
+from training.commands.tables import say
 from training.recipes.file import load_recipe
 from training.recipes.find import find_recipe
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from training.data.datasets import Dataset
     from training.fit.ranks import Ranks
     from training.recipes.recipe import Recipe
+    from training.runs.folder import Progressed
 
 
 def train(
@@ -135,31 +137,26 @@ def _train(
 ) -> None:
     """Train as one of the processes of a run; the first one alone prints."""
     from training.commands.planning import continue_plan, make_plan
-    from training.data.datasets import load
     from training.fit.mlflow import find_uri
     from training.fit.train import train as run_training
-    from training.report.page import REPORT
-    from training.runs.folder import BEST, RECIPE
+    from training.runs.folder import RECIPE
     from training.runs.hardware import find_device
 
-    console, comments = Console(quiet=not ranks.is_first), None
-    device = find_device(device)
+    console, device = Console(quiet=not ranks.is_first), find_device(device)
     refuse_run(source)
-    path, folder, dataset = _find(
-        source, changes, run_dir=run_dir, resume=resume, data_dir=data_dir, console=console
-    )
     with ranks.first_before_others():  # who find what it downloads and decodes
-        if path is None:
-            dataset = load(source, data_dir=data_dir, download=download, console=console)
-            resolved, comments = _choose(dataset, source, changes, device=device, console=console)
-        else:
-            resolved = load_recipe(path, overrides=changes)
-            if download and dataset is None:
-                name = resolved.dataset.name
-                dataset = load(name, data_dir=data_dir, download=True, console=console)
-    folder = folder or Path("runs") / resolved.name
+        resolved, folder, dataset, comments = _resolve(
+            source,
+            changes,
+            run_dir=run_dir,
+            data_dir=data_dir,
+            resume=resume,
+            device=device,
+            download=download,
+            console=console,
+        )
     if resume and not (folder / RECIPE).is_file():
-        _say(console, f"There is no run to resume in {folder}; training starts at step 0.")
+        say(f"There is no run to resume in {folder}; training starts at step 0.", console)
     check_place(folder, flag="--run-dir", is_folder=True)
     data, planned = None, None
     if resume:
@@ -182,7 +179,6 @@ def _train(
             tensorboard=tensorboard,
         )
         resolved, data, planned = made.recipe, made.data, made.planned
-        comments = comments or {}
         comments["training"] = [*comments.get("training", []), made.said]
     done = run_training(
         resolved,
@@ -201,19 +197,51 @@ def _train(
         report=True,
         ranks=ranks,
     )
+    _say_what_next(done, folder, console)
+
+
+def _say_what_next(done: "Progressed", folder: Path, console: Console) -> None:
+    from training.report.page import REPORT
+    from training.runs.folder import BEST
+
     if done.stopped_because:
-        _say(console, f"The run is over: {done.stopped_because}.")
+        say(f"The run is over: {done.stopped_because}.", console)
         if (report_file := folder / REPORT).is_file():
-            _say(console, f"The report is {report_file}.")
-        _say(console, f"The run is in {folder}. Next: vae-lab evaluate {quote(str(folder))}")
+            say(f"The report is {report_file}.", console)
+        say(f"The run is in {folder}. Next: vae-lab evaluate {quote(str(folder))}", console)
     else:
-        _say(console, f"The run in {folder} is at step {done.step}. Continue it with --resume.")
+        say(f"The run in {folder} is at step {done.step}. Continue it with --resume.", console)
         if (folder / BEST).is_file():
-            _say(console, f"Its best weights so far: vae-lab export {quote(str(folder))}")
+            say(f"Its best weights so far: vae-lab export {quote(str(folder))}", console)
 
 
-def _say(console: Console, words: str) -> None:
-    console.print(words, soft_wrap=True, markup=False, highlight=False)
+def _resolve(
+    source: str,
+    changes: list[str],
+    *,
+    run_dir: Path | None,
+    data_dir: Path | None,
+    resume: bool,
+    device: str,
+    download: bool,
+    console: Console,
+) -> tuple["Recipe", Path, "Dataset | None", dict[str, list[str]]]:
+    """The recipe, the run's folder, the data if they are loaded, and the recipe's comments."""
+    from training.data.datasets import load
+
+    path, folder, dataset = _find(
+        source, changes, run_dir=run_dir, resume=resume, data_dir=data_dir, console=console
+    )
+    comments: dict[str, list[str]] = {}
+    if path is None:
+        dataset = load(source, data_dir=data_dir, download=download, console=console)
+        recipe, comments = _choose(dataset, source, changes, device=device, console=console)
+    else:
+        recipe = load_recipe(path, overrides=changes)
+        if download and dataset is None:
+            name = recipe.dataset.name
+            dataset = load(name, data_dir=data_dir, download=True, console=console)
+    return recipe, folder or Path("runs") / recipe.name, dataset, comments
 
 
 def _find(
@@ -258,5 +286,5 @@ def _choose(
     comments = {table: [str(reason) for reason in why] for table, why in chosen.reasons.items()}
     console.print(f"Recipe for the {dataset.statistics.count:,} training pictures of {source}:")
     for line in (line for lines in comments.values() for line in lines):
-        console.print(f"- {line}", soft_wrap=True, markup=False, highlight=False)
+        say(f"- {line}", console)
     return chosen.recipe, comments

@@ -204,12 +204,8 @@ def run_steps(training: Training, *, deadline: float, recorder: Recorder, consol
                 first_seconds = done.seconds
             if timed == MEASURED_STEPS:
                 say_cost(training, done.seconds - first_seconds, console)
-            if validates and ranks.is_first:
-                bar.write_validation(line := validate_and_log(training))
-                recorder.add(line, training.average, training.data.validation)
             if validates:
-                vars(done).update(ranks.share(vars(done)))
-                training.window = Window()
+                validate_together(training, bar, recorder)
             now = time.monotonic()
             over = bool(done.stopped_because) or interruption.received is not None or now > deadline
             due = validates or now > training.next_checkpoint
@@ -272,6 +268,15 @@ def is_due(training: Training) -> bool:
     step, plan = training.done.step, training.plan
     every = training.recipe.training.validate_every_epochs
     return step == plan.num_steps or step % (every * plan.steps_per_epoch) == 0
+
+
+def validate_together(training: Training, bar: Bar, recorder: Recorder) -> None:
+    """Validate as the first process, tell the others what it found, and begin a new window."""
+    if training.ranks.is_first:
+        bar.write_validation(line := validate_and_log(training))
+        recorder.add(line, training.average, training.data.validation)
+    vars(training.done).update(training.ranks.share(vars(training.done)))
+    training.window = Window()
 
 
 def validate_and_log(training: Training) -> dict[str, Any]:

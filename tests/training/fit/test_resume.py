@@ -27,7 +27,7 @@ from training.recipes.recipe import Recipe
 from training.runs.checkpoint import CHECKPOINT, PREVIOUS
 from training.runs.folder import BEST, STATE, read_log
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 TIMED = {"seconds", "images_per_second", "peak_memory_bytes"}
 
@@ -39,15 +39,6 @@ class Stopped(Exception):
 def train(recipe: Recipe, run_dir: Path, **options: Any) -> loop.Progressed:
     options = {"device": "cpu", "resume": True, "tensorboard": False, **options}
     return loop.train(recipe, run_dir=run_dir, **options)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Sums are bitwise the same on the same number of threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from models.errors import ConfigError
 from tests.training.studies.sweep_cases import RATES, SMALL, open_trials, results, run, tiny
@@ -25,7 +23,7 @@ from training.studies.sweep import MAX_FAILED
 from training.studies.sweep_outcomes import find_best
 from training.studies.sweep_trials import MIN_COMPLETE, PRUNED
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 SIGNALLED_IN_A_STEP = """
 import os, signal, sys
@@ -45,15 +43,6 @@ loop.take_step = signalled
 main(sys.argv[3:])
 """
 """A command that gets a signal in its n-th step: n, the signal, and the command's arguments."""
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Sums are bitwise the same on the same number of threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def test_two_sweeps_of_one_seed_find_the_same_and_one_of_another_seed_does_not(
