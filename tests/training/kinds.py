@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 from rich.console import Console
 
+from training.data.datasets import load
 from training.fit import step as hot
 from training.fit import train as loop
 from training.recipes.recipe import Recipe
@@ -178,9 +179,12 @@ def train_and_kill(kind: str, folder: Path) -> int:
 def main(folder: str) -> None:
     """Train every kind; print how often each was killed, as JSON."""
     import torch
+    import torch._dynamo
 
     torch.set_num_threads(1)  # a fork is safe only while torch has started no threads
-    installed_packages()  # read once, not in every child
+    # Once, not in every child: the packages, the compiler that an optimizer brings, scikit-learn.
+    installed_packages()
+    load("digits")
     print(json.dumps({kind: train_and_kill(kind, Path(folder) / kind) for kind in KINDS}))
 
 

@@ -53,7 +53,8 @@ def run_processes(
         VAEError: A process cannot read the data.
     """
     context = get_context("forkserver")
-    context.set_forkserver_preload([__name__])  # torch is imported once for all of them
+    # Once for all of them: torch, and its compiler, which every optimizer brings.
+    context.set_forkserver_preload([__name__, "torch._dynamo"])
     faults: SimpleQueue[VAEError] = context.SimpleQueue()
     threads = max(1, torch.get_num_threads() // jobs)
     processes = [

@@ -1,5 +1,6 @@
 """TensorBoard's files: every number of the log once, and pictures, over all starts of a run."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +29,16 @@ def stopped_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             patch.setattr(loop, "save", stop_at_epoch_10)
             with pytest.raises(RunError, match="stop"):
                 train_with_rare_checkpoints(recipe, run_dir)
+        wait_for_the_next_second()
     train_with_rare_checkpoints(recipe, run_dir)
     return run_dir
+
+
+def wait_for_the_next_second() -> None:
+    """The names of TensorBoard's files, by which it orders them, have whole seconds."""
+    second = int(time.time())
+    while int(time.time()) == second:
+        time.sleep(0.01)
 
 
 def train_with_rare_checkpoints(recipe: loop.Recipe, run_dir: Path) -> None:
