@@ -7,9 +7,13 @@ Outside training the bits of a row do not depend on its neighbours or its positi
 - inputs of dense layers are padded to a multiple of 4, because a row that does not begin on a
   boundary of 16 bytes is summed in another order;
 - silu is our own, because torch's rounds otherwise in a tensor's last places (exp does not).
+
+So many rows can be run some at a time: on a CPU a network runs blocks whose activations stay small
+(`Network.block_rows`).
 """
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from math import ceil, prod
 from typing import Any, cast
 
@@ -19,12 +23,16 @@ from torch.nn import functional as F
 
 from models.config import ConvConfig, GatedMLPConfig, MLPConfig, NetworkConfig
 from models.errors import ConfigError, ShapeMismatch
+from models.vae.products import affine
 
 MIN_ROWS = 16
-_FEWER_ROWS = (4, 8)
+_FEWER_ROWS = (2, 4, 8)
 """Smaller multiples to which a frozen network pads where a row's bits are the same so."""
 _TRIED_ROWS, _SIZES = 96, (1, 2, 3, 5)
 """Rows of the trial, and sizes of its batches in multiples."""
+_BLOCK_BYTES = 2 * 1024**2
+"""Largest activation of a block. The memory of a larger one is fetched from the operating system,
+page by page, for each layer anew: half of the time."""
 
 Shape = tuple[int, ...]
 
@@ -60,7 +68,7 @@ class Network(nn.Module):
         else:
             # Always a copy: a view may begin anywhere in memory.
             rows = torch.cat([rows, rows.new_zeros(-count % self.row_multiple, *self.in_shape)])
-            outputs = self._evaluate(rows)[:count]
+            outputs = self._evaluate_blocks(rows)[:count]
         return outputs.reshape(*lead, *self.out_shape)
 
     def forward_each(self, inputs: Tensor, shifts: Tensor) -> Tensor:
@@ -89,6 +97,22 @@ class Network(nn.Module):
             i for i, layer in enumerate(self.body) if any(True for _ in layer.parameters())
         )
         return self.body[:index], self.body[index], self.body[index + 1 :]
+
+    @cached_property
+    def block_rows(self) -> int:
+        """Rows that a CPU runs at a time: their widest activation has at most 2 MiB."""
+        rows = next(self.parameters()).new_zeros(1, *self.in_shape)
+        widest = rows.nbytes
+        with torch.no_grad():
+            for layer in self.body:
+                rows = layer(rows)
+                widest = max(widest, rows.nbytes)
+        return max(1, _BLOCK_BYTES // (widest * MIN_ROWS)) * MIN_ROWS
+
+    def _evaluate_blocks(self, rows: Tensor) -> Tensor:
+        if rows.device.type != "cpu" or len(rows) <= MIN_ROWS or len(rows) <= self.block_rows:
+            return self._evaluate(rows)
+        return torch.cat([self._evaluate(block) for block in rows.split(self.block_rows)])
 
     def _evaluate(self, rows: Tensor) -> Tensor:
         """`body` without dropout, whose modules take time and do nothing."""
@@ -128,10 +152,10 @@ class Dense(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """From (row, in_features) to (row, out_features)."""
-        short = -self.in_features % 4
-        if self.training or not short:
-            return super().forward(input)
-        return F.linear(F.pad(input, (0, short)), F.pad(self.weight, (0, short)), self.bias)
+        short = 0 if self.training else -self.in_features % 4
+        if not short:
+            return affine(input, self.weight, self.bias)
+        return affine(F.pad(input, (0, short)), F.pad(self.weight, (0, short)), self.bias)
 
 
 class SiLU(nn.Module):

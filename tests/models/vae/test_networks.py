@@ -9,6 +9,7 @@ from torch import nn
 
 from models.config import ConvConfig, GatedMLPConfig, MLPConfig, NetworkConfig
 from models.errors import ConfigError, ShapeMismatch
+from models.vae import products
 from models.vae.networks import ACTIVATIONS, MIN_ROWS, NETWORKS, Dense, Grow
 
 CONFIGS = [
@@ -63,10 +64,18 @@ def test_any_leading_axes_and_latent_shape_pass_through(config, lead, latent_sha
     assert decoder.eval()(torch.zeros(*lead, *latent_shape)).shape == (*lead, PARAMS, 3, 2)
 
 
+@pytest.fixture(params=[False, True], ids=["mkl", "onednn"])
+def library(request, monkeypatch):
+    """Dense layers by either library, where both are there."""
+    if request.param and not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        pytest.skip("this torch has no oneDNN")
+    monkeypatch.setattr(products, "onednn_is_faster", lambda: request.param)
+
+
 @pytest.mark.parametrize("is_frozen", [False, True], ids=["thawed", "frozen"])
 @pytest.mark.parametrize("size", [(7, 13), (28, 28)], ids=str)
 @pytest.mark.parametrize("config", CONFIGS, ids=name_of)
-def test_a_row_is_bitwise_the_same_among_1_to_200_neighbours(config, size, is_frozen):
+def test_a_row_is_bitwise_the_same_among_1_to_200_neighbours(config, size, is_frozen, library):
     generator = torch.Generator().manual_seed(1)
     for network, shape in zip(networks(config, size=size), [(1, *size), LATENT_SHAPE], strict=True):
         network.eval()
@@ -84,6 +93,7 @@ def test_a_row_is_bitwise_the_same_among_1_to_200_neighbours(config, size, is_fr
 @pytest.mark.parametrize("training", [False, True])
 def test_rows_are_padded_to_a_multiple_in_eval_mode_and_only_there(training):
     network = networks(MLPConfig(hidden=(4,)))[1].train(training)
+    assert network.block_rows > 2 * MIN_ROWS  # found by a pass of its own
     seen = []
     network.body[0].register_forward_hook(lambda module, args, out: seen.append(len(args[0])))
     for count in (1, MIN_ROWS - 1, MIN_ROWS, MIN_ROWS + 1):
@@ -99,10 +109,10 @@ def test_a_frozen_network_pads_to_no_more_rows_than_its_bits_need():
     network.body[0].register_forward_hook(lambda module, args, out: seen.append(len(args[0])))
     network(torch.zeros(1, *LATENT_SHAPE))
     assert seen == [network.row_multiple]
-    assert network.row_multiple in (4, 8, MIN_ROWS)  # as the machine's kernels need
+    assert network.row_multiple in (2, 4, 8, MIN_ROWS)  # as the machine's kernels need
 
 
-@pytest.mark.parametrize(("smallest", "multiple"), [(1, 4), (5, 8), (9, MIN_ROWS), (17, MIN_ROWS)])
+@pytest.mark.parametrize(("smallest", "multiple"), [(3, 4), (5, 8), (9, MIN_ROWS), (17, MIN_ROWS)])
 def test_a_frozen_network_finds_the_rows_from_which_on_its_bits_are_the_same(smallest, multiple):
     class Kernels(nn.Module):
         def forward(self, rows):
@@ -112,6 +122,37 @@ def test_a_frozen_network_finds_the_rows_from_which_on_its_bits_are_the_same(sma
     network.body.append(Kernels())
     network.freeze()
     assert network.row_multiple == multiple
+
+
+def record_rows(calls):
+    """A hook that adds the number of rows of each call."""
+    return lambda module, inputs: calls.append(len(inputs[0]))
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=name_of)
+def test_many_rows_run_in_blocks_with_the_same_bits_and_gradients(config, monkeypatch):
+    for network, shape in zip(networks(config), [(1, 7, 13), LATENT_SHAPE], strict=True):
+        network.eval()
+        rows = torch.randn(5 * MIN_ROWS + 3, *shape, generator=torch.Generator().manual_seed(1))
+        monkeypatch.setattr(network, "block_rows", 2 * MIN_ROWS)
+        calls = []
+        hook = network.body[0].register_forward_pre_hook(record_rows(calls))
+        in_blocks = network(rows.requires_grad_())
+        hook.remove()
+        assert calls == [2 * MIN_ROWS] * 3
+        (of_blocks,) = torch.autograd.grad(in_blocks.sum(), rows)
+        monkeypatch.setattr(network, "block_rows", 1000)
+        at_once = network(rows)
+        (of_all,) = torch.autograd.grad(at_once.sum(), rows)
+        assert torch.equal(in_blocks, at_once)
+        torch.testing.assert_close(of_blocks, of_all)
+
+
+def test_a_block_is_as_many_rows_as_keep_the_widest_activation_small():
+    encoder, _ = networks(ConvConfig(channels=(8, 16), blocks=(0, 0)), size=(64, 64))
+    assert encoder.block_rows == 64  # 8 planes of 32 x 32 are 32 KiB
+    wide = networks(MLPConfig(hidden=(10**6,)), size=(1, 1))[0]
+    assert wide.block_rows == MIN_ROWS
 
 
 @pytest.mark.parametrize(
