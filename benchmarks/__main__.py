@@ -16,6 +16,7 @@ from benchmarks import (
     media,
     opcodes,
     overload,
+    reaching,
     scoring,
     serving,
     soak,
@@ -37,11 +38,15 @@ class Part(StrEnum):
     disturbances = "disturbances"
     soak = "soak"
     training = "training"
+    reaching = "reaching"
 
 
 def main(
     parts: Annotated[
-        list[Part] | None, typer.Argument(help="Parts to measure; by default all but the soak.")
+        list[Part] | None,
+        typer.Argument(
+            help="Parts to measure; by default all that need no data set, but the soak."
+        ),
     ] = None,
     seconds: Annotated[
         float, typer.Option(min=0.0, help="Seconds for scoring, and for media.")
@@ -81,8 +86,12 @@ def main(
         Part.training: lambda: training.run(
             quick=quick, peers_python=peers_python, threads=threads
         ),
+        Part.reaching: lambda: reaching.run(
+            quick=quick, peers_python=peers_python, threads=threads
+        ),
     }
-    for part in parts or [part for part in Part if part is not Part.soak]:
+    on_request = (Part.soak, Part.reaching)
+    for part in parts or [part for part in Part if part not in on_request]:
         for made in runs[part]():
             if markdown:
                 print(as_markdown(made))

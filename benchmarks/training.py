@@ -10,7 +10,7 @@ Python that has it. Not measured: reading a data set, validation, several device
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -225,13 +225,47 @@ def _done(epoch: Callable[[], object]) -> None:
 def _pythae(
     stack: ExitStack, folder: Path, bits: np.ndarray, size: int, *, peers_python: str, threads: int
 ) -> Callable[[], float] | None:
-    """An epoch of pythae's trainer; None where that Python has no pythae."""
-    file = folder / "pictures.npy"
-    np.save(file, (bits / np.float32(255)).astype(np.float32)[:, None])
+    """Images a second of pythae's trainer; None where that Python has no pythae."""
+    ask = start_pythae(stack, folder, [bits // 255], size, python=peers_python, threads=threads)
+    if ask is None:
+        print(f"{peers_python} has no pythae: it is left out.", file=sys.stderr)
+        return None
+    return lambda: len(bits) / ask()[0]
+
+
+def start_pythae(
+    stack: ExitStack,
+    folder: Path,
+    splits: Sequence[np.ndarray],
+    size: int,
+    *,
+    python: str,
+    threads: int,
+    seed: int = 1,
+) -> Callable[[], tuple[float, float]] | None:
+    """A process that trains pythae's model, one epoch each time that it is asked.
+
+    Args:
+        stack: Ends the process.
+        folder: Folder for the pictures.
+        splits: Binary pictures to train on, and perhaps others to score after each epoch,
+            (count, 28, 28).
+        size: Size of a batch.
+        python: Python that has pythae.
+        threads: Threads of one operator.
+        seed: Seed of weights, order and noise.
+
+    Returns:
+        Trains an epoch, and gives its seconds and the others' ELBO in nats (not a number without
+        others); None where that Python has no pythae.
+    """
+    files = [folder / f"pictures-{i}.npy" for i in range(len(splits))]
+    for file, bits in zip(files, splits, strict=True):
+        np.save(file, bits.astype(np.float32)[:, None])
     script = Path(__file__).parent / "peers" / "with_pythae.py"
     process: Any = stack.enter_context(
         subprocess.Popen(
-            [peers_python, str(script), str(file), str(size), str(threads)],
+            [python, *map(str, (script, size, threads, seed, *files))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -240,14 +274,14 @@ def _pythae(
     )
     stack.callback(process.stdin.close)
     if process.stdout.readline().strip() != "ready":
-        print(f"{peers_python} has no pythae: it is left out.", file=sys.stderr)
         return None
 
-    def one() -> float:
+    def ask() -> tuple[float, float]:
         print("epoch", file=process.stdin, flush=True)
-        return float(process.stdout.readline())
+        seconds, bound = process.stdout.readline().split()
+        return float(seconds), float(bound)
 
-    return one
+    return ask
 
 
 def _flops_an_image(recipe: Recipe, size: int) -> float:

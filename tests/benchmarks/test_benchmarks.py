@@ -17,6 +17,7 @@ from benchmarks import (
     opcodes,
     open_loop,
     overload,
+    reaching,
     scoring,
     soak,
     timing,
@@ -24,7 +25,8 @@ from benchmarks import (
     warnings,
 )
 from models.bundle.loading import load_bundle
-from training.data.datasets import load
+from training.data.array_split import ArraySplit
+from training.data.datasets import Dataset, load
 
 
 @pytest.fixture(autouse=True)
@@ -82,6 +84,19 @@ def test_training_is_measured_beside_a_bare_loop_and_a_dataloader(
         "MFLOP",
     ):
         assert name in text
+
+
+def test_reaching_a_bound_is_measured_beside_pythae(monkeypatch: pytest.MonkeyPatch) -> None:
+    bits = (np.random.default_rng(0).random((100, 28, 28)) < 0.1).astype(np.uint8)
+    split = ArraySplit(bits, None, levels=2)
+    monkeypatch.setattr(reaching, "load", lambda name: Dataset(name, split, split, split, ""))
+    monkeypatch.setattr(reaching, "start_pythae", lambda *args, **settings: lambda: (0.5, -300.0))
+    for bound, found in ((-400.0, "0.5"), (-200.0, "nan")):
+        monkeypatch.setattr(reaching, "BOUND", bound)
+        monkeypatch.setattr(reaching, "_MOST_EPOCHS", 4)
+        text = text_of(*reaching.run(quick=True, peers_python=sys.executable, threads=1))
+        (row,) = (line for line in text.splitlines() if "pythae" in line and "over" not in line)
+        assert found in row
 
 
 @pytest.mark.slow
