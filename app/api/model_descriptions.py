@@ -107,8 +107,8 @@ class ModelDescription(Schema):
     labels: Annotated[
         list[str],
         Field(
-            description="Names of the data set's classes. The parameter `label` takes them if "
-            "`labels` is among the capabilities."
+            description="Names of the labels that the parameter `label` takes; empty for a model "
+            "without labels, whatever classes its data set has."
         ),
     ]
     label_probabilities: Annotated[

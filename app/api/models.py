@@ -89,7 +89,7 @@ def describe_model(registry: Registry, served: ServedModel) -> ModelDescription:
         prior=config.vae.prior.model_dump(mode="json"),
         posterior=config.vae.posterior.model_dump(mode="json"),
         image=config.image.model_dump(mode="json"),
-        labels=list(served.labels or config.labels),
+        labels=list(served.labels),
         label_probabilities=served.label_probabilities,
         capabilities=sorted(served.capabilities),
         lacks={need: reason for need, reason in sorted(served.lacks.items())},

@@ -120,12 +120,18 @@ class Draws(TypedDict):
     chunk_rows: int
 
 
-def run_steps(steps: Steps[T]) -> T:
-    """Run steps to their end, each pass at once, and return their value."""
+def run_steps(steps: Steps[T], *, max_rows: int | None = None) -> T:
+    """Run steps to their end, each pass at once, and return their value.
+
+    Args:
+        steps: The steps.
+        max_rows: Rows of a pass that run at a time; all by default.
+    """
     try:
         asked = next(steps)
         while True:
-            asked = steps.send(asked.run())
+            parts = [asked] if max_rows is None else asked.split(max_rows)
+            asked = steps.send(asked.join([part.run() for part in parts]))
     except StopIteration as stop:
         result: T = stop.value
         return result

@@ -15,10 +15,12 @@ from models.errors import ConfigError, VAEError, printable
 from models.files import explain_os_error, prepare_streams
 from training.commands import datasets, plot, sweep, train
 from training.commands.options import (
+    SUBSET_IMAGES,
+    ChosenElboSamples,
+    ChosenIwaeSamples,
     DataDir,
     Device,
-    ElboSamples,
-    IwaeSamples,
+    ScoredImages,
     Seed,
     Subset,
     SubsetSamples,
@@ -29,7 +31,7 @@ from training.commands.tables import wide_console
 from training.errors import Interrupted
 
 if TYPE_CHECKING:
-    from training.evaluation.evaluate import EvaluationSettings
+    from training.evaluation.effort import Asked
 
 
 app = typer.Typer(
@@ -66,26 +68,29 @@ def evaluate(
     data_dir: DataDir = None,
     device: Device = "auto",
     seed: Seed = 0,
-    elbo_samples: ElboSamples = 100,
-    iwae_samples: IwaeSamples = 100,
-    subset: Subset = 1000,
+    images: ScoredImages = None,
+    elbo_samples: ChosenElboSamples = None,
+    iwae_samples: ChosenIwaeSamples = None,
+    subset: Subset = None,
     subset_samples: SubsetSamples = None,
 ) -> None:
     """Score the test split: ELBO, IWAE bounds, rate and distortion, with standard errors.
 
+    It says first how long it will take. Interrupted, the same command goes on.
+
     Example: vae-lab evaluate runs/digits
     """
+    from training.evaluation.effort import choose_settings
     from training.evaluation.table import format_evaluation
     from training.evaluation.trained import load_trained_model
     from training.runs.hardware import find_device
 
     console, device = Console(), find_device(device)
     say_unfinished(source)
-    evaluation = load_trained_model(source, data_dir=data_dir, console=console).evaluate(
-        settings=_settings(seed, elbo_samples, iwae_samples, subset, subset_samples),
-        device=device,
-        console=console,
-    )
+    asked = _asked(seed, images, elbo_samples, iwae_samples, subset, subset_samples)
+    model = load_trained_model(source, data_dir=data_dir, console=console)
+    settings = choose_settings(model, asked, device=device, console=console)
+    evaluation = model.evaluate(settings=settings, device=device, console=console)
     console.print(format_evaluation(evaluation))
     renew_report(source)
 
@@ -105,9 +110,10 @@ def export(
     data_dir: DataDir = None,
     device: Device = "auto",
     seed: Seed = 0,
-    elbo_samples: ElboSamples = 100,
-    iwae_samples: IwaeSamples = 100,
-    subset: Subset = 1000,
+    images: ScoredImages = None,
+    elbo_samples: ChosenElboSamples = None,
+    iwae_samples: ChosenIwaeSamples = None,
+    subset: Subset = None,
     subset_samples: SubsetSamples = None,
 ) -> None:
     """Export a run as a bundle that `vae serve` serves; evaluate it first if that is not done.
@@ -121,18 +127,17 @@ def export(
 
     console = Console()
     say_unfinished(run)
-    settings = _settings(seed, elbo_samples, iwae_samples, subset, subset_samples)
     path = export_run(
         run,
         repository=repository,
         name=name,
         version=_version(version),
         data_dir=data_dir,
-        settings=settings,
+        settings=_asked(seed, images, elbo_samples, iwae_samples, subset, subset_samples),
         device=find_device(device),
         console=console,
     )
-    evaluation = find_evaluation(run, settings=settings)
+    evaluation = find_evaluation(run)
     if evaluation is not None:
         console.print(format_evaluation(evaluation))
     renew_report(run)
@@ -153,17 +158,26 @@ def _version(version: str) -> int | None:
     )
 
 
-def _settings(
-    seed: int, elbo_samples: int, iwae_samples: int, subset: int, subset_samples: list[int] | None
-) -> "EvaluationSettings":
-    from training.evaluation.evaluate import EvaluationSettings
+def _asked(
+    seed: int,
+    images: int | None,
+    elbo_samples: int | None,
+    iwae_samples: int | None,
+    subset: int | None,
+    subset_samples: list[int] | None,
+) -> "Asked":
+    """What is asked of an evaluation; a subset of large K is asked for by its size or its K."""
+    from training.evaluation.effort import Asked
 
-    return EvaluationSettings(
+    if subset is None and subset_samples:
+        subset = SUBSET_IMAGES
+    return Asked(
         seed=seed,
+        num_images=images,
         elbo_num_samples=elbo_samples,
         iwae_num_samples=iwae_samples,
         subset_num_images=subset,
-        subset_num_samples=tuple(sorted(set(subset_samples or (1000, 5000)))),
+        subset_num_samples=tuple(sorted(set(subset_samples))) if subset_samples else None,
     )
 
 

@@ -67,6 +67,14 @@ Device = Annotated[str, typer.Option(help="cpu, cuda, mps, or auto: a GPU if the
 Download = Annotated[
     bool, typer.Option("--download", help="Download missing data files from their publisher.")
 ]
+NoLabels = Annotated[
+    bool,
+    typer.Option(
+        "--no-labels",
+        help="Choose a model without labels, whatever classes the data set has; the same as "
+        "--set vae.num_labels=0.",
+    ),
+]
 Mlflow = Annotated[
     str | None,
     typer.Option(
@@ -78,6 +86,18 @@ Mlflow = Annotated[
 Seed = Annotated[
     int, typer.Option(callback=within("--seed", 0, MAX_SEED), help="Seed of the random numbers.")
 ]
+SUBSET_IMAGES = 1000
+"""Images of a subset whose K is asked for, but not its size."""
+ScoredImages = Annotated[
+    int | None,
+    typer.Option(
+        "--images",
+        callback=within("--images", 0),
+        help="Number of random test images that are scored, the same every time; 0 for all. "
+        "[default: all of a known data set; of own images as many as the errors and a quarter of "
+        "the training's time ask for]",
+    ),
+]
 ElboSamples = Annotated[
     int, typer.Option(callback=within("--elbo-samples", 1), help="Draws per image for the ELBO.")
 ]
@@ -87,11 +107,28 @@ IwaeSamples = Annotated[
         callback=within("--iwae-samples", 1), help="Draws per image (K) for the IWAE bound."
     ),
 ]
+ChosenElboSamples = Annotated[
+    int | None,
+    typer.Option(
+        callback=within("--elbo-samples", 1),
+        help="Draws per image for the ELBO. [default: 100 for a known data set; 10 to 100 for own "
+        "images]",
+    ),
+]
+ChosenIwaeSamples = Annotated[
+    int | None,
+    typer.Option(
+        callback=within("--iwae-samples", 1),
+        help="Draws per image (K) for the IWAE bound. [default: 100 for a known data set; 10 to "
+        "100 for own images]",
+    ),
+]
 Subset = Annotated[
-    int,
+    int | None,
     typer.Option(
         callback=within("--subset", 0),
-        help="Random images that also get bounds of large K; 0 for none.",
+        help="Random images that also get bounds of large K; 0 for none. [default: 1000 for a "
+        "known data set; none for own images]",
     ),
 ]
 SubsetSamples = Annotated[

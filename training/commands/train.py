@@ -15,6 +15,7 @@ from training.commands.options import (
     Device,
     Download,
     Mlflow,
+    NoLabels,
     can_be_written,
     known_precision,
     positive_minutes,
@@ -70,6 +71,7 @@ def train(
             help="Training labels kept of each class, for the objective m2; 0 for all.",
         ),
     ] = None,
+    no_labels: NoLabels = False,
     minutes: Annotated[
         float | None,
         typer.Option(
@@ -100,6 +102,7 @@ def train(
 
     changes = overrides or []
     flags = {"training.precision": precision, "dataset.labels_per_class": labels_per_class}
+    flags["vae.num_labels"] = 0 if no_labels else None
     changes += [f"{key}={value}" for key, value in flags.items() if value is not None]
     with join(device) as (ranks, own_device):
         _train(

@@ -29,6 +29,7 @@ from models.scores import ScoreKind
 from models.vae.model import VAE
 from training.data.subset import choose_subset
 from training.evaluation.scoring import BATCH_SIZE, Images, Labels, Scorer
+from training.evaluation.unfinished import Unfinished
 from training.progress_bar import ProgressBar
 
 _MAX_BATCH_SAMPLES = 125_000
@@ -39,6 +40,8 @@ class EvaluationSettings(Config):
     """How many samples and images each estimate uses."""
 
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
+    num_images: NonNegativeInt = 0
+    """Random test images that are scored, the same every time; 0 for all."""
     elbo_num_samples: PositiveInt = 100
     iwae_num_samples: PositiveInt = 100
     """K of the IWAE bound of every image."""
@@ -58,12 +61,14 @@ def evaluate(
     settings: EvaluationSettings | None = None,
     device: str | torch.device = "cpu",
     console: Console | None = None,
+    unfinished: Unfinished | None = None,
 ) -> Evaluation:
     """Score a model on held-out images.
 
     Args:
         vae: The model; it is moved to the device and put into eval mode.
-        x: The images in the likelihood's support, in the order of the split.
+        x: The images in the likelihood's support, in the order of the split. `num_images` of the
+            settings has chosen them already.
         labels: The images' labels, for the accuracy of a model with labels. The bounds are on
             log p(x) and do not use them.
         dataset: The data set's name, for the record.
@@ -71,6 +76,7 @@ def evaluate(
         settings: Numbers of samples and images; the published ones by default.
         device: Where to compute.
         console: Where to show progress; nowhere by default.
+        unfinished: What an interrupted call has scored, which is not scored again.
 
     Raises:
         InputError: Fewer than two images, or a subset of one.
@@ -81,7 +87,7 @@ def evaluate(
     vae.check_support(x)
     _check_num_images(len(x), settings.subset_num_images)
     with ProgressBar(_image_words, console=console) as progress:
-        scorer = Scorer(vae, x, progress=progress)
+        scorer = Scorer(vae, x, progress=progress, unfinished=unfinished)
         has_dimensions = vae.config.encoder is not None
         units = active_units(scorer.posterior_means()) if has_dimensions else 0
         if vae.has_density:

@@ -22,6 +22,7 @@ from models.estimators.passes import posterior_steps
 from models.estimators.steps import CHUNK_ROWS, Pass, Steps, run_steps
 from models.scores import Estimator
 from models.vae.model import VAE
+from training.evaluation.unfinished import Unfinished
 
 BATCH_SIZE = 100
 _GPU_CHUNK_ROWS = 16_384
@@ -45,6 +46,8 @@ class Scorer:
     batch_size: int = BATCH_SIZE
     progress: Progress | None = None
     """Where each estimate adds a task that counts images."""
+    unfinished: Unfinished | None = None
+    """Keeps the results of each batch, and has those of an interrupted evaluation."""
 
     def elbo(self, *, num_samples: int, seed: int) -> ElboEstimate:
         """The ELBO of each image and its parts."""
@@ -90,17 +93,23 @@ class Scorer:
     @torch.no_grad()
     def _run(self, steps: Callable[..., Steps[T]], description: str) -> list[T]:
         """Run an estimate of every batch to its end."""
-        results, weight = [], next(self.vae.parameters())
-        # A few rows leave a GPU idle.
+        weight, key = next(self.vae.parameters()), f"{description}, {len(self.x)} images"
+        results: list[T] = self.unfinished.batches(key) if self.unfinished is not None else []
+        # A few rows leave a GPU idle; many make a CPU fetch memory for every layer anew.
         chunk_rows = _GPU_CHUNK_ROWS if weight.is_cuda else CHUNK_ROWS
+        max_rows = None if weight.is_cuda else self.vae.decoder.block_rows
         progress = self.progress or Progress(disable=True)
         task = progress.add_task(description, total=len(self.x))
-        for first in range(0, len(self.x), self.batch_size):
+        done = min(len(self.x), len(results) * self.batch_size)
+        progress.advance(task, done)
+        for first in range(done, len(self.x), self.batch_size):
             x = self.x[first : first + self.batch_size].to(weight)
             y = None if self.y is None else self.y[first : first + len(x)].to(x.device)
             estimate = steps(self.vae, x, y=y, first_item=first, chunk_rows=chunk_rows)
-            results.append(run_steps(estimate))
+            results.append(run_steps(estimate, max_rows=max_rows))
             progress.advance(task, len(x))
+            if self.unfinished is not None:
+                self.unfinished.keep(key, results)
         return results
 
 

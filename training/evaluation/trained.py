@@ -22,6 +22,7 @@ from training.evaluation.baselines import score_baselines
 from training.evaluation.evaluate import EvaluationSettings, evaluate
 from training.evaluation.scoring import Images, Labels
 from training.evaluation.stored import find_evaluation, store_evaluation
+from training.evaluation.unfinished import Unfinished
 from training.recipes.recipe import Recipe
 from training.recipes.text import read_text
 from training.runs.folder import BEST, RECIPE, STATE, Run, is_run, read_run
@@ -56,8 +57,11 @@ class TrainedModel:
         """Data set, split and number of images, for a title."""
         return f"{self.dataset.name}, test split, n = {len(self.x):,}"
 
-    def stored_evaluation(self, settings: EvaluationSettings) -> Evaluation | None:
-        """The evaluation of these weights with these settings that a run's folder holds, if any."""
+    def stored_evaluation(self, settings: EvaluationSettings | None) -> Evaluation | None:
+        """The evaluation of these weights that a run's folder holds, if any.
+
+        With these settings; with any by default.
+        """
         return find_evaluation(self.path, settings=settings)
 
     def evaluate(
@@ -70,21 +74,32 @@ class TrainedModel:
         """Score the test images, by the baselines too where they compare.
 
         A run's folder keeps the evaluation, unless it is read-only; a bundle's is left as it is.
+        Interrupted, it goes on with the next call of the same settings.
         """
+        x, labels, unfinished = self.x, self.labels, None
+        if 0 < settings.num_images < len(x):
+            chosen = choose_subset(len(x), settings.num_images, seed=0)
+            x, labels = x[chosen], None if labels is None else labels[chosen]
+        if self.recipe is not None:
+            digests = (self.weights_sha256, self.provenance.dataset_sha256)
+            unfinished = Unfinished(self.path, *digests, settings.model_dump_json())
         evaluation = evaluate(
             self.vae,
-            self.x,
-            labels=self.labels,
+            x,
+            labels=labels,
             dataset=self.provenance.dataset,
             settings=settings,
             device=device,
             console=console,
+            unfinished=unfinished,
         )
         if self.vae.is_mass:
-            baselines = score_baselines(self.dataset.train, self.x.numpy(), self.spec)
+            baselines = score_baselines(self.dataset.train, x.numpy(), self.spec)
             evaluation = evaluation.model_copy(update={"baselines": baselines})
         if self.recipe is not None:
             self._store(evaluation, settings, console or Console(stderr=True))
+        if unfinished is not None:
+            unfinished.forget()
         return evaluation
 
     def _store(

@@ -18,9 +18,10 @@ from models.files import check_place
 from models.vae.model import VAE
 from training.data.summary import picture_of
 from training.errors import RunError
+from training.evaluation.effort import Asked, choose_settings
 from training.evaluation.evaluate import EvaluationSettings
 from training.evaluation.pictures import draw_samples, reconstruct_some
-from training.evaluation.trained import load_trained_model
+from training.evaluation.trained import TrainedModel, load_trained_model
 from training.export.card import write_card
 from training.recipes.name import recipe_name
 from training.runs.exports import record_export
@@ -38,7 +39,7 @@ def export_run(
     name: str | None = None,
     version: int | None = None,
     data_dir: Path | None = None,
-    settings: EvaluationSettings | None = None,
+    settings: EvaluationSettings | Asked | None = None,
     device: str | torch.device = "cpu",
     console: Console | None = None,
 ) -> Path:
@@ -50,7 +51,8 @@ def export_run(
         name: Name of the model; the recipe's by default.
         version: Version of the model; the next free one by default.
         data_dir: Folder of the data sets.
-        settings: Settings of the evaluation; those of the published numbers by default.
+        settings: Settings of the evaluation, or what is asked of it and the rest chosen; an
+            evaluation that the run has suffices by default.
         device: Device that evaluates.
         console: Console that shows progress; none by default.
 
@@ -69,11 +71,8 @@ def export_run(
         raise _exists_error(target)
     check_place(repository, flag="--repository", is_folder=True)
     check_place(target, flag="--repository", is_folder=True)
-    settings = settings or EvaluationSettings()
     model = load_trained_model(run_dir, data_dir=data_dir, console=console)
-    evaluation = model.stored_evaluation(settings) or model.evaluate(
-        settings=settings, device=device, console=console
-    )
+    evaluation = _evaluate(model, settings or Asked(), device=device, console=console)
     dataset, x = model.dataset, model.x
     config = BundleConfig(
         name=name,
@@ -102,6 +101,24 @@ def export_run(
         raise _exists_error(target) from error
     _note_export(run_dir, target, model.weights_sha256, console or Console(stderr=True))
     return target
+
+
+def _evaluate(
+    model: TrainedModel,
+    settings: EvaluationSettings | Asked,
+    *,
+    device: str | torch.device,
+    console: Console | None,
+) -> Evaluation:
+    """The evaluation that the run has, or a new one."""
+    if isinstance(settings, Asked):
+        if settings.is_nothing and (stored := model.stored_evaluation(None)) is not None:
+            return stored
+        shown = console or Console(quiet=True)
+        settings = choose_settings(model, settings, device=device, console=shown)
+    return model.stored_evaluation(settings) or model.evaluate(
+        settings=settings, device=device, console=console
+    )
 
 
 def _note_export(run_dir: Path, target: Path, weights_sha256: str, console: Console) -> None:

@@ -51,6 +51,11 @@ class Data:
     device: torch.device = _CPU
     """Where batches are made."""
 
+    @cached_property
+    def knows_all_labels(self) -> bool:
+        """Whether every training image has a label."""
+        return self.labels is not None and bool((self.labels != UNLABELLED).all())
+
     def to(self, device: torch.device) -> "Data":
         """The same data with batches on a device; the cache too, if a GPU has room for it twice."""
         room = math.inf

@@ -22,11 +22,13 @@ def validate(vae: VAE, data: Data, objective: ObjectiveConfig) -> tuple[float, f
 
     `iwae` has its importance-weighted bound, an autoencoder minus its squared error (no nats), and
     every other objective the ELBO with its own weight of the KL (`final_bound`). The draws are the
-    same at every validation. Bounds are given the label, unless a classifier stands in for it.
+    same at every validation. Bounds are given the label, unless training does not know all of them.
     """
-    labels = None if vae.config.classifier is not None else data.validation_labels
+    labels = data.validation_labels if data.knows_all_labels else None
     scorer = Scorer(vae, data.validation, labels, batch_size=_BATCH_SIZE)
     bounds = _bounds(scorer, objective)
+    if labels is not None and objective.kind == "m2":
+        bounds = bounds + vae.log_label_prior.detach().to(bounds)[labels]
     error = bounds.std() / math.sqrt(len(bounds)) if len(bounds) > 1 else math.inf
     return float(bounds.mean()), float(error)
 

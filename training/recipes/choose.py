@@ -7,7 +7,7 @@ networks, latents and a number of epochs that suit 64 pixels.
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from math import ceil, log2
 from statistics import median
@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from training.data.datasets import Dataset
+from training.recipes.classes import find_classes
 from training.recipes.describe import Description, describe
 from training.recipes.draft import Draft, Reason
 from training.recipes.entries import configs_in
@@ -47,6 +48,7 @@ _ALIKE = 1.1
 _ENCODER_WIDTHS = (32, 64, 96, 96, 96, 96, 96, 96)
 """Channels of the convolutions at one half, one quarter, ... of the sides."""
 _DECODER_WIDTHS = (32, 48, 96, 96, 96, 96, 96, 96)
+_CLASSIFIER_WIDTHS = (16, 32, 64, 64, 64, 64, 64, 64)
 _SMALLEST_CONV = 9
 _DEEPEST_SIDE = 7
 _LATENTS = ((256, 16), (1_024, 40), (8_192, 64), (float("inf"), 128))
@@ -81,7 +83,8 @@ def choose_recipe(
     for key, entry in Recipe.model_fields.items():
         if configs_in(entry.annotation) and not isinstance(values.get(key, {}), dict):
             raise no_table(key, values[key])
-    draft, seen = Draft(values), describe(dataset.train)
+    draft = Draft(values)
+    seen = replace(describe(dataset.train), classes=find_classes(dataset))
     draft.fill({"name": recipe_name(source), "seed": 1, "dataset": {"name": source}})
     for decide in _DECISIONS:
         decide(draft, seen)
@@ -236,7 +239,7 @@ def _decide_networks(draft: Draft, seen: Description) -> None:
         dense = {"kind": "mlp", "hidden": [512, 512], "activation": "silu", "dropout": 0.3}
         draft.decide("vae", reason, encoder=dense, decoder=dict(dense))
         return
-    halvings = min(len(_ENCODER_WIDTHS), max(1, ceil(log2(longer / _DEEPEST_SIDE))))
+    halvings = _halvings(longer)
     # A bundle holds 8 MiB; 96 channels in every layer would exceed it for large pictures.
     widest = 96 if longer <= LARGE_SIDE else 64
     wide = [min(width, widest) for width in _ENCODER_WIDTHS[:halvings]]
@@ -254,6 +257,11 @@ def _decide_networks(draft: Draft, seen: Description) -> None:
     draft.decide("vae", reason, encoder=encoder, decoder=decoder | {"blocks": [2, *blocks[1:]]})
 
 
+def _halvings(longer: int) -> int:
+    """How often a side is halved until few pixels are left."""
+    return min(len(_ENCODER_WIDTHS), max(1, ceil(log2(longer / _DEEPEST_SIDE))))
+
+
 def _decide_latents(draft: Draft, seen: Description) -> None:
     height, width = draft.size
     values, count = draft.number("image", "channels") * height * width, seen.facts.count
@@ -267,9 +275,37 @@ def _decide_latents(draft: Draft, seen: Description) -> None:
     draft.decide("vae", Reason("latents", str(latents), because), latent_shape=[latents])
 
 
+def _decide_labels(draft: Draft, seen: Description) -> None:
+    """A model with labels and a classifier, where every class has enough pictures."""
+    found, kind = seen.classes, draft.get("objective", "kind")
+    if found is None or draft.get("vae", "num_labels") == 0 or kind not in (None, "m2"):
+        return
+    if found.unused_because:
+        draft.decide("vae", Reason("labels", "not used", found.unused_because), num_labels=0)
+        return
+    longer = max(draft.size)
+    classifier: dict[str, Any] = {"kind": "mlp", "hidden": [256], "dropout": 0.3}
+    if longer >= _SMALLEST_CONV:
+        widths = list(_CLASSIFIER_WIDTHS[: _halvings(longer)])
+        classifier = {"kind": "conv", "channels": widths, "blocks": [0] * len(widths)}
+        classifier["dropout"] = 0.3
+    reason = Reason(
+        "labels",
+        f"{found.count} classes, by objective m2",
+        f"each has at least {found.fewest:,} training pictures, enough to name a picture's class "
+        "and to draw samples of one",
+    )
+    draft.decide("vae", reason, num_labels=found.count, classifier=classifier)
+    draft.fill({"objective": {"kind": "m2"}})
+
+
 def _decide_prior(draft: Draft, seen: Description) -> None:
     """A mixture for few pictures; the KL to it has no closed form, so it is sampled."""
-    if seen.facts.count >= ENOUGH:
+    if draft.get("vae", "num_labels"):
+        because = "pictures of a class are alike"
+        reason = Reason("prior", "a normal for each class", because)
+        draft.decide("vae", reason, prior={"kind": "label_normal"})
+    elif seen.facts.count >= ENOUGH:
         because = f"{seen.facts.count:,} pictures fill it, and latents can be moved along freely"
         reason = Reason("prior", "standard normal", because)
         draft.decide("vae", reason, prior={"kind": "standard_normal"})
@@ -308,7 +344,7 @@ def _decide_steps(draft: Draft, seen: Description) -> None:
     because = "latents are in use before their cost counts in full, so that few collapse"
     reason = Reason("KL warm-up", f"{warmup:g} epochs", because)
     kind, gradient = draft.get("objective", "kind"), draft.get("objective", "gradient")
-    if kind == "elbo" or (kind == "iwae" and gradient in (None, "plain")):
+    if kind in ("elbo", "m2") or (kind == "iwae" and gradient in (None, "plain")):
         draft.decide("training", reason, kl_warmup_epochs=warmup)
     every = max(1, epochs // 30)
     draft.fill({"training": {"validate_every_epochs": every, "patience": 10}})
@@ -375,6 +411,6 @@ def fast_precision(device: str) -> tuple[Precision, str]:
 
 _DECISIONS: tuple[Callable[[Draft, Description], None], ...] = (
     *(_decide_colour, _decide_size, _decide_fit),
-    *(_decide_likelihood, _decide_networks, _decide_latents, _decide_prior),
+    *(_decide_likelihood, _decide_networks, _decide_latents, _decide_labels, _decide_prior),
     *(_decide_epochs, _decide_steps, _decide_mirroring, _decide_crops),
 )

@@ -12,6 +12,7 @@ from jaxtyping import Float64, Shaped
 from models.images.spec import ImageSpec
 from training.data.image_statistics import ImageStatistics
 from training.data.split import Split
+from training.recipes.classes import Classes
 
 NUM_LOOKED_AT = 400
 _SIDE = 32
@@ -33,6 +34,8 @@ class Description:
     mirror_ratio: float
     """n |mean of d|^2 / mean of |d|^2 over n pictures x, with d = x minus x mirrored left to right.
     About 1 where the data's distribution is symmetric, of the order of n where it is not."""
+    classes: Classes | None = None
+    """The classes of the whole data set, if it has labels."""
 
 
 def describe(split: Split) -> Description:

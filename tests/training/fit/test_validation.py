@@ -1,5 +1,7 @@
 """Validation: the bound that the objective maximises, of the held-out images, with its error."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -11,6 +13,7 @@ from models.vae.model import VAE
 from tests import oracle
 from tests.models.family_cases import family
 from training.fit.batches import Data
+from training.fit.objectives import UNLABELLED
 from training.fit.validation import validate
 from training.recipes.objective import (
     AutoencoderConfig,
@@ -50,15 +53,31 @@ def test_a_weighted_kl_is_weighted_there_too():
     assert bound_nats == pytest.approx(fit - 6)
 
 
-def test_labels_are_given_to_a_model_that_has_no_classifier():
+def labelled(name: str) -> tuple[VAE, Tensor, Tensor]:
     torch.manual_seed(0)
     x, y = torch.randint(0, 2, (7, 1, 4, 4)).float(), torch.arange(7) % 3
-    vae = VAE(family("label-prior")).eval().requires_grad_(False)
+    return VAE(family(name)).eval().requires_grad_(False), x, y
+
+
+def test_labels_are_given_to_a_conditional_model():
+    vae, x, y = labelled("label-prior")
     bound_nats, _ = validate(vae, data_of(x, y), ELBOConfig())
     given = estimate_elbo(vae, x, num_samples=1, seed=0, y=y).elbo_nats
     assert bound_nats == pytest.approx(float(given.mean()), rel=1e-6)
-    vae = VAE(family("m2")).eval().requires_grad_(False)
+
+
+def test_m2_is_validated_by_the_bound_on_image_and_label_where_all_labels_are_known():
+    vae, x, y = labelled("m2")
     bound_nats, _ = validate(vae, data_of(x, y), M2Config())
+    given = estimate_elbo(vae, x, num_samples=1, seed=0, y=y).elbo_nats
+    joint = float(given.mean()) + float(vae.log_label_prior[y].mean())
+    assert bound_nats == pytest.approx(joint, rel=1e-6)
+
+
+def test_m2_is_validated_by_the_bound_on_the_image_alone_where_labels_are_missing():
+    vae, x, y = labelled("m2")
+    data = replace(data_of(x, y), labels=torch.tensor([UNLABELLED]))
+    bound_nats, _ = validate(vae, data, M2Config())
     summed = estimate_elbo(vae, x, num_samples=1, seed=0).elbo_nats
     assert bound_nats == pytest.approx(float(summed.mean()), rel=1e-6)
 
