@@ -6,7 +6,8 @@ import numpy as np
 
 from training.data.digests import Digests, keys
 from training.data.groups import NO_GROUP, Groups
-from training.data.near_copies import Numbers, join, near_copies
+from training.data.looks import Looks
+from training.data.near_copies import CLOSE, Numbers, join, near_copies
 from training.data.split import Split
 
 _FEWEST = 8
@@ -44,7 +45,7 @@ def find_bonds(train: Split, groups: Groups | None, *, binds_near_copies: bool) 
 
     if not binds_near_copies:
         return bonds(named)
-    near = near_copies(train.looks[first])
+    near = _near_copies(train.looks[first])
     if near is None:
         return bonds(
             named,
@@ -73,6 +74,17 @@ def find_bonds(train: Split, groups: Groups | None, *, binds_near_copies: bool) 
         )
         return bonds(named, own, *said)
     return bonds(both, near, *said)
+
+
+def _near_copies(looks: Looks) -> Numbers | None:
+    """Groups of near-copies, those of large groups closer; None where too many are alike."""
+    near = near_copies(looks)
+    if near is None:
+        return near_copies(looks, distance=CLOSE)
+    large = np.flatnonzero(_sizes(near) > max(len(looks) // 100, _FEWEST))
+    closer = near_copies(looks[large], distance=CLOSE)
+    near[large] = large if closer is None else large[closer]
+    return near
 
 
 def _join_groups(codes: Numbers, copy_of: Numbers, own: Numbers) -> Numbers:

@@ -2,9 +2,9 @@
 
 The picture in grey, at 32 x 32, goes through a discrete cosine transform. The 8 x 8 lowest
 frequencies but the mean, on a common scale, are its look: the numbers that the perceptual hash
-pHash cuts to a bit each. The bits of smooth pictures, most of whose frequencies are about 0, change at
-random with the encoding; the numbers hardly do. Brightness and contrast move neither. A picture of
-nearly one value has no look, 63 zeros.
+pHash cuts to a bit each. The bits of a smooth picture, most of whose frequencies are about 0,
+change at random with its encoding; the numbers hardly do. Brightness and contrast move neither. A
+picture of nearly one value has no look, 63 zeros.
 
 Source: Zauner 2010, "Implementation and Benchmarking of Perceptual Image Hash Functions", section
 3.2.

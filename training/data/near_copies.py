@@ -1,10 +1,13 @@
 """Find pictures that are the same but for their encoding, size, brightness or a small crop.
 
 Two pictures are near-copies where their looks, as vectors of length 1, are at most `MAX_DISTANCE`
-apart. Measured on pictures of 28 to 160 pixels a side: JPEG down to quality 75, half and other
-sizes, a tenth more or less light and a hundredth cropped from each side are nearer for nine in ten.
-Of 5,000 photographs in CIFAR-10 and of 4,886 blood cells no two are as near, of 8,000 items in
-Fashion-MNIST 91, and of 1,965 frames of a video of a face (Frey) 432, in groups of at most 30.
+apart. Measured on seven sets of 28 to 160 pixels a side: JPEG of quality 75, half or another size,
+a tenth more or less light are nearer for 94 % of the pictures and more, but for Frey faces at 10 x
+14 pixels (66 %); a hundredth cropped from each side for 58 to 100 %. Of 4,886 blood cells and 5,000
+photographs in CIFAR-10 no two are as near.
+
+Where similar pictures link others into a large group, `CLOSE` is far enough: JPEG and other sizes
+are mostly nearer than 0.03, and the next frame of a video or another digit 1 is not.
 
 Looks are sorted into cells of that width along the five axes of their greatest variance, so that
 near-copies are in the same cell or in the next one, and most other pairs are never compared.
@@ -19,6 +22,8 @@ from jaxtyping import Float32, Int64
 from training.data.looks import NORM, Looks
 
 MAX_DISTANCE = 0.1
+CLOSE = 0.05
+"""Largest distance in groups that would be large."""
 MOST_COMPARED = 500_000_000
 """Pairs that are compared at most, in half a minute or so."""
 
@@ -29,11 +34,12 @@ Numbers = Int64[np.ndarray, " _"]
 Pairs = tuple[Numbers, Numbers]
 
 
-def near_copies(looks: Looks) -> Numbers | None:
+def near_copies(looks: Looks, *, distance: float = MAX_DISTANCE) -> Numbers | None:
     """A group of each picture: equal for near-copies, and for what they join.
 
     Args:
         looks: The look of each picture, as `look_at` finds it. Those without one stand alone.
+        distance: How far near-copies are apart at most.
 
     Returns:
         The position of the first picture of each one's group. None where more pairs would have to
@@ -42,12 +48,12 @@ def near_copies(looks: Looks) -> Numbers | None:
     different, same = np.unique(looks, axis=0, return_inverse=True)
     vectors = different.view(np.int8).astype(np.float32)
     has_look = different.any(axis=1)
-    cells = _Cells(_main_axes(vectors))
+    cells = _Cells(_main_axes(vectors), NORM * distance)
     if cells.num_pairs() > MOST_COMPARED:
         return None
     first, second = [same[:0]], [same[:0]]
     for one, other in cells.pairs():
-        is_near = _are_near(vectors, one, other) & has_look[one] & has_look[other]
+        is_near = _are_near(vectors, one, other, NORM * distance) & has_look[one] & has_look[other]
         first.append(one[is_near])
         second.append(other[is_near])
     of_different = join(len(different), np.concatenate(first), np.concatenate(second))
@@ -79,9 +85,8 @@ def join(count: int, first: Numbers, second: Numbers) -> Numbers:
 class _Cells:
     """Vectors in cells as wide as near-copies may be apart."""
 
-    def __init__(self, places: Float32[np.ndarray, "picture axis"]) -> None:
-        width = 1.001 * NORM * MAX_DISTANCE
-        cells = np.floor(places / width).astype(np.int64)
+    def __init__(self, places: Float32[np.ndarray, "picture axis"], width: float) -> None:
+        cells = np.floor(places / (1.001 * width)).astype(np.int64)
         cells -= cells.min(axis=0, initial=0)
         sides = cells.max(axis=0, initial=0) + 3  # the next cells of each are others
         self._strides = np.cumprod([1, *sides[:-1].tolist()])
@@ -133,10 +138,10 @@ def _main_axes(
 
 
 def _are_near(
-    vectors: Float32[np.ndarray, "picture frequency"], one: Numbers, other: Numbers
+    vectors: Float32[np.ndarray, "picture frequency"], one: Numbers, other: Numbers, width: float
 ) -> np.ndarray:
     """Whether pairs are near; most differ enough in the first eight frequencies."""
-    limit = (NORM * MAX_DISTANCE) ** 2
+    limit = width**2
     is_near = ((vectors[one, :8] - vectors[other, :8]) ** 2).sum(axis=1) <= limit
     rest = np.flatnonzero(is_near)
     apart = ((vectors[one[rest]] - vectors[other[rest]]) ** 2).sum(axis=1)

@@ -175,7 +175,7 @@ def _training(provenance: Provenance) -> dict[str, Any]:
 
 def _split(dataset: Dataset) -> str:
     if not dataset.split_by:
-        return "The splits are fixed for this set by its name."
+        return f"The splits of `{dataset.name}` are fixed."
     return f"Split: {dataset.split_by}."
 
 

@@ -265,6 +265,32 @@ def test_pictures_that_are_all_alike_are_split_and_said(tmp_path: Path) -> None:
     assert sum(1 for name in names(dataset)["train"] if name.startswith("f")) < 60
 
 
+def test_similar_pictures_do_not_chain_into_a_large_group(tmp_path: Path) -> None:
+    first, last = (np.asarray(scene(seed)).astype(np.float64) for seed in (0, 1))
+    for number in range(60):  # each is near the next, and the ends are far apart
+        share = number / 59
+        frame = Image.fromarray((share * last + (1 - share) * first).astype(np.uint8))
+        frame.save(tmp_path / f"f{number}_0.png")
+        as_jpeg(frame, quality=90).resize((80, 80)).save(tmp_path / f"f{number}_1.png")
+    for seed in range(2, 202):
+        scene(seed).save(tmp_path / f"s{seed}_0.png")
+    dataset = load(str(tmp_path))
+    kept = dataset.split_by.partition("; ")[2]
+    assert int(kept.split()[0]) <= 120
+    assert {len(one) for one in owners(dataset).values()} != {0}
+    assert not any("alike" in warning for warning in dataset.warnings)
+
+
+def test_where_too_many_would_be_compared_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = album(tmp_path / "photos", 12)
+    monkeypatch.setattr(bonds, "near_copies", lambda *_, **__: None)
+    dataset = load(str(folder))
+    assert "So many of 48 pictures are alike that near-copies are not" in dataset.warnings[0]
+    assert dataset.split_by == "at random by content hash"
+
+
 def test_a_small_set_of_one_scene_is_split_as_before(tmp_path: Path) -> None:
     for number in range(8):
         picture = np.asarray(scene(0)).copy()
@@ -279,7 +305,7 @@ def test_data_of_a_run_from_before_near_copies_keep_their_splits(
     folder = album(tmp_path / "photos")
     now = load(str(folder))
     with monkeypatch.context() as changed:
-        changed.setattr(bonds, "near_copies", lambda looks: np.arange(len(looks)))
+        changed.setattr(bonds, "near_copies", lambda looks, **_: np.arange(len(looks)))
         before = load(str(folder))
     assert before.sha256 != now.sha256
     assert load(str(folder), recorded=before.sha256).sha256 == before.sha256
