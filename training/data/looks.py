@@ -46,9 +46,10 @@ def look_at(pictures: Shaped[np.ndarray, "batch channel height width"], *, white
     found = _transform(high) @ grey @ _transform(wide).T
     low = found.reshape(len(found), -1)[:, 1:]  # without the mean, which brightness moves
     norms = np.linalg.norm(low, axis=1, keepdims=True)
-    scaled = low * (NORM / np.maximum(norms, np.finfo(np.float32).tiny))
-    looks = np.rint(scaled).astype(np.int8).view(np.uint8)
-    looks[norms[:, 0] <= _PLAIN * white * _SIDE] = 0
+    least = _PLAIN * white * _SIDE
+    scaled = np.rint(low * (NORM / np.maximum(norms, least)))
+    looks: Looks = scaled.astype(np.int8).view(np.uint8)
+    looks[norms[:, 0] <= least] = 0
     return looks
 
 

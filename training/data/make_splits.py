@@ -157,17 +157,18 @@ def split_groups(
     """
     distinct, group_of, sizes = np.unique(keys(of_each), return_inverse=True, return_counts=True)
     split_of = np.zeros(len(distinct), np.int64)
-    lacks = np.full(num_held_out, len(of_each) / 10)
+    fewest = min(_FEWEST, max(2, len(of_each) // 4))
+    lacks = np.full(num_held_out, max(len(of_each) / 10, fewest))
     for group, size in enumerate(sizes.tolist()):
         most = int(lacks.argmax())
         if size < 2 * lacks[most]:
             split_of[group] = most + 1
             lacks[most] -= size
-    for empty in np.setdiff1d(np.arange(1, num_held_out + 1), split_of):  # all groups are large
-        left = np.flatnonzero(split_of == 0)
-        split_of[left[sizes[left].argmin()]] = empty
+    for part in range(1, num_held_out + 1):  # where groups are large
+        while sizes[split_of == part].sum() < fewest and (split_of == 0).sum() > 1:
+            left = np.flatnonzero(split_of == 0)
+            split_of[left[sizes[left].argmin()]] = part
     parts = [np.flatnonzero(split_of[group_of] == part) for part in range(num_held_out + 1)]
-    fewest = min(_FEWEST, max(2, len(of_each) // 4))
     if min(map(len, parts)) < fewest:
         largest = int(sizes.argmax())
         name = names.get(distinct[largest].ljust(LENGTH, b"\0"), "")

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from itertools import product
 
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Bool, Float32, Int64
 
 from training.data.looks import NORM, Looks
 
@@ -47,7 +47,7 @@ def near_copies(looks: Looks, *, distance: float = MAX_DISTANCE) -> Numbers | No
     """
     different, same = np.unique(looks, axis=0, return_inverse=True)
     vectors = different.view(np.int8).astype(np.float32)
-    has_look = different.any(axis=1)
+    has_look = (different != 0).any(axis=1).reshape(-1)
     cells = _Cells(_main_axes(vectors), NORM * distance)
     if cells.num_pairs() > MOST_COMPARED:
         return None
@@ -139,10 +139,12 @@ def _main_axes(
 
 def _are_near(
     vectors: Float32[np.ndarray, "picture frequency"], one: Numbers, other: Numbers, width: float
-) -> np.ndarray:
+) -> Bool[np.ndarray, " pair"]:
     """Whether pairs are near; most differ enough in the first eight frequencies."""
     limit = width**2
-    is_near = ((vectors[one, :8] - vectors[other, :8]) ** 2).sum(axis=1) <= limit
+    is_near: Bool[np.ndarray, " pair"] = ((vectors[one, :8] - vectors[other, :8]) ** 2).sum(
+        axis=1
+    ) <= limit
     rest = np.flatnonzero(is_near)
     apart = ((vectors[one[rest]] - vectors[other[rest]]) ** 2).sum(axis=1)
     is_near[rest] = apart <= limit

@@ -10,7 +10,10 @@ from PIL import Image
 from tests.training.data.pictures import save, settle
 from tests.training.data.scenes import as_jpeg, brightened, scene
 from training.data import bonds
+from training.data.bonds import find_bonds
 from training.data.datasets import Dataset, load
+from training.data.folders import read_folder
+from training.data.near_copies import near_copies
 from training.errors import DatasetError
 
 
@@ -267,18 +270,31 @@ def test_pictures_that_are_all_alike_are_split_and_said(tmp_path: Path) -> None:
 
 def test_similar_pictures_do_not_chain_into_a_large_group(tmp_path: Path) -> None:
     first, last = (np.asarray(scene(seed)).astype(np.float64) for seed in (0, 1))
-    for number in range(60):  # each is near the next, and the ends are far apart
-        share = number / 59
+    for number in range(20):  # each is near the next, and the ends are far apart
+        share = number / 19
         frame = Image.fromarray((share * last + (1 - share) * first).astype(np.uint8))
         frame.save(tmp_path / f"f{number}_0.png")
         as_jpeg(frame, quality=90).resize((80, 80)).save(tmp_path / f"f{number}_1.png")
-    for seed in range(2, 202):
+    split = read_folder(tmp_path).parts["train"]
+    assert len(np.unique(near_copies(split.looks))) < 10
+    for seed in range(2, 102):
         scene(seed).save(tmp_path / f"s{seed}_0.png")
     dataset = load(str(tmp_path))
-    kept = dataset.split_by.partition("; ")[2]
-    assert int(kept.split()[0]) <= 120
-    assert {len(one) for one in owners(dataset).values()} != {0}
-    assert not any("alike" in warning for warning in dataset.warnings)
+    assert dataset.split_by == "at random by content hash; 40 near-copies kept together"
+    assert are_apart(owners(dataset))
+    assert not dataset.warnings
+    found = find_bonds(read_folder(tmp_path).parts["train"], None, binds_near_copies=True)
+    assert np.bincount(found.of_each).max() <= 8
+
+
+@pytest.mark.parametrize(("people_each", "each"), [(20, 3), (11, 6), (7, 9), (12, 50), (300, 1)])
+def test_every_held_out_split_of_groups_has_eight_pictures_and_at_most_a_quarter(
+    tmp_path: Path, people_each: int, each: int
+) -> None:
+    dataset = load(str(people(tmp_path, people_each, each)), group_by="^([^_]+)_")
+    total = people_each * each
+    assert all(8 <= len(split) <= total / 4 for split in (dataset.validation, dataset.test))
+    assert are_apart(owners(dataset))
 
 
 def test_where_too_many_would_be_compared_that_is_said(
