@@ -190,6 +190,18 @@ def test_arrays_have_no_paths_to_group_by(tmp_path: Path) -> None:
         load(str(tmp_path / "some.npy"), group_by="a")
 
 
+def test_rows_of_parquet_have_no_paths_to_group_by(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    people(tmp_path / "photos", 10, 2)
+    rows = [path.read_bytes() for path in sorted((tmp_path / "photos").iterdir())]
+    pq.write_table(pa.table({"image": rows}), tmp_path / "some.parquet")
+    with pytest.raises(DatasetError, match=r"those of arrays and of Parquet have none"):
+        load(str(tmp_path / "some.parquet"), group_by="a")
+
+
 def test_a_known_set_has_fixed_splits() -> None:
     with pytest.raises(DatasetError, match=r"The splits of digits are fixed.*group_by = 'a'"):
         load("digits", group_by="a")
