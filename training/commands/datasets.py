@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from models.errors import printable
-from training.commands.options import DataDir, DatasetPicture, Download
+from training.commands.options import DataDir, DatasetPicture, Download, GroupBy
 from training.data.catalogue import DATASETS
 from training.data.datasets import at_hand, resolve_data_dir
 
@@ -51,6 +51,7 @@ def show(
         typer.Argument(help="Name of a data set, or path: a folder, .npz, .npy, .tar or .parquet."),
     ],
     data_dir: DataDir = None,
+    group_by: GroupBy = None,
     output: DatasetPicture = None,
     download: Download = False,
 ) -> None:
@@ -65,7 +66,7 @@ def show(
     from training.recipes.name import recipe_name
 
     console = Console()
-    dataset = load(name, data_dir=data_dir, download=download, console=console)
+    dataset = load(name, group_by=group_by, data_dir=data_dir, download=download, console=console)
     folder = Path("runs") / recipe_name(dataset.name)
     is_listed = len(dataset.skipped) > (SHOWN if output else 0)
     if output is None or is_listed:
@@ -76,6 +77,7 @@ def show(
         f"{dataset.name}: {dataset.about}. Licence: {dataset.licence}.",
         summary.sizes_and_modes(dataset),
         summary.class_counts(dataset),
+        f"Split: {dataset.split_by}." if dataset.split_by else "",
         "" if dataset.warnings else copies_of_training_images(dataset.splits),
         write_left_out(folder, dataset.skipped) if is_listed else "",
         f"sha256 of the content: {dataset.sha256}",

@@ -64,6 +64,14 @@ DataDir = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, mps, or auto: a GPU if there is one.")]
+GroupBy = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REGEX|CSV",
+        help="What no split may part: a regular expression whose first group, in a picture's path, "
+        "names its person, patient or burst; or a .csv of two columns, path and group.",
+    ),
+]
 Download = Annotated[
     bool, typer.Option("--download", help="Download missing data files from their publisher.")
 ]

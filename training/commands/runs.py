@@ -37,11 +37,15 @@ def load_same_data(
     from training.runs.folder import RECIPE
     from training.runs.provenance import recorded_data
 
-    held = load_recipe(run_dir / RECIPE).dataset.name
+    chosen = load_recipe(run_dir / RECIPE).dataset
+    held = chosen.name
     if held == source or _place(held, data_dir) == _place(source, data_dir):
         return None  # their content is compared when the checkpoint is restored
-    dataset = load(source, data_dir=data_dir, console=console)
-    if dataset.sha256 != recorded_data(run_dir):
+    recorded = recorded_data(run_dir)
+    dataset = load(
+        source, group_by=chosen.group_by, recorded=recorded, data_dir=data_dir, console=console
+    )
+    if dataset.sha256 != recorded:
         raise other_data(run_dir, held, source)
     console.print(
         f"{source} has the content of {held}, which the run in {run_dir} is on.",

@@ -167,15 +167,28 @@ def _read(
     """The recipe that a word means, or that is chosen for a data set, and its data."""
     from training.data.datasets import load
     from training.recipes.choose import choose_recipe
+    from training.recipes.overrides import asked_groups
 
     refuse_run(source)
     path = find_recipe(source, data_dir=data_dir)
     if path is None:
-        dataset = load(source, data_dir=data_dir, download=download, console=console)
+        dataset = load(
+            source,
+            group_by=asked_groups(changes),
+            data_dir=data_dir,
+            download=download,
+            console=console,
+        )
         recipe = choose_recipe(dataset, source=source, overrides=changes, device=device).recipe
     else:
         recipe = load_recipe(path, overrides=changes)
-        dataset = load(recipe.dataset.name, data_dir=data_dir, download=download, console=console)
+        dataset = load(
+            recipe.dataset.name,
+            group_by=recipe.dataset.group_by,
+            data_dir=data_dir,
+            download=download,
+            console=console,
+        )
     if recipe.start is not None:
         raise ConfigError(
             f"start = {recipe.start!r}: the trials of a sweep start from random weights. Take a "

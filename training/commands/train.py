@@ -1,5 +1,6 @@
 """The command `vae-lab train`: find or choose a recipe, plan it, train it, say what comes next."""
 
+import json
 import math
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from training.commands.options import (
     DataDir,
     Device,
     Download,
+    GroupBy,
     Mlflow,
     NoLabels,
     can_be_written,
@@ -53,6 +55,7 @@ def train(
         ),
     ] = None,
     data_dir: DataDir = None,
+    group_by: GroupBy = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue from the run's last checkpoint.")
     ] = False,
@@ -101,8 +104,12 @@ def train(
     from training.fit.ranks import join
 
     changes = overrides or []
-    flags = {"training.precision": precision, "dataset.labels_per_class": labels_per_class}
-    flags["vae.num_labels"] = 0 if no_labels else None
+    flags = {
+        "training.precision": precision,
+        "dataset.labels_per_class": labels_per_class,
+        "dataset.group_by": group_by and json.dumps(group_by),
+        "vae.num_labels": 0 if no_labels else None,
+    }
     changes += [f"{key}={value}" for key, value in flags.items() if value is not None]
     with join(device) as (ranks, own_device):
         _train(
@@ -231,19 +238,31 @@ def _resolve(
 ) -> tuple["Recipe", Path, "Dataset | None", dict[str, list[str]]]:
     """The recipe, the run's folder, the data if they are loaded, and the recipe's comments."""
     from training.data.datasets import load
+    from training.recipes.overrides import asked_groups
 
     path, folder, dataset = _find(
         source, changes, run_dir=run_dir, resume=resume, data_dir=data_dir, console=console
     )
     comments: dict[str, list[str]] = {}
     if path is None:
-        dataset = load(source, data_dir=data_dir, download=download, console=console)
+        dataset = load(
+            source,
+            group_by=asked_groups(changes),
+            data_dir=data_dir,
+            download=download,
+            console=console,
+        )
         recipe, comments = _choose(dataset, source, changes, device=device, console=console)
     else:
         recipe = load_recipe(path, overrides=changes)
         if download and dataset is None:
-            name = recipe.dataset.name
-            dataset = load(name, data_dir=data_dir, download=True, console=console)
+            dataset = load(
+                recipe.dataset.name,
+                group_by=recipe.dataset.group_by,
+                data_dir=data_dir,
+                download=True,
+                console=console,
+            )
     return recipe, folder or Path("runs") / recipe.name, dataset, comments
 
 

@@ -19,6 +19,8 @@ from training.data.file_stamp import NO_STAMP
 from training.data.image_statistics import ImageStatistics
 from training.data.in_threads import map_in_threads
 from training.data.kept_levels import NOT_KEPT, KeptLevels, Levels, Row
+from training.data.looks import LENGTH as LOOK
+from training.data.looks import Looks, look_at
 from training.data.samples import stamps_within
 from training.data.split import Cache, Labels, Split
 
@@ -100,6 +102,17 @@ class ArraySplit(Split):
             for image in np.ascontiguousarray(chunk):
                 found[row] = np.frombuffer(sha256(image.data).digest(), np.uint8)
                 row += 1
+        return found
+
+    @cached_property
+    def looks(self) -> Looks:
+        """What each picture looks like."""
+        white = 1 if self.images.dtype.kind == "f" else self.levels - 1
+        found, row = np.empty((len(self), LOOK), np.uint8), 0
+        for chunk in self._chunks():
+            batch = chunk[:, None] if chunk.ndim == 3 else chunk.transpose(0, 3, 1, 2)
+            found[row : row + len(chunk)] = look_at(batch, white=white)
+            row += len(chunk)
         return found
 
     def content(self) -> Iterator[bytes | memoryview]:

@@ -21,6 +21,7 @@ from training.data.doubts import doubts
 from training.data.file_split import FileSplit, SkippedFile
 from training.data.find_shards import find_shards
 from training.data.folders import Folder, read_folder
+from training.data.groups import ENTRY, find_groups
 from training.data.image_statistics import ImageStatistics
 from training.data.kept_levels import SPLITS, KeptLevels
 from training.data.left_out import left_out_table
@@ -52,6 +53,8 @@ class Dataset:
     """Files of a folder that were not read, and why."""
     warnings: tuple[str, ...] = ()
     """What is doubtful in data at a path, a sentence or two each."""
+    split_by: str = ""
+    """How data at a path were split, in words; empty for a known set, whose splits are fixed."""
 
     @property
     def splits(self) -> dict[str, Split]:
@@ -76,6 +79,8 @@ class Dataset:
 def load(
     name: str,
     *,
+    group_by: str | None = None,
+    recorded: str | None = None,
     data_dir: Path | None = None,
     download: bool = False,
     console: Console | None = None,
@@ -87,6 +92,9 @@ def load(
             `.npy` (`arrays.py`), a `.tar`, a `.parquet` or a folder of these (`shards.py`). A path
             is looked for as it is, in the data folder, and there by its last part, so that a
             recipe still finds what has moved.
+        group_by: What no split may part, of data at a path; see `groups.py`.
+        recorded: The sha256 of a run's data. A split of the same content whose near-copies are in
+            several splits, as earlier versions made it, is taken where it has this one.
         data_dir: Folder of data sets; see `resolve_data_dir` for the default.
         download: Fetch missing files from the set's publisher, if it has one.
         console: Where to show progress, the files left out and warnings; nowhere by default.
@@ -97,8 +105,16 @@ def load(
     """
     folder = resolve_data_dir(data_dir)
     if name in DATASETS:
+        if group_by is not None:
+            raise DatasetError(
+                f"The splits of {name} are fixed, so dataset.group_by = {group_by!r} cannot change "
+                "them. Leave it out, or name a folder of pictures.",
+                parameter=ENTRY,
+                received=group_by,
+            )
         return _load_known(name, folder, download=download)
-    return _load_path(find_path(name, folder), console)
+    path = find_path(name, folder)
+    return _load_path(path, console, group_by=group_by, recorded=recorded, data_dir=folder)
 
 
 def find_path(name: str, data_dir: Path) -> Path:
@@ -172,7 +188,14 @@ def _load_known(name: str, data_dir: Path, *, download: bool) -> Dataset:
     return dataset
 
 
-def _load_path(path: Path, console: Console | None) -> Dataset:
+def _load_path(
+    path: Path,
+    console: Console | None,
+    *,
+    group_by: str | None,
+    recorded: str | None,
+    data_dir: Path,
+) -> Dataset:
     found: Folder | Arrays | ShardSet
     cache = open_cache(console)
     searched = search(path) if path.is_dir() and not own_folder(path) else None
@@ -188,27 +211,39 @@ def _load_path(path: Path, console: Console | None) -> Dataset:
     skipped = () if isinstance(found, Arrays) else found.skipped
     if console is not None and skipped:
         console.print(left_out_table(skipped))
-    splits = hold_out(found.parts)
-    total = sum(map(len, splits))
-    train, validation, test = (
-        replace(split, kept=KeptLevels(cache, path, name, total))
-        if isinstance(split, FileSplit | ArraySplit)
-        else split
-        for name, split in zip(SPLITS, splits, strict=True)
-    )
-    dataset = Dataset(
-        name=printable(path.resolve().name if path.is_dir() else path.name),
-        train=train,
-        validation=validation,
-        test=test,
-        licence=NOT_STATED,
-        about=about,
-        class_names=found.class_names,
-        skipped=skipped,
-    )
-    dataset = replace(
-        dataset, warnings=(*found.warnings, *doubts(dataset.splits, found.class_names))
-    )
+    groups = None
+    if group_by is not None:
+        groups = find_groups(found.parts, group_by, place=path, data_dir=data_dir)
+
+    def split(*, binds_near_copies: bool) -> Dataset:
+        held_out = hold_out(found.parts, groups=groups, binds_near_copies=binds_near_copies)
+        splits = (held_out.train, held_out.validation, held_out.test)
+        total = sum(map(len, splits))
+        train, validation, test = (
+            replace(split, kept=KeptLevels(cache, path, name, total))
+            if isinstance(split, FileSplit | ArraySplit)
+            else split
+            for name, split in zip(SPLITS, splits, strict=True)
+        )
+        return Dataset(
+            name=printable(path.resolve().name if path.is_dir() else path.name),
+            train=train,
+            validation=validation,
+            test=test,
+            licence=NOT_STATED,
+            about=about,
+            class_names=found.class_names,
+            skipped=skipped,
+            warnings=held_out.warnings,
+            split_by=held_out.split_by,
+        )
+
+    dataset = split(binds_near_copies=True)
+    if recorded not in (None, dataset.sha256):
+        older = split(binds_near_copies=False)
+        dataset = older if older.sha256 == recorded else dataset
+    doubtful = (*found.warnings, *dataset.warnings, *doubts(dataset.splits, found.class_names))
+    dataset = replace(dataset, warnings=doubtful)
     if console is not None:
         for warning in dataset.warnings:
             console.print(f"Warning: {warning}", soft_wrap=True, markup=False, highlight=False)

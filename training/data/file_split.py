@@ -17,6 +17,7 @@ from training.data.image_statistics import ImageStatistics
 from training.data.in_threads import map_in_threads
 from training.data.inspection import FILE_OPTIONS
 from training.data.kept_levels import NOT_KEPT, KeptLevels, Levels, Row
+from training.data.looks import Looks
 from training.data.pictures import Pictures
 from training.data.samples import Reader, Unreadable
 from training.data.split import Labels, Split
@@ -56,6 +57,10 @@ class FileSplit(Split):
         """What a picture is called, relative to the set's folder."""
         return self.pictures.name(int(self.rows[position]))
 
+    def path(self, position: int) -> str:
+        """Its path in the set's folder or in its archive; empty for a row of a table."""
+        return self.pictures.path(int(self.rows[position]))
+
     @cached_property
     def statistics(self) -> ImageStatistics:
         """Sums over the pictures."""
@@ -65,6 +70,11 @@ class FileSplit(Split):
     def digests(self) -> Digests:
         """The digest of each picture's decoded pixels."""
         return self.pictures.table.digests(self.rows)
+
+    @property
+    def looks(self) -> Looks:
+        """What each picture looks like."""
+        return self.pictures.table.looks(self.rows)
 
     def content(self) -> Iterator[bytes | memoryview]:
         """Number of pictures, the digest of each one's pixels, and the labels."""

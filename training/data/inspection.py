@@ -10,6 +10,7 @@ from models.errors import InputError, OutOfSupport
 from models.images import MAX_PIXELS, ImageSpec, ReadOptions, is_drawn, read_levels
 from models.images.decoding import Pixels, decode
 from training.data.file_stamp import NO_STAMP
+from training.data.looks import look_at
 from training.data.samples import Reader, Unreadable
 
 FILE_OPTIONS = ReadOptions(max_pixels=MAX_PIXELS)
@@ -26,6 +27,8 @@ class Inspected:
 
     digest: bytes
     """Digest of the decoded pixels: equal for exact copies in any lossless format."""
+    look: bytes
+    """What it looks like; see `look_at`."""
     size: tuple[int, int]
     """(height, width), upright."""
     mode: str
@@ -85,6 +88,7 @@ def _describe(data: bytes, stamp: bytes) -> Inspected:
     counts = _histogram(values, pixels.maximum)
     return Inspected(
         digest=digest.digest(),
+        look=look_at(values[None], white=pixels.maximum).tobytes(),
         size=(values.shape[1], values.shape[2]),
         mode=_mode(pixels, is_clear=is_clear),
         has_colour=has_colour,

@@ -84,6 +84,9 @@ class ParquetShards(Shards):
         shard, row = self.place(position)
         return f"{self.shard_name(shard)}[{row}]"
 
+    def path(self, position: int) -> str:
+        return ""
+
     def _readers_of(
         self, shard: int, path: Path, rows: Int64[np.ndarray, " chosen"]
     ) -> Iterator[Reader]:

@@ -1,4 +1,4 @@
-"""What is known of many encoded pictures: a hundred bytes each, in one array.
+"""What is known of many encoded pictures: some two hundred bytes each, in one array.
 
 The array is mapped from the disk cache where it is kept, and costs no memory then.
 """
@@ -15,12 +15,15 @@ from training.data.digests import Digests
 from training.data.file_stamp import LENGTH as STAMP
 from training.data.image_statistics import ImageStatistics
 from training.data.inspection import Inspected
+from training.data.looks import LENGTH as LOOK
+from training.data.looks import Looks
 from training.data.samples import Stamps
 
 RECORD = np.dtype(
     [
         ("stamp", np.uint8, STAMP),
         ("digest", np.uint8, DIGEST),
+        ("look", np.uint8, LOOK),
         ("used", np.uint8, 32),  # 256 bits, one for each level
         ("size", np.uint32, 2),
         ("total", np.uint32),
@@ -51,6 +54,11 @@ class PictureTable:
     def digests(self, rows: Rows) -> Digests:
         """The digest of each picture's decoded pixels."""
         found: Digests = self.records["digest"][rows]
+        return found
+
+    def looks(self, rows: Rows) -> Looks:
+        """What each picture looks like."""
+        found: Looks = self.records["look"][rows]
         return found
 
     def stamps(self, rows: Rows) -> Stamps:
@@ -93,6 +101,7 @@ class TableWriter:
         self._records[row] = (
             np.frombuffer(picture.stamp or bytes(STAMP), np.uint8),
             np.frombuffer(picture.digest, np.uint8),
+            np.frombuffer(picture.look, np.uint8),
             np.frombuffer(picture.used, np.uint8),
             picture.size,
             picture.total,

@@ -36,6 +36,10 @@ class Pictures:
         """What a picture is called; see `Samples.name`."""
         return self.samples.name(int(self.positions[row]))
 
+    def path(self, row: int) -> str:
+        """What a picture is grouped by; see `Samples.path`."""
+        return self.samples.path(int(self.positions[row]))
+
 
 def look(
     samples: Samples, *, console: Console | None = None, cache: DiskCache = NO_CACHE

@@ -31,5 +31,7 @@ def reading_version() -> str:
 
 def _sources() -> list[Path]:
     images = Path(next(iter(models.images.__path__)))
-    own = [Path(__file__).with_name(f"{name}.py") for name in ("inspection", "array_split")]
+    own = [
+        Path(__file__).with_name(f"{name}.py") for name in ("inspection", "looks", "array_split")
+    ]
     return [*sorted(images.glob("*.py")), images.parent / "noise.py", *own]

@@ -45,6 +45,10 @@ class Samples(ABC):
     def name(self, position: int) -> str:
         """What a picture is called in messages and lists, relative to the root."""
 
+    def path(self, position: int) -> str:
+        """Its path in the folder or in its archive; empty where it has none."""
+        return self.name(position)
+
 
 def pack_stamps(stamps: list[bytes]) -> Stamps:
     """Stamps in one array."""

@@ -15,6 +15,7 @@ from rich.console import Console
 from models.images import ImageSpec
 from training.data.digests import Digests
 from training.data.image_statistics import ImageStatistics
+from training.data.looks import Looks
 
 Labels = Int64[np.ndarray, " batch"]
 Cache = Shaped[np.ndarray, "batch channel height width"]
@@ -37,6 +38,10 @@ class Split(ABC):
         """What a picture is called in its file or folder; empty where pictures have no names."""
         return ""
 
+    def path(self, position: int) -> str:
+        """Path that it may be grouped by; empty where pictures have none."""
+        return ""
+
     @property
     @abstractmethod
     def statistics(self) -> ImageStatistics:
@@ -46,6 +51,11 @@ class Split(ABC):
     @abstractmethod
     def digests(self) -> Digests:
         """A digest of each picture's pixels: equal for exact copies, whatever their files."""
+
+    @property
+    @abstractmethod
+    def looks(self) -> Looks:
+        """What each picture looks like: near for copies of another encoding or size."""
 
     @abstractmethod
     def content(self) -> Iterator[bytes | memoryview]:

@@ -132,6 +132,9 @@ class TarShards(Shards):
         shard, _ = self.place(position)
         return f"{self.shard_name(shard)}/{self._member_name(shard, position)}"
 
+    def path(self, position: int) -> str:
+        return self._member_name(self.place(position)[0], position)
+
     def _names(self) -> str:
         return json.dumps([self.shard_name(shard) for shard in range(len(self.paths))])
 

@@ -1,5 +1,6 @@
 """A trained model, from a run's folder or a bundle's, with the test images of its data set."""
 
+import tomllib
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -232,7 +233,14 @@ def _provenance(run: Run) -> Provenance:
 def _load_dataset(
     name: str, provenance: Provenance, data_dir: Path | None, console: Console | None
 ) -> Dataset:
-    dataset = load(provenance.dataset, data_dir=data_dir, console=console)
+    made_by = tomllib.loads(provenance.recipe).get("dataset", {})
+    dataset = load(
+        provenance.dataset,
+        group_by=made_by.get("group_by"),
+        recorded=provenance.dataset_sha256,
+        data_dir=data_dir,
+        console=console,
+    )
     if dataset.sha256 != provenance.dataset_sha256:
         raise ConfigError(
             f"The data set {provenance.dataset} has changed since {name} was trained: its sha256 "

@@ -87,6 +87,7 @@ def write_card(config: BundleConfig, evaluation: Evaluation, dataset: Dataset, v
         dataset=dataset,
         vae=vae,
         image=config.image,
+        split=_split(dataset),
         provenance=config.provenance,
         **_model(config.vae, vae),
         **_picture(config.image),
@@ -170,6 +171,12 @@ def _training(provenance: Provenance) -> dict[str, Any]:
         "took": f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds",
         "augmentation": _augmentation(recipe.get("augmentation", {})),
     }
+
+
+def _split(dataset: Dataset) -> str:
+    if not dataset.split_by:
+        return f"The splits of `{dataset.name}` are fixed."
+    return f"Split: {dataset.split_by}."
 
 
 def _augmentation(table: dict[str, Any]) -> str:

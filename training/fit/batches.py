@@ -93,7 +93,12 @@ class Data:
 
 
 def load_data(
-    recipe: Recipe, data_dir: Path | None, console: Console, *, dataset: Dataset | None = None
+    recipe: Recipe,
+    data_dir: Path | None,
+    console: Console,
+    *,
+    dataset: Dataset | None = None,
+    recorded: str | None = None,
 ) -> Data:
     """The training and validation splits of the recipe's data set.
 
@@ -102,6 +107,7 @@ def load_data(
         data_dir: Folder of the data sets.
         console: Console that shows progress.
         dataset: The recipe's data set, if it is loaded already.
+        recorded: Digest of the data that the run was begun on; see `load`.
 
     Raises:
         ConfigError: The model has another number of labels than the data set has classes.
@@ -109,7 +115,15 @@ def load_data(
             than two pictures.
     """
     if dataset is None:
-        dataset = load(recipe.dataset.name, data_dir=data_dir, console=console)
+        dataset = load(
+            recipe.dataset.name,
+            group_by=recipe.dataset.group_by,
+            recorded=recorded,
+            data_dir=data_dir,
+            console=console,
+        )
+    if dataset.split_by:
+        console.print(f"Split: {dataset.split_by}.", soft_wrap=True, markup=False, highlight=False)
     if fault := too_small(dataset.splits):
         raise DatasetError(f"{dataset.name} cannot be trained on. {fault}")
     labels, held_out = _labels(dataset, recipe)

@@ -46,7 +46,7 @@ from training.runs.folder import (
 from training.runs.hardware import peak_memory
 from training.runs.lock import RunLock
 from training.runs.planned import Planned, keep_planned
-from training.runs.provenance import record_start
+from training.runs.provenance import record_start, recorded_data
 
 
 def train(
@@ -125,7 +125,9 @@ def train(
         if not is_new:
             claim()  # refuse before the data are read
         with ranks.first_before_others():  # who find in the cache what the first one decodes
-            data = data or load_data(recipe, data_dir, console, dataset=dataset)
+            data = data or load_data(
+                recipe, data_dir, console, dataset=dataset, recorded=recorded_data(run_dir)
+            )
 
         def begin() -> None:
             if is_new:

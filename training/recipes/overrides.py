@@ -22,6 +22,17 @@ def apply_overrides(values: dict[str, Any], overrides: Sequence[str]) -> dict[st
     return values
 
 
+def asked_groups(overrides: Sequence[str]) -> str | None:
+    """The entry `dataset.group_by` of overrides; None without one.
+
+    Raises:
+        ConfigError: As `apply_overrides`.
+    """
+    dataset = apply_overrides({}, overrides).get("dataset")
+    found = dataset.get("group_by") if isinstance(dataset, dict) else None
+    return found if isinstance(found, str) and found else None
+
+
 def _set(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     *tables, last = key.strip().split(".")

@@ -26,10 +26,12 @@ CLASSICAL_KINDS: tuple[str, ...] = get_args(ClassicalKind)
 
 
 class DatasetConfig(Config):
-    """The data set, and how many of its labels training may see."""
+    """The data set, what its splits keep together, and how many of its labels training may see."""
 
     name: Annotated[str, Field(min_length=1)]
     """A name that `vae-lab datasets` lists, or a path: a folder, .npz, .npy, .tar or .parquet."""
+    group_by: Annotated[str, Field(min_length=1)] | None = None
+    """What no split may part, as `--group-by` takes it: a regular expression or a `.csv`."""
     labels_per_class: NonNegativeInt = 0
     """Training labels that are kept of each class, chosen by the seed; 0 for all."""
 

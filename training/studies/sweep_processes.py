@@ -146,7 +146,8 @@ def _work(
     torch.set_num_threads(threads)
     console = Console(quiet=True)
     try:
-        dataset = load(sweep.recipe.dataset.name, data_dir=settings.data_dir)
+        chosen = sweep.recipe.dataset
+        dataset = load(chosen.name, group_by=chosen.group_by, data_dir=settings.data_dir)
         with database_errors(sweep.folder):
             trials = Trials(sweep, dataset_sha256=dataset.sha256, prunes=prunes, console=console)
             run_trials(trials, settings, dataset=dataset, deadline=deadline, console=console)

@@ -4,6 +4,7 @@ import csv
 import io
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -135,3 +136,19 @@ def test_the_cache_is_listed_and_cleared(
     assert exit_code("datasets", "cache", "--clear") == 0
     assert "Deleted 2 files of 0.0 MB in " in capsys.readouterr().out
     assert list((tmp_path / "kept").iterdir()) == []
+
+
+def test_the_split_is_shown_with_its_groups(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    generator = np.random.default_rng(0)
+    for number in range(60):
+        pixels = generator.integers(0, 256, (8, 8), dtype=np.uint8)
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / "photos" / f"p{number % 20}_{number}.png")
+    assert exit_code("datasets", "show", "photos", "--group-by", "^([^_]+)_") == 0
+    assert "Split: at random by group; 20 groups kept whole." in capsys.readouterr().out
+    assert exit_code("datasets", "show", "photos") == 0
+    assert "Split: at random by content hash." in capsys.readouterr().out
+    assert exit_code("datasets", "show", "photos", "--group-by", "(") == 2
+    assert "'(' is no regular expression" in capsys.readouterr().err

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from rich.console import Console
 
 from tests.training.data.pictures import fill
 from tests.training.vae_lab import exit_code
+from training.recipes.file import load_recipe
 from training.runs.lock import RunLock
 
 pytestmark = pytest.mark.slow
@@ -78,6 +80,33 @@ def test_the_number_of_known_labels_reaches_the_run(recipe: Path, tmp_path: Path
     assert "labels_per_class = 3" in (tmp_path / "here/recipe.toml").read_text()
     recipe.write_text(TINY)
     assert exit_code(*command[:2], "--run-dir", "there", "--labels-per-class", "3") == 2
+
+
+def test_groups_stay_whole_in_a_run_and_when_it_is_resumed_and_evaluated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    generator = np.random.default_rng(0)
+    (tmp_path / "photos").mkdir()
+    for number in range(80):
+        pixels = generator.integers(0, 256, (8, 8), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "photos" / f"p{number % 20}_{number}.png")
+    command = ["train", "photos", "--device", "cpu", "--no-tensorboard"]
+    changes = ["--set", "training.epochs=1", "--group-by", "^([^_]+)_"]
+    assert exit_code(*command, *changes) == 0
+    said = "Split: at random by group; 20 groups kept whole."
+    assert capsys.readouterr().out.count(said) == 1
+    assert load_recipe(tmp_path / "runs/photos/recipe.toml").dataset.group_by == "^([^_]+)_"
+    assert exit_code(*command, "--resume") == 0
+    assert said in capsys.readouterr().out
+    scoring = ["--elbo-samples", "2", "--iwae-samples", "2", "--subset", "0", "--device", "cpu"]
+    assert exit_code("evaluate", "runs/photos", *scoring) == 0
+    assert exit_code("export", "runs/photos", "--repository", "models", *scoring) == 0
+    assert said in (tmp_path / "models/photos/1/README.md").read_text()
+    assert exit_code("evaluate", "models/photos/1", *scoring) == 0
+    recipe = tmp_path / "runs/photos/recipe.toml"
+    recipe.write_text(recipe.read_text().replace("group_by", "# group_by"))
+    assert exit_code("evaluate", "runs/photos", *scoring) == 2
+    assert "has changed since" in capsys.readouterr().err
 
 
 def test_own_errors_are_one_line_and_exit_code_2(

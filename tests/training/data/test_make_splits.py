@@ -70,9 +70,13 @@ def test_fewer_than_eight_distinct_pictures_are_refused(found: list[bytes]) -> N
 def test_only_what_is_not_given_is_taken_from_train() -> None:
     images = np.arange(100, dtype=np.uint8).reshape(100, 1, 1)
     given = {"train": ArraySplit(images[:60]), "test": ArraySplit(images[60:])}
-    train, validation, test = hold_out(given)
-    assert test is given["test"]
-    assert len(train) + len(validation) == 60
-    assert len(validation) >= 4
+    found = hold_out(given)
+    assert found.test is given["test"]
+    assert len(found.train) + len(found.validation) == 60
+    assert len(found.validation) >= 4
+    assert found.split_by == "test as given; validation from train at random by content hash"
     whole = {**given, "validation": ArraySplit(images[:5])}
-    assert hold_out(whole) == (whole["train"], whole["validation"], whole["test"])
+    found = hold_out(whole)
+    splits = (found.train, found.validation, found.test)
+    assert splits == (whole["train"], whole["validation"], whole["test"])
+    assert found.split_by == "as the data give them"

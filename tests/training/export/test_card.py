@@ -1,5 +1,7 @@
 """The model card: what a stranger finds in it, for every kind of model and recipe."""
 
+from dataclasses import replace
+
 import pytest
 
 from models.bundle.schema import (
@@ -63,6 +65,7 @@ def card_of(
     start: str = "",
     objective: str = "",
     lines: bool = False,
+    split_by: str = "",
 ) -> str:
     """The card of a tiny model; in one line unless `lines` are asked for."""
     recipe = (
@@ -80,7 +83,8 @@ def card_of(
     config = BundleConfig(
         name="tiny", version=3, vae=vae, image=image, labels=labels, provenance=provenance
     )
-    text = write_card(config, evaluation, load("digits"), VAE(vae))
+    dataset = replace(load("digits"), split_by=split_by)
+    text = write_card(config, evaluation, dataset, VAE(vae))
     return text if lines else " ".join(text.split())
 
 
@@ -293,3 +297,9 @@ def test_every_prior_posterior_and_likelihood_has_its_words() -> None:
     assert card.POSTERIORS.keys() == POSTERIORS.keys()
     assert card.LIKELIHOODS.keys() == LIKELIHOODS.keys()
     assert card.NETWORKS.keys() == NETWORKS.keys()
+
+
+def test_it_says_how_the_data_were_split() -> None:
+    assert "The splits of `digits` are fixed." in card_of()
+    said = "at random by group; 12 near-copies kept together; 34 groups kept whole"
+    assert f"Split: {said}." in card_of(split_by=said)
