@@ -71,10 +71,11 @@ def evaluate(
     subset: Subset = 1000,
     subset_samples: SubsetSamples = None,
 ) -> None:
-    """Score the test split: ELBO, IWAE bounds, rate and distortion, with standard errors.
+    """Score the test split: ELBO, IWAE bounds, rate, distortion, reconstructions, embeddings.
 
     Example: vae-lab evaluate runs/digits
     """
+    from training.evaluation.quality_tables import format_quality
     from training.evaluation.table import format_evaluation
     from training.evaluation.trained import load_trained_model
     from training.runs.hardware import find_device
@@ -86,7 +87,7 @@ def evaluate(
         device=device,
         console=console,
     )
-    console.print(format_evaluation(evaluation))
+    console.print(format_evaluation(evaluation), *format_quality(evaluation))
     renew_report(source)
 
 
@@ -114,6 +115,7 @@ def export(
 
     Example: vae-lab export runs/digits --repository models/pretrained
     """
+    from training.evaluation.quality_tables import format_quality
     from training.evaluation.stored import find_evaluation
     from training.evaluation.table import format_evaluation
     from training.export.export import export_run
@@ -134,7 +136,7 @@ def export(
     )
     evaluation = find_evaluation(run, settings=settings)
     if evaluation is not None:
-        console.print(format_evaluation(evaluation))
+        console.print(format_evaluation(evaluation), *format_quality(evaluation))
     renew_report(run)
     typer.echo(f"The bundle is {path}.")
 
