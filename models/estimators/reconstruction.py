@@ -12,13 +12,14 @@ Source: Wang, Bovik, Sheikh and Simoncelli 2004, IEEE Transactions on Image Proc
     600-612.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from models.estimators.labels import guess_steps
+from models.estimators.passes import posterior_steps
 from models.estimators.steps import Pass, Steps
 from models.vae.model import VAE
 
@@ -39,22 +40,29 @@ class PictureErrors(NamedTuple):
     """1 for equal pictures, -1 at the least."""
 
 
-def reconstruction_steps(vae: VAE, x: Images, *, chunk_rows: int) -> Steps[tuple[Tensor, Tensor]]:
-    """The posterior mean of each image and the mean of p(x|z) there, on the scale of x.
-
-    A model with labels takes the most probable label of each image, as the service does.
-    """
+@torch.no_grad()
+def latent_steps(
+    vae: VAE, x: Images, *, chunk_rows: int
+) -> Steps[tuple[Tensor, Int64[Tensor, " batch"] | None]]:
+    """The posterior mean of each image, and its most probable label where the model has labels."""
     y = None
     if vae.num_labels:
         log_q = yield from guess_steps(vae, x, chunk_rows=chunk_rows)
         y = log_q.argmax(-1)
-    z, picture = yield Pass(_reconstruct, (vae,), (x, y))
+    q: Any = yield from posterior_steps(vae, x, y)
+    return q.mean, y
+
+
+@torch.no_grad()
+def reconstruction_steps(vae: VAE, x: Images, *, chunk_rows: int) -> Steps[tuple[Tensor, Tensor]]:
+    """The posterior mean of each image and the mean of p(x|z) there, on the scale of x."""
+    z, y = yield from latent_steps(vae, x, chunk_rows=chunk_rows)
+    (picture,) = yield Pass(_decode, (vae,), (z, y))
     return z, picture
 
 
-def _reconstruct(vae: VAE, x: Tensor, y: Tensor | None) -> tuple[Tensor, ...]:
-    z = vae.posterior(x, y).mean
-    return z, vae.likelihood(z, y).mean
+def _decode(vae: VAE, z: Tensor, y: Tensor | None) -> tuple[Tensor, ...]:
+    return (vae.likelihood(z, y).mean,)
 
 
 def picture_errors(x: Images, picture: Images, *, unit_scale: float) -> PictureErrors:

@@ -24,22 +24,27 @@ _MAX_STEPS = 1_000
 _TOLERANCE = 1e-3
 """Largest element of the mean loss's gradient at the end: smaller ones change no accuracy."""
 
-Rows = Float32[np.ndarray, "row feature"]
-Labels = Int64[np.ndarray, " row"]
+Known = Float32[np.ndarray, "known feature"]
+Unseen = Float32[np.ndarray, "unseen feature"]
+KnownLabels = Int64[np.ndarray, " known"]
+UnseenLabels = Int64[np.ndarray, " unseen"]
 
 
-def can_probe(train: Labels) -> bool:
+def can_probe(train: KnownLabels) -> bool:
     """Whether the labels of training images suffice: as many as neighbours, of two kinds."""
     return len(train) >= NUM_NEIGHBOURS and len(np.unique(train)) > 1
 
 
 def probe(
-    features: Mapping[EmbeddingKind, tuple[Rows, Rows]], *, train: Labels, test: Labels
+    features: Mapping[EmbeddingKind, tuple[np.ndarray, np.ndarray]],
+    *,
+    train: KnownLabels,
+    test: UnseenLabels,
 ) -> tuple[Embedding, ...]:
     """Accuracy of both classifiers on held-out images, for each kind of features.
 
     Args:
-        features: Of the training images and of the held-out ones, by kind.
+        features: Of the training images and of the held-out ones by kind, a row each, float32.
         train: Labels of the training images.
         test: Labels of the held-out images.
     """
@@ -56,7 +61,7 @@ def probe(
     )
 
 
-def _linear_accuracy(known: Rows, train: Labels, unseen: Rows, test: Labels) -> float:
+def _linear_accuracy(known: Known, train: KnownLabels, unseen: Unseen, test: UnseenLabels) -> float:
     from sklearn.linear_model import LogisticRegression  # a second, which few commands need
 
     fitted = LogisticRegression(max_iter=_MAX_STEPS, tol=_TOLERANCE)
@@ -64,14 +69,16 @@ def _linear_accuracy(known: Rows, train: Labels, unseen: Rows, test: Labels) -> 
     return float(fitted.fit(known_std, train).score(unseen_std, test))
 
 
-def _neighbours_accuracy(known: Rows, train: Labels, unseen: Rows, test: Labels) -> float:
+def _neighbours_accuracy(
+    known: Known, train: KnownLabels, unseen: Unseen, test: UnseenLabels
+) -> float:
     from sklearn.neighbors import KNeighborsClassifier
 
     fitted = KNeighborsClassifier(NUM_NEIGHBOURS, algorithm="brute").fit(known, train)
     return float(fitted.score(unseen, test))
 
 
-def _standardise(known: Rows, unseen: Rows) -> tuple[Rows, Rows]:
+def _standardise(known: Known, unseen: Unseen) -> tuple[Known, Unseen]:
     """Features of mean 0 and variance 1 over the training images; constant ones become 0."""
     mean, scale = known.mean(0), known.std(0)
     # the deviation of a constant feature is its rounding
@@ -81,8 +88,8 @@ def _standardise(known: Rows, unseen: Rows) -> tuple[Rows, Rows]:
 
 
 def _rotate(
-    known: Rows, unseen: Rows
-) -> tuple[Float64[np.ndarray, "row axis"], Float64[np.ndarray, "row axis"]]:
+    known: Known, unseen: Unseen
+) -> tuple[Float64[np.ndarray, "known axis"], Float64[np.ndarray, "unseen axis"]]:
     """Coordinates in the span of the training images, where these are fewer than the features.
 
     Penalised weights lie in that span, so that the regression is the same and costs less.

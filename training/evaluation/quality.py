@@ -14,7 +14,7 @@ from models.bundle.schema import Embedding, EmbeddingKind, Reconstruction
 from models.images.spec import ImageSpec
 from models.vae.model import VAE
 from training.data.split import Split
-from training.evaluation.components import Components, Features, fit_components
+from training.evaluation.components import Components, fit_components
 from training.evaluation.embeddings import MAX_TEST, MAX_TRAIN, can_probe, probe
 from training.evaluation.image_rows import ImageRows, read_rows
 from training.evaluation.reconstruction import reconstruct_by_components, summarise_model
@@ -79,7 +79,7 @@ def _probe(
         replace(scorer, x=torch.from_numpy(rows.x)).latents().float().numpy()
         for rows in (known, unseen)
     ]
-    features: dict[EmbeddingKind, tuple[Features, Features]] = {
+    features: dict[EmbeddingKind, tuple[np.ndarray, np.ndarray]] = {
         "posterior_mean": (latents[0], latents[1]),
         "pca": (components.encode(known.pixels), components.encode(unseen.pixels)),
         "pixels": (known.pixels, unseen.pixels),

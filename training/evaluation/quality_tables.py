@@ -64,7 +64,7 @@ def name_embedding(found: Embedding) -> str:
     """The name of an embedding's row in tables and model cards."""
     names = {
         "posterior_mean": "posterior means",
-        "pca": "components of a PCA",
+        "pca": "PCA components",
         "pixels": "pixel values",
     }
     return f"{found.num_features:,} {names[found.kind]}"

@@ -19,7 +19,12 @@ from models.estimators.elbo import ElboEstimate, elbo_steps
 from models.estimators.importance import EvidenceEstimate, log_px_steps
 from models.estimators.labels import classify_steps, rows_steps
 from models.estimators.passes import posterior_steps
-from models.estimators.reconstruction import PictureErrors, picture_errors, reconstruction_steps
+from models.estimators.reconstruction import (
+    PictureErrors,
+    latent_steps,
+    picture_errors,
+    reconstruction_steps,
+)
 from models.estimators.steps import CHUNK_ROWS, Pass, Steps, run_steps
 from models.scores import Estimator
 from models.vae.model import VAE
@@ -85,7 +90,7 @@ class Scorer:
         """
 
         def steps(vae: VAE, x: Images, *, chunk_rows: int, **_: object) -> Steps[Tensor]:
-            z, _picture = yield from reconstruction_steps(vae, x, chunk_rows=chunk_rows)
+            z, _y = yield from latent_steps(vae, x, chunk_rows=chunk_rows)
             return z.flatten(1).cpu()
 
         return torch.cat(self._run(steps, "latents"))
