@@ -20,6 +20,7 @@ from models.estimators import (
     importance_weights,
     moments,
     pareto,
+    reconstruction,
     steps,
 )
 from models.vae.likelihoods import LIKELIHOODS
@@ -103,6 +104,7 @@ def test_what_math_names_exists(name: str) -> None:
             kl,
             moments,
             pareto,
+            reconstruction,
             steps,
         )
         for name in public_functions(module)

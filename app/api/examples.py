@@ -42,6 +42,8 @@ ANSWERS: dict[str, dict[str, Any]] = {
         "output": "mean",
         "images": [PNG_8X8],
         "latents": [[0.31, -1.2]],
+        "squared_error": [0.0127],
+        "ssim": [0.9312],
     },
     "sample": {
         **_ENVELOPE,

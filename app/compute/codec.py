@@ -78,16 +78,21 @@ def decode(request: ComputeRequest[DecodeParameters]) -> Steps[Answer]:
 
 def reconstruct(request: ComputeRequest[ReconstructParameters]) -> Steps[Answer]:
     """p(x|z) at the posterior mean of each image."""
-    output = request.parameters.output
-    images, latents, labels = [], [], []
+    output, with_error = request.parameters.output, request.parameters.with_error
+    given = (request.served.vae, output, with_error)
+    images, latents, errors, labels = [], [], [], []
     for part in groups(request):
         y = yield from most_probable_labels(request, part)
         labels.append(y)
         rows = (request.images(part), y, pixel_noise(request, part))
-        z, values = yield Pass(reconstruct_rows, (request.served.vae, output), rows)
+        z, values, *of_part = yield Pass(reconstruct_rows, given, rows)
         latents.append(z)
         images.append(pixels(request, values, part))
+        errors.append(of_part)
     columns = {"images": join(images), "latents": join(latents)}
+    if with_error:
+        squared_error, ssim = map(join, zip(*errors, strict=True))
+        columns |= {"squared_error": squared_error, "ssim": ssim}
     facts = {"output": output, **label_used(request.served, labels)}
     return Answer(columns, facts=facts)
 

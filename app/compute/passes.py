@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from models.distributions.kl import has_analytic_kl, kl_divergence
+from models.estimators.reconstruction import picture_errors
 from models.estimators.steps import Rows
 from models.vae.model import VAE
 
@@ -50,11 +51,18 @@ def decode_rows(vae: VAE, output: str, z: Rows, y: Rows, noise: Rows) -> Outputs
 
 
 @torch.inference_mode()
-def reconstruct_rows(vae: VAE, output: str, x: Rows, y: Rows, noise: Rows) -> Outputs:
-    """The posterior's mean, and p(x|z) there as `decode_rows` gives it."""
+def reconstruct_rows(
+    vae: VAE, output: str, with_error: bool, x: Rows, y: Rows, noise: Rows
+) -> Outputs:
+    """The posterior's mean, p(x|z) there as `decode_rows` gives it, and its `picture_errors`."""
     images, labels, drawn_by = _on_device(vae, x, y, noise)
-    z: Tensor = vae.posterior(cast(Tensor, images), labels).mean
-    return _on_host(z, _decoded(vae, output, z, labels, drawn_by))
+    original = cast(Tensor, images)
+    z: Tensor = vae.posterior(original, labels).mean
+    decoded = _decoded(vae, output, z, labels, drawn_by)
+    if not with_error:
+        return _on_host(z, decoded, None, None)
+    errors = picture_errors(original, decoded, unit_scale=vae.unit_scale)
+    return _on_host(z, decoded, *(error.float() for error in errors))
 
 
 @torch.inference_mode()

@@ -148,6 +148,20 @@ class ReconstructAnswer(Drawn):
     output: Literal["mean", "sample"]
     images: Images
     latents: Latents
+    squared_error: Annotated[
+        Vector | None,
+        Field(
+            description="With `with_error`: squared error of each image, the mean over pixels and "
+            "channels, on the scale 0..1."
+        ),
+    ] = None
+    ssim: Annotated[
+        Vector | None,
+        Field(
+            description="With `with_error`: structural similarity of each image (Wang et al. "
+            "2004); 1 for equal images."
+        ),
+    ] = None
 
 
 class SampleAnswer(Drawn):

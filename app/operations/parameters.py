@@ -218,6 +218,13 @@ class ReconstructParameters(Rendering, Reading, Seeded, Labelled):
     """Parameters of `reconstruct`."""
 
     output: MeanOrSample = "mean"
+    with_error: Annotated[
+        bool,
+        Field(
+            description="Add how close each answered image comes to the one that the model saw: "
+            "`squared_error` and `ssim`."
+        ),
+    ] = False
     format: ImageFormat = None
 
 

@@ -121,6 +121,41 @@ class Classification(Config):
     """Over images: sqrt(accuracy (1 - accuracy) / n)."""
 
 
+class Reconstruction(Config):
+    """How close reconstructions of held-out images come: the model's, or those of a PCA."""
+
+    kind: Literal["model", "pca"]
+    num_components: PositiveInt | None = None
+    """Of the PCA: as many as the model has latents, where the training images allow it."""
+    num_train: PositiveInt | None = None
+    """Training images that the PCA was fitted to."""
+    n: PositiveInt
+    mean_squared_error: Annotated[float, Field(ge=0)]
+    """Mean over pixels, channels and images, on the scale 0..1."""
+    standard_error: float
+    """Over images: sd / sqrt(n) of their squared errors."""
+    ssim: float
+    """Data mean of the structural similarity."""
+    standard_error_ssim: float
+
+
+EmbeddingKind = Literal["posterior_mean", "pca", "pixels"]
+
+
+class Embedding(Config):
+    """How well simple classifiers of some features find the labels of held-out images."""
+
+    kind: EmbeddingKind
+    num_features: PositiveInt
+    num_train: PositiveInt
+    """Training images, a seeded random subset, that the classifiers were fitted to."""
+    n: PositiveInt
+    linear_accuracy: Annotated[float, Field(ge=0, le=1)]
+    """Of logistic regression of the standardised features."""
+    neighbours_accuracy: Annotated[float, Field(ge=0, le=1)]
+    """Of the 5 nearest neighbours."""
+
+
 class Evaluation(Config):
     """evaluation.json: scores of held-out data."""
 
@@ -143,6 +178,10 @@ class Evaluation(Config):
     references: tuple[Reference, ...] = ()
     baselines: tuple[Baseline, ...] = ()
     """Empty for a density."""
+    reconstructions: tuple[Reconstruction, ...] = ()
+    """The model's, then those of a PCA."""
+    embeddings: tuple[Embedding, ...] = ()
+    """Where the training and the held-out images have labels."""
 
 
 class ManifestEntry(Config):

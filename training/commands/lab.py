@@ -74,13 +74,14 @@ def evaluate(
     subset: Subset = None,
     subset_samples: SubsetSamples = None,
 ) -> None:
-    """Score the test split: ELBO, IWAE bounds, rate and distortion, with standard errors.
+    """Score the test split: ELBO, IWAE bounds, rate, distortion, reconstructions, embeddings.
 
     It says first how long it will take. Interrupted, the same command goes on.
 
     Example: vae-lab evaluate runs/digits
     """
     from training.evaluation.effort import choose_settings
+    from training.evaluation.quality_tables import format_quality
     from training.evaluation.table import format_evaluation
     from training.evaluation.trained import load_trained_model
     from training.runs.hardware import find_device
@@ -91,7 +92,7 @@ def evaluate(
     model = load_trained_model(source, data_dir=data_dir, console=console)
     settings = choose_settings(model, asked, device=device, console=console)
     evaluation = model.evaluate(settings=settings, device=device, console=console)
-    console.print(format_evaluation(evaluation))
+    console.print(format_evaluation(evaluation), *format_quality(evaluation))
     renew_report(source)
 
 
@@ -120,6 +121,7 @@ def export(
 
     Example: vae-lab export runs/digits --repository models/pretrained
     """
+    from training.evaluation.quality_tables import format_quality
     from training.evaluation.stored import find_evaluation
     from training.evaluation.table import format_evaluation
     from training.export.export import export_run
@@ -139,7 +141,7 @@ def export(
     )
     evaluation = find_evaluation(run)
     if evaluation is not None:
-        console.print(format_evaluation(evaluation))
+        console.print(format_evaluation(evaluation), *format_quality(evaluation))
     renew_report(run)
     typer.echo(f"The bundle is {path}.")
 

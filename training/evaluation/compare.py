@@ -13,6 +13,7 @@ from rich.table import Column, Table
 from models.bundle.schema import Evaluation
 from models.vae.model import VAE
 from training.evaluation.proportion import format_interval
+from training.evaluation.quality_tables import format_accuracy
 from training.evaluation.stored import find_evaluation
 from training.evaluation.table import (
     ABSENT,
@@ -103,6 +104,13 @@ def list_test_scores(evaluation: Evaluation) -> dict[str, str]:
         rows[f"{split} distortion"] = f"{evaluation.distortion_nats:.2f}"
     if evaluation.squared_error is not None:
         rows[f"{split} squared error"] = f"{evaluation.squared_error:.4f}"
+    for found in evaluation.reconstructions:
+        key = "" if found.kind == "model" else " of a PCA of as many numbers"
+        rows[f"{split} squared error per pixel{key}"] = f"{found.mean_squared_error:.5f}"
+    for probed in evaluation.embeddings:
+        if probed.kind == "posterior_mean":
+            accuracy = format_accuracy(probed.linear_accuracy, probed.n)
+            rows[f"{split} labels right by a linear probe, %"] = accuracy
     if evaluation.classification is not None:
         share = 100 * evaluation.classification.accuracy
         interval = format_interval(evaluation.classification)

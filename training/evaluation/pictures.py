@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from models.distributions.batch_noise import BatchNoise
-from models.estimators.labels import guess_steps
+from models.estimators.reconstruction import reconstruction_steps
 from models.estimators.steps import CHUNK_ROWS, run_steps
 from models.vae.model import VAE
 from training.data.subset import choose_subset
@@ -33,9 +33,6 @@ def reconstruct_some(vae: VAE, x: Tensor) -> Tensor:
     A reconstruction is the mean of p(x|z) at the mean of q(z|x), under the most probable label.
     """
     chosen = x[choose_subset(len(x), _NUM_RECONSTRUCTIONS, seed=PICTURE_SEED)]
-    y = None
-    if vae.num_labels:
-        y = run_steps(guess_steps(vae, chosen, chunk_rows=CHUNK_ROWS)).argmax(-1)
-    means = vae.likelihood(vae.posterior(chosen, y).mean, y).mean
+    _, means = run_steps(reconstruction_steps(vae, chosen, chunk_rows=CHUNK_ROWS))
     rows = zip(chosen.split(COLUMNS), means.split(COLUMNS), strict=True)
     return torch.cat([row for pair in rows for row in pair])

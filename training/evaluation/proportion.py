@@ -22,5 +22,10 @@ def wilson_interval(share: float, count: int) -> tuple[float, float]:
 
 def format_interval(found: Classification, form: str = ".2f") -> str:
     """The interval of the share of right labels, in per cent without the sign."""
-    low, high = wilson_interval(found.accuracy, found.n)
+    return format_share_interval(found.accuracy, found.n, form)
+
+
+def format_share_interval(share: float, count: int, form: str = ".2f") -> str:
+    """Wilson's interval of a share of `count` images, in per cent without the sign."""
+    low, high = wilson_interval(share, count)
     return f"{100 * low:{form}} to {100 * high:{form}}"

@@ -19,6 +19,12 @@ from models.estimators.elbo import ElboEstimate, elbo_steps
 from models.estimators.importance import EvidenceEstimate, log_px_steps
 from models.estimators.labels import classify_steps, rows_steps
 from models.estimators.passes import posterior_steps
+from models.estimators.reconstruction import (
+    PictureErrors,
+    latent_steps,
+    picture_errors,
+    reconstruction_steps,
+)
 from models.estimators.steps import CHUNK_ROWS, Pass, Steps, run_steps
 from models.scores import Estimator
 from models.vae.model import VAE
@@ -79,6 +85,29 @@ class Scorer:
             return rows.expect(q.mean, axis=0).cpu()
 
         return torch.cat(self._run(steps, "posterior means"))
+
+    def latents(self) -> Float[Tensor, "batch latent"]:
+        """The flattened posterior mean of each image, as the service's `encode` gives it.
+
+        A model with labels takes the most probable label.
+        """
+
+        def steps(vae: VAE, x: Images, *, chunk_rows: int, **_: object) -> Steps[Tensor]:
+            z, _y = yield from latent_steps(vae, x, chunk_rows=chunk_rows)
+            return z.flatten(1).cpu()
+
+        return torch.cat(self._run(steps, "latents"))
+
+    def reconstructions(self) -> PictureErrors:
+        """How close the reconstruction of each image comes, as `reconstruct` gives it."""
+
+        def steps(vae: VAE, x: Images, *, chunk_rows: int, **_: object) -> Steps[PictureErrors]:
+            _z, picture = yield from reconstruction_steps(vae, x, chunk_rows=chunk_rows)
+            errors = picture_errors(x, picture, unit_scale=vae.unit_scale)
+            return PictureErrors(*(error.cpu() for error in errors))
+
+        found = self._run(steps, "reconstructions")
+        return PictureErrors(*map(torch.cat, zip(*found, strict=True)))
 
     def squared_errors(self) -> Float64[Tensor, " batch"]:
         """|x - picture|^2 of each image on the unit scale, summed over its elements."""

@@ -42,8 +42,9 @@ def find_evaluation(
         return None
     if settings is None:
         return stored.evaluation
-    complete = stored.evaluation.baselines or not _has_bits_per_dim(stored.evaluation)
-    return stored.evaluation if stored.settings == settings and complete else None
+    found = stored.evaluation
+    complete = found.reconstructions and (found.baselines or not _has_bits_per_dim(found))
+    return found if stored.settings == settings and complete else None
 
 
 def store_evaluation(

@@ -21,6 +21,8 @@ from training.data.subset import choose_subset
 from training.errors import RunError
 from training.evaluation.baselines import score_baselines
 from training.evaluation.evaluate import EvaluationSettings, evaluate
+from training.evaluation.quality import measure_quality
+from training.evaluation.reconstruction import advise
 from training.evaluation.scoring import Images, Labels
 from training.evaluation.stored import find_evaluation, store_evaluation
 from training.evaluation.unfinished import Unfinished
@@ -74,7 +76,7 @@ class TrainedModel:
     ) -> Evaluation:
         """Score the test images, by the baselines too where they compare.
 
-        A run's folder keeps the evaluation, unless it is read-only; a bundle's is left as it is.
+        The console shows progress, and what to try where a PCA reconstructs better. A run's folder keeps the evaluation, unless it is read-only; a bundle's is left as it is.
         Interrupted, it goes on with the next call of the same settings.
         """
         x, labels, unfinished = self.x, self.labels, None
@@ -97,6 +99,18 @@ class TrainedModel:
         if self.vae.is_mass:
             baselines = score_baselines(self.dataset.train, x.numpy(), self.spec)
             evaluation = evaluation.model_copy(update={"baselines": baselines})
+        quality = measure_quality(
+            self.vae,
+            x,
+            labels,
+            train=self.dataset.train,
+            spec=self.spec,
+            console=console,
+        )
+        evaluation = evaluation.model_copy(update=dict(quality))
+        advice = advise(evaluation, tomllib.loads(self.provenance.recipe))
+        if advice and console:
+            console.print(f"Warning: {advice}", soft_wrap=True, markup=False, highlight=False)
         if self.recipe is not None:
             self._store(evaluation, settings, console or Console(stderr=True))
         if unfinished is not None:

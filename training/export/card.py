@@ -19,6 +19,11 @@ from models.vae.model import VAE
 from training.data.datasets import Dataset
 from training.evaluation.baselines import DESCRIPTIONS
 from training.evaluation.proportion import format_interval
+from training.evaluation.quality_tables import (
+    format_accuracy,
+    name_embedding,
+    name_reconstruction,
+)
 from training.evaluation.table import describe_estimator, format_optional
 from training.recipes.loop import AugmentationConfig
 from training.recipes.objective import ClassicalKind
@@ -107,6 +112,9 @@ def _template() -> jinja2.Template:
         autoescape=False,  # Markdown, not HTML
     )
     environment.filters["name"] = describe_estimator
+    environment.filters["reconstructed"] = name_reconstruction
+    environment.filters["embedded"] = name_embedding
+    environment.filters["share"] = format_accuracy
     environment.filters["thousands"] = lambda value: f"{value:,}"
     environment.filters["fixed"] = lambda value, digits: format_optional(value, f".{digits}f")
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))

@@ -23,6 +23,8 @@ from models.errors import ConfigError
 from models.vae.model import VAE
 from training.data.left_out import LEFT_OUT
 from training.evaluation.listing import ListedRun, describe_run
+from training.evaluation.quality_tables import format_quality
+from training.evaluation.reconstruction import advise
 from training.evaluation.stored import find_evaluation
 from training.evaluation.table import format_evaluation, format_with_error
 from training.recipes.file import load_recipe
@@ -84,10 +86,11 @@ def make_page(run_dir: Path) -> str:
         kl=_draw_kl(evaluation, read_latents(run_dir)),
         evaluation=evaluation,
         scores=None if evaluation is None else format_evaluation(evaluation),
+        quality=[] if evaluation is None else format_quality(evaluation),
         left_out=_why_left_out(run_dir),
         starts=starts,
         origin=_list_origin(recipe, run, starts),
-        remarks=_remarks(run, log),
+        remarks=_remarks(run, log) + _advice(evaluation, recipe),
     )
 
 
@@ -208,6 +211,11 @@ def _remarks(run: ListedRun, log: list[dict[str, Any]]) -> list[str]:
             "optimizer.learning_rate may help."
         )
     return said
+
+
+def _advice(evaluation: Evaluation | None, recipe: Recipe) -> list[str]:
+    said = None if evaluation is None else advise(evaluation, recipe.model_dump(mode="json"))
+    return [said] if said else []
 
 
 def _table(table: Table) -> Markup:

@@ -36,13 +36,13 @@ async def test_an_items_answer_is_bitwise_the_same_among_any_number_of_neighbour
     async with open_client() as client:
         for operation, fields in {
             "encode": ("mean", "std", "samples"),
-            "reconstruct": ("images",),
+            "reconstruct": ("images", "squared_error", "ssim"),
             "elbo": ("elbo_nats", "standard_error_nats"),
             "log-likelihood": ("estimate_nats", "standard_error_nats", "pareto_k"),
         }.items():
             params: dict[str, Any] = {"seed": 7, "format": "npz"}
-            if operation != "reconstruct":
-                params["num_samples"] = 30
+            extra = {"with_error": "true"} if operation == "reconstruct" else {"num_samples": 30}
+            params |= extra
             alone = await call(
                 client, operation, content=npy(pictures[:1]), headers=NPY, params=params
             )

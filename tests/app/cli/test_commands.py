@@ -233,6 +233,14 @@ def test_a_folder_gets_a_png_per_file_under_its_name(vae: Vae, tmp_path: Path) -
     assert names == ["0.png", "1.png", "2.png", "more-00003.png", "more-00004.png"]
 
 
+def test_reconstructions_are_written_with_their_errors(vae: Vae, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "in")
+    done(vae("reconstruct", "in", "-o", "errors.json", "--with-error", "--batch-size", "2"))
+    written = json.loads((tmp_path / "errors.json").read_text())
+    assert len(written["squared_error"]) == len(written["ssim"]) == len(written["files"]) == 3
+    assert all(0 < error < 1 for error in written["squared_error"])
+
+
 def test_latents_come_back_as_images(vae: Vae, tmp_path: Path) -> None:
     write_pictures(tmp_path / "in")
     done(vae("encode", "in", "-o", "z.npz"))

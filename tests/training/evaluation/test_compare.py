@@ -63,6 +63,11 @@ def test_runs_are_compared_by_bounds_with_errors_sizes_time_and_differences(
         error = estimate.standard_error_nats
         assert found[name] == [f"{estimate.mean_nats:.2f} +- {error:.2f}", "-"]
     assert found["bits per dim, tightest bound"][0] == f"{iwae.bits_per_dim:.4f}"
+    own, pca = (f"{r.mean_squared_error:.5f}" for r in evaluation.reconstructions)
+    assert found["test squared error per pixel"][0] == own
+    assert found["test squared error per pixel of a PCA of as many numbers"][0] == pca
+    probe = 100 * evaluation.embeddings[0].linear_accuracy
+    assert found["test labels right by a linear probe, %"][0].startswith(f"{probe:.1f} (")
     assert found["trained for"] == ["0.0 min", "1.5 min"]
     assert found["best epoch"] == ["3 of 3", "3"]
     assert found["ended"] == ["all 3 epochs are done", "not finished"]

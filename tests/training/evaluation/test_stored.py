@@ -51,11 +51,12 @@ def test_a_missing_or_unreadable_evaluation_is_not_found(run_dir: Path) -> None:
     assert find_evaluation(run_dir) is None
 
 
-def test_an_older_evaluation_without_baselines_is_shown_and_not_taken_for_complete(
-    run_dir: Path, evaluation: Evaluation
+@pytest.mark.parametrize("field", ["baselines", "reconstructions"])
+def test_an_older_evaluation_without_a_field_is_shown_and_not_taken_for_complete(
+    run_dir: Path, evaluation: Evaluation, field: str
 ) -> None:
     stored = json.loads((run_dir / EVALUATION).read_text())
-    del stored["evaluation"]["baselines"]
+    del stored["evaluation"][field]
     (run_dir / EVALUATION).write_text(json.dumps(stored))
     assert find_evaluation(run_dir, settings=QUICK) is None
-    assert find_evaluation(run_dir) == evaluation.model_copy(update={"baselines": ()})
+    assert find_evaluation(run_dir) == evaluation.model_copy(update={field: ()})

@@ -2,10 +2,12 @@
 
 import json
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 from safetensors.torch import save_file
 
 from models.bundle.loading import load_bundle
@@ -111,6 +113,20 @@ def test_an_evaluation_of_a_run_is_stored_and_has_baselines(run_dir: Path) -> No
     assert [baseline.kind for baseline in evaluation.baselines] == kinds
     assert {baseline.n for baseline in evaluation.baselines} == {300}
     assert round(evaluation.baselines[0].bits_per_dim, 4) == 2.4276
+    assert [r.kind for r in evaluation.reconstructions] == ["model", "pca"]
+    assert {e.n for e in evaluation.embeddings} == {300}
+
+
+def test_an_evaluation_says_what_to_try_where_a_pca_reconstructs_better(run_dir: Path) -> None:
+    console = Console(file=StringIO(), width=80)
+    load_trained_model(run_dir).evaluate(settings=QUICK, console=console)
+    (line,) = [
+        line
+        for line in console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+        if line.startswith("Warning: ")
+    ]
+    assert line.startswith("Warning: Reconstructions are worse than those of a PCA with 2 comp")
+    assert line.endswith("Train again with --set objective.beta=0.5.")
 
 
 def test_an_evaluation_of_a_bundle_leaves_its_folder_as_it_is() -> None:

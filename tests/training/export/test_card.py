@@ -8,8 +8,10 @@ from models.bundle.schema import (
     Baseline,
     BundleConfig,
     Classification,
+    Embedding,
     Estimate,
     Evaluation,
+    Reconstruction,
 )
 from models.config import (
     BernoulliConfig,
@@ -275,6 +277,36 @@ def test_an_autoencoder_is_not_said_to_draw_or_score() -> None:
     assert '"$MODEL/encode"' in text
     for word in ("samples.png", "$MODEL/elbo", "nats", "percentile", "p(x|z)'s", "mean of p(x|z)"):
         assert word not in text
+
+
+def test_reconstructions_and_embeddings_stand_beside_principal_components() -> None:
+    errors = {"n": 300, "standard_error": 0.0004, "ssim": 0.925, "standard_error_ssim": 0.0036}
+    probed = {"num_train": 1197, "n": 300, "linear_accuracy": 0.92, "neighbours_accuracy": 1.0}
+    evaluation = EVALUATION.model_copy(
+        update={
+            "reconstructions": (
+                Reconstruction(kind="model", mean_squared_error=0.01127, **errors),
+                Reconstruction(
+                    kind="pca",
+                    num_components=8,
+                    num_train=1437,
+                    mean_squared_error=0.02395,
+                    **errors,
+                ),
+            ),
+            "embeddings": (Embedding(kind="posterior_mean", num_features=8, **probed),),
+        }
+    )
+    text = card_of(evaluation=evaluation)
+    assert "| this model | 300 | 0.01127 | 0.00040 | 0.9250 | 0.0036 |" in text
+    assert "| PCA, 8 components | 300 | 0.02395 |" in text
+    assert "fitted to 1,437 training images" in text
+    assert "| 8 posterior means | 300 | 92.0 (88.4 to 94.6) | 100.0 (98.7 to 100.0) |" in text
+    assert "1,197 training images with labels. `vae-lab evaluate`" in text
+    given = RECIPE.vae.model_copy(update={"num_labels": 2})
+    assert "under the most probable class." in card_of(vae=given, evaluation=evaluation)
+    assert "SSIM" not in card_of()
+    assert "linear probe" not in card_of()
 
 
 @pytest.mark.parametrize(

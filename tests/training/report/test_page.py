@@ -105,6 +105,13 @@ def test_scores_stand_on_the_page_with_their_errors_and_numbers_of_images(run: P
     elbo = evaluation.estimates[0]
     assert f"ELBO, 1 draws 300 {elbo.mean_nats:.2f} {elbo.standard_error_nats:.2f}" in words
     assert "Means over the 300 test images, by the best weights." in words
+    own, pca = evaluation.reconstructions
+    assert f"this model 300 {own.mean_squared_error:.5f} {own.standard_error:.5f}" in words
+    assert f"{pca.num_components} components 300 {pca.mean_squared_error:.5f}" in words
+    probed = evaluation.embeddings[0]
+    assert f"posterior means 300 {100 * probed.linear_accuracy:.1f} (" in words
+    worse = own.mean_squared_error > 1.01 * pca.mean_squared_error
+    assert ("Reconstructions are worse than those of a PCA" in words) == worse
     assert "no test scores yet" not in words
 
 
