@@ -76,7 +76,8 @@ class TrainedModel:
     ) -> Evaluation:
         """Score the test images, by the baselines too where they compare.
 
-        The console shows progress, and what to try where a PCA reconstructs better. A run's folder keeps the evaluation, unless it is read-only; a bundle's is left as it is.
+        The console shows progress, and what to try where a PCA reconstructs better. A run's folder
+        keeps the evaluation, unless it is read-only; a bundle's is left as it is.
         Interrupted, it goes on with the next call of the same settings.
         """
         x, labels, unfinished = self.x, self.labels, None
