@@ -89,9 +89,7 @@ def main(
         Part.fairness: lambda: fairness.run(quick=quick),
         Part.disturbances: lambda: disturbances.run(quick=quick),
         Part.soak: lambda: soak.run(minutes=minutes),
-        Part.streaming: lambda: streaming.run(
-            pictures=10_000 if quick else pictures or 1_000_000
-        ),
+        Part.streaming: lambda: streaming.run(pictures=10_000 if quick else pictures or 1_000_000),
         Part.training: lambda: training.run(
             quick=quick, peers_python=peers_python, threads=threads
         ),
