@@ -110,7 +110,10 @@ def test_starts_on_a_folder_are_measured_with_and_without_a_cache() -> None:
 
 
 @pytest.mark.slow
-def test_streaming_is_measured_at_a_tenth_of_the_pictures_and_at_all() -> None:
+def test_streaming_is_measured_at_a_tenth_of_the_pictures_and_at_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(streaming, "_ROUNDS", 1)
     starts, trainings = streaming.run(pictures=10_010)
     rows = [str(cell) for cell in starts.columns[0].cells]
     assert rows == ["1,001, first", "1,001, second", "10,010, first", "10,010, second"]
