@@ -20,6 +20,7 @@ from benchmarks import (
     scoring,
     serving,
     soak,
+    streaming,
     training,
 )
 from benchmarks.timing import as_markdown, machine
@@ -37,6 +38,7 @@ class Part(StrEnum):
     fairness = "fairness"
     disturbances = "disturbances"
     soak = "soak"
+    streaming = "streaming"
     training = "training"
     reaching = "reaching"
 
@@ -45,7 +47,7 @@ def main(
     parts: Annotated[
         list[Part] | None,
         typer.Argument(
-            help="Parts to measure; by default all that need no data set, but the soak."
+            help="Parts to measure; by default all that need no data set, but soak and streaming."
         ),
     ] = None,
     seconds: Annotated[
@@ -65,8 +67,12 @@ def main(
         typer.Option(help="Python that has LitServe, BentoML, mosec and pythae.", metavar="PATH"),
     ] = sys.executable,
     pictures: Annotated[
-        int, typer.Option(min=10, help="JPEG files in the folder of the part folders.")
-    ] = 20_000,
+        int | None,
+        typer.Option(
+            min=10,
+            help="Pictures of folders, by default 20,000, and of streaming, 1,000,000.",
+        ),
+    ] = None,
     minutes: Annotated[float, typer.Option(min=0.1, help="Minutes of the soak.")] = 10.0,
     markdown: Annotated[bool, typer.Option(help="Print the tables in Markdown.")] = False,
 ) -> None:
@@ -76,13 +82,14 @@ def main(
     runs: dict[Part, Callable[[], Iterator[Table]]] = {
         Part.scoring: lambda: scoring.run(seconds=seconds, threads=threads),
         Part.media: lambda: media.run(seconds=seconds, threads=threads),
-        Part.folders: lambda: folders.run(pictures=500 if quick else pictures),
+        Part.folders: lambda: folders.run(pictures=500 if quick else pictures or 20_000),
         Part.opcodes: lambda: opcodes.run(rounds=2 if quick else opcodes.ROUNDS),
         Part.serving: lambda: serving.run(quick=quick, peers_python=peers_python),
         Part.overload: lambda: overload.run(quick=quick),
         Part.fairness: lambda: fairness.run(quick=quick),
         Part.disturbances: lambda: disturbances.run(quick=quick),
         Part.soak: lambda: soak.run(minutes=minutes),
+        Part.streaming: lambda: streaming.run(pictures=10_000 if quick else pictures or 1_000_000),
         Part.training: lambda: training.run(
             quick=quick, peers_python=peers_python, threads=threads
         ),
@@ -90,7 +97,7 @@ def main(
             quick=quick, peers_python=peers_python, threads=threads
         ),
     }
-    on_request = (Part.soak, Part.reaching)
+    on_request = (Part.soak, Part.streaming, Part.reaching)
     for part in parts or [part for part in Part if part not in on_request]:
         for made in runs[part]():
             if markdown:

@@ -222,6 +222,11 @@ def resident_bytes(pid: int) -> int:
     return _proc_kib(pid, "status", "VmRSS:") * 1024
 
 
+def anonymous_bytes(pid: int) -> int:
+    """Resident memory of one process, without what is mapped from files."""
+    return _proc_kib(pid, "status", "RssAnon:") * 1024
+
+
 def _proc_kib(pid: int, file: str, field_name: str) -> int:
     with suppress(OSError):
         for line in Path(f"/proc/{pid}/{file}").read_text().splitlines():

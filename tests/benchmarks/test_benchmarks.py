@@ -3,10 +3,12 @@
 import io
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from rich.console import Console
 
 from app.serving.served_model import serve_bundle
@@ -20,6 +22,7 @@ from benchmarks import (
     reaching,
     scoring,
     soak,
+    streaming,
     timing,
     training,
     warnings,
@@ -104,6 +107,33 @@ def test_starts_on_a_folder_are_measured_with_and_without_a_cache() -> None:
     text = text_of(*folders.run(pictures=40))
     for name in ("without a cache", "first", "second", "with 10 more", "once more"):
         assert f" {name} " in text
+
+
+@pytest.mark.slow
+def test_streaming_is_measured_at_a_tenth_of_the_pictures_and_at_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(streaming, "_ROUNDS", 1)
+    starts, trainings = streaming.run(pictures=10_010)
+    rows = [str(cell) for cell in starts.columns[0].cells]
+    assert rows == ["1,001, first", "1,001, second", "10,010, first", "10,010, second"]
+    rows = [str(cell) for cell in trainings.columns[0].cells]
+    assert rows == ["1,001, disk", "1,001, memory", "10,010, disk", "10,010, memory"]
+    for table in (starts, trainings):
+        memory = [str(cell) for cell in table.columns[-1].cells]
+        assert all(float(cell.removesuffix(" MiB").replace(",", "")) > 20 for cell in memory)
+    read = [str(cell) for cell in trainings.columns[2].cells]
+    assert [bool(cell) for cell in read] == [True, False, True, False]
+
+
+def test_shards_hold_so_many_training_pictures_that_pillow_reads_alike(tmp_path: Path) -> None:
+    streaming.write_shards(tmp_path / "shards", streaming.SHARD + 3)
+    dataset = load(str(tmp_path / "shards"))
+    assert len(dataset.train) == streaming.SHARD + 3
+    assert dataset.warnings == ()
+    picture = np.random.default_rng(0).integers(0, 256, (16, 16), dtype=np.uint8)
+    with Image.open(io.BytesIO(streaming.png(picture))) as opened:
+        assert np.array_equal(np.asarray(opened), picture)
 
 
 def test_sides_take_turns_and_every_second_round_goes_backwards() -> None:

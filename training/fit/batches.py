@@ -73,7 +73,7 @@ class Data:
         """
         batch = self._observed(chosen, recipe, progress)
         if self.labels is None or recipe.dataset.labels_per_class == 0:
-            return batch
+            return batch._replace(is_labelled=self._is_labelled)
         known = self._known
         taught = known[torch.randint(len(known), (len(chosen),), device=known.device)]
         return batch._replace(labelled=self._observed(taught, recipe, progress))
@@ -84,6 +84,11 @@ class Data:
         assert self.labels is not None
         (known,) = torch.where(self.labels != UNLABELLED)
         return known
+
+    @cached_property
+    def _is_labelled(self) -> bool:
+        """Whether every label is known."""
+        return self.labels is not None and len(self._known) == len(self.labels)
 
     def _observed(self, chosen: Tensor, recipe: Recipe, progress: float) -> Batch:
         chosen = chosen.to(self.cache.device)

@@ -49,18 +49,21 @@ class Batch(NamedTuple):
     """Labels, `UNLABELLED` where unknown; None for a model without labels."""
     labelled: "Batch | None" = None
     """More images, all with labels, for the classifier; None unless labels are few."""
+    is_labelled: bool = False
+    """Whether every label of the data is known, so that no step asks the device which ones are."""
 
     def to(self, dtype: torch.dtype) -> "Batch":
         """The same batch with observations of another precision."""
         if self.x.dtype == dtype:
             return self
         labelled = None if self.labelled is None else self.labelled.to(dtype)
-        return Batch(self.x.to(dtype), self.y, labelled)
+        return self._replace(x=self.x.to(dtype), labelled=labelled)
 
     def rows(self, rows: slice) -> "Batch":
         """Some rows of the batch."""
         labelled = None if self.labelled is None else self.labelled.rows(rows)
-        return Batch(self.x[rows], None if self.y is None else self.y[rows], labelled)
+        y = None if self.y is None else self.y[rows]
+        return self._replace(x=self.x[rows], y=y, labelled=labelled)
 
 
 class Position(NamedTuple):
@@ -249,7 +252,26 @@ class M2(Objective[M2Config]):
 
     def forward(self, batch: Batch, noise: Noise, at: Position) -> Terms:
         assert batch.y is not None  # the config asks for labels
-        x, y, known = batch.x, batch.y, batch.y != UNLABELLED
+        if batch.is_labelled:
+            taught_x, taught_y = batch.x, batch.y
+            parts = [self._labelled(taught_x, taught_y, noise)]
+        else:
+            taught_x, taught_y, parts = self._parts(batch, batch.y, noise)
+        log_likelihood, kl = (self.mean(torch.cat(part)) for part in zip(*parts, strict=True))
+        cross_entropy = batch.x.new_zeros(())
+        if self.ranks.largest(len(taught_x))[0]:  # the mean of nothing is not a number
+            logits = self.vae.label_logits(taught_x)
+            cross_entropy = self.mean(F.cross_entropy(logits, taught_y, reduction="none"))
+        kl_weight = at.kl_weight
+        loss = kl_weight * kl - log_likelihood + self.config.alpha * cross_entropy
+        scalars = elbo_terms(loss, log_likelihood, kl, kl_weight=kl_weight).scalars
+        return Terms(loss, {**scalars, "classification_nats": cross_entropy})
+
+    def _parts(
+        self, batch: Batch, y: Tensor, noise: Tensor
+    ) -> tuple[Tensor, Tensor, list[tuple[Tensor, Tensor]]]:
+        """What the classifier learns from, and the bounds of the rows with and without a label."""
+        x, known = batch.x, y != UNLABELLED
         taught_x, taught_y = x[known], y[known]
         if batch.labelled is not None:
             assert batch.labelled.y is not None
@@ -261,15 +283,7 @@ class M2(Objective[M2Config]):
             parts.append(self._labelled(x[known], y[known], noise[:, known]))
         if not bool(known.all()):
             parts.append(self._unlabelled(x[~known], noise[:, ~known]))
-        log_likelihood, kl = (self.mean(torch.cat(part)) for part in zip(*parts, strict=True))
-        cross_entropy = x.new_zeros(())
-        if self.ranks.largest(len(taught_x))[0]:  # the mean of nothing is not a number
-            logits = self.vae.label_logits(taught_x)
-            cross_entropy = self.mean(F.cross_entropy(logits, taught_y, reduction="none"))
-        kl_weight = at.kl_weight
-        loss = kl_weight * kl - log_likelihood + self.config.alpha * cross_entropy
-        scalars = elbo_terms(loss, log_likelihood, kl, kl_weight=kl_weight).scalars
-        return Terms(loss, {**scalars, "classification_nats": cross_entropy})
+        return taught_x, taught_y, parts
 
     def _labelled(self, x: Tensor, y: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """L(x, y) in two parts, E_q[log p(x|z,y)] and KL - log p(y), each (row,)."""

@@ -60,6 +60,8 @@ def _fault(error: Mapping[str, Any]) -> tuple[str, VAEError]:
     if error["type"] == "union_tag_invalid":
         return f"{key}.kind", _unknown_value(f"{key}.kind", error["ctx"]["tag"], kinds)
     words = "a table" if field is None else describe_field(field).replace("`", "")
+    if error["type"] == "finite_number":
+        words = f"finite {words}"
     if error["type"] == "missing" and not key.endswith("]"):
         return key, ConfigError(
             f'{key} is missing ({words}). Add it to the file, or take a base: base = "digits".',
@@ -103,6 +105,7 @@ def no_table(key: str, received: object) -> ConfigError:
 def _ranges(words: str) -> str:
     """Limits in words: "whole number from 0 to 255", and the letters of a name."""
     words = words.replace("text like ^[a-z0-9_-]+$", "a-z, 0-9, - and _, at most 64 characters")
+    words = re.sub(r"≥ (\S+) < ([\d.,]*\d)", r"from \1 to below \2", words)
     return re.sub(r"≥ (\S+) ≤ ([\d.,]*\d|2\^63 - 1)", r"from \1 to \2", words)
 
 

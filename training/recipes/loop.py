@@ -15,6 +15,8 @@ from models.config import Config
 from models.errors import ConfigError
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
+Epochs = Annotated[int, Field(ge=1, le=1_000_000)]
 Precision = Literal["32-true", "bf16-mixed", "64-true"]
 
 
@@ -23,11 +25,11 @@ class OptimizerConfig(Config):
 
     learning_rate: PositiveFloat = 1e-3
     """Highest learning rate of the schedule."""
-    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
     """Decay per step of the gradient's two running moments."""
     weight_decay: NonNegativeFloat = 0.0
     """Decay of matrices and kernels; biases are not decayed."""
-    gradient_clip: PositiveFloat = 200.0
+    gradient_clip: Annotated[float, Field(ge=1e-6)] = 200.0  # AdamW's epsilon hides smaller ones
     """Largest norm of the whole gradient, in nats per image; a larger one is scaled down to it."""
 
 
@@ -53,13 +55,13 @@ class AugmentationConfig(Config):
     crop_pixels: NonNegativeInt = 0
     """Largest random shift along each axis, in whole pixels; the gap is filled with mirrored
     pixels."""
-    rotation_degrees: NonNegativeFloat = 0.0
+    rotation_degrees: Annotated[float, Field(ge=0, le=360)] = 0.0
     """Standard deviation of a rotation about the centre."""
-    shift_pixels: NonNegativeFloat = 0.0
+    shift_pixels: Annotated[float, Field(ge=0, le=4096)] = 0.0
     """Standard deviation of a shift along each axis."""
-    scale: NonNegativeFloat = 0.0
+    scale: Fraction = 0.0
     """Standard deviation of the relative change of size along each axis: 0.05 is 5 %."""
-    shear: NonNegativeFloat = 0.0
+    shear: Annotated[float, Field(ge=0, le=100)] = 0.0
     """Standard deviation of a horizontal shear: the shift of a row per pixel of height."""
 
     @model_validator(mode="after")
@@ -81,7 +83,7 @@ class AugmentationConfig(Config):
 class TrainingConfig(Config):
     """Length, batches, checkpoints and precision of the training loop."""
 
-    epochs: PositiveInt
+    epochs: Epochs
     """Passes over the training images."""
     max_steps: NonNegativeInt = 0
     """Steps after which the run is over, in the middle of an epoch too: its schedule ends there; 0
@@ -90,7 +92,7 @@ class TrainingConfig(Config):
     """Images per step."""
     kl_warmup_epochs: NonNegativeFloat = 0.0
     """Epochs over which the KL's weight rises linearly from 0 to 1 (Bowman et al. 2016)."""
-    kl_cycles: PositiveInt = 1
+    kl_cycles: Epochs = 1
     """Equal parts of the run that each begin with the KL's warm-up (Fu et al. 2019)."""
     ema_decay: Fraction = 0.999
     """Decay per step of the averaged weights, which are validated and exported; 0 for the latest

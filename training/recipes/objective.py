@@ -23,7 +23,7 @@ class ELBOConfig(Config):
     """Weight of the KL (Higgins et al. 2017); 1 is the ELBO itself."""
     kl: Literal["analytic", "sampled"] = "analytic"
     """Closed form where there is one, or the mean over the draws."""
-    free_bits_nats: NonNegativeFloat = 0.0
+    free_bits_nats: Annotated[float, Field(ge=0, le=10**9)] = 0.0
     """Batch mean of the KL that is not penalised (Kingma et al. 2016): per dimension where the KL
     is analytic and q and p factorise, per group of a ladder, otherwise of the whole z."""
 

@@ -76,6 +76,15 @@ def test_where_few_labels_are_known_as_many_images_that_have_one_come_along():
     assert [of[int(v)] for v in batch.labelled.x[:, 0, 0, 0]] == batch.labelled.y.tolist()
 
 
+def test_a_batch_is_labelled_where_every_label_of_the_data_is_known():
+    recipe = load_recipe(RECIPES / "digits.toml")
+    known = torch.arange(10)
+    few = torch.cat([known[:9], torch.tensor([UNLABELLED])])
+    for labels, is_labelled in ((known, True), (few, False), (None, False)):
+        batch = data_of(labels).batch(torch.tensor([7, 3]), recipe, progress=0.5)
+        assert batch.is_labelled == is_labelled
+
+
 def test_the_labels_that_are_kept_are_as_many_of_each_class_and_chosen_by_the_seed():
     labels = torch.arange(40) % 4
     kept = keep_labels(labels, 3, seed=0)

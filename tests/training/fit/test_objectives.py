@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from models.distributions.batch_noise import BatchNoise
 from models.distributions.kl import kl_divergence, kl_terms, log_ratios
@@ -245,6 +246,45 @@ def test_m2_with_every_label_and_no_alpha_is_its_labelled_bound(m2: VAE):
     terms.loss.backward()
     assert all(p.grad is None or not p.grad.any() for p in m2.classifier.parameters())
     m2.zero_grad()
+
+
+class Asked(TorchDispatchMode):
+    """Counts what a step asks the device for: a number, or which rows a mask has."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        masks = args[1] if func is torch.ops.aten.index.Tensor else []
+        is_mask = any(one is not None and one.dtype == torch.bool for one in masks)
+        self.count += is_mask or func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
+def test_m2_of_a_labelled_batch_is_the_same_and_asks_no_more_than_the_elbo(m2: VAE):
+    x, y, noise = binary(6), torch.arange(6) % 3, normals(2, 6, 2)
+    known = Batch(x, y, is_labelled=True)
+    found, asked = [], []
+    for objective, batch in (
+        (M2(m2, M2Config()), Batch(x, y)),
+        (M2(m2, M2Config()), known),
+        (ELBO(m2, ELBOConfig()), known),
+    ):
+        with Asked() as mode:
+            terms = objective(batch, noise, START)
+            terms.loss.backward()
+        asked.append(mode.count)
+        gradients = [p.grad for p in m2.parameters() if p.grad is not None]
+        found.append([terms.loss.detach(), *gradients])
+        m2.zero_grad()
+    assert all(torch.equal(one, other) for one, other in zip(*found[:2], strict=True))
+    assert asked[0] > asked[1]
+    assert asked[1] == asked[2]  # F.one_hot asks on a CPU alone
+
+
+def test_rows_of_a_labelled_batch_are_labelled():
+    batch = Batch(binary(6), torch.arange(6) % 3, is_labelled=True)
+    assert batch.rows(slice(2, 5)).is_labelled
+    assert batch.to(torch.float16).is_labelled
 
 
 def unlabelled_bound(vae: VAE, x: Tensor, noise: Tensor) -> Tensor:

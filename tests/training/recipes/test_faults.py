@@ -63,12 +63,12 @@ def test_a_misspelt_entry_is_reported_before_the_one_that_it_leaves_missing(tmp_
     [
         (
             "training.epochs=0",
-            "training.epochs = 0 is not allowed. Allowed: whole number > 0. "
+            "training.epochs = 0 is not allowed. Allowed: whole number from 1 to 1,000,000. "
             "Use --set training.epochs=32.",
         ),
         (
             "training.epochs=x",
-            "training.epochs = 'x' is not allowed. Allowed: whole number > 0. "
+            "training.epochs = 'x' is not allowed. Allowed: whole number from 1 to 1,000,000. "
             "Use --set training.epochs=32.",
         ),
         (
@@ -103,8 +103,23 @@ def test_a_misspelt_entry_is_reported_before_the_one_that_it_leaves_missing(tmp_
         (
             "optimizer.betas=[0.9]",
             "optimizer.betas = [0.9] is not allowed. Allowed: "
-            "[number from 0 to 1; number from 0 to 1]. "
+            "[number from 0 to below 1; number from 0 to below 1]. "
             "Use --set optimizer.betas=[0.9, 0.999].",
+        ),
+        (
+            "optimizer.betas=[1.0,0.999]",
+            "optimizer.betas[0] = 1.0 is not allowed. Allowed: "
+            "[number from 0 to below 1; number from 0 to below 1].",
+        ),
+        (
+            "optimizer.learning_rate=inf",
+            "optimizer.learning_rate = inf is not allowed. Allowed: finite number > 0. "
+            "Use --set optimizer.learning_rate=0.001.",
+        ),
+        (
+            "vae.encoder.dropout=1",
+            "vae.encoder.dropout = 1 is not allowed. Allowed: number from 0.0 to below 1.0. "
+            "Use --set vae.encoder.dropout=0.0.",
         ),
         (
             "image.fit=streched",
@@ -130,6 +145,30 @@ def test_a_misspelt_entry_is_reported_before_the_one_that_it_leaves_missing(tmp_
 )
 def test_a_value_is_refused_with_what_is_allowed(override: str, message: str) -> None:
     assert str(refusal(override)) == message
+
+
+@pytest.mark.parametrize(
+    ("override", "allowed"),
+    [
+        # torch, the clock or a traceback would say so hours later
+        ("optimizer.betas=[0.9,1]", "number from 0 to below 1]."),
+        ("training.epochs=1000001", "whole number from 1 to 1,000,000."),
+        ("training.kl_cycles=1000001", "whole number from 1 to 1,000,000."),
+        ('objective={kind="elbo",free_bits_nats=1e39}', "number from 0 to 1,000,000,000."),
+        # the run would learn nothing, and not say so
+        ("optimizer.gradient_clip=1e-7", "number ≥ 1e-06."),
+        ("augmentation.rotation_degrees=1e20", "number from 0 to 360."),
+        ("augmentation.shift_pixels=1e20", "number from 0 to 4,096."),
+        ("augmentation.scale=5", "number from 0 to 1."),
+        ("augmentation.shear=1e20", "number from 0 to 100."),
+    ],
+)
+def test_a_number_that_no_run_could_use_is_refused_by_the_recipe(
+    override: str, allowed: str
+) -> None:
+    error = refusal(override)
+    assert " is not allowed. Allowed: " in str(error)
+    assert allowed in str(error)
 
 
 def test_an_entry_of_another_kind_is_told_to_replace_the_whole_table() -> None:
