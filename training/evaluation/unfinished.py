@@ -4,8 +4,8 @@ runs/<name>/evaluation.part.pt   results by estimate, batch by batch
 """
 
 import time
-from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import fields, is_dataclass
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -21,7 +21,7 @@ from training.runs.folder import replace
 PART = "evaluation.part.pt"
 _WRITE_SECONDS = 10.0
 """Least time between two writes."""
-_KEPT: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [ElboEstimate, EvidenceEstimate]
+_ESTIMATES = {one.__name__: one for one in (ElboEstimate, EvidenceEstimate)}
 
 
 class Unfinished:
@@ -41,11 +41,10 @@ class Unfinished:
 
     def _read(self) -> dict[str, list[Any]]:
         try:
-            with torch.serialization.safe_globals(_KEPT):
-                found = torch.load(self._path, weights_only=True)
+            found = torch.load(self._path, weights_only=True)
+            return _decode(found["batches"]) if found["key"] == self._key else {}
         except Exception:  # none, cut short, or of another version: all begins anew
             return {}
-        return found["batches"] if found.get("key") == self._key else {}
 
     def batches(self, estimate: str) -> list[Any]:
         """Results of the first batches of an estimate."""
@@ -58,10 +57,33 @@ class Unfinished:
             return
         self._written_at = time.monotonic()
         buffer = BytesIO()
-        torch.save({"key": self._key, "batches": self._batches}, buffer)
+        torch.save({"key": self._key, "batches": _encode(self._batches)}, buffer)
         with suppress(RunError):  # a folder that cannot be written to keeps nothing
             replace(self._path, buffer.getvalue())
 
     def forget(self) -> None:
         """Remove what is kept: the evaluation is finished."""
         self._path.unlink(missing_ok=True)
+
+
+def _encode(value: Any) -> Any:
+    """Estimates as plain dictionaries, which torch loads without running code."""
+    if isinstance(value, dict):
+        return {name: _encode(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_encode(part) for part in value]
+    if is_dataclass(value):
+        return {
+            "estimate": type(value).__name__,
+            **{field.name: getattr(value, field.name) for field in fields(value)},
+        }
+    return value
+
+
+def _decode(value: Any) -> Any:
+    if isinstance(value, dict):
+        own = dict(value)
+        if (name := own.pop("estimate", None)) is not None:
+            return _ESTIMATES[name](**own)
+        return {name: _decode(part) for name, part in own.items()}
+    return [_decode(part) for part in value] if isinstance(value, list) else value

@@ -54,7 +54,7 @@ class Data:
     @cached_property
     def knows_all_labels(self) -> bool:
         """Whether every training image has a label."""
-        return self.labels is not None and bool((self.labels != UNLABELLED).all())
+        return self.labels is not None and len(self._known) == len(self.labels)
 
     def to(self, device: torch.device) -> "Data":
         """The same data with batches on a device; the cache too, if a GPU has room for it twice."""
@@ -73,7 +73,7 @@ class Data:
         """
         batch = self._observed(chosen, recipe, progress)
         if self.labels is None or recipe.dataset.labels_per_class == 0:
-            return batch._replace(is_labelled=self._is_labelled)
+            return batch._replace(is_labelled=self.knows_all_labels)
         known = self._known
         taught = known[torch.randint(len(known), (len(chosen),), device=known.device)]
         return batch._replace(labelled=self._observed(taught, recipe, progress))
@@ -84,11 +84,6 @@ class Data:
         assert self.labels is not None
         (known,) = torch.where(self.labels != UNLABELLED)
         return known
-
-    @cached_property
-    def _is_labelled(self) -> bool:
-        """Whether every label is known."""
-        return self.labels is not None and len(self._known) == len(self.labels)
 
     def _observed(self, chosen: Tensor, recipe: Recipe, progress: float) -> Batch:
         chosen = chosen.to(self.cache.device)

@@ -295,7 +295,7 @@ def validate_and_log(training: Training) -> dict[str, Any]:
     epoch = training.plan.epoch_of(done.step)
     if record_validation(done, bound_nats, error_nats, epoch=epoch):
         save_best(training.run_dir, training.average)
-    reason = stop_reason(done, training.plan, recipe.training)
+    reason = stop_reason(done, training.plan, recipe)
     done.stopped_because = reason or training.on_validation(epoch, bound_nats)
     line = log_line(training)
     append_line(training.run_dir / LOG, line)

@@ -162,8 +162,7 @@ def restore(training: Training, console: Console) -> None:
         load_optimizer(training.optimizer, state["optimizer"])
         training.done = Progressed(**state["done"])
         if not training.done.stopped_because:
-            settings = training.recipe.training
-            reason = stop_reason(training.done, training.plan, settings)
+            reason = stop_reason(training.done, training.plan, training.recipe)
             training.done.stopped_because = reason
         training.window = Window.restored(state.get("window", {}))
     if ranks.is_first:

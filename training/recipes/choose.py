@@ -347,7 +347,8 @@ def _decide_steps(draft: Draft, seen: Description) -> None:
     if kind in ("elbo", "m2") or (kind == "iwae" and gradient in (None, "plain")):
         draft.decide("training", reason, kl_warmup_epochs=warmup)
     every = max(1, epochs // 30)
-    draft.fill({"training": {"validate_every_epochs": every, "patience": 10}})
+    stopping = {"validate_every_epochs": every, "patience": 10, "max_falls_in_a_row": 4}
+    draft.fill({"training": stopping})
     draft.fill({"training": {"start_from_marginal": True}})
     draft.fill(
         {"training": {"ema_decay": round(min(0.999, 1 - 20 / (per_epoch * epochs + 20)), 4)}}

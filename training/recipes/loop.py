@@ -101,6 +101,9 @@ class TrainingConfig(Config):
     """Epochs between two validations; each writes a checkpoint and a line of the log."""
     patience: NonNegativeInt = 0
     """Validations in a row without a better bound that end the run; 0 for never."""
+    max_falls_in_a_row: NonNegativeInt = 0
+    """Validations in a row, each worse than the one before, that end the run if the last is clearly
+    (0.003 bits per dim) below the best: the model overfits; 0 for never."""
     max_skipped_in_a_row: PositiveInt = 100
     """Steps in a row skipped for a gradient that is not finite that end the run with an error."""
     checkpoint_seconds: PositiveFloat = 60.0

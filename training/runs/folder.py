@@ -58,6 +58,8 @@ class Progressed:
     best_epoch: int = 0
     stale_validations: int = 0
     """Validations since the best one."""
+    falls: int = 0
+    """Validations in a row that were worse than the one before."""
     skipped_steps: int = 0
     """Steps that changed nothing, since their gradient was not finite."""
     skipped_in_a_row: int = 0

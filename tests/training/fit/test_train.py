@@ -154,7 +154,7 @@ def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = load("digits")
     train, validation = whole.train.take(np.arange(128)), whole.validation.take(np.arange(20))
     few = replace(whole, train=train, validation=validation)
-    monkeypatch.setattr(batches, "load", lambda name, data_dir, console: few)
+    monkeypatch.setattr(batches, "load", lambda name, **_: few)
 
 
 @pytest.mark.usefixtures("few_digits")
