@@ -22,6 +22,8 @@ class Classes:
     count: int
     fewest: int
     """Training pictures of the class that has the fewest."""
+    shares: tuple[float, ...]
+    """Share of each class among the training pictures, 8 digits."""
     unused_because: str
     """Why they are of no use, in words; empty where they are."""
 
@@ -45,4 +47,5 @@ def find_classes(dataset: Dataset) -> Classes | None:
         because = (
             f"{names[int(counts.argmin())]} has {fewest} training pictures, fewer than {FEWEST}"
         )
-    return Classes(len(counts), fewest, because)
+    shares = tuple(round(count / len(labels), 8) for count in counts.tolist())
+    return Classes(len(counts), fewest, shares, because)

@@ -23,6 +23,7 @@ def dataset(counts, *, held_out=True, names=("cat", "dog", "newt")) -> Dataset:
 def test_classes_with_enough_pictures_each_are_used():
     found = find_classes(dataset((20, 31)))
     assert (found.count, found.fewest, found.unused_because) == (2, 20, "")
+    assert found.shares == (round(20 / 51, 8), round(31 / 51, 8))
 
 
 @pytest.mark.parametrize(
