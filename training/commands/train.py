@@ -119,7 +119,7 @@ def train(
         "vae.num_labels": 0 if no_labels else None,
     }
     changes += [f"{key}={value}" for key, value in flags.items() if value is not None]
-    asked = Asked(purpose and known_purpose(purpose), size, minutes)
+    asked = Asked(known_purpose(purpose) if purpose else None, size, minutes)
     with join(device) as (ranks, own_device):
         _train(
             source,
@@ -245,6 +245,7 @@ def _resolve(
     """The recipe, the run's folder, the data if they are loaded, and the recipe's comments."""
     from training.data.datasets import load
     from training.recipes.overrides import asked_groups
+    from training.runs.folder import RECIPE
 
     path, folder, dataset = _find(
         source, changes, run_dir=run_dir, resume=resume, data_dir=data_dir, console=console
@@ -260,7 +261,8 @@ def _resolve(
         )
         recipe, comments = _choose(dataset, source, changes, asked, console=console)
     else:
-        _say_unused(asked, source, path, is_run=dataset is not None, console=console)
+        is_run = resume and folder is not None and path == folder / RECIPE
+        _say_unused(asked, source, path, is_run=is_run, console=console)
         recipe = load_recipe(path, overrides=changes)
         if download and dataset is None:
             dataset = load(

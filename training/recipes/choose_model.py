@@ -22,6 +22,9 @@ _DEEPEST_SIDE = 7
 _LATENTS = ((256, 16), (1_024, 40), (8_192, 64), (float("inf"), 128))
 _LEARNT_LATENTS = ((ENOUGH, 128), (500, 32), (0, 16))
 _COMPONENTS = 32
+_FOR_LATENTS = ("reconstruction", "embeddings")
+"""Purposes for which the latents are to hold all that can be known of a picture."""
+_RECONSTRUCTION_BETA = 0.3
 
 
 def decide_likelihood(draft: Draft, seen: Description) -> None:
@@ -44,22 +47,25 @@ def decide_likelihood(draft: Draft, seen: Description) -> None:
         draft.fill({"image": {"values": "unit"}})
     elif kind == "discretized_normal":
         draft.fill({"vae": {"likelihood": {"kind": kind, "levels": levels}}})
-    mixtures = 3 if draft.has_colour else 5
-    draft.decide(
-        "vae",
-        Reason(
-            "likelihood",
-            f"{mixtures} discretised logistics a pixel",
-            f"pixels are integers of {levels} levels, and so bits per dim can be compared",
-        ),
-        likelihood={"kind": "discretized_logistic", "levels": levels, "num_mixtures": mixtures},
-    )
+    if draft.asked.purpose in _FOR_LATENTS:
+        words = "a discretised normal with one scale for all pixels"
+        because = "the decoder cannot put a pixel's error down to its own uncertainty then"
+        chosen = {"kind": "discretized_normal", "levels": levels, "scale": "learned"}
+    else:
+        mixtures = 3 if draft.has_colour else 5
+        words = f"{mixtures} discretised logistics a pixel"
+        because = f"pixels are integers of {levels} levels, and so bits per dim can be compared"
+        if draft.asked.purpose == "anomaly":
+            because += "; a low score is a reason to look, a high one is no proof"
+        chosen = {"kind": "discretized_logistic", "levels": levels, "num_mixtures": mixtures}
+    draft.decide("vae", Reason("likelihood", words, because), likelihood=chosen)
 
 
 _BERNOULLI = {"kind": "bernoulli"}
 
 
 def decide_networks(draft: Draft, seen: Description) -> None:
+    """Dense layers for a few pixels, else convolutions down to a few."""
     longer = max(draft.size)
     if longer < SMALLEST_CONV:
         reason = Reason("networks", "dense layers", f"{longer} pixels are few for convolutions")
@@ -89,6 +95,7 @@ def _halvings(longer: int) -> int:
 
 
 def decide_latents(draft: Draft, seen: Description) -> None:
+    """As many as a picture's values ask for, and no more than the pictures can teach."""
     height, width = draft.size
     values, count = draft.number("image", "channels") * height * width, seen.facts.count
     described = next(latents for limit, latents in _LATENTS if values <= limit)
@@ -109,6 +116,10 @@ def decide_labels(draft: Draft, seen: Description) -> None:
     if found.unused_because:
         draft.decide("vae", Reason("labels", "not used", found.unused_because), num_labels=0)
         return
+    if draft.asked.purpose in _FOR_LATENTS and kind is None and not _asks_for_labels(draft):
+        because = "the latents are to hold all that a picture shows, its class too"
+        draft.decide("vae", Reason("labels", "not used", because), num_labels=0)
+        return
     longer = max(draft.size)
     classifier: dict[str, Any] = {"kind": "mlp", "hidden": [256], "dropout": 0.3}
     if longer >= SMALLEST_CONV:
@@ -125,12 +136,20 @@ def decide_labels(draft: Draft, seen: Description) -> None:
     draft.fill({"objective": {"kind": "m2"}})
 
 
+def _asks_for_labels(draft: Draft) -> bool:
+    return bool(draft.get("vae", "num_labels") or draft.get("vae", "classifier"))
+
+
 def decide_prior(draft: Draft, seen: Description) -> None:
     """A mixture for few pictures; the KL to it has no closed form, so it is sampled."""
     if draft.get("vae", "num_labels"):
         because = "pictures of a class are alike"
         reason = Reason("prior", "a normal for each class", because)
         draft.decide("vae", reason, prior={"kind": "label_normal"})
+    elif draft.asked.purpose == "samples":
+        because = "it learns where the latents of pictures lie, and samples are drawn there"
+        reason = Reason("prior", f"a mixture of {_COMPONENTS} normals", because)
+        draft.decide("vae", reason, prior={"kind": "mixture", "num_components": _COMPONENTS})
     elif seen.facts.count >= ENOUGH:
         because = f"{seen.facts.count:,} pictures fill it, and latents can be moved along freely"
         reason = Reason("prior", "standard normal", because)
@@ -139,6 +158,10 @@ def decide_prior(draft: Draft, seen: Description) -> None:
         because = f"{seen.facts.count:,} pictures would leave most of a standard normal empty"
         reason = Reason("prior", f"a mixture of {_COMPONENTS} normals", because)
         draft.decide("vae", reason, prior={"kind": "mixture", "num_components": _COMPONENTS})
+    if draft.asked.purpose == "reconstruction":
+        because = "latents that cost less hold more of a picture"
+        reason = Reason("weight of the KL", f"{_RECONSTRUCTION_BETA:g}", because)
+        draft.decide("objective", reason, kind="elbo", beta=_RECONSTRUCTION_BETA)
     draft.fill({"objective": {"kind": "elbo"}})
     if draft.get("vae", "prior", "kind") in ("mixture", "vamp"):
         draft.fill({"objective": {"kind": "elbo", "kl": "sampled"}})

@@ -18,8 +18,9 @@ from training.data.image_statistics import ImageStatistics
 from training.export.export import MAX_BUNDLE_BYTES
 from training.recipes import choose as chooser
 from training.recipes import choose_image
-from training.recipes.asked import MAX_EPOCHS, PIXELS_A_SECOND, Asked
+from training.recipes.asked import MAX_EPOCHS, PIXELS_A_SECOND, Asked, known_purpose
 from training.recipes.choose import ChosenRecipe, choose_recipe, fast_precision
+from training.recipes.classes import Classes
 from training.recipes.describe import Description
 from training.recipes.file import load_recipe, to_toml
 
@@ -475,3 +476,54 @@ def test_a_folder_of_mixed_pictures_gets_a_recipe(tmp_path: Path):
     result = choose_recipe(load(str(tmp_path)), source=str(tmp_path))
     assert shape(result) == (3, 64, 64)
     assert result.recipe.dataset.name == str(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("purpose", "likelihood", "prior", "beta"),
+    [
+        (None, "discretized_logistic", "standard_normal", 1.0),
+        ("density", "discretized_logistic", "standard_normal", 1.0),
+        ("anomaly", "discretized_logistic", "standard_normal", 1.0),
+        ("samples", "discretized_logistic", "mixture", 1.0),
+        ("embeddings", "discretized_normal", "standard_normal", 1.0),
+        ("reconstruction", "discretized_normal", "standard_normal", 0.3),
+    ],
+)
+def test_likelihood_prior_and_beta_suit_what_the_model_is_for(
+    chosen, purpose, likelihood, prior, beta
+):
+    recipe = chosen(GREY, purpose=purpose).recipe
+    assert (recipe.vae.likelihood.kind, recipe.vae.prior.kind) == (likelihood, prior)
+    assert recipe.objective.beta == beta
+    if likelihood == "discretized_normal":
+        assert recipe.vae.likelihood.scale == "learned"
+
+
+def test_a_purpose_gives_its_reasons_and_overrules_no_entry(chosen):
+    told = reasons(chosen(GREY, purpose="reconstruction"))
+    assert "one scale for all pixels, because the decoder cannot" in told["likelihood"]
+    assert "0.3, because latents that cost less" in told["weight of the KL"]
+    assert "a high one is no proof" in reasons(chosen(GREY, purpose="anomaly"))["likelihood"]
+    assert "samples are drawn there" in reasons(chosen(GREY, purpose="samples"))["prior"]
+    kept = chosen(GREY, "objective.beta=2.0", "image.levels=2", purpose="reconstruction").recipe
+    assert (kept.objective.beta, kept.vae.likelihood.kind) == (2.0, "bernoulli")
+
+
+def test_latents_that_are_to_hold_everything_are_not_relieved_of_the_class(chosen):
+    described = seen(classes=None)
+    for purpose, labels in [("embeddings", 0), ("reconstruction", 0), ("samples", 10)]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(chooser, "find_classes", lambda dataset: Classes(10, 300, ""))
+            assert chosen(described, purpose=purpose).recipe.vae.num_labels == labels
+            assert chosen(described, "vae.num_labels=10", purpose=purpose).recipe.vae.num_labels
+
+
+def test_an_unknown_purpose_is_refused_with_the_nearest_one():
+    with pytest.raises(
+        ConfigError, match=r"Did you mean 'samples'\? Allowed: density, .*--for sam"
+    ):
+        known_purpose("sample")
+    with pytest.raises(
+        ConfigError, match=r"is not allowed\. Allowed: density, .*Use --for density"
+    ):
+        known_purpose("xyz")
