@@ -55,6 +55,8 @@ class DiscretizedNormalConfig(Config):
     kind: Literal["discretized_normal"] = "discretized_normal"
     levels: Levels = 256
     """Number of levels, as in the image spec."""
+    scale: Literal["learned", "per_pixel"] = "per_pixel"
+    """One learned number, or one per pixel and channel from the decoder."""
 
 
 class NormalConfig(Config):

@@ -32,6 +32,10 @@ from models.distributions.normals import DiagonalNormal
 from models.distributions.point import Point
 from models.vae.parts import Likelihood
 
+_LEARNED_FACTOR = 10.0
+"""A learned scale of levels is the softplus of this times its raw scale: it must follow the error
+of reconstructions, and AdamW moves a parameter by the learning rate at most in a step."""
+
 
 class _OneParameterLikelihood(Likelihood):
     """A likelihood with one parameter per element, whose config has no fields of its own."""
@@ -112,17 +116,28 @@ class DiscretizedLogisticLikelihood(_LevelLikelihood):
 
 
 class DiscretizedNormalLikelihood(_LevelLikelihood):
-    """p(x|z) of integer levels under a normal."""
+    """p(x|z) of integer levels under a normal; `DiscretizedNormalConfig.scale` says whose scale.
+
+    With one scale for all pixels the likelihood falls with the squared error alone, and the scale
+    that fits best is the error's root (Rybkin et al. 2021, arXiv:2006.13202).
+    """
 
     def __init__(self, config: DiscretizedNormalConfig, vae: VAEConfig) -> None:
-        """A location and a scale per element."""
+        """A location per element, and a scale per element where the decoder makes it."""
         super().__init__(config.levels)
-        self.num_params = 2 * vae.image_shape[0]
+        self.is_learned = config.scale == "learned"
+        self.num_params = vae.image_shape[0] * (1 if self.is_learned else 2)
+        if self.is_learned:
+            self.raw_scale = nn.Parameter(torch.zeros(()))
 
     def forward(self, params: Tensor) -> DiscretizedNormal:
-        """From (*batch, 2 channel, height, width)."""
-        loc, raw_scale = params.chunk(2, dim=-3)
-        return DiscretizedNormal(loc, positive(raw_scale), levels=self.levels)
+        """From (*batch, num_params, height, width)."""
+        if self.is_learned:
+            loc, scale = params, positive(_LEARNED_FACTOR * self.raw_scale).expand_as(params)
+        else:
+            loc, raw_scale = params.chunk(2, dim=-3)
+            scale = positive(raw_scale)
+        return DiscretizedNormal(loc, scale, levels=self.levels)
 
 
 class NormalLikelihood(Likelihood):

@@ -19,6 +19,7 @@ CONFIGS = [
     DiscretizedLogisticConfig(levels=17),
     DiscretizedLogisticConfig(levels=17, num_mixtures=3),
     DiscretizedNormalConfig(levels=17),
+    DiscretizedNormalConfig(levels=17, scale="learned"),
     NormalConfig(scale="fixed", fixed_scale=0.3),
     NormalConfig(scale="learned", fixed_scale=0.3),
     NormalConfig(scale="per_image"),

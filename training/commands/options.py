@@ -9,6 +9,7 @@ import typer
 
 from models.files import check_place
 from models.noise import MAX_SEED
+from training.recipes.asked import Purpose, known_purpose
 from training.recipes.loop import Precision
 
 
@@ -50,6 +51,11 @@ def known_precision(value: str | None) -> str | None:
     return value
 
 
+def of_known_purpose(value: str | None) -> str | None:
+    """Refuse what no model is chosen for."""
+    return None if value is None else known_purpose(value)
+
+
 def positive_minutes(value: float | None) -> float | None:
     """Refuse what is no time."""
     if value is not None and not 0 < value < inf:
@@ -81,6 +87,24 @@ NoLabels = Annotated[
         "--no-labels",
         help="Choose a model without labels, whatever classes the data set has; the same as "
         "--set vae.num_labels=0.",
+    ),
+]
+Purposes = Annotated[
+    str | None,
+    typer.Option(
+        "--for",
+        metavar="|".join(get_args(Purpose)),
+        callback=of_known_purpose,
+        help="What a model that is chosen for a data set is to be good at. [default: density]",
+    ),
+]
+Size = Annotated[
+    int | None,
+    typer.Option(
+        "--size",
+        callback=within("--size", 1, 4096),
+        help="Longer side, in pixels, of the pictures of a model that is chosen for a data set; "
+        "the other side follows from their shape. Chosen by the pictures and the time otherwise.",
     ),
 ]
 Mlflow = Annotated[

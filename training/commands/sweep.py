@@ -166,6 +166,7 @@ def _read(
 ) -> "tuple[Recipe, Dataset]":
     """The recipe that a word means, or that is chosen for a data set, and its data."""
     from training.data.datasets import load
+    from training.recipes.asked import Asked
     from training.recipes.choose import choose_recipe
     from training.recipes.overrides import asked_groups
 
@@ -179,7 +180,8 @@ def _read(
             download=download,
             console=console,
         )
-        recipe = choose_recipe(dataset, source=source, overrides=changes, device=device).recipe
+        asked = Asked(device=device)
+        recipe = choose_recipe(dataset, source=source, overrides=changes, asked=asked).recipe
     else:
         recipe = load_recipe(path, overrides=changes)
         dataset = load(

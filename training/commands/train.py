@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from models.errors import ConfigError
 from models.files import check_place
 from training.commands.options import (
     DataDir,
@@ -18,6 +20,8 @@ from training.commands.options import (
     GroupBy,
     Mlflow,
     NoLabels,
+    Purposes,
+    Size,
     can_be_written,
     known_precision,
     positive_minutes,
@@ -25,6 +29,7 @@ from training.commands.options import (
 )
 from training.commands.runs import load_same_data, refuse_run
 from training.commands.tables import say
+from training.recipes.asked import Asked, known_purpose
 from training.recipes.file import load_recipe
 from training.recipes.find import find_recipe
 
@@ -75,6 +80,8 @@ def train(
         ),
     ] = None,
     no_labels: NoLabels = False,
+    purpose: Purposes = None,
+    size: Size = None,
     minutes: Annotated[
         float | None,
         typer.Option(
@@ -102,6 +109,7 @@ def train(
     """
     started = time.monotonic()
     from training.fit.ranks import join
+    from training.runs.hardware import find_device
 
     changes = overrides or []
     flags = {
@@ -111,15 +119,15 @@ def train(
         "vae.num_labels": 0 if no_labels else None,
     }
     changes += [f"{key}={value}" for key, value in flags.items() if value is not None]
+    asked = Asked(known_purpose(purpose) if purpose else None, size, minutes)
     with join(device) as (ranks, own_device):
         _train(
             source,
             changes,
+            replace(asked, device=find_device(own_device)),
             run_dir=run_dir,
             data_dir=data_dir,
             resume=resume,
-            device=own_device,
-            minutes=minutes,
             started=started,
             limit_seconds=math.inf if limit_minutes is None else limit_minutes * 60,
             tensorboard=tensorboard,
@@ -132,12 +140,11 @@ def train(
 def _train(
     source: str,
     changes: list[str],
+    asked: Asked,
     *,
     run_dir: Path | None,
     data_dir: Path | None,
     resume: bool,
-    device: str,
-    minutes: float | None,
     started: float,
     limit_seconds: float,
     tensorboard: bool,
@@ -150,18 +157,17 @@ def _train(
     from training.fit.mlflow import find_uri
     from training.fit.train import train as run_training
     from training.runs.folder import RECIPE
-    from training.runs.hardware import find_device
 
-    console, device = Console(quiet=not ranks.is_first), find_device(device)
+    console, device, minutes = Console(quiet=not ranks.is_first), asked.device, asked.minutes
     refuse_run(source)
     with ranks.first_before_others():  # who find what it downloads and decodes
         resolved, folder, dataset, comments = _resolve(
             source,
             changes,
+            asked,
             run_dir=run_dir,
             data_dir=data_dir,
             resume=resume,
-            device=device,
             download=download,
             console=console,
         )
@@ -228,17 +234,18 @@ def _say_what_next(done: "Progressed", folder: Path, console: Console) -> None:
 def _resolve(
     source: str,
     changes: list[str],
+    asked: Asked,
     *,
     run_dir: Path | None,
     data_dir: Path | None,
     resume: bool,
-    device: str,
     download: bool,
     console: Console,
 ) -> tuple["Recipe", Path, "Dataset | None", dict[str, list[str]]]:
     """The recipe, the run's folder, the data if they are loaded, and the recipe's comments."""
     from training.data.datasets import load
     from training.recipes.overrides import asked_groups
+    from training.runs.folder import RECIPE
 
     path, folder, dataset = _find(
         source, changes, run_dir=run_dir, resume=resume, data_dir=data_dir, console=console
@@ -252,8 +259,10 @@ def _resolve(
             download=download,
             console=console,
         )
-        recipe, comments = _choose(dataset, source, changes, device=device, console=console)
+        recipe, comments = _choose(dataset, source, changes, asked, console=console)
     else:
+        is_run = resume and folder is not None and path == folder / RECIPE
+        _say_unused(asked, source, path, is_run=is_run, console=console)
         recipe = load_recipe(path, overrides=changes)
         if download and dataset is None:
             dataset = load(
@@ -264,6 +273,27 @@ def _resolve(
                 console=console,
             )
     return recipe, folder or Path("runs") / recipe.name, dataset, comments
+
+
+def _say_unused(asked: Asked, source: str, path: Path, *, is_run: bool, console: Console) -> None:
+    """Say that a run that goes on keeps its recipe.
+
+    Raises:
+        ConfigError: There is a recipe: nothing is chosen.
+    """
+    given = {"--for": asked.purpose, "--size": asked.size}
+    flag = next((f"{flag} {value}" for flag, value in given.items() if value), None)
+    if flag is None:
+        return
+    if is_run:
+        say(f"The run in {path.parent} keeps its recipe: {flag} changes nothing.", console)
+        return
+    raise ConfigError(
+        f"{flag} is for data that a recipe is chosen for, and {source} is a recipe. Give a data "
+        "set, or change the recipe's entries, as in --set image.height=64 --set image.width=64.",
+        parameter=flag.split()[0].removeprefix("--"),
+        received=source,
+    )
 
 
 def _find(
@@ -299,12 +329,12 @@ def _find(
 
 
 def _choose(
-    dataset: "Dataset", source: str, changes: list[str], *, device: str, console: Console
+    dataset: "Dataset", source: str, changes: list[str], asked: Asked, *, console: Console
 ) -> tuple["Recipe", dict[str, list[str]]]:
     """Choose a recipe and print the reasons; returns both, the reasons as comments by table."""
     from training.recipes.choose import choose_recipe
 
-    chosen = choose_recipe(dataset, source=source, overrides=changes, device=device)
+    chosen = choose_recipe(dataset, source=source, overrides=changes, asked=asked)
     comments = {table: [str(reason) for reason in why] for table, why in chosen.reasons.items()}
     console.print(f"Recipe for the {dataset.statistics.count:,} training pictures of {source}:")
     for line in (line for lines in comments.values() for line in lines):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from models.errors import ConfigError
+from training.recipes.asked import Asked
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Draft:
     """A recipe in the making; entries that the user set are never changed."""
 
     values: dict[str, Any]
+    asked: Asked = field(default_factory=Asked)
     reasons: dict[str, list[Reason]] = field(default_factory=dict)
 
     def fill(self, entries: Mapping[str, Any]) -> bool:

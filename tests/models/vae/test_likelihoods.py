@@ -150,12 +150,23 @@ def test_the_per_image_scale_is_one_number_per_image():
     assert len(set(per_image[:, 0].tolist())) == 4
 
 
-def test_the_learned_scale_is_one_number_for_all_that_the_decoder_does_not_make():
-    module, params, d = make(NormalConfig(scale="learned"), COLOUR_SHAPE)
+@pytest.mark.parametrize(
+    "config", [NormalConfig(scale="learned"), DiscretizedNormalConfig(scale="learned")]
+)
+def test_the_learned_scale_is_one_number_for_all_that_the_decoder_does_not_make(config):
+    module, params, d = make(config, COLOUR_SHAPE)
     assert params.shape[1] == 3
     assert len(set(d.scale.flatten().tolist())) == 1
     d.log_prob(observations(module, COLOUR_SHAPE, 4)).sum().backward()
     assert float(module.raw_scale.grad) != 0
+
+
+def test_the_learned_scale_of_a_discretized_normal_is_the_softplus_of_ten_raw_scales():
+    module, _, _ = make(DiscretizedNormalConfig(scale="learned"), COLOUR_SHAPE)
+    torch.nn.init.constant_(module.raw_scale, -0.3)
+    d = module(torch.zeros(2, 3, 2, 2, dtype=torch.float64))
+    expected = torch.full_like(d.loc, math.log1p(math.exp(-3)))
+    torch.testing.assert_close(d.scale, expected, rtol=1e-7, atol=0)
 
 
 def test_the_per_pixel_scale_is_a_number_per_element():

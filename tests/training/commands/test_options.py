@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.training.vae_lab import exit_code
+from training.recipes.file import load_recipe
 
 PLOT = ["plot", "bounds", "runs/none"]
 
@@ -45,3 +47,42 @@ def test_an_error_shows_names_without_control_characters(
     err = capsys.readouterr().err
     assert r"a\x1b[31m\udcff" in err
     assert "\x1b" not in err
+
+
+def test_a_size_or_purpose_that_no_model_has_is_refused_before_the_data_are_read(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for words, *flag in (
+        ("0 is below 1. Use --size 1.", "--size", "0"),
+        ("Did you mean 'embeddings'?", "--for", "embedings"),
+    ):
+        assert exit_code("train", "no-such-data", *flag) == 2
+        err = " ".join(capsys.readouterr().err.split())
+        assert words in err
+        assert "no-such-data" not in err
+
+
+def test_a_recipe_takes_no_size_and_no_purpose(capsys: pytest.CaptureFixture[str]) -> None:
+    for flag in ("--size", "64"), ("--for", "samples"):
+        assert exit_code("train", "digits", *flag, "--device", "cpu") == 2
+        message = (
+            f"{' '.join(flag)} is for data that a recipe is chosen for, and digits is a recipe"
+        )
+        assert message in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.slow
+def test_size_and_purpose_choose_the_recipe_and_a_resumed_run_keeps_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("cells.npy", np.random.default_rng(0).integers(0, 256, (60, 8, 6), dtype=np.uint8))
+    command = ["train", "cells.npy", "--size", "4", "--for", "reconstruction", "--device", "cpu"]
+    command += ["--set", "training.epochs=1", "--no-tensorboard", "--limit-minutes", "0"]
+    assert exit_code(*command) == 0
+    assert "- size: 3x4, because the longer side is to be 4, and" in capsys.readouterr().out
+    recipe = load_recipe(Path("runs/cells/recipe.toml"))
+    assert recipe.image.shape == (1, 4, 3)
+    assert recipe.vae.likelihood.kind == "discretized_normal"
+    assert exit_code(*command, "--resume") == 0
+    assert "keeps its recipe: --for reconstruction changes nothing" in capsys.readouterr().out

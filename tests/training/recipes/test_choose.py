@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,10 @@ from training.data.datasets import Dataset, load
 from training.data.image_statistics import ImageStatistics
 from training.export.export import MAX_BUNDLE_BYTES
 from training.recipes import choose as chooser
+from training.recipes import choose_image
+from training.recipes.asked import MAX_EPOCHS, PIXELS_A_SECOND, Asked, known_purpose
 from training.recipes.choose import ChosenRecipe, choose_recipe, fast_precision
+from training.recipes.classes import Classes
 from training.recipes.describe import Description
 from training.recipes.file import load_recipe, to_toml
 
@@ -46,9 +50,11 @@ def chosen(monkeypatch: pytest.MonkeyPatch):
     split = ArraySplit(np.zeros((8, 4, 4), dtype=np.uint8))
     dataset = Dataset(name="", train=split, validation=split, test=split, licence="")
 
-    def choose_for(description: Description, *overrides: str) -> ChosenRecipe:
+    def choose_for(description: Description, *overrides: str, **asked: Any) -> ChosenRecipe:
         monkeypatch.setattr(chooser, "describe", lambda split: description)
-        return choose_recipe(dataset, source="some/Pictures", overrides=overrides)
+        return choose_recipe(
+            dataset, source="some/Pictures", overrides=overrides, asked=Asked(**asked)
+        )
 
     return choose_for
 
@@ -67,13 +73,15 @@ WIDE = {(90, 120): 1500, (480, 640): 1200, (960, 1280): 300}
     [
         ({(28, 20): 500}, False, (1, 28, 20)),
         ({(64, 64): 500}, True, (3, 64, 64)),
-        ({(65, 65): 500}, False, (1, 28, 28)),
-        ({(65, 65): 5000}, False, (1, 64, 64)),
+        ({(65, 65): 500}, False, (1, 65, 65)),
+        ({(112, 92): 400}, False, (1, 112, 92)),
+        ({(65, 65): 50_000}, False, (1, 28, 28)),
+        ({(129, 129): 500}, False, (1, 128, 128)),
         (MIXED, True, (3, 64, 64)),
-        (FEW, True, (3, 32, 32)),
+        (FEW, True, (3, 128, 128)),
         ({(30, 30): 3000, (40, 50): 2500}, False, (1, 28, 28)),
         (WIDE, True, (3, 48, 64)),
-        ({(height, width): 90 for width, height in WIDE}, True, (3, 32, 24)),
+        ({(height, width): 90 for width, height in WIDE}, True, (3, 128, 96)),
     ],
 )
 def test_size_and_colour_follow_from_sizes_count_and_colour(chosen, sizes, colour, expected):
@@ -93,15 +101,17 @@ def reasons(chosen: ChosenRecipe) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("sizes", "side", "words"),
     [
-        (
-            {(100, 100): 1659, (90, 90): 2, (101, 100): 1},
-            28,
-            "1,659 of 1,662 pictures are 100x100, with a side above 64, and 1,662 pictures are too",
-        ),
-        ({(100, 100): 500}, 28, "all pictures are 100x100, with a side above 64, and 500 pictures"),
+        ({(100, 100): 1659, (90, 90): 2, (101, 100): 1}, 100, "1,659 of 1,662 pictures have it"),
+        ({(200, 200): 1659, (90, 90): 3}, 128, "1,659 of 1,662 pictures are 200x200, the longer"),
+        ({(200, 200): 500}, 128, "all pictures are 200x200, the longer side is 200 in the median"),
         ({(40, 40): 1659, (90, 90): 3}, 40, "1,659 of 1,662 pictures have it"),
         ({(40, 40): 500}, 40, "all pictures have it"),
-        ({(40, 40): 90, (90, 90): 10}, 28, "there are 2 sizes, and the shorter side is 40 in"),
+        (
+            {(40, 40): 90, (90, 90): 10},
+            28,
+            "there are 2 sizes, the longer side is 40 in the median",
+        ),
+        ({(40, 70): 50, (80, 90): 50}, 28, "there are 2 sizes, the shorter side is 60 in the"),
     ],
 )
 def test_few_strays_do_not_make_the_sizes_many(chosen, sizes, side, words):
@@ -192,14 +202,91 @@ def test_few_pictures_get_a_mixture_for_a_prior_and_many_a_standard_normal(chose
     assert (asked.vae.prior.kind, asked.objective.kl) == ("standard_normal", "analytic")
 
 
+@pytest.mark.parametrize(
+    ("count", "minutes", "side"),
+    [(1_500, None, 128), (3_000, None, 64), (300, 8.0, 64), (300, 60.0, 128), (5_000, 5.0, 32)],
+)
+def test_larger_pictures_are_chosen_where_the_time_allows_enough_epochs(
+    chosen, count, minutes, side
+):
+    description = seen(sizes={(300, 300): count}, num_colour=count)
+    result = chosen(description, minutes=minutes)
+    assert shape(result) == (3, side, side)
+    seconds = 3600 if minutes is None else 60 * minutes
+    enough = choose_image.ENOUGH_EPOCHS * count * side**2 <= seconds * PIXELS_A_SECOND["cpu"]
+    assert enough or side == 32
+
+
+def test_a_gpu_allows_larger_pictures_than_a_cpu(chosen, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "T4")
+    description = seen(sizes={(300, 300): 5_000})
+    assert shape(chosen(description, device="cpu")) == (1, 64, 64)
+    assert shape(chosen(description, device="cuda")) == (1, 128, 128)
+
+
+def test_the_reason_for_a_size_says_what_it_costs_and_what_a_larger_one_would(chosen):
+    result = chosen(seen(sizes={(300, 300): 300}), minutes=8.0)
+    assert reasons(result)["size"] == (
+        "size: 64x64, because all pictures are 300x300, the longer side is 300 in the median, "
+        "128 pixels would leave time for 49 epochs only, and 195 epochs of 300 pictures then take "
+        "about 8 minutes on one CPU core."
+    )
+    asked = reasons(chosen(seen(sizes={(300, 300): 300}), "training.epochs=1", minutes=8.0))
+    assert asked["size"].endswith(
+        "and 1 epoch of 300 pictures then takes less than a minute on one CPU core."
+    )
+
+
+def test_the_cost_of_a_size_is_in_hours_where_it_takes_long():
+    for minutes, words in [
+        (0.5, "less than a minute"),
+        (1.0, "about 1 minute"),
+        (89.0, "about 89"),
+    ]:
+        assert Asked().say_time(round(minutes * 60 * 0.5e6)).startswith(words)
+    assert Asked(device="cuda").say_time(round(180 * 60 * 5e6)) == "about 3 hours on a GPU"
+
+
+def test_minutes_shorten_no_recipe_since_a_plan_does_that(chosen):
+    description = seen(sizes={(28, 28): 20_000})
+    usual = chosen(description).recipe.training.epochs
+    assert chosen(description, minutes=1.0).recipe.training.epochs == usual
+    assert chosen(description, minutes=120.0).recipe.training.epochs == 2 * usual
+
+
+@pytest.mark.parametrize(
+    ("sizes", "size", "expected"),
+    [
+        ({(112, 92): 400}, 64, (64, 53)),
+        ({(28, 20): 400}, 56, (56, 40)),
+        (WIDE, 48, (36, 48)),
+        (MIXED, 100, (100, 100)),
+        ({(1, 500): 400}, 10, (1, 10)),
+    ],
+)
+def test_the_size_that_is_asked_for_is_the_longer_side_in_the_pictures_shape(
+    chosen, sizes, size, expected
+):
+    result = chosen(seen(sizes=sizes), size=size)
+    assert shape(result)[1:] == expected
+    assert f"because the longer side is to be {size}, and" in reasons(result)["size"]
+
+
+def test_a_size_that_is_asked_for_twice_is_refused(chosen):
+    for side in ("image.height=32", "image.width=32"):
+        with pytest.raises(ConfigError, match=rf"--size 64 and --set {side} both set the size\."):
+            chosen(GREY, side, size=64)
+
+
 @pytest.mark.parametrize("count", [40, 1_000, 20_000, 1_000_000])
 @pytest.mark.parametrize("side", [28, 64])
 def test_a_run_reads_no_more_pixels_than_an_hour_allows(chosen, count, side):
     training = chosen(seen(sizes={(side, side): count})).recipe.training
     read = training.epochs * count * side**2
     one_epoch = count * side**2
-    assert read <= max(1.01 * chooser.PIXEL_BUDGET + one_epoch / 2, one_epoch)
-    assert training.epochs <= chooser.MAX_EPOCHS
+    assert read <= max(1.01 * Asked().pixels + one_epoch / 2, one_epoch)
+    assert training.epochs <= MAX_EPOCHS
     assert 0 < training.ema_decay <= 0.999
     assert training.patience > 0
 
@@ -216,7 +303,7 @@ def test_only_colour_pictures_that_know_no_side_are_mirrored(chosen, colour, rat
 
 @pytest.mark.parametrize(
     ("sizes", "plain", "pixels"),
-    [(FEW, False, 2), (FEW, True, 0), (MIXED, False, 0), ({(64, 64): 300}, False, 0)],
+    [(FEW, False, 12), (FEW, True, 0), (MIXED, False, 0), ({(64, 64): 300}, False, 0)],
 )
 def test_only_few_pictures_of_many_sizes_that_fill_their_frame_are_cropped_at_random(
     chosen, sizes, plain, pixels
@@ -228,7 +315,7 @@ def test_only_few_pictures_of_many_sizes_that_fill_their_frame_are_cropped_at_ra
 def test_crops_and_their_probability_agree_whichever_is_asked_for(chosen):
     few = seen(sizes=FEW)
     assert chosen(few, "augmentation.probability=0").recipe.augmentation.crop_pixels == 0
-    assert chosen(few, "augmentation.probability=0.5").recipe.augmentation.crop_pixels == 2
+    assert chosen(few, "augmentation.probability=0.5").recipe.augmentation.crop_pixels == 12
     assert chosen(GREY, "augmentation.crop_pixels=3").recipe.augmentation.probability == 1
 
 
@@ -387,5 +474,56 @@ def test_a_folder_of_mixed_pictures_gets_a_recipe(tmp_path: Path):
         pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{index}.png")
     result = choose_recipe(load(str(tmp_path)), source=str(tmp_path))
-    assert shape(result) == (3, 32, 32)
+    assert shape(result) == (3, 64, 64)
     assert result.recipe.dataset.name == str(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("purpose", "likelihood", "prior", "beta"),
+    [
+        (None, "discretized_logistic", "standard_normal", 1.0),
+        ("density", "discretized_logistic", "standard_normal", 1.0),
+        ("anomaly", "discretized_logistic", "standard_normal", 1.0),
+        ("samples", "discretized_logistic", "mixture", 1.0),
+        ("embeddings", "discretized_normal", "standard_normal", 1.0),
+        ("reconstruction", "discretized_normal", "standard_normal", 0.3),
+    ],
+)
+def test_likelihood_prior_and_beta_suit_what_the_model_is_for(
+    chosen, purpose, likelihood, prior, beta
+):
+    recipe = chosen(GREY, purpose=purpose).recipe
+    assert (recipe.vae.likelihood.kind, recipe.vae.prior.kind) == (likelihood, prior)
+    assert recipe.objective.beta == beta
+    if likelihood == "discretized_normal":
+        assert recipe.vae.likelihood.scale == "learned"
+
+
+def test_a_purpose_gives_its_reasons_and_overrules_no_entry(chosen):
+    told = reasons(chosen(GREY, purpose="reconstruction"))
+    assert "one scale for all pixels, because the decoder cannot" in told["likelihood"]
+    assert "0.3, because latents that cost less" in told["weight of the KL"]
+    assert "a high one is no proof" in reasons(chosen(GREY, purpose="anomaly"))["likelihood"]
+    assert "samples are drawn there" in reasons(chosen(GREY, purpose="samples"))["prior"]
+    kept = chosen(GREY, "objective.beta=2.0", "image.levels=2", purpose="reconstruction").recipe
+    assert (kept.objective.beta, kept.vae.likelihood.kind) == (2.0, "bernoulli")
+
+
+def test_latents_that_are_to_hold_everything_are_not_relieved_of_the_class(chosen):
+    described = seen(classes=None)
+    for purpose, labels in [("embeddings", 0), ("reconstruction", 0), ("samples", 10)]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(chooser, "find_classes", lambda dataset: Classes(10, 300, ""))
+            assert chosen(described, purpose=purpose).recipe.vae.num_labels == labels
+            assert chosen(described, "vae.num_labels=10", purpose=purpose).recipe.vae.num_labels
+
+
+def test_an_unknown_purpose_is_refused_with_the_nearest_one():
+    with pytest.raises(
+        ConfigError, match=r"Did you mean 'samples'\? Allowed: density, .*--for sam"
+    ):
+        known_purpose("sample")
+    with pytest.raises(
+        ConfigError, match=r"is not allowed\. Allowed: density, .*Use --for density"
+    ):
+        known_purpose("xyz")

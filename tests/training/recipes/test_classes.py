@@ -65,6 +65,14 @@ def test_classes_make_a_model_with_labels_and_a_classifier():
     assert "labels: 2 classes, by objective m2, because each has at least 30" in reasons(chosen)
 
 
+@pytest.mark.parametrize(
+    ("counts", "probabilities"), [((30, 40), ()), ((30, 90), (0.25, 0.75))], ids=["even", "uneven"]
+)
+def test_uneven_classes_are_as_probable_as_they_are_frequent(counts, probabilities):
+    chosen = choose_recipe(dataset(counts), source="photos")
+    assert chosen.recipe.vae.label_probabilities == probabilities
+
+
 @pytest.mark.parametrize("override", ["vae.num_labels=0", "objective.kind=elbo"])
 def test_labels_are_left_out_on_request_without_a_reason(override):
     chosen = choose_recipe(dataset((30, 40)), source="photos", overrides=[override])
