@@ -75,13 +75,16 @@ def advise(evaluation: Evaluation, recipe: Mapping[str, Any]) -> str | None:
     if model.mean_squared_error <= _WORSE * pca.mean_squared_error:
         return None
     active, count = evaluation.active_units, pca.num_components or 0
-    if kind == "elbo" and active < count:
+    why = ""
+    if recipe.get("vae", {}).get("likelihood", {}).get("kind") == "discretized_logistic":
+        option = "--for reconstruction if errors matter more than bits per dim, or train longer"
+    elif kind == "elbo" and active < count:
         why = f": {active} of its latent dimensions are active"
-        entry = f"objective.beta={objective.get('beta', 1.0) / 2:g}"
+        option = f"--set objective.beta={objective.get('beta', 1.0) / 2:g}"
     else:
-        why, entry = "", f"training.epochs={2 * training.get('epochs', 100)}"
+        option = f"--set training.epochs={2 * training.get('epochs', 100)}"
     return (
         f"Reconstructions are worse than those of a PCA with {count} components (mean squared "
         f"error {model.mean_squared_error:.5f} instead of {pca.mean_squared_error:.5f}){why}. "
-        f"Train again with --set {entry}."
+        f"Train again with {option}."
     )

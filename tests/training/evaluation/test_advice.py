@@ -45,6 +45,13 @@ def test_a_smaller_beta_is_advised_where_latents_are_idle_and_else_a_longer_run(
     assert ("3 of its latent dimensions" in said) == ("beta" in entry)
 
 
+def test_a_likelihood_with_one_scale_is_advised_where_the_decoder_chooses_its_own() -> None:
+    recipe = {"vae": {"likelihood": {"kind": "discretized_logistic"}}}
+    said = advise(evaluated(0.2), recipe)
+    assert said is not None
+    assert "Train again with --for reconstruction if errors matter more" in said
+
+
 def test_nothing_is_advised_where_the_model_is_as_good() -> None:
     assert advise(evaluated(0.1009), {}) is None
     assert advise(evaluated(0.1011), {}) is not None

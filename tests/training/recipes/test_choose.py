@@ -513,7 +513,9 @@ def test_latents_that_are_to_hold_everything_are_not_relieved_of_the_class(chose
     described = seen(classes=None)
     for purpose, labels in [("embeddings", 0), ("reconstruction", 0), ("samples", 10)]:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(chooser, "find_classes", lambda dataset: Classes(10, 300, ""))
+            patch.setattr(
+                chooser, "find_classes", lambda dataset: Classes(10, 300, (0.1,) * 10, "")
+            )
             assert chosen(described, purpose=purpose).recipe.vae.num_labels == labels
             assert chosen(described, "vae.num_labels=10", purpose=purpose).recipe.vae.num_labels
 
