@@ -220,11 +220,15 @@ class BottomUpConfig(Config):
 
 
 class LadderConfig(Config):
-    """Bottom-up estimates of each group, multiplied by the prior's on the way down."""
+    """Estimates of each group from hidden features of x, multiplied by the prior's on the way down
+    (Sonderby et al. 2016)."""
 
     kind: Literal["ladder"] = "ladder"
     network: NetworkConfig = MLPConfig()
-    """The network between each two groups."""
+    """The network between each two groups, from the features of one to the next one's estimate and
+    features."""
+    features: Annotated[int, Field(ge=1, le=1024)] = 4
+    """Features for each number of a group: what the groups above know of x."""
 
 
 class EnumeratedConfig(Config):

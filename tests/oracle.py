@@ -208,7 +208,11 @@ def two_layers(posterior: str, *, posterior_scale: float = 1.0) -> TwoLayers:
                 "latent_shape": (5,),
                 "latent_groups": [(3,), (2,)],
                 "prior": {"kind": "top_down", "network": affine},
-                "posterior": {"kind": posterior, "network": affine},
+                "posterior": {
+                    "kind": posterior,
+                    "network": affine,
+                    **({"features": 1} if posterior == "ladder" else {}),
+                },
                 "encoder": affine,
                 "decoder": affine,
                 "likelihood": NormalConfig(scale="fixed", fixed_scale=noise_scale),
@@ -239,17 +243,19 @@ def two_layers(posterior: str, *, posterior_scale: float = 1.0) -> TwoLayers:
         gain = slopes / (slopes**2 + spread)  # p(z_2|x)
         top = (spread / (slopes**2 + spread)).sqrt()
     up = torch.zeros(2, vae.posterior_module.networks[0].body[-1].in_features, dtype=torch.float64)
-    up[:, :2] = torch.diag(gain)  # a ladder's estimates have raw scales behind the locations
+    up[:, :2] = torch.diag(gain)
     set_affine(
         vae.posterior_module.networks[0],
         torch.cat([up, torch.zeros_like(up)]),
         torch.cat([-gain * top_bias[:2], raw(top * posterior_scale)]),
     )
-    # The encoder sees 2 x - 1.
+    # The encoder sees 2 x - 1. A ladder's features are the locations that x alone tells.
+    copies = 1 if posterior == "ladder" else 0
+    located = offset + weight.sum(1) / 2
     set_affine(
         vae.encoder,
-        torch.cat([weight / 2, torch.zeros_like(weight)]),
-        torch.cat([offset + weight.sum(1) / 2, raw(scale * posterior_scale)]),
+        torch.cat([weight / 2, torch.zeros_like(weight), *[weight / 2] * copies]),
+        torch.cat([located, raw(scale * posterior_scale), *[located] * copies]),
     )
     assert sum(sizes) == vae.num_latents
     vae.eval().requires_grad_(False)

@@ -76,13 +76,18 @@ class GroupedNormal(FromNoise):
     def log_prob_per_group(self, value: Tensor) -> Tensor:
         """Log-density of each group given the one drawn before it, nats, (*lead, group)."""
         parts = value.split(self.sizes, -1)
-        terms: list[Tensor] = [value.new_zeros(())] * len(parts)
-        above: Tensor | None = None
-        for i in self.order:
-            terms[i] = self.conditional(i, above).log_prob(parts[i])
-            above = parts[i]
+        groups = self.groups_at(value)
+        terms = [group.log_prob(part) for group, part in zip(groups, parts, strict=True)]
         shape = torch.broadcast_shapes(value.shape[:-1], self.batch_shape)
         return torch.stack([term.expand(shape) for term in terms], -1)
+
+    def groups_at(self, value: Tensor) -> list[DiagonalNormal]:
+        """Each group's normal, given the value's part that was drawn before it; in z's order."""
+        parts = value.split(self.sizes, -1)
+        above = dict(zip(self.order[1:], self.order, strict=False))
+        return [
+            self.conditional(i, parts[above[i]] if i in above else None) for i in range(len(parts))
+        ]
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density, nats."""

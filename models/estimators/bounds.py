@@ -1,4 +1,4 @@
-"""Bounds and summaries of log-weights: IWAE bound, rate, distortion, bits per dim, active units.
+"""Bounds and summaries of log-weights: IWAE bound, rate, distortion, bits per dim.
 
     L_K  = E[log (1/K) sum_k w_k],    ELBO = L_1 <= L_K <= L_(K+1) <= log p(x)
     rate = E_data[KL],  distortion = -E_data[E_q[log p(x|z)]],  rate + distortion = -E_data[ELBO]
@@ -61,14 +61,6 @@ def distortion(expected_log_likelihood_nats: Float[Tensor, " batch"]) -> float:
 def bits_per_dim(log_px_nats: Tensor, num_dimensions: int) -> Tensor:
     """-log p(x) / (D ln 2), of a mass only; an upper bound when it comes from a lower bound."""
     return -log_px_nats / (num_dimensions * math.log(2))
-
-
-def active_units(posterior_means: Float[Tensor, "batch ..."], *, threshold: float = 0.01) -> int:
-    """Number of latent dimensions with Var_data(E_q[z]) above the threshold.
-
-    Source: Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519, section 5.2.
-    """
-    return int((posterior_means.double().var(0) > threshold).sum())
 
 
 def squared_error(vae: VAE, x: Float[Tensor, "batch channel height width"]) -> Tensor:

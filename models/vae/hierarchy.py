@@ -112,26 +112,35 @@ class BottomUpPosterior(_Groups, Posterior):
 class LadderPosterior(_Groups, Posterior):
     """Estimates from x on the way up, multiplied by the prior's conditionals on the way down.
 
+    (m_x, s_x, d)_1 = encoder(x),    (m_x, s_x, d)_(i+1) = network_i(d_i)
     1/s^2 = 1/s_x^2 + 1/s_p^2,    m / s^2 = m_x / s_x^2 + m_p / s_p^2
 
-    Source: Sonderby et al. 2016, arXiv:1602.02282, section 2. There a group's estimate and the
-        next one's both come from hidden units; here the next one's comes from the estimate.
+    The way up is deterministic: a group is estimated from the features d below it, which need not
+    be what z below it says.
+
+    Source: Sonderby et al. 2016, arXiv:1602.02282, section 2, without the batch normalisation.
+        There d is a hidden layer itself; here it is an affine map of the last one.
     """
 
     def __init__(self, config: LadderConfig, vae: VAEConfig) -> None:
-        """One network for each group but the first: from the estimate below it."""
+        """One network for each group but the first: from the features below it."""
         super().__init__(vae)
-        self.params_shape = (2, *self.shapes[0])
+        count = config.features
+        self.params_shape = (2 + count, *self.shapes[0])
+        between = len(self.shapes) - 2  # the last group has nothing above it
         self.networks = nn.ModuleList(
-            make_encoder(config.network, (2, *below), (2, *above))
-            for below, above in pairwise(self.shapes)
+            make_encoder(config.network, (count, *below), (outputs, *above))
+            for (below, above), outputs in zip(
+                pairwise(self.shapes), [2 + count] * between + [2], strict=True
+            )
         )
 
     def forward(self, params: Tensor, prior: Callable[[], FromNoise]) -> GroupedNormal:
-        """From the first group's estimate, (batch, 2, *group)."""
-        estimates = [params]
+        """From the first group's estimate and features, (batch, 2 + features, *group)."""
+        estimates = [params[:, :2]]
         for network in self.networks:
-            estimates.append(network(estimates[-1]).to(params.dtype))
+            params = network(params[:, 2:]).to(params.dtype)
+            estimates.append(params[:, :2])
         top_down = cast(GroupedNormal, prior())
 
         def conditional(i: int, above: Tensor | None, stop: bool) -> DiagonalNormal:

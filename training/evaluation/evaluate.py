@@ -20,7 +20,8 @@ from torch import Tensor
 from models.bundle.schema import Classification, Estimate, Evaluation, Reference
 from models.config import Config
 from models.errors import InputError
-from models.estimators.bounds import active_units, bits_per_dim, distortion, rate
+from models.estimators.activity import active_units
+from models.estimators.bounds import bits_per_dim, distortion, rate
 from models.estimators.elbo import ElboEstimate
 from models.estimators.exact import has_exact_posterior
 from models.estimators.importance import EvidenceEstimate
@@ -89,7 +90,7 @@ def evaluate(
     with ProgressBar(_image_words, console=console) as progress:
         scorer = Scorer(vae, x, progress=progress, unfinished=unfinished)
         has_dimensions = vae.config.encoder is not None
-        units = active_units(scorer.posterior_means()) if has_dimensions else 0
+        units = active_units(scorer.activity()) if has_dimensions else 0
         if vae.has_density:
             results = _score_bounds(scorer, settings)
             if labels is not None and vae.num_labels:

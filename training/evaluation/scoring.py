@@ -14,6 +14,7 @@ from jaxtyping import Float, Float64, Int64
 from rich.progress import Progress
 from torch import Tensor
 
+from models.estimators.activity import activity, prior_variance, two_means_steps
 from models.estimators.bounds import squared_error
 from models.estimators.elbo import ElboEstimate, elbo_steps
 from models.estimators.importance import EvidenceEstimate, log_px_steps
@@ -86,6 +87,11 @@ class Scorer:
 
         return torch.cat(self._run(steps, "posterior means"))
 
+    def activity(self) -> Float64[Tensor, "batch latent"]:
+        """Terms of each image whose mean is the activity of each latent dimension."""
+        two_means = torch.cat(self._run(partial(_two_means, seed=0), "activity"))
+        return activity(two_means, prior_variance(self.vae, seed=0))
+
     def latents(self) -> Float[Tensor, "batch latent"]:
         """The flattened posterior mean of each image, as the service's `encode` gives it.
 
@@ -140,6 +146,10 @@ class Scorer:
             if self.unfinished is not None:
                 self.unfinished.keep(key, results)
         return results
+
+
+def _two_means(vae: VAE, x: Images, *, y: object, **options: int) -> Steps[Tensor]:
+    return two_means_steps(vae, x, **options)
 
 
 def _squared_error(vae: VAE, x: Tensor) -> tuple[Tensor, ...]:

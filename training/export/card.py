@@ -149,6 +149,11 @@ def _picture(image: ImageSpec) -> dict[str, Any]:
     }
 
 
+def _least_variance(vae: VAE) -> str:
+    """What the activity of a unit must exceed."""
+    return "0.01 of that of p(z)" if vae.config.latent_groups else "0.01"
+
+
 def _numbers(evaluation: Evaluation, vae: VAE) -> dict[str, Any]:
     estimates, dimensions = evaluation.estimates, vae.config.num_dimensions
     whole = [estimate for estimate in estimates if estimate.n == evaluation.num_images]
@@ -159,7 +164,7 @@ def _numbers(evaluation: Evaluation, vae: VAE) -> dict[str, Any]:
         "subset": min((e.n for e in estimates if e.n < evaluation.num_images), default=0),
         "dimensions": dimensions,
         "active": f"{evaluation.active_units} of {vae.num_latents} latent dimensions are active: "
-        "the variance over the data of the mean of q(z|x) is above 0.01.",
+        f"the variance over the data of the mean of q(z|x) is above {_least_variance(vae)}.",
         "classified": evaluation.classification,
         "interval": evaluation.classification and format_interval(evaluation.classification),
         "best": best,

@@ -20,7 +20,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.distributions.from_noise import FromNoise
-from models.distributions.kl import has_analytic_kl, kl_divergence, kl_terms, log_ratios
+from models.distributions.grouped import GroupedNormal
+from models.distributions.kl import (
+    has_analytic_kl,
+    kl_at_draws,
+    kl_divergence,
+    kl_terms,
+    log_ratios,
+)
 from models.distributions.normals import DiagonalNormal
 from models.estimators.bounds import iwae_bound, squared_error
 from models.vae.model import VAE
@@ -132,14 +139,25 @@ def elbo_terms(loss: Tensor, log_likelihood: Tensor, kl: Tensor, **more: Tensor 
     return Terms(loss, {**scalars, **more})
 
 
-def kl_groups(q: FromNoise, p: FromNoise, z: Tensor, *, sampled: bool) -> Float[Tensor, " group"]:
+def kl_groups(
+    q: FromNoise, p: FromNoise, z: Tensor, *, sampled: bool, path: bool = False
+) -> Float[Tensor, " group"]:
     """Batch means of the KL by part, nats; their sum is the KL.
 
     Parts are latent dimensions where the KL is analytic and q and p factorise, the groups of a
     hierarchy, or the whole latent.
+
+    Args:
+        q: The posterior.
+        p: The prior.
+        z: Draws from q.
+        sampled: Estimate the KL by log-ratios also where there are closed forms.
+        path: Take the gradient of log-ratios through z alone (`kl.log_ratios`).
     """
-    if sampled or not has_analytic_kl(q, p):
-        return log_ratios(q, p, z).mean((0, 1))
+    if sampled:
+        return log_ratios(q, p, z, path=path).mean((0, 1))
+    if not has_analytic_kl(q, p):
+        return kl_at_draws(q, p, z, path=path).mean((0, 1))
     if isinstance(q, DiagonalNormal) and isinstance(p, DiagonalNormal):
         return kl_terms(q, p).flatten(1).mean(0)
     return kl_divergence(q, p).mean().unsqueeze(0)
@@ -157,11 +175,18 @@ class ELBO(Objective[ELBOConfig]):
         q, prior = self.vae.posterior(batch.x, batch.y), self.vae.prior(batch.y)
         z = q.from_noise(noise)
         log_likelihood = self.vae.likelihood(z, batch.y).log_prob(batch.x).mean()
-        groups = kl_groups(q, prior, z, sampled=self.config.kl == "sampled")
+        groups = kl_groups(
+            q, prior, z, sampled=self.config.kl == "sampled", path=self._takes_path(q)
+        )
         free = self.config.free_bits_nats
         penalised = self.ranks.mean(groups).clamp_min(free).sum() if free > 0 else groups.sum()
         loss = kl_weight * penalised - log_likelihood
         return elbo_terms(loss, log_likelihood, groups.sum(), kl_weight=kl_weight)
+
+    def _takes_path(self, q: FromNoise) -> bool:
+        if self.config.gradient == "auto":
+            return isinstance(q, GroupedNormal)
+        return self.config.gradient == "path"
 
 
 class Capacity(Objective[CapacityConfig]):
@@ -309,7 +334,7 @@ class M2(Objective[M2Config]):
         log_likelihood = self.vae.likelihood(z, y).log_prob(x).mean(0)
         if has_analytic_kl(q, prior):
             return log_likelihood, kl_divergence(q, prior)
-        return log_likelihood, log_ratios(q, prior, z).sum(-1).mean(0)
+        return log_likelihood, kl_at_draws(q, prior, z).sum(-1).mean(0)
 
 
 def final_bound(

@@ -14,6 +14,9 @@ from training.recipes.recipe import Recipe
 
 _FUSED = ("cpu", "cuda")
 """Devices whose fused AdamW skips a step, and scales its gradient, by numbers of the device."""
+_STAGE_ENDS = [sum(3**j for j in range(i)) / 3280 for i in range(1, 8)]
+"""Shares of the run at which a stage ends, but the last: the paper trains 3^i epochs at each of
+eight rates, 3,280 in all."""
 
 
 def make_optimizer(vae: VAE, config: OptimizerConfig) -> torch.optim.Optimizer:
@@ -33,7 +36,9 @@ def make_optimizer(vae: VAE, config: OptimizerConfig) -> torch.optim.Optimizer:
         {"params": [p for p in vae.parameters() if id(p) not in decayed], "weight_decay": 0.0},
     ]
     fused = next(vae.parameters()).device.type in _FUSED
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=fused)
+    return torch.optim.AdamW(
+        groups, lr=config.learning_rate, betas=config.betas, eps=config.eps, fused=fused
+    )
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
@@ -51,12 +56,18 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, recipe: Recipe, progress
 
 
 def schedule(progress: float, config: ScheduleConfig) -> float:
-    """The learning rate relative to its peak, at a share of the run in [0, 1]."""
+    """The learning rate relative to its peak, at a share of the run in [0, 1].
+
+    Source of the stages: Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519, section 5.
+    """
     if progress < config.warmup:
         return max(progress / config.warmup, 1e-3)
     if config.kind == "constant" or config.warmup == 1:
         return 1.0
-    return 0.5 * (1 + math.cos(math.pi * (progress - config.warmup) / (1 - config.warmup)))
+    share = (progress - config.warmup) / (1 - config.warmup)
+    if config.kind == "stages":
+        return math.pow(10, -sum(share >= end for end in _STAGE_ENDS) / 7)
+    return 0.5 * (1 + math.cos(math.pi * share))
 
 
 def gradient_norm(parameters: Sequence[Tensor]) -> Tensor:

@@ -1,4 +1,4 @@
-"""The start of training from the distribution of single pixels.
+"""The start of training: Glorot's weights, and biases from the distribution of single pixels.
 
 The last biases of the decoder, and a learned scale, are fitted alone with the last weights at zero,
 so that p(x|z) is the same for every z. From torch's initial weights a run would spend its first
@@ -14,13 +14,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from models.vae.model import VAE
-from models.vae.networks import Grow
+from models.vae.networks import Grow, ResidualBlock
 
 _PIXELS = 2**14
 # Together they limit how far a bias moves: scales stay wide enough to learn locations with.
 _STEPS, _RATE = 100, 0.03
 _SPREAD = 0.5
-_KEPT = 0.3
+KEPT = 0.3
+"""Share of torch's last weights that `start_from_marginal` keeps."""
 
 
 def num_start_images(vae: VAE) -> int:
@@ -28,7 +29,28 @@ def num_start_images(vae: VAE) -> int:
     return max(8, _PIXELS // prod(vae.image_shape[1:]))
 
 
-def start_from_marginal(vae: VAE, x: Float[Tensor, "batch channel height width"]) -> None:
+@torch.no_grad()
+def start_glorot(vae: VAE) -> None:
+    """Draw the weights of every layer anew, and set its biases to zero.
+
+    Weights are uniform in +-sqrt(6 / (fan_in + fan_out)), by torch's ambient randomness. The last
+    convolution of a residual block stays zero, as do the pictures of labels, which are biases.
+
+    Source: Glorot and Bengio 2010, Understanding the difficulty of training deep feedforward
+        neural networks, equation 16.
+    """
+    zero = {block.second for block in vae.modules() if isinstance(block, ResidualBlock)}
+    for layer in vae.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            if layer not in zero:
+                nn.init.xavier_uniform_(layer.weight)
+            assert layer.bias is not None
+            nn.init.zeros_(layer.bias)
+
+
+def start_from_marginal(
+    vae: VAE, x: Float[Tensor, "batch channel height width"], *, kept: float = KEPT
+) -> None:
     """Fit the decoder's last biases, and a learned scale, to observations; shrink the last weights.
 
     Components of a mixture start apart from each other, by torch's ambient randomness.
@@ -36,6 +58,7 @@ def start_from_marginal(vae: VAE, x: Float[Tensor, "batch channel height width"]
     Args:
         vae: A model with its initial weights; changed in place.
         x: Observations of the training split, `num_start_images` of them.
+        kept: Factor of the decoder's last weights.
 
     Source: after Burda et al. 2016, arXiv:1509.00519, whose biases start at the pixels' mean; and
         Aitken et al. 2017, arXiv:1707.02937, for the growth.
@@ -64,4 +87,4 @@ def start_from_marginal(vae: VAE, x: Float[Tensor, "batch channel height width"]
         optimizer.step()
     optimizer.zero_grad()
     with torch.no_grad():
-        last.weight.copy_(_KEPT * weight)
+        last.weight.copy_(kept * weight)

@@ -21,7 +21,7 @@ from training.fit.progress import Window
 from training.fit.pseudo_inputs import start_pseudo_inputs
 from training.fit.ranks import ALONE, Ranks
 from training.fit.read_ahead import ReadAhead
-from training.fit.start import num_start_images, start_from_marginal
+from training.fit.start import KEPT, num_start_images, start_from_marginal, start_glorot
 from training.recipes.recipe import Recipe
 from training.runs.checkpoint import restore_checkpoint, save_checkpoint
 from training.runs.folder import Progressed, start_from, trim_log
@@ -88,9 +88,13 @@ def start_training(
     if recipe.start is not None:
         done.seconds = start_from(run_dir.parent / recipe.start, vae)
     else:
+        is_glorot = settings.init == "glorot"
+        if is_glorot:
+            start_glorot(vae)
         if settings.start_from_marginal:
             some = torch.randperm(len(data.cache))[: num_start_images(vae)]
-            start_from_marginal(vae, data.batch(some, recipe, progress=1.0).x)
+            x = data.batch(some, recipe, progress=1.0).x
+            start_from_marginal(vae, x, kept=1.0 if is_glorot else KEPT)
         if recipe.vae.prior.kind == "vamp":
             start_pseudo_inputs(vae, data, recipe)
     vae.to(where, torch.float64 if settings.precision == "64-true" else torch.float32)

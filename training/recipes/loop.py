@@ -27,6 +27,8 @@ class OptimizerConfig(Config):
     """Highest learning rate of the schedule."""
     betas: tuple[Decay, Decay] = (0.9, 0.999)
     """Decay per step of the gradient's two running moments."""
+    eps: PositiveFloat = 1e-8
+    """Number added to the root of the second moment: a gradient far below it moves less."""
     weight_decay: NonNegativeFloat = 0.0
     """Decay of matrices and kernels; biases are not decayed."""
     gradient_clip: Annotated[float, Field(ge=1e-6)] = 200.0  # AdamW's epsilon hides smaller ones
@@ -34,9 +36,14 @@ class OptimizerConfig(Config):
 
 
 class ScheduleConfig(Config):
-    """The learning rate over the run: a linear warm-up, then constant or half a cosine to zero."""
+    """The learning rate over the run: a linear warm-up, then constant, half a cosine to zero, or
+    eight stages.
 
-    kind: Literal["constant", "cosine"] = "cosine"
+    Stages are those of Burda et al. 2016 (arXiv:1509.00519, section 5): stage i = 0..7 lasts 3^i
+    parts of 3,280 and has 10^(-i/7) of the rate, so that the last two thirds have a tenth of it.
+    """
+
+    kind: Literal["constant", "cosine", "stages"] = "cosine"
     warmup: Fraction = 0.05
     """Share of the run's steps over which the rate rises from 0."""
 
@@ -108,6 +115,9 @@ class TrainingConfig(Config):
     """Steps in a row skipped for a gradient that is not finite that end the run with an error."""
     checkpoint_seconds: PositiveFloat = 60.0
     """Seconds between two checkpoints; every validation writes one too."""
+    init: Literal["torch", "glorot"] = "torch"
+    """Initial weights: torch's own, or uniform in +-sqrt(6 / (fan_in + fan_out)) with zero biases
+    (Glorot and Bengio 2010), which keep the spread of tanh networks from layer to layer."""
     start_from_marginal: bool = False
     """Fit the decoder's last biases, and a learned scale, to the distribution of single pixels
     before the first step."""

@@ -22,7 +22,11 @@ class ELBOConfig(Config):
     beta: NonNegativeFloat = 1.0
     """Weight of the KL (Higgins et al. 2017); 1 is the ELBO itself."""
     kl: Literal["analytic", "sampled"] = "analytic"
-    """Closed form where there is one, or the mean over the draws."""
+    """Closed form where there is one (of each group of a ladder, given the draw above it), or the
+    mean over the draws."""
+    gradient: Literal["auto", "plain", "path"] = "auto"
+    """Of a sampled KL: reparameterised, or by the path through z alone, which has no noise where q
+    is exact (Roeder et al. 2017); `auto` is `path` for a hierarchy, and `plain` otherwise."""
     free_bits_nats: Annotated[float, Field(ge=0, le=10**9)] = 0.0
     """Batch mean of the KL that is not penalised (Kingma et al. 2016): per dimension where the KL
     is analytic and q and p factorise, per group of a ladder, otherwise of the whole z."""

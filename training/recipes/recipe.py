@@ -142,14 +142,15 @@ def _values(r: Recipe) -> dict[str, Any]:
     }
 
 
-def _is_iwae(r: Recipe) -> bool:
-    return r.objective.kind == "iwae"
-
-
 def _anneals_kl(r: Recipe) -> bool:
     objective = r.objective
     plain = objective.kind == "iwae" and objective.gradient == "plain"
     return objective.kind in ("elbo", "m2") or plain
+
+
+def _has_closed_kl(r: Recipe) -> bool:
+    closed = ("standard_normal", "label_normal")
+    return r.vae.prior.kind in closed or r.vae.posterior.kind == "ladder"
 
 
 def _is_affine(r: Recipe) -> bool:
@@ -266,13 +267,14 @@ RULES = (
     Rule(
         "objective.gradient",
         lambda r: (
-            _is_iwae(r)
-            and not _anneals_kl(r)
-            and r.vae.posterior.kind not in ("diagonal_normal", "full_normal")
+            r.objective.kind == "elbo"
+            and (r.objective.gradient, r.objective.kl) == ("path", "analytic")
+            and _has_closed_kl(r)
         ),
-        "objective.gradient = {r.objective.gradient!r} does not go with vae.posterior.kind = "
-        "{r.vae.posterior.kind!r}: stl and dreg need diagonal_normal or full_normal.",
-        "objective.gradient=plain",
+        "objective.gradient = 'path' has no effect on the closed form of the KL that "
+        "vae.prior.kind = {r.vae.prior.kind!r} with vae.posterior.kind = {r.vae.posterior.kind!r} "
+        "has: it needs a sampled one.",
+        "objective.kl=sampled",
     ),
     Rule(
         "objective.free_bits_nats",

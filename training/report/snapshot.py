@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from models.estimators.bounds import active_units
+from models.estimators.activity import active_units
 from models.estimators.elbo import ElboEstimate, estimate_elbo
 from models.images.spec import ImageSpec
 from models.images.writing import to_uint8, to_unit
@@ -38,7 +38,7 @@ class Snapshot:
     num_images: int
     """Held-out images behind `kl_parts` and `active_units`."""
     active_units: int | None
-    """Latent dimensions whose posterior mean varies over the images by more than 0.01."""
+    """Latent dimensions whose activity over the images is above 0.01."""
     num_latents: int
 
 
@@ -91,5 +91,5 @@ def _kl_parts(kl: ElboEstimate | None) -> dict[str, Tensor]:
 def _active_units(vae: VAE, x: Tensor) -> int | None:
     if vae.config.encoder is None or len(x) < 2:
         return None
-    means = Scorer(vae, x).posterior_means()
-    return active_units(means) if means.isfinite().all() else None
+    activity = Scorer(vae, x).activity()
+    return active_units(activity) if activity.isfinite().all() else None

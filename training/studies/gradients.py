@@ -107,7 +107,7 @@ def _first_images(model: TrainedModel, count: int) -> Batch:
 def estimators(vae: VAE, num_samples: Sequence[int]) -> Iterator[Estimator]:
     """Every estimator of the model's gradient, at each number of samples."""
     for count in num_samples:
-        yield "ELBO", "reparameterised", ELBOConfig(num_samples=count)
+        yield "ELBO", "reparameterised", ELBOConfig(num_samples=count, gradient="plain")
         plain = ScoreFunctionConfig(num_samples=count, baseline="none")
         yield "ELBO", "score function", plain
         if count > 1:
@@ -115,7 +115,7 @@ def estimators(vae: VAE, num_samples: Sequence[int]) -> Iterator[Estimator]:
             yield "ELBO", "score function, baseline", config
     for count in num_samples:
         yield "IWAE", "plain", IWAEConfig(num_samples=count)
-        if vae.config.prior.kind != "vamp" and not vae.config.latent_groups:
+        if vae.config.prior.kind != "vamp":
             yield "IWAE", "dreg", IWAEConfig(num_samples=count, gradient="dreg")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from models.errors import ConfigError
-from models.estimators.bounds import active_units
+from models.estimators.activity import active_units
 from training.evaluation.scoring import Scorer
 from training.evaluation.trained import TrainedModel
 from training.studies.bounds import score_bounds
@@ -58,13 +58,13 @@ def iwae_gap(
             GapRow(
                 model.name,
                 objective.num_samples if objective.kind == "iwae" else 1,
-                getattr(objective, "gradient", "elbo"),
+                objective.gradient if objective.kind == "iwae" else "elbo",
                 len(model.x),
                 *mean_and_error(elbo_nats),
                 own.estimator,
                 *mean_and_error(own.log_px_nats),
                 *mean_and_error(own.log_px_nats - elbo_nats),
-                active_units(Scorer(model.vae, model.x).posterior_means()),
+                active_units(Scorer(model.vae, model.x).activity()),
             )
         )
     return sorted(rows, key=lambda row: row.num_samples)

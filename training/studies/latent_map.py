@@ -7,10 +7,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from models.errors import UnsupportedOperation
+from models.estimators.activity import ACTIVE
 from training.evaluation.scoring import Scorer
 from training.evaluation.trained import TrainedModel
 from training.fit.objectives import UNLABELLED
-from training.studies.latents import ACTIVE
 from training.studies.requirements import require_dimensions
 from training.studies.statistics import mean_and_error
 

@@ -1,8 +1,6 @@
 """Latent use: the KL and the activity of each dimension, and the KL of each group.
 
-    activity of a dimension = Var_data(E_q[z]); a dimension is active above 0.01
-
-Source: Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519, section 5.2.
+The activity is that of `models.estimators.activity`.
 """
 
 from dataclasses import dataclass
@@ -15,7 +13,6 @@ from training.evaluation.trained import TrainedModel
 from training.studies.requirements import require_dimensions
 from training.studies.statistics import mean_and_error
 
-ACTIVE = 0.01
 _KL_SAMPLES = 10
 
 
@@ -28,7 +25,7 @@ class LatentRow:
     kl_nats: float
     kl_error_nats: float
     activity: float
-    """Var_data(E_q[z]) of a dimension."""
+    """How far the posterior mean of a dimension moves over the images."""
     activity_error: float
 
 
@@ -42,13 +39,12 @@ def latent_use(model: TrainedModel) -> list[LatentRow]:
     """
     require_dimensions(model)
     scorer = Scorer(model.vae, model.x)
-    means = scorer.posterior_means().flatten(1).double()
-    squares = (means - means.mean(0)).square() * len(means) / (len(means) - 1)
+    activity = scorer.activity()
     per_dimension, per_group = _kl_parts(scorer)
     rows = []
-    for i in range(means.shape[1]):
+    for i in range(activity.shape[1]):
         kl = (nan, nan) if per_dimension is None else mean_and_error(per_dimension[:, i])
-        rows.append(LatentRow(f"dimension {i}", *kl, *mean_and_error(squares[:, i])))
+        rows.append(LatentRow(f"dimension {i}", *kl, *mean_and_error(activity[:, i])))
     key = "activity" if per_dimension is None else "kl_nats"
     rows.sort(key=lambda row: -getattr(row, key))
     if per_group is not None:

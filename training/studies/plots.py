@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from models.estimators.activity import ACTIVE
 from models.files import write_whole
 from models.images.grid import drawn
 from models.images.spec import ImageSpec
@@ -25,7 +26,7 @@ from training.studies.bounds import BoundsRow
 from training.studies.gradients import GradientRow
 from training.studies.iwae_gap import GapRow
 from training.studies.latent_map import Map
-from training.studies.latents import ACTIVE, LatentRow
+from training.studies.latents import LatentRow
 from training.studies.rate_distortion import RateRow
 from training.studies.traversals import Traversals
 

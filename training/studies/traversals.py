@@ -25,7 +25,7 @@ class TraversalRow:
 
     dimension: int
     activity: float
-    """Var_data(E_q[z])."""
+    """The mean of `Scorer.activity`."""
     prior_scale: float
     """The prior's standard deviation."""
     change: float
@@ -73,7 +73,7 @@ def traversals(
     require_dimensions(model)
     vae = model.vae
     z, y, centre = _choose_centre(model, image, label)
-    activity = Scorer(vae, model.x).posterior_means().flatten(1).double().var(0)
+    activity = Scorer(vae, model.x).activity().mean(0)
     chosen = activity.argsort(descending=True)[:num_rows]
     steps, scale = torch.linspace(-3, 3, num_steps), prior_scale(vae, y).flatten()
     moved = z.flatten().repeat(len(chosen), num_steps, 1)

@@ -5,12 +5,19 @@ import torch
 from torch.distributions import MultivariateNormal, Normal, OneHotCategorical
 from torch.distributions import kl_divergence as torchs_kl
 
-from models.distributions.kl import CLOSED_FORMS, has_analytic_kl, kl_divergence, kl_terms
+from models.distributions.kl import (
+    CLOSED_FORMS,
+    has_analytic_kl,
+    kl_at_draws,
+    kl_divergence,
+    kl_terms,
+    log_ratios,
+)
 from models.distributions.normals import DiagonalNormal
 from models.distributions.one_hot import OneHot
 from models.errors import UnsupportedOperation
 from tests.models.distribution_cases import dense, full, mixture, normal, one_hot
-from tests.oracle import instance
+from tests.oracle import instance, two_layers
 
 NAMES = ["easy", "medium", "hard"]
 
@@ -89,6 +96,42 @@ def test_a_full_normals_kl_is_torchs_dense_one_and_the_mean_of_the_log_ratio():
     ratio = q.log_prob(z) - p.log_prob(z)
     error = ratio.std(0) / 40_000**0.5
     assert bool(((ratio.mean(0) - theirs).abs() < 4 * error).all())
+
+
+def test_groups_in_one_order_have_the_closed_forms_of_their_conditionals_at_each_draw():
+    oracle = two_layers("ladder", posterior_scale=1.3)
+    x = oracle.draw(3)
+    q, p = oracle.vae.posterior(x), oracle.vae.prior()
+    noise = torch.randn(20_000, 3, 5, generator=torch.Generator().manual_seed(2)).double()
+    z = q.from_noise(noise)
+    kl = kl_at_draws(q, p, z)
+    assert kl.shape == (20_000, 3, 2)
+    for i, above in ((0, z[..., 3:]), (1, None)):
+        one, other = q.conditional(i, above), p.conditional(i, above)
+        theirs = torchs_kl(Normal(one.loc, one.scale), Normal(other.loc, other.scale)).sum(-1)
+        torch.testing.assert_close(kl[..., i], theirs.expand(20_000, 3), rtol=1e-12, atol=1e-14)
+    difference = kl - log_ratios(q, p, z)
+    error = difference.std(0) / 20_000**0.5
+    assert bool((difference.mean(0).abs() < 4 * error).all())
+    assert bool((kl.std(0) < 0.5 * log_ratios(q, p, z).std(0)).all())
+
+
+def test_groups_in_opposite_orders_have_log_ratios():
+    oracle = two_layers("bottom_up")
+    q, p = oracle.vae.posterior(oracle.draw(3)), oracle.vae.prior()
+    z = q.from_noise(torch.randn(4, 3, 5, dtype=torch.float64))
+    assert torch.equal(kl_at_draws(q, p, z), log_ratios(q, p, z))
+
+
+def test_the_path_changes_no_log_ratio_and_leaves_q_without_a_gradient_of_its_own():
+    loc = torch.zeros(3, 2, dtype=torch.float64, requires_grad=True)
+    q = DiagonalNormal(loc, torch.ones_like(loc), event_dim=1)
+    z = torch.randn(4, 3, 2, dtype=torch.float64, requires_grad=True)
+    ratios = log_ratios(q, normal(2), z, path=True)
+    assert torch.equal(ratios, log_ratios(q, normal(2), z))
+    ratios.sum().backward()
+    assert loc.grad is None
+    assert z.grad is not None
 
 
 def test_the_kl_of_categoricals_is_torchs():

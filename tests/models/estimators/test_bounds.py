@@ -7,7 +7,7 @@ import torch
 
 from models.distributions.batch_noise import BatchNoise
 from models.errors import ShapeMismatch
-from models.estimators.bounds import active_units, bits_per_dim, distortion, iwae_bound, rate
+from models.estimators.bounds import bits_per_dim, distortion, iwae_bound, rate
 from models.estimators.elbo import estimate_elbo
 from tests.oracle import instance
 
@@ -74,12 +74,3 @@ def test_rate_plus_distortion_is_minus_the_mean_elbo(name):
 def test_bits_per_dim_of_uniform_bytes_is_eight():
     nats = torch.tensor([-784 * math.log(256)], dtype=torch.float64)
     assert bits_per_dim(nats, 784).item() == pytest.approx(8, rel=1e-15)
-
-
-def test_active_units_are_the_means_that_vary_over_the_data():
-    spread = torch.tensor([0.0, 0.05, 0.2, 1.0], dtype=torch.float64)
-    signs = torch.tensor([1.0, -1.0] * 50, dtype=torch.float64)
-    means = 7 + signs[:, None] * spread
-    assert active_units(means) == 2
-    assert active_units(means, threshold=0.001) == 3
-    assert active_units(means.reshape(100, 2, 2)) == 2

@@ -103,7 +103,8 @@ def test_the_ladder_posterior_merges_estimates_with_the_priors_conditionals():
     vae, x = make("ladder"), pictures(4)
     noise = torch.randn(5, 4, 5, dtype=torch.float64)
     first = vae.encoder(2 * x - 1)
-    second = vae.posterior_module.networks[0](first)
+    assert first.shape == (4, 2 + 4, 3)
+    second = vae.posterior_module.networks[0](first[:, 2:])
     estimates = [Normal(e[:, 0], torch.log1p(e[:, 1].exp())) for e in (first, second)]
     z_2 = estimates[1].loc + estimates[1].scale * noise[..., 3:]
     merged = product(estimates[0], normal_of(vae.prior_module.networks[0], z_2, (3,)))
@@ -114,6 +115,41 @@ def test_the_ladder_posterior_merges_estimates_with_the_priors_conditionals():
     torch.testing.assert_close(
         q.log_prob_per_group(torch.cat([z_1, z_2], -1)), torch.stack(exact, -1)
     )
+
+
+def test_the_way_up_of_three_groups_goes_from_features_to_features():
+    vae, x = make("ladder", **THREE), pictures(4)
+    params, estimates = vae.encoder(2 * x - 1), []
+    for network, shape in zip(vae.posterior_module.networks, ((6, 2), (2, 1)), strict=True):
+        estimates.append(params[:, :2])
+        params = network(params[:, 2:])
+        assert params.shape == (4, *shape)
+    top, middle = Normal(params[:, 0], torch.log1p(params[:, 1].exp())), estimates[1]
+    q = vae.posterior(x)
+    torch.testing.assert_close(q.conditional(2, None).loc, top.loc)
+    z_3 = torch.randn(4, 1, dtype=torch.float64)
+    merged = product(
+        Normal(middle[:, 0], torch.log1p(middle[:, 1].exp())),
+        normal_of(vae.prior_module.networks[1], z_3, (2,)),
+    )
+    torch.testing.assert_close(q.conditional(1, z_3).loc, merged.loc)
+    torch.testing.assert_close(q.conditional(1, z_3).scale, merged.scale)
+
+
+def test_the_second_group_of_a_ladder_does_not_pass_through_the_firsts_estimate():
+    vae, x = make("ladder"), pictures(4)
+    before = vae.posterior(x)
+    last, estimate, features = vae.encoder.body[-1], slice(0, 6), slice(6, None)
+    with torch.no_grad():
+        last.weight[estimate] = 0.0
+    blind = vae.posterior(x)
+    assert torch.equal(blind.conditional(1, None).loc, before.conditional(1, None).loc)
+    z_2 = torch.zeros(4, 2, dtype=torch.float64)
+    assert not torch.equal(blind.conditional(0, z_2).loc, before.conditional(0, z_2).loc)
+    with torch.no_grad():
+        last.weight[features] = 0.0
+    loc = vae.posterior(x).conditional(1, None).loc
+    assert torch.equal(loc, loc[:1].expand(4, -1))
 
 
 def test_a_convolutional_ladder_keeps_the_groups_axes():
@@ -128,7 +164,7 @@ def test_a_convolutional_ladder_keeps_the_groups_axes():
     z = q.from_noise(torch.randn(5, 4, 10, dtype=torch.float64))
     assert vae.log_joint(x, z).shape == (5, 4)
     assert seen[0] == ((5, 4, 2), (5, 4, 2, 2, 2, 2))
-    assert seen[1] == ((4, 2, 2, 2, 2), (4, 2, 2))
+    assert seen[1] == ((4, 4, 2, 2, 2), (4, 2, 2))
     assert seen[2] == ((5, 4, 2, 2, 2), (5, 4, 1, 4, 4))
 
 

@@ -24,7 +24,8 @@ def other_dir(run_dir: Path) -> Path:
     shutil.copytree(run_dir, path)
     recipe = path / "recipe.toml"
     changed = recipe.read_text().replace("learning_rate = 0.001", "learning_rate = 0.002")
-    elbo = 'kind = "elbo"\nnum_samples = 1\nbeta = 1.0\nkl = "analytic"\nfree_bits_nats = 0.0'
+    elbo = 'kind = "elbo"\nnum_samples = 1\nbeta = 1.0\nkl = "analytic"\ngradient = "auto"\n'
+    elbo += "free_bits_nats = 0.0"
     assert elbo in changed
     recipe.write_text(changed.replace(elbo, 'kind = "iwae"\nnum_samples = 5'))
     state = json.loads((path / STATE).read_text())

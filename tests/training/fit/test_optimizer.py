@@ -29,6 +29,27 @@ def test_the_schedule_warms_up_and_falls_to_zero():
     assert schedule(0.9, ScheduleConfig(kind="constant", warmup=0.0)) == 1.0
 
 
+def test_stages_have_the_rates_and_lengths_of_burda_et_al():
+    config = ScheduleConfig(kind="stages", warmup=0.0)
+    # The paper's own loop: 3^i epochs at a rate of 0.001 10^(-i/7), for i = 0..7.
+    by_epoch = [10 ** (-i / 7) for i in range(8) for _ in range(3**i)]
+    assert len(by_epoch) == 3280
+    ours = [schedule((epoch + 0.5) / 3280, config) for epoch in range(3280)]
+    assert ours == pytest.approx(by_epoch)
+    assert schedule(1.0, config) == pytest.approx(0.1)
+    warmed = ScheduleConfig(kind="stages", warmup=0.5)
+    assert schedule(0.25, warmed) == pytest.approx(0.5)
+    assert schedule(0.5, warmed) == 1.0
+    assert schedule(0.5 + 1 / 3280, warmed) == pytest.approx(10 ** (-1 / 7))
+
+
+def test_eps_is_the_optimizers():
+    vae = VAE(family("standard"))
+    assert [g["eps"] for g in make_optimizer(vae, OptimizerConfig()).param_groups] == [1e-8] * 2
+    told = make_optimizer(vae, OptimizerConfig(eps=1e-4))
+    assert [group["eps"] for group in told.param_groups] == [1e-4] * 2
+
+
 @pytest.mark.parametrize("name", ["mixture", "vamp", "label-prior", "conv-ladder"])
 def test_weights_of_networks_are_decayed_and_nothing_else(name: str):
     vae = VAE(family(name))

@@ -13,9 +13,13 @@ from models.config import (
     NormalConfig,
     VAEConfig,
 )
+from models.distributions.elementwise import positive
 from models.estimators.bounds import bits_per_dim
 from models.vae.model import VAE
-from training.fit.start import num_start_images, start_from_marginal
+from models.vae.networks import ResidualBlock
+from tests.models.family_cases import CONV as CONV_FIELDS
+from tests.models.family_cases import FAMILIES, family
+from training.fit.start import num_start_images, start_from_marginal, start_glorot
 
 CONV = ConvConfig(channels=(8, 8), blocks=(1, 1))
 MLP = MLPConfig(hidden=(8,))
@@ -91,6 +95,66 @@ def test_nothing_but_what_grows_changes_and_no_gradient_is_left():
     growing = {f"decoder.body.{i}.conv.{name}" for i in (4, 6) for name in ("weight", "bias")}
     assert changed == growing
     assert all(parameter.grad is None for parameter in vae.parameters())
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_glorot_weights_fill_their_range_and_every_bias_is_zero(name):
+    fields = {} if FAMILIES[name].get("encoder", CONV) is None else {"encoder": CONV_FIELDS}
+    torch.manual_seed(1)
+    vae = VAE(family(name, **fields))
+    zero = {block.second for block in vae.modules() if isinstance(block, ResidualBlock)}
+    own = {
+        parameter: value.detach().clone()
+        for parameter, value in vae.named_parameters()
+        if ".body." not in f".{parameter}"
+    }
+    start_glorot(vae)
+    layers = [m for m in vae.modules() if isinstance(m, torch.nn.Linear | torch.nn.Conv2d)]
+    assert len(layers) >= 2
+    for layer in layers:
+        assert not layer.bias.any()
+        if layer in zero:
+            assert not layer.weight.any()
+            continue
+        fans = layer.weight[0].numel() + layer.weight.numel() // layer.weight.shape[1]
+        edge, count = (6 / fans) ** 0.5, layer.weight.numel()
+        assert float(layer.weight.detach().abs().max()) <= edge
+        # The variance of a uniform is edge^2 / 3; that of its square, 4 edge^4 / 45.
+        error = (4 / 45 / count) ** 0.5 * edge**2
+        assert abs(float(layer.weight.detach().square().mean()) - edge**2 / 3) < 5 * error
+    for parameter, value in own.items():  # pictures of labels, and a prior's own parameters
+        assert torch.equal(vae.get_parameter(parameter), value)
+
+
+def test_glorot_spreads_the_locations_of_a_tanh_encoder_over_its_scales():
+    network = MLPConfig(hidden=(200, 200), activation="tanh")
+    vae = VAE(
+        VAEConfig(
+            image_shape=(1, 28, 28),
+            latent_shape=(50,),
+            likelihood=BernoulliConfig(),
+            encoder=network,
+            decoder=network,
+        )
+    )
+    x = (torch.rand(200, 1, 28, 28) < 0.13).float()
+    ratio = {}
+    for init in ("torch", "glorot"):
+        if init == "glorot":
+            start_glorot(vae)
+        loc, raw_scale = vae.posterior_params(x).detach().unbind(1)
+        ratio[init] = float(loc.std(0).mean() / positive(raw_scale).mean())
+    assert ratio["glorot"] > 3 * ratio["torch"]
+
+
+def test_the_last_weights_are_kept_whole_where_asked():
+    vae, untouched = model(BernoulliConfig(), MLP), model(BernoulliConfig(), MLP)
+    shrunk = model(BernoulliConfig(), MLP)
+    start_from_marginal(vae, torch.zeros(4, 1, 9, 10), kept=1.0)
+    start_from_marginal(shrunk, torch.zeros(4, 1, 9, 10))
+    first = untouched.decoder.body[-1].weight
+    assert torch.equal(vae.decoder.body[-1].weight, first)
+    assert torch.allclose(shrunk.decoder.body[-1].weight, 0.3 * first)
 
 
 def test_large_pictures_need_fewer_of_them():

@@ -149,6 +149,35 @@ def test_a_run_of_few_steps_is_validated_at_its_last_one(tmp_path: Path):
     assert weights(run_dir)
 
 
+@pytest.mark.parametrize("from_marginal", [False, True])
+def test_a_glorot_start_is_the_trained_and_the_averaged_model_and_a_resumed_run_has_it(
+    from_marginal: bool, tmp_path: Path
+):
+    glorot = recipe(
+        "training.init=glorot",
+        f"training.start_from_marginal={str(from_marginal).lower()}",
+        "training.max_steps=1",
+        "schedule.kind=stages",
+        "optimizer.eps=1e-4",
+    )
+    training = start_training(
+        glorot, batches.load_data(glorot, None, Console()), run_dir=tmp_path / "run", device="cpu"
+    )
+    for vae in (training.vae, training.average):
+        last = vae.decoder.body[-1]
+        edge = (6 / (last.in_features + last.out_features)) ** 0.5
+        assert 0.9 * edge < float(last.weight.detach().abs().max()) <= edge
+        assert bool(last.bias.any()) == from_marginal
+        assert not vae.encoder.body[1].bias.any()
+    loop.train(glorot, run_dir=tmp_path / "run", device="cpu")
+    moved = weights(tmp_path / "run")
+    for name, value in training.average.state_dict().items():  # one step, averaged by 0.999
+        assert torch.allclose(moved[f"average.{name}"], value, atol=1e-5)
+    again = loop.train(glorot, run_dir=tmp_path / "run", device="cpu", resume=True)
+    assert again.step == 1
+    assert_same(weights(tmp_path / "run"), moved)
+
+
 @pytest.fixture
 def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = load("digits")

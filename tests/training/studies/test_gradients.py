@@ -146,7 +146,8 @@ def test_each_family_has_the_estimators_that_its_parts_allow() -> None:
         for name in ("standard", "vamp", "two-layers")
     }
     assert names["standard"].count(("IWAE", "dreg")) == 2
-    assert ("IWAE", "dreg") not in names["vamp"] + names["two-layers"]
+    assert names["two-layers"].count(("IWAE", "dreg")) == 2
+    assert ("IWAE", "dreg") not in names["vamp"]
     assert names["vamp"].count(("ELBO", "score function, baseline")) == 1
     kinds = [config for *_, config in estimators(of_family("standard").vae, (3,))]
     assert IWAEConfig(num_samples=3, gradient="dreg") in kinds
