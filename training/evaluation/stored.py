@@ -24,14 +24,14 @@ class StoredEvaluation(Config):
 
 
 def find_evaluation(
-    run_dir: Path, *, settings: EvaluationSettings | None = None
+    run_dir: Path, *, settings: EvaluationSettings | None = None, is_whole: bool = False
 ) -> Evaluation | None:
     """The stored evaluation of a run's best weights; None if it is of older weights or unreadable.
 
     Args:
         run_dir: The run's folder.
-        settings: Accept an evaluation with these settings only, and with all that this version of
-            the code writes; any by default.
+        settings: Accept an evaluation with these settings only; any by default.
+        is_whole: Accept an evaluation with all that this version of the code writes only.
     """
     try:
         stored = StoredEvaluation.model_validate_json(read_text(run_dir / EVALUATION))
@@ -40,11 +40,10 @@ def find_evaluation(
         return None
     if stored.weights_sha256 != weights:
         return None
-    if settings is None:
-        return stored.evaluation
     found = stored.evaluation
-    complete = found.reconstructions and (found.baselines or not _has_bits_per_dim(found))
-    return found if stored.settings == settings and complete else None
+    whole = found.reconstructions and (found.baselines or not _has_bits_per_dim(found))
+    accepted = settings in (None, stored.settings) and (whole or not is_whole)
+    return found if accepted else None
 
 
 def store_evaluation(

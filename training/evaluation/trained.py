@@ -61,11 +61,11 @@ class TrainedModel:
         return f"{self.dataset.name}, test split, n = {len(self.x):,}"
 
     def stored_evaluation(self, settings: EvaluationSettings | None) -> Evaluation | None:
-        """The evaluation of these weights that a run's folder holds, if any.
+        """The whole evaluation of these weights that a run's folder holds, if any.
 
         With these settings; with any by default.
         """
-        return find_evaluation(self.path, settings=settings)
+        return find_evaluation(self.path, settings=settings, is_whole=True)
 
     def evaluate(
         self,

@@ -305,7 +305,7 @@ def test_pictures_become_a_bundle_without_a_recipe(
     assert "Recipe for the " not in capsys.readouterr().out
     assert exit_code("export", "runs/small-pictures", "--repository", "models", *QUICK) == 0
     config = (tmp_path / "models/small-pictures/1/config.json").read_text()
-    assert "because all pictures have it." in config
+    assert "because all pictures have it" in config
 
 
 def test_a_folder_is_trained_with_its_doubts_said_and_every_file_left_out_listed(

@@ -58,5 +58,5 @@ def test_an_older_evaluation_without_a_field_is_shown_and_not_taken_for_complete
     stored = json.loads((run_dir / EVALUATION).read_text())
     del stored["evaluation"][field]
     (run_dir / EVALUATION).write_text(json.dumps(stored))
-    assert find_evaluation(run_dir, settings=QUICK) is None
+    assert find_evaluation(run_dir, is_whole=True) is None
     assert find_evaluation(run_dir) == evaluation.model_copy(update={field: ()})

@@ -20,6 +20,7 @@ from models.vae.model import VAE
 from tests.training.conftest import RECIPE
 from training.data.datasets import load
 from training.evaluation import trained
+from training.evaluation.effort import Asked
 from training.evaluation.evaluate import EvaluationSettings, evaluate
 from training.evaluation.pictures import draw_samples, reconstruct_some
 from training.evaluation.trained import load_trained_model
@@ -251,3 +252,16 @@ def test_scores_of_a_run_that_is_read_only_are_exported_with_a_warning(
     path = export_run(run_dir, repository=tmp_path / "models", settings=QUICK)
     assert load_bundle(path).version == 1
     assert "the scores are not kept in" in " ".join(capsys.readouterr().err.split())
+
+
+def test_an_export_takes_the_evaluation_that_the_run_has_unless_asked_for_another(
+    run_dir: Path, tmp_path: Path
+) -> None:
+    evaluation = load_trained_model(run_dir).evaluate(settings=QUICK)
+    first = export_run(run_dir, repository=tmp_path / "models")
+    assert load_bundle(first).evaluation == evaluation
+    asked = Asked(seed=3, elbo_num_samples=2, iwae_num_samples=2, subset_num_images=0)
+    other = load_bundle(
+        export_run(run_dir, repository=tmp_path / "models", settings=asked)
+    ).evaluation
+    assert [(one.seed, one.num_samples) for one in other.estimates] == [(3, 2), (3, 2)]

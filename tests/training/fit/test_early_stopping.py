@@ -20,7 +20,7 @@ def run(bounds, *, max_falls=3, patience=0, done=None) -> tuple[Progressed, str,
     )
     done = done or Progressed(step=1)
     for epoch, bound in enumerate(bounds, 1):
-        record_validation(done, bound, 1.0, epoch=epoch)
+        record_validation(done, float(bound), 1.0, epoch=epoch)
         if reason := stop_reason(done, PLAN, recipe):
             return done, reason, epoch
     return done, "", len(bounds)
