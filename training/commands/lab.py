@@ -31,7 +31,7 @@ from training.commands.tables import wide_console
 from training.errors import Interrupted
 
 if TYPE_CHECKING:
-    from training.evaluation.effort import Asked
+    from training.evaluation.effort import AskedEffort
 
 
 app = typer.Typer(
@@ -167,13 +167,13 @@ def _asked(
     iwae_samples: int | None,
     subset: int | None,
     subset_samples: list[int] | None,
-) -> "Asked":
+) -> "AskedEffort":
     """What is asked of an evaluation; a subset of large K is asked for by its size or its K."""
-    from training.evaluation.effort import Asked
+    from training.evaluation.effort import AskedEffort
 
     if subset is None and subset_samples:
         subset = SUBSET_IMAGES
-    return Asked(
+    return AskedEffort(
         seed=seed,
         num_images=images,
         elbo_num_samples=elbo_samples,

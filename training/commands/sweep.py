@@ -25,7 +25,7 @@ from training.commands.runs import refuse_run
 from training.commands.tables import wide_console
 from training.errors import RunError
 from training.recipes.file import load_recipe
-from training.recipes.find import find_recipe
+from training.recipes.find import find_recipe, load_dataset
 
 if TYPE_CHECKING:
     from training.data.datasets import Dataset
@@ -184,13 +184,7 @@ def _read(
         recipe = choose_recipe(dataset, source=source, overrides=changes, asked=asked).recipe
     else:
         recipe = load_recipe(path, overrides=changes)
-        dataset = load(
-            recipe.dataset.name,
-            group_by=recipe.dataset.group_by,
-            data_dir=data_dir,
-            download=download,
-            console=console,
-        )
+        dataset = load_dataset(recipe, data_dir=data_dir, download=download, console=console)
     if recipe.start is not None:
         raise ConfigError(
             f"start = {recipe.start!r}: the trials of a sweep start from random weights. Take a "

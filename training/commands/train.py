@@ -31,7 +31,7 @@ from training.commands.runs import load_same_data, refuse_run
 from training.commands.tables import say
 from training.recipes.asked import Asked, known_purpose
 from training.recipes.file import load_recipe
-from training.recipes.find import find_recipe
+from training.recipes.find import find_recipe, load_dataset
 
 if TYPE_CHECKING:
     from training.data.datasets import Dataset
@@ -265,13 +265,7 @@ def _resolve(
         _say_unused(asked, source, path, is_run=is_run, console=console)
         recipe = load_recipe(path, overrides=changes)
         if download and dataset is None:
-            dataset = load(
-                recipe.dataset.name,
-                group_by=recipe.dataset.group_by,
-                data_dir=data_dir,
-                download=True,
-                console=console,
-            )
+            dataset = load_dataset(recipe, data_dir=data_dir, download=True, console=console)
     return recipe, folder or Path("runs") / recipe.name, dataset, comments
 
 

@@ -38,7 +38,7 @@ _ENOUGH_IMAGES = 1_000
 _FEWEST_IMAGES = 100
 
 
-class Asked(Config):
+class AskedEffort(Config):
     """What is asked of an evaluation; None for what is left to choose."""
 
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
@@ -51,7 +51,7 @@ class Asked(Config):
     @property
     def is_nothing(self) -> bool:
         """Whether everything is left to choose."""
-        return self == Asked()
+        return self == AskedEffort()
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Trial:
 
 
 def choose_settings(
-    model: TrainedModel, asked: Asked, *, device: str | torch.device, console: Console
+    model: TrainedModel, asked: AskedEffort, *, device: str | torch.device, console: Console
 ) -> EvaluationSettings:
     """The settings of an evaluation, and on the console how long it will take.
 

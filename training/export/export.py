@@ -18,7 +18,7 @@ from models.files import check_place
 from models.vae.model import VAE
 from training.data.summary import picture_of
 from training.errors import RunError
-from training.evaluation.effort import Asked, choose_settings
+from training.evaluation.effort import AskedEffort, choose_settings
 from training.evaluation.evaluate import EvaluationSettings
 from training.evaluation.pictures import draw_samples, reconstruct_some
 from training.evaluation.trained import TrainedModel, load_trained_model
@@ -39,7 +39,7 @@ def export_run(
     name: str | None = None,
     version: int | None = None,
     data_dir: Path | None = None,
-    settings: EvaluationSettings | Asked | None = None,
+    settings: EvaluationSettings | AskedEffort | None = None,
     device: str | torch.device = "cpu",
     console: Console | None = None,
 ) -> Path:
@@ -72,7 +72,7 @@ def export_run(
     check_place(repository, flag="--repository", is_folder=True)
     check_place(target, flag="--repository", is_folder=True)
     model = load_trained_model(run_dir, data_dir=data_dir, console=console)
-    evaluation = _evaluate(model, settings or Asked(), device=device, console=console)
+    evaluation = _evaluate(model, settings or AskedEffort(), device=device, console=console)
     dataset, x = model.dataset, model.x
     config = BundleConfig(
         name=name,
@@ -105,13 +105,13 @@ def export_run(
 
 def _evaluate(
     model: TrainedModel,
-    settings: EvaluationSettings | Asked,
+    settings: EvaluationSettings | AskedEffort,
     *,
     device: str | torch.device,
     console: Console | None,
 ) -> Evaluation:
     """The evaluation that the run has, or a new one."""
-    if isinstance(settings, Asked):
+    if isinstance(settings, AskedEffort):
         if settings.is_nothing and (stored := model.stored_evaluation(None)) is not None:
             return stored
         shown = console or Console(quiet=True)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from models.errors import ConfigError
 from models.images.levels import background_level, binarize, cached_levels, to_values
-from training.data.datasets import Dataset, load
+from training.data.datasets import Dataset
 from training.data.doubts import too_small
 from training.data.file_split import SkippedFile
 from training.data.formats import physical_memory
@@ -21,6 +21,7 @@ from training.data.split import Cache
 from training.errors import DatasetError
 from training.fit.augmentation import augment
 from training.fit.objectives import UNLABELLED, Batch
+from training.recipes.find import load_dataset
 from training.recipes.recipe import Recipe
 
 _CPU = torch.device("cpu")
@@ -115,13 +116,7 @@ def load_data(
             than two pictures.
     """
     if dataset is None:
-        dataset = load(
-            recipe.dataset.name,
-            group_by=recipe.dataset.group_by,
-            recorded=recorded,
-            data_dir=data_dir,
-            console=console,
-        )
+        dataset = load_dataset(recipe, recorded=recorded, data_dir=data_dir, console=console)
     if dataset.split_by:
         console.print(f"Split: {dataset.split_by}.", soft_wrap=True, markup=False, highlight=False)
     if fault := too_small(dataset.splits):

@@ -1,17 +1,42 @@
-"""The recipe that a word on the command line means: a file, a shipped recipe, or a data set."""
+"""The recipe that a word on the command line means, and the data set that a recipe names.
+
+A word is a recipe's file, a shipped recipe, or a data set.
+"""
 
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from pathlib import Path
 
+from rich.console import Console
+
 from models.errors import ConfigError, closest
 from training.data.catalogue import DATASETS
-from training.data.datasets import find_path, resolve_data_dir
+from training.data.datasets import Dataset, find_path, load, resolve_data_dir
 from training.data.refusals import DATA_FORMS, FILE_SUFFIXES, is_url, why_no_dataset
 from training.errors import DatasetError
 from training.recipes.file import RECIPES, shipped_recipes
+from training.recipes.recipe import Recipe
 
 _TEXT = bytes({*range(0x20, 0x7F), *range(0x80, 0x100), *b"\t\n\r\f"})
 """Bytes of text in UTF-8 and its kin."""
+
+
+def load_dataset(
+    recipe: Recipe,
+    *,
+    data_dir: Path | None,
+    console: Console | None,
+    download: bool = False,
+    recorded: str | None = None,
+) -> Dataset:
+    """The data set of a recipe, split as the recipe says; the arguments are those of `load`."""
+    return load(
+        recipe.dataset.name,
+        group_by=recipe.dataset.group_by,
+        recorded=recorded,
+        data_dir=data_dir,
+        download=download,
+        console=console,
+    )
 
 
 def find_recipe(source: str, *, data_dir: Path | None = None) -> Path | None:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from tests.training.evaluation.test_trained import DIGITS
 from training.evaluation import effort
-from training.evaluation.effort import Asked, Trial, choose_settings, count_draws, fit_effort
+from training.evaluation.effort import AskedEffort, Trial, choose_settings, count_draws, fit_effort
 from training.evaluation.evaluate import EvaluationSettings
 from training.evaluation.trained import TrainedModel, load_trained_model
 
@@ -81,7 +81,7 @@ def model() -> TrainedModel:
     return load_trained_model(DIGITS)
 
 
-def choose(model: TrainedModel, asked: Asked) -> tuple[EvaluationSettings, str]:
+def choose(model: TrainedModel, asked: AskedEffort) -> tuple[EvaluationSettings, str]:
     console = Console(file=io.StringIO(), width=200)
     settings = choose_settings(model, asked, device="cpu", console=console)
     return settings, console.file.getvalue()
@@ -94,7 +94,7 @@ def own(model: TrainedModel, seconds: float) -> TrainedModel:
 
 
 def test_a_known_data_set_has_the_published_settings_and_its_time_is_said(model):
-    settings, said = choose(model, Asked())
+    settings, said = choose(model, AskedEffort())
     assert settings == EvaluationSettings()
     assert said.startswith(
         f"Evaluation: {len(model.x)} of {len(model.x)} test images, 100 draws of the ELBO, 100 of "
@@ -105,13 +105,13 @@ def test_a_known_data_set_has_the_published_settings_and_its_time_is_said(model)
 def test_own_images_are_scored_within_a_quarter_of_the_training(model, monkeypatch):
     monkeypatch.setattr(effort, "_try", lambda *args, **_: replace(SURE, seconds_a_draw=1.0))
     for training, images in ((4 * 110 * len(model.x), 0), (0.0, 100)):
-        settings, _ = choose(own(model, training), Asked())
+        settings, _ = choose(own(model, training), AskedEffort())
         assert settings.num_images == images
         assert settings.subset_num_images == 0
 
 
 def test_what_is_asked_for_is_kept(model):
-    asked = Asked(seed=3, elbo_num_samples=7, subset_num_images=5)
+    asked = AskedEffort(seed=3, elbo_num_samples=7, subset_num_images=5)
     for one in (model, own(model, 1e6)):
         settings, _ = choose(one, asked)
         assert (settings.seed, settings.elbo_num_samples, settings.subset_num_images) == (3, 7, 5)

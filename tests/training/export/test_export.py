@@ -20,7 +20,7 @@ from models.vae.model import VAE
 from tests.training.conftest import RECIPE
 from training.data.datasets import load
 from training.evaluation import trained
-from training.evaluation.effort import Asked
+from training.evaluation.effort import AskedEffort
 from training.evaluation.evaluate import EvaluationSettings, evaluate
 from training.evaluation.pictures import draw_samples, reconstruct_some
 from training.evaluation.trained import load_trained_model
@@ -260,7 +260,7 @@ def test_an_export_takes_the_evaluation_that_the_run_has_unless_asked_for_anothe
     evaluation = load_trained_model(run_dir).evaluate(settings=QUICK)
     first = export_run(run_dir, repository=tmp_path / "models")
     assert load_bundle(first).evaluation == evaluation
-    asked = Asked(seed=3, elbo_num_samples=2, iwae_num_samples=2, subset_num_images=0)
+    asked = AskedEffort(seed=3, elbo_num_samples=2, iwae_num_samples=2, subset_num_images=0)
     other = load_bundle(
         export_run(run_dir, repository=tmp_path / "models", settings=asked)
     ).evaluation

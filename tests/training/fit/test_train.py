@@ -183,7 +183,7 @@ def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = load("digits")
     train, validation = whole.train.take(np.arange(128)), whole.validation.take(np.arange(20))
     few = replace(whole, train=train, validation=validation)
-    monkeypatch.setattr(batches, "load", lambda name, **_: few)
+    monkeypatch.setattr(batches, "load_dataset", lambda recipe, **_: few)
 
 
 @pytest.mark.usefixtures("few_digits")
