@@ -10,9 +10,10 @@ import torch
 
 from models.bundle.saving import save_bundle
 from models.bundle.schema import BundleConfig, Evaluation, Provenance
-from models.config import BernoulliConfig, MLPConfig, VAEConfig
+from models.config import BernoulliConfig, MLPConfig
 from models.images.spec import ImageSpec
 from models.vae import VAE
+from models.vae_config import VAEConfig
 
 NAME = "mlp"
 LATENTS = 50

@@ -17,13 +17,14 @@ from rich.table import Table
 from torch import Tensor
 
 from benchmarks.timing import clock, duration, interleave, ratio, table
-from models.config import BernoulliConfig, ConvConfig, VAEConfig
+from models.config import BernoulliConfig, ConvConfig
 from models.distributions.batch_noise import BatchNoise
 from models.estimators.elbo import elbo_steps
 from models.estimators.importance import log_px_steps
 from models.estimators.importance_weights import RunningWeights
 from models.estimators.steps import CHUNK_ROWS, Steps, chunks
 from models.vae.model import VAE
+from models.vae_config import VAEConfig
 
 IMAGES = 20
 SAMPLES = 1000

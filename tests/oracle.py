@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
 
-from models.config import MLPConfig, NormalConfig, VAEConfig
+from models.config import MLPConfig, NormalConfig
 from models.images.spec import ImageSpec
 from models.vae.model import VAE
+from models.vae_config import VAEConfig
 
 
 @dataclass(frozen=True)

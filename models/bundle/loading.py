@@ -35,7 +35,6 @@ from models.bundle.schema import (
     Evaluation,
     Manifest,
 )
-from models.config import VAEConfig
 from models.errors import (
     BundleCorrupt,
     BundleNotFound,
@@ -44,6 +43,7 @@ from models.errors import (
     printable,
 )
 from models.vae import VAE
+from models.vae_config import VAEConfig
 
 MAX_JSON_BYTES = 64 * 2**20
 _REQUIRED = (CONFIG, WEIGHTS, PARITY, EVALUATION, CARD)

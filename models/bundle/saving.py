@@ -27,9 +27,10 @@ from models.bundle.schema import (
     Manifest,
     ManifestEntry,
 )
-from models.config import Config, VAEConfig
+from models.config import Config
 from models.errors import ConfigError, ShapeMismatch
 from models.vae import VAE
+from models.vae_config import VAEConfig
 
 
 def save_bundle(

@@ -8,10 +8,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-from models.config import MAX_VERSION, Config, Name, VAEConfig
+from models.config import MAX_VERSION, Config, Name
 from models.errors import ConfigError
 from models.images.spec import ImageSpec, check_fit
 from models.scores import ScoreKind
+from models.vae_config import VAEConfig
 
 FORMAT_VERSION = 1
 FILE_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"

@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from models.config import Config, Levels, Side, VAEConfig
+from models.config import Config, Levels, Side
+from models.vae_config import VAEConfig
 
 
 class ImageSpec(Config):

@@ -20,13 +20,14 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from models.config import BottomUpConfig, LadderConfig, TopDownConfig, VAEConfig
+from models.config import BottomUpConfig, LadderConfig, TopDownConfig
 from models.distributions.elementwise import positive
 from models.distributions.from_noise import FromNoise
 from models.distributions.grouped import GroupedNormal
 from models.distributions.normals import DiagonalNormal, multiply_normals
 from models.vae.networks import make_decoder, make_encoder
 from models.vae.parts import Encode, Posterior, Prior
+from models.vae_config import VAEConfig
 
 
 class _Groups(nn.Module):

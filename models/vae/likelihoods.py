@@ -22,7 +22,6 @@ from models.config import (
     DiscretizedNormalConfig,
     NormalConfig,
     PointConfig,
-    VAEConfig,
 )
 from models.distributions.bernoulli import Bernoulli, ContinuousBernoulli
 from models.distributions.discretized import DiscretizedLogistic, DiscretizedNormal
@@ -31,6 +30,7 @@ from models.distributions.from_noise import IMAGE_DIM
 from models.distributions.normals import DiagonalNormal
 from models.distributions.point import Point
 from models.vae.parts import Likelihood
+from models.vae_config import VAEConfig
 
 _LEARNED_FACTOR = 10.0
 """A learned scale of levels is the softplus of this times its raw scale: it must follow the error

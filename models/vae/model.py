@@ -17,7 +17,6 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.config import VAEConfig
 from models.distributions.from_noise import FromNoise
 from models.errors import InputError, ShapeMismatch, UnsupportedOperation
 from models.vae.likelihoods import LIKELIHOODS
@@ -25,6 +24,7 @@ from models.vae.networks import MIN_ROWS, Network, make_decoder, make_encoder
 from models.vae.parts import Posterior, Prior
 from models.vae.posteriors import POSTERIORS
 from models.vae.priors import PRIORS
+from models.vae_config import VAEConfig
 
 Label = Int64[Tensor, " batch"]
 

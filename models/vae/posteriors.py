@@ -18,7 +18,6 @@ from models.config import (
     EnumeratedConfig,
     FullNormalConfig,
     PointPosteriorConfig,
-    VAEConfig,
 )
 from models.distributions.elementwise import positive
 from models.distributions.from_noise import FromNoise
@@ -27,6 +26,7 @@ from models.distributions.one_hot import OneHot
 from models.distributions.point import Point
 from models.vae.hierarchy import BottomUpPosterior, LadderPosterior
 from models.vae.parts import Posterior
+from models.vae_config import VAEConfig
 
 
 class DiagonalNormalPosterior(Posterior):

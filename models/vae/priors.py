@@ -21,7 +21,6 @@ from models.config import (
     MixturePriorConfig,
     NoPriorConfig,
     StandardNormalConfig,
-    VAEConfig,
     VampPriorConfig,
 )
 from models.distributions.elementwise import positive
@@ -30,6 +29,7 @@ from models.distributions.one_hot import OneHot
 from models.errors import UnsupportedOperation
 from models.vae.hierarchy import TopDownPrior
 from models.vae.parts import Encode, Prior
+from models.vae_config import VAEConfig
 
 _UNIT_SCALE_RAW = math.log(math.e - 1)
 """softplus(log(e - 1)) = 1."""

@@ -7,9 +7,10 @@ import torch
 
 from models.bundle.saving import save_bundle
 from models.bundle.schema import BundleConfig, Evaluation, Reference
-from models.config import BernoulliConfig, DiscretizedLogisticConfig, MLPConfig, VAEConfig
+from models.config import BernoulliConfig, DiscretizedLogisticConfig, MLPConfig
 from models.images.spec import ImageSpec
 from models.vae.model import VAE
+from models.vae_config import VAEConfig
 from tests import oracle
 from tests.provenance import make_provenance
 

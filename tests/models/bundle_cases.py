@@ -11,10 +11,11 @@ from safetensors.torch import save as save_tensors
 from models.bundle.loading import load_bundle
 from models.bundle.saving import save_bundle
 from models.bundle.schema import Baseline, BundleConfig, Estimate, Evaluation, Reference
-from models.config import MLPConfig, NormalConfig, VAEConfig
+from models.config import MLPConfig, NormalConfig
 from models.errors import BundleCorrupt
 from models.images.spec import ImageSpec
 from models.vae import VAE
+from models.vae_config import VAEConfig
 from tests.provenance import make_provenance
 
 PROVENANCE = make_provenance()

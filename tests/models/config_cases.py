@@ -7,8 +7,8 @@ from models.config import (
     DiscretizedNormalConfig,
     MLPConfig,
     NormalConfig,
-    VAEConfig,
 )
+from models.vae_config import VAEConfig
 
 LIKELIHOODS = [
     BernoulliConfig(),

@@ -1,6 +1,6 @@
 """Configs of every family, small, for the tests that hold for all of them."""
 
-from models.config import VAEConfig
+from models.vae_config import VAEConfig
 
 NETWORK = {"kind": "mlp", "hidden": [16]}
 CONV = {"kind": "conv", "channels": [6], "blocks": [1]}

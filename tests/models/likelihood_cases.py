@@ -8,9 +8,9 @@ from models.config import (
     DiscretizedLogisticConfig,
     DiscretizedNormalConfig,
     NormalConfig,
-    VAEConfig,
 )
 from models.vae.likelihoods import LIKELIHOODS
+from models.vae_config import VAEConfig
 
 COLOUR_SHAPE = (3, 2, 2)
 CONFIGS = [

@@ -6,7 +6,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from models import config
+from models import vae_config as whole
 from models.config import (
     ConvConfig,
     DiscretizedLogisticConfig,
@@ -14,12 +14,12 @@ from models.config import (
     GatedMLPConfig,
     MLPConfig,
     NormalConfig,
-    VAEConfig,
 )
 from models.errors import ConfigError
 from models.estimators.elbo import estimate_elbo
 from models.images.spec import ImageSpec
 from models.vae import VAE
+from models.vae_config import VAEConfig
 from tests.models.config_cases import LIKELIHOODS, vae_config
 from tests.models.family_cases import FAMILIES, family
 
@@ -273,9 +273,9 @@ def test_parts_that_do_not_go_together_are_refused_with_their_values_and_a_fix(f
 
 
 def test_every_rule_refuses_something_that_no_other_does(monkeypatch):
-    for rule in config._RULES:
+    for rule in whole._RULES:
         with monkeypatch.context() as patch:
-            patch.setattr(config, "_RULES", tuple(r for r in config._RULES if r is not rule))
+            patch.setattr(whole, "_RULES", tuple(r for r in whole._RULES if r is not rule))
             assert any(refusal(fields) is None for fields, _ in REFUSED)
 
 

@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from models import errors
-from models.config import VAEConfig
 from models.errors import InputError, VAEError, closest, describe_invalid, printable
+from models.vae_config import VAEConfig
 
 CLASSES = [
     value

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.config import DiscretizedLogisticConfig, MLPConfig, VAEConfig
+from models.config import DiscretizedLogisticConfig, MLPConfig
 from models.images.spec import ImageSpec
 from models.vae.model import VAE
+from models.vae_config import VAEConfig
 from training.data.datasets import load
 from training.evaluation.evaluate import EvaluationSettings
 from training.recipes.recipe import DatasetConfig, Recipe, TrainingConfig

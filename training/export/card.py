@@ -13,9 +13,9 @@ from typing import Any, get_args
 import jinja2
 
 from models.bundle.schema import BundleConfig, Evaluation, Provenance
-from models.config import VAEConfig
 from models.images.spec import ImageSpec
 from models.vae.model import VAE
+from models.vae_config import VAEConfig
 from training.data.datasets import Dataset
 from training.evaluation.baselines import DESCRIPTIONS
 from training.evaluation.proportion import format_interval

@@ -10,10 +10,11 @@ from typing import Annotated, Any, NamedTuple, get_args
 
 from pydantic import Field, NonNegativeInt, model_validator
 
-from models.config import Config, Name, VAEConfig
+from models.config import Config, Name
 from models.errors import ConfigError
 from models.images.spec import ImageSpec, check_fit
 from models.noise import MAX_SEED
+from models.vae_config import VAEConfig
 from training.recipes.loop import (
     AugmentationConfig,
     OptimizerConfig,

@@ -14,10 +14,11 @@ import torch
 
 from models.bundle import loading
 from models.bundle.loading import load_bundle
-from models.config import ConvConfig, MLPConfig, NormalConfig, VAEConfig
+from models.config import ConvConfig, MLPConfig, NormalConfig
 from models.errors import BundleCorrupt, BundleNotFound
 from models.estimators.importance import estimate_log_px
 from models.vae import VAE
+from models.vae_config import VAEConfig
 from tests.models.bundle_cases import (
     EVALUATION,
     TINY,

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.distributions import MultivariateNormal
 
-from models.config import FullNormalConfig, MLPConfig, NormalConfig, VAEConfig
+from models.config import FullNormalConfig, MLPConfig, NormalConfig
 from models.errors import UnsupportedOperation
 from models.estimators.elbo import estimate_elbo
 from models.estimators.exact import has_exact_posterior
@@ -14,6 +14,7 @@ from models.estimators.importance import (
 )
 from models.estimators.steps import run_steps
 from models.vae.model import VAE
+from models.vae_config import VAEConfig
 from tests.models.family_cases import FAMILIES, family
 from tests.oracle import instance, make, raw, set_affine
 

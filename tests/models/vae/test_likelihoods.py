@@ -12,11 +12,11 @@ from models.config import (
     DiscretizedLogisticConfig,
     DiscretizedNormalConfig,
     NormalConfig,
-    VAEConfig,
 )
 from models.distributions.normals import DiagonalNormal
 from models.errors import OutOfSupport
 from models.vae.likelihoods import LIKELIHOODS
+from models.vae_config import VAEConfig
 from tests.models.likelihood_cases import (
     BOTH_SHAPES,
     COLOUR_SHAPE,

@@ -14,11 +14,11 @@ from models.config import (
     GatedMLPConfig,
     MLPConfig,
     NormalConfig,
-    VAEConfig,
 )
 from models.distributions.kl import kl_divergence
 from models.errors import OutOfSupport, ShapeMismatch, UnsupportedOperation
 from models.vae import VAE
+from models.vae_config import VAEConfig
 
 LIKELIHOODS = [
     BernoulliConfig(),

@@ -19,13 +19,13 @@ from models.config import (
     ContinuousBernoulliConfig,
     EnumeratedConfig,
     MLPConfig,
-    VAEConfig,
 )
 from models.vae.likelihoods import LIKELIHOODS
 from models.vae.model import VAE
 from models.vae.networks import NETWORKS
 from models.vae.posteriors import POSTERIORS
 from models.vae.priors import PRIORS
+from models.vae_config import VAEConfig
 from tests.models.bundle_cases import PROVENANCE
 from tests.training.conftest import RECIPE
 from training.data.datasets import load

@@ -12,11 +12,11 @@ import torch
 from PIL import Image
 
 from models.bundle.loading import load_bundle
-from models.config import VAEConfig
 from models.distributions.batch_noise import BatchNoise
 from models.errors import ConfigError
 from models.estimators.elbo import estimate_elbo
 from models.vae.model import VAE
+from models.vae_config import VAEConfig
 from tests.training.conftest import RECIPE
 from training.data.datasets import load
 from training.evaluation import trained

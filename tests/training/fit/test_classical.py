@@ -12,7 +12,6 @@ from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 from torch.distributions import MultivariateNormal
 
-from models.config import VAEConfig
 from models.errors import ConfigError
 from models.estimators.elbo import estimate_elbo
 from models.estimators.exact import has_exact_posterior
@@ -21,6 +20,7 @@ from models.estimators.labels import classify_steps
 from models.estimators.steps import run_steps
 from models.images.spec import ImageSpec
 from models.vae.model import VAE
+from models.vae_config import VAEConfig
 from training.data.datasets import load
 from training.evaluation.trained import load_trained_model
 from training.fit.classical import (

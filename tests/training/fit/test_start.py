@@ -11,12 +11,12 @@ from models.config import (
     DiscretizedLogisticConfig,
     MLPConfig,
     NormalConfig,
-    VAEConfig,
 )
 from models.distributions.elementwise import positive
 from models.estimators.bounds import bits_per_dim
 from models.vae.model import VAE
 from models.vae.networks import ResidualBlock
+from models.vae_config import VAEConfig
 from tests.models.family_cases import CONV as CONV_FIELDS
 from tests.models.family_cases import FAMILIES, family
 from training.fit.start import num_start_images, start_from_marginal, start_glorot
