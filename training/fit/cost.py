@@ -1,10 +1,12 @@
-"""What a run will cost, by its first steps: time and memory."""
+"""What a run will cost, by its recipe and its first steps: time and memory."""
 
 from datetime import timedelta
 
 import torch
 
 from training.fit.order import Plan
+from training.recipes.choose import fast_precision
+from training.recipes.recipe import Recipe
 from training.runs.hardware import peak_memory
 
 MEASURED_STEPS = 20
@@ -30,4 +32,20 @@ def describe_cost(plan: Plan, *, step: int, seconds_a_step: float, device: torch
     return (
         f"{images:,.0f} images a second: {epoch:.3g} s an epoch, {whole} to the end of epoch "
         f"{plan.epochs}, without validations. {memory}."
+    )
+
+
+def emulation_warning(recipe: Recipe, device: torch.device) -> str | None:
+    """A warning where the recipe's bfloat16 is emulated, else None.
+
+    A CPU with AVX2 alone trained `mnist-elbo` at 31 images a second with it, and at 299 without.
+    """
+    if recipe.training.precision != "bf16-mixed" or not hasattr(torch.cpu, "get_capabilities"):
+        return None
+    fast, because = fast_precision(device.type)
+    if fast == "bf16-mixed":
+        return None
+    return (
+        f"Warning: training.precision = bf16-mixed, but {because}: it is emulated, and can be ten "
+        f"times slower. A new run by vae-lab train {recipe.name} --precision 32-true is faster."
     )

@@ -19,7 +19,7 @@ from training.data.datasets import Dataset
 from training.data.left_out import write_left_out
 from training.errors import Interrupted
 from training.fit.batches import Data, load_data
-from training.fit.cost import MEASURED_STEPS, describe_cost
+from training.fit.cost import MEASURED_STEPS, describe_cost, emulation_warning
 from training.fit.divergence import count_skipped, refuse_diverged
 from training.fit.early_stopping import record_validation, stop_reason
 from training.fit.interruption import Interruption
@@ -149,6 +149,8 @@ def train(
             if not is_new:
                 restore(training, console)
             training.begin, training.on_validation = begin, on_validation
+            if ranks.is_first and (doubt := emulation_warning(recipe, training.device)):
+                console.print(doubt, soft_wrap=True, markup=False, highlight=False)
             run_steps(training, deadline=deadline, recorder=recorder, console=console)
             done = training.done
         refuse_diverged(done, recipe)
