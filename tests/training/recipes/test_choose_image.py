@@ -99,11 +99,11 @@ def test_the_reason_for_a_size_says_what_it_costs_and_what_a_larger_one_would(ch
     assert reasons(result)["size"] == (
         "size: 64x64, because all pictures are 300x300, the longer side is 300 in the median, "
         "128 pixels would leave time for 49 epochs only, and 195 epochs of 300 pictures then take "
-        "about 8 minutes on one CPU core."
+        "about 8 minutes on one fast CPU core."
     )
     asked = reasons(chosen(seen(sizes={(300, 300): 300}), "training.epochs=1", minutes=8.0))
     assert asked["size"].endswith(
-        "and 1 epoch of 300 pictures then takes less than a minute on one CPU core."
+        "and 1 epoch of 300 pictures then takes less than a minute on one fast CPU core."
     )
 
 
