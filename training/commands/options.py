@@ -1,4 +1,4 @@
-"""Options that several commands of `vae-lab` share."""
+"""Options of the commands of `vae-lab` that are long, or that several commands share."""
 
 from collections.abc import Callable
 from math import inf
@@ -63,6 +63,85 @@ def positive_minutes(value: float | None) -> float | None:
     return value
 
 
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change one entry of the recipe, as in --set seed=2."),
+]
+RunDir = Annotated[
+    Path | None,
+    typer.Option(
+        callback=can_be_written("--run-dir", is_folder=True),
+        help="Folder of the run; runs/<name> otherwise.",
+    ),
+]
+ResumeRun = Annotated[
+    bool, typer.Option("--resume", help="Continue from the run's last checkpoint.")
+]
+RecipePrecision = Annotated[
+    str | None,
+    typer.Option(
+        callback=known_precision,
+        help="Number format: 32-true, bf16-mixed or 64-true; else the recipe's.",
+    ),
+]
+LabelsPerClass = Annotated[
+    int | None,
+    typer.Option(
+        callback=within("--labels-per-class", 0),
+        help="Training labels kept of each class, for the objective m2; 0 for all.",
+    ),
+]
+Minutes = Annotated[
+    float | None,
+    typer.Option(
+        callback=positive_minutes,
+        help="Plan a new run, by timing its first steps, that ends its schedule within so many "
+        "minutes; its epochs are the recipe's at most.",
+    ),
+]
+LimitMinutes = Annotated[
+    float | None,
+    typer.Option(
+        callback=within("--limit-minutes", 0),
+        help="Write a checkpoint and stop after so many minutes, wherever the schedule is.",
+    ),
+]
+Tensorboard = Annotated[
+    bool, typer.Option(help="Write TensorBoard curves and pictures into the folder of the run.")
+]
+Variations = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--vary",
+        help="An entry of the recipe and its range or its values: KEY=LOW..HIGH, "
+        "KEY=LOW..HIGH:log or KEY=A,B,C. May be repeated.",
+    ),
+]
+NumTrials = Annotated[
+    int,
+    typer.Option(
+        callback=within("--trials", 1),
+        help="Trials of the whole sweep, those of former starts included.",
+    ),
+]
+SweepDir = Annotated[
+    Path | None,
+    typer.Option(
+        callback=can_be_written("--sweep-dir", is_folder=True),
+        help="Folder of the sweep; runs/<name>-sweep otherwise.",
+    ),
+]
+SweepSeed = Annotated[
+    int | None,
+    typer.Option(
+        callback=within("--seed", 0, MAX_SEED),
+        help="Seed of the draws and of the trials' seeds; else the recipe's.",
+    ),
+]
+Jobs = Annotated[
+    int,
+    typer.Option(callback=within("--jobs", 1), help="Processes, which divide the CPU threads."),
+]
 DataDir = Annotated[
     Path | None,
     typer.Option(

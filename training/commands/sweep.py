@@ -13,16 +13,21 @@ from rich.console import Console
 
 from models.errors import ConfigError
 from models.files import check_place
-from models.noise import MAX_SEED
 from training.commands.options import (
     DataDir,
     Device,
     Download,
-    can_be_written,
-    within,
+    Jobs,
+    LimitMinutes,
+    NumTrials,
+    Overrides,
+    SweepDir,
+    SweepSeed,
+    Tensorboard,
+    Variations,
 )
 from training.commands.runs import refuse_run
-from training.commands.tables import wide_console
+from training.commands.tables import say, wide_console
 from training.errors import RunError
 from training.recipes.file import load_recipe
 from training.recipes.find import find_recipe, load_dataset
@@ -30,6 +35,7 @@ from training.recipes.find import find_recipe, load_dataset
 if TYPE_CHECKING:
     from training.data.datasets import Dataset
     from training.recipes.recipe import Recipe
+    from training.studies.sweep import TrialSettings
     from training.studies.sweep_outcomes import Outcome
     from training.studies.sweep_space import Sweep
     from training.studies.sweep_trials import Trials
@@ -39,62 +45,23 @@ def sweep(
     source: Annotated[
         str, typer.Argument(help="A recipe, or a data set that one is chosen for, as in train.")
     ],
-    variations: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--vary",
-            help="An entry of the recipe and its range or its values: KEY=LOW..HIGH, "
-            "KEY=LOW..HIGH:log or KEY=A,B,C. May be repeated.",
-        ),
-    ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Change one entry of the recipe for all trials."),
-    ] = None,
-    trials: Annotated[
-        int,
-        typer.Option(
-            callback=within("--trials", 1),
-            help="Trials of the whole sweep, those of former starts included.",
-        ),
-    ] = 20,
-    sweep_dir: Annotated[
-        Path | None,
-        typer.Option(
-            callback=can_be_written("--sweep-dir", is_folder=True),
-            help="Folder of the sweep; runs/<name>-sweep otherwise.",
-        ),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            callback=within("--seed", 0, MAX_SEED),
-            help="Seed of the draws and of the trials' seeds; else the recipe's.",
-        ),
-    ] = None,
+    variations: Variations = None,
+    overrides: Overrides = None,
+    trials: NumTrials = 20,
+    sweep_dir: SweepDir = None,
+    seed: SweepSeed = None,
     prune: Annotated[
         bool, typer.Option(help="Stop trials whose bound falls behind that of the others.")
     ] = True,
-    jobs: Annotated[
-        int,
-        typer.Option(callback=within("--jobs", 1), help="Processes, which divide the CPU threads."),
-    ] = 1,
+    jobs: Jobs = 1,
     resume: Annotated[
         bool,
         typer.Option("--resume", help="Go on with the sweep, as the same command does anyway."),
     ] = False,
     data_dir: DataDir = None,
     device: Device = "auto",
-    limit_minutes: Annotated[
-        float | None,
-        typer.Option(
-            callback=within("--limit-minutes", 0),
-            help="Write checkpoints and stop after so many minutes.",
-        ),
-    ] = None,
-    tensorboard: Annotated[
-        bool, typer.Option(help="Write TensorBoard curves and pictures into the trials' folders.")
-    ] = True,
+    limit_minutes: LimitMinutes = None,
+    tensorboard: Tensorboard = True,
     download: Download = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the trials as JSON, and all else to stderr.")
@@ -107,9 +74,8 @@ def sweep(
     Example: vae-lab sweep digits --vary optimizer.learning_rate=1e-4..1e-2:log --trials 20
     """
     from training.runs.hardware import find_device
-    from training.studies.sweep import TrialSettings, run_trials
-    from training.studies.sweep_outcomes import describe_outcome, to_json
-    from training.studies.sweep_processes import run_processes
+    from training.studies.sweep import TrialSettings
+    from training.studies.sweep_outcomes import to_json
     from training.studies.sweep_space import Sweep, parse_space
     from training.studies.sweep_trials import Trials, database_errors
 
@@ -128,27 +94,9 @@ def sweep(
     with database_errors(folder):
         found = Trials(plan, dataset_sha256=dataset.sha256, prunes=prune, console=console)
         _describe(found, trials, resume=resume, console=console)
-
-        def show(outcome: "Outcome") -> None:
-            _say(console, describe_outcome(outcome))
-
-        try:
-            if jobs > 1:
-                run_processes(
-                    found, settings, jobs=jobs, deadline=deadline, console=console, show=show
-                )
-            else:
-                run_trials(
-                    found,
-                    settings,
-                    dataset=dataset,
-                    deadline=deadline,
-                    console=console,
-                    show=show,
-                )
-        except SystemExit:  # a signal between two trials
-            typer.echo("Give the same command again to go on with the sweep.", err=True)
-            raise
+        _train_trials(
+            found, settings, dataset=dataset, jobs=jobs, deadline=deadline, console=console
+        )
         outcomes, importances = found.outcomes(), found.importances()
     if as_json:
         typer.echo(json.dumps(to_json(plan, outcomes, importances), indent=2))
@@ -199,9 +147,40 @@ def _describe(trials: "Trials", limit: int, *, resume: bool, console: Console) -
     """Say what varies, and how far the sweep is."""
     sweep, before = trials.sweep, trials.num_before
     if resume and not before:
-        _say(console, f"There is no sweep to go on with in {sweep.folder}; it begins now.")
+        say(f"There is no sweep to go on with in {sweep.folder}; it begins now.", console)
     varied = "; ".join(map(str, sweep.space))
-    _say(console, f"Sweep in {sweep.folder}: {before} of {limit} trials begun. Varied: {varied}")
+    say(f"Sweep in {sweep.folder}: {before} of {limit} trials begun. Varied: {varied}", console)
+
+
+def _train_trials(
+    trials: "Trials",
+    settings: "TrialSettings",
+    *,
+    dataset: "Dataset",
+    jobs: int,
+    deadline: float,
+    console: Console,
+) -> None:
+    """Train the trials that are left, in this process or in several, and say how each one ended."""
+    from training.studies.sweep import run_trials
+    from training.studies.sweep_outcomes import describe_outcome
+    from training.studies.sweep_processes import run_processes
+
+    def show(outcome: "Outcome") -> None:
+        say(describe_outcome(outcome), console)
+
+    try:
+        if jobs > 1:
+            run_processes(
+                trials, settings, jobs=jobs, deadline=deadline, console=console, show=show
+            )
+        else:
+            run_trials(
+                trials, settings, dataset=dataset, deadline=deadline, console=console, show=show
+            )
+    except SystemExit:  # a signal between two trials
+        typer.echo("Give the same command again to go on with the sweep.", err=True)
+        raise
 
 
 def _print_results(
@@ -225,20 +204,16 @@ def _print_results(
     if importances:
         shares = ", ".join(f"{key} {share:.2f}" for key, share in importances.items())
         complete = sum(outcome.state == "complete" for outcome in outcomes)
-        _say(console, f"Importances (PED-ANOVA over {complete} complete trials): {shares}.")
+        say(f"Importances (PED-ANOVA over {complete} complete trials): {shares}.", console)
     best = find_best(outcomes)
     if best is not None:
         path = sweep.folder / BEST_RECIPE
         for line in describe_best(sweep, outcomes, best):
-            _say(console, line)
-        _say(console, f"Its recipe is {path}. Train it: vae-lab train {quote(str(path))}")
+            say(line, console)
+        say(f"Its recipe is {path}. Train it: vae-lab train {quote(str(path))}", console)
     elif outcomes and all(outcome.state in ("failed", "pruned") for outcome in outcomes):
         raise RunError(
             f"No trial is complete ({count_states(outcomes)}). The last one: {outcomes[-1].reason}"
         )
     else:
-        _say(console, "No trial is complete yet. Give the same command again to go on.")
-
-
-def _say(console: Console, line: str) -> None:
-    console.print(line, soft_wrap=True, markup=False, highlight=False)
+        say("No trial is complete yet. Give the same command again to go on.", console)

@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated
@@ -18,14 +18,18 @@ from training.commands.options import (
     Device,
     Download,
     GroupBy,
+    LabelsPerClass,
+    LimitMinutes,
+    Minutes,
     Mlflow,
     NoLabels,
+    Overrides,
     Purposes,
+    RecipePrecision,
+    ResumeRun,
+    RunDir,
     Size,
-    can_be_written,
-    known_precision,
-    positive_minutes,
-    within,
+    Tensorboard,
 )
 from training.commands.runs import load_same_data, refuse_run
 from training.commands.tables import say
@@ -40,6 +44,21 @@ if TYPE_CHECKING:
     from training.runs.folder import Progressed
 
 
+@dataclass(frozen=True)
+class _Start:
+    """How one start of a run is made; none of it changes what is trained."""
+
+    run_dir: Path | None
+    data_dir: Path | None
+    resume: bool
+    download: bool
+    tensorboard: bool
+    mlflow: str | None
+    limit_seconds: float
+    begun: float
+    """When the command began, on the monotonic clock, in seconds."""
+
+
 def train(
     source: Annotated[
         str,
@@ -48,58 +67,20 @@ def train(
             "a path (folder, .npz, .npy, .tar, .parquet); a recipe is chosen for it."
         ),
     ],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Change one entry of the recipe, as in --set seed=2."),
-    ] = None,
-    run_dir: Annotated[
-        Path | None,
-        typer.Option(
-            callback=can_be_written("--run-dir", is_folder=True),
-            help="Folder of the run; runs/<name> otherwise.",
-        ),
-    ] = None,
+    overrides: Overrides = None,
+    run_dir: RunDir = None,
     data_dir: DataDir = None,
     group_by: GroupBy = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Continue from the run's last checkpoint.")
-    ] = False,
+    resume: ResumeRun = False,
     device: Device = "auto",
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            callback=known_precision,
-            help="Number format: 32-true, bf16-mixed or 64-true; else the recipe's.",
-        ),
-    ] = None,
-    labels_per_class: Annotated[
-        int | None,
-        typer.Option(
-            callback=within("--labels-per-class", 0),
-            help="Training labels kept of each class, for the objective m2; 0 for all.",
-        ),
-    ] = None,
+    precision: RecipePrecision = None,
+    labels_per_class: LabelsPerClass = None,
     no_labels: NoLabels = False,
     purpose: Purposes = None,
     size: Size = None,
-    minutes: Annotated[
-        float | None,
-        typer.Option(
-            callback=positive_minutes,
-            help="Plan a new run, by timing its first steps, that ends its schedule within so "
-            "many minutes; its epochs are the recipe's at most.",
-        ),
-    ] = None,
-    limit_minutes: Annotated[
-        float | None,
-        typer.Option(
-            callback=within("--limit-minutes", 0),
-            help="Write a checkpoint and stop after so many minutes, wherever the schedule is.",
-        ),
-    ] = None,
-    tensorboard: Annotated[
-        bool, typer.Option(help="Write TensorBoard curves and pictures into the run's folder.")
-    ] = True,
+    minutes: Minutes = None,
+    limit_minutes: LimitMinutes = None,
+    tensorboard: Tensorboard = True,
     mlflow: Mlflow = None,
     download: Download = False,
 ) -> None:
@@ -107,7 +88,7 @@ def train(
 
     Example: vae-lab train digits
     """
-    started = time.monotonic()
+    begun = time.monotonic()
     from training.fit.ranks import join
     from training.runs.hardware import find_device
 
@@ -120,38 +101,21 @@ def train(
     }
     changes += [f"{key}={value}" for key, value in flags.items() if value is not None]
     asked = Asked(known_purpose(purpose) if purpose else None, size, minutes)
+    start = _Start(
+        run_dir=run_dir,
+        data_dir=data_dir,
+        resume=resume,
+        download=download,
+        tensorboard=tensorboard,
+        mlflow=mlflow,
+        limit_seconds=math.inf if limit_minutes is None else limit_minutes * 60,
+        begun=begun,
+    )
     with join(device) as (ranks, own_device):
-        _train(
-            source,
-            changes,
-            replace(asked, device=find_device(own_device)),
-            run_dir=run_dir,
-            data_dir=data_dir,
-            resume=resume,
-            started=started,
-            limit_seconds=math.inf if limit_minutes is None else limit_minutes * 60,
-            tensorboard=tensorboard,
-            mlflow=mlflow,
-            download=download,
-            ranks=ranks,
-        )
+        _train(source, changes, replace(asked, device=find_device(own_device)), start, ranks=ranks)
 
 
-def _train(
-    source: str,
-    changes: list[str],
-    asked: Asked,
-    *,
-    run_dir: Path | None,
-    data_dir: Path | None,
-    resume: bool,
-    started: float,
-    limit_seconds: float,
-    tensorboard: bool,
-    mlflow: str | None,
-    download: bool,
-    ranks: "Ranks",
-) -> None:
+def _train(source: str, changes: list[str], asked: Asked, start: _Start, *, ranks: "Ranks") -> None:
     """Train as one of the processes of a run; the first one alone prints."""
     from training.commands.planning import continue_plan, make_plan
     from training.fit.mlflow import find_uri
@@ -162,20 +126,13 @@ def _train(
     refuse_run(source)
     with ranks.first_before_others():  # who find what it downloads and decodes
         resolved, folder, dataset, comments = _resolve(
-            source,
-            changes,
-            asked,
-            run_dir=run_dir,
-            data_dir=data_dir,
-            resume=resume,
-            download=download,
-            console=console,
+            source, changes, asked, start, console=console
         )
-    if resume and not (folder / RECIPE).is_file():
+    if start.resume and not (folder / RECIPE).is_file():
         say(f"There is no run to resume in {folder}; training starts at step 0.", console)
     check_place(folder, flag="--run-dir", is_folder=True)
     data, planned = None, None
-    if resume:
+    if start.resume:
         resolved, planned = continue_plan(resolved, folder, minutes=minutes, console=console)
     if minutes is not None and planned is None:
         ranks.refuse_several(
@@ -186,30 +143,30 @@ def _train(
         made = make_plan(
             resolved,
             minutes=minutes,
-            started=started,
+            started=start.begun,
             run_dir=folder,
-            data_dir=data_dir,
+            data_dir=start.data_dir,
             dataset=dataset,
             device=device,
             console=console,
-            tensorboard=tensorboard,
+            tensorboard=start.tensorboard,
         )
         resolved, data, planned = made.recipe, made.data, made.planned
         comments["training"] = [*comments.get("training", []), made.said]
     done = run_training(
         resolved,
         run_dir=folder,
-        data_dir=data_dir,
-        resume=resume,
+        data_dir=start.data_dir,
+        resume=start.resume,
         device=device,
         console=console,
         comments=comments,
         dataset=dataset,
         data=data,
         planned=planned,
-        limit_seconds=limit_seconds,
-        tensorboard=tensorboard,
-        mlflow=mlflow and find_uri(mlflow),
+        limit_seconds=start.limit_seconds,
+        tensorboard=start.tensorboard,
+        mlflow=start.mlflow and find_uri(start.mlflow),
         report=True,
         ranks=ranks,
     )
@@ -232,40 +189,30 @@ def _say_what_next(done: "Progressed", folder: Path, console: Console) -> None:
 
 
 def _resolve(
-    source: str,
-    changes: list[str],
-    asked: Asked,
-    *,
-    run_dir: Path | None,
-    data_dir: Path | None,
-    resume: bool,
-    download: bool,
-    console: Console,
+    source: str, changes: list[str], asked: Asked, start: _Start, *, console: Console
 ) -> tuple["Recipe", Path, "Dataset | None", dict[str, list[str]]]:
     """The recipe, the run's folder, the data if they are loaded, and the recipe's comments."""
     from training.data.datasets import load
     from training.recipes.overrides import asked_groups
     from training.runs.folder import RECIPE
 
-    path, folder, dataset = _find(
-        source, changes, run_dir=run_dir, resume=resume, data_dir=data_dir, console=console
-    )
+    path, folder, dataset = _find(source, changes, start, console=console)
     comments: dict[str, list[str]] = {}
     if path is None:
         dataset = load(
             source,
             group_by=asked_groups(changes),
-            data_dir=data_dir,
-            download=download,
+            data_dir=start.data_dir,
+            download=start.download,
             console=console,
         )
         recipe, comments = _choose(dataset, source, changes, asked, console=console)
     else:
-        is_run = resume and folder is not None and path == folder / RECIPE
+        is_run = start.resume and folder is not None and path == folder / RECIPE
         _say_unused(asked, source, path, is_run=is_run, console=console)
         recipe = load_recipe(path, overrides=changes)
-        if download and dataset is None:
-            dataset = load_dataset(recipe, data_dir=data_dir, download=True, console=console)
+        if start.download and dataset is None:
+            dataset = load_dataset(recipe, data_dir=start.data_dir, download=True, console=console)
     return recipe, folder or Path("runs") / recipe.name, dataset, comments
 
 
@@ -291,13 +238,7 @@ def _say_unused(asked: Asked, source: str, path: Path, *, is_run: bool, console:
 
 
 def _find(
-    source: str,
-    changes: list[str],
-    *,
-    run_dir: Path | None,
-    resume: bool,
-    data_dir: Path | None,
-    console: Console,
+    source: str, changes: list[str], start: _Start, *, console: Console
 ) -> tuple[Path | None, Path | None, "Dataset | None"]:
     """The recipe's file (none for a data set that has none yet), the run's folder, and the data.
 
@@ -309,15 +250,15 @@ def _find(
     from training.runs.claim import is_begun, refuse_taken
     from training.runs.folder import RECIPE
 
-    path = find_recipe(source, data_dir=data_dir)
+    path = find_recipe(source, data_dir=start.data_dir)
     if path is not None:
-        return path, run_dir, None
+        return path, start.run_dir, None
     name = apply_overrides({}, changes).get("name", recipe_name(source))
-    folder = run_dir or Path("runs") / str(name)
-    if resume and (folder / RECIPE).is_file() and is_begun(folder):
-        dataset = load_same_data(source, folder, data_dir=data_dir, console=console)
+    folder = start.run_dir or Path("runs") / str(name)
+    if start.resume and (folder / RECIPE).is_file() and is_begun(folder):
+        dataset = load_same_data(source, folder, data_dir=start.data_dir, console=console)
         return folder / RECIPE, folder, dataset
-    if not resume:
+    if not start.resume:
         refuse_taken(folder, source)
     return None, folder, None
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from signal import Signals
 from typing import Any
 
 from rich.console import Console
@@ -223,12 +224,17 @@ def run_steps(training: Training, *, deadline: float, recorder: Recorder, consol
                     bar.write_validation(validate_unscheduled(training))
                 break
     if interruption.received is not None and not done.stopped_because:
-        raise Interrupted(
-            f"{interruption.received.name} ended the run after step {done.step} of "
-            f"{plan.num_steps}; the checkpoint is in {training.run_dir}. Continue it with "
-            "--resume.",
-            signal_number=interruption.received,
-        )
+        raise interrupted(training, interruption.received)
+
+
+def interrupted(training: Training, signal_number: Signals) -> Interrupted:
+    """The error of a run that a signal ended before its last step."""
+    return Interrupted(
+        f"{signal_number.name} ended the run after step {training.done.step} of "
+        f"{training.plan.num_steps}; the checkpoint is in {training.run_dir}. Continue it with "
+        "--resume.",
+        signal_number=signal_number,
+    )
 
 
 def note_start(training: Training, *, step: int) -> None:

@@ -14,7 +14,8 @@ PIXELS_A_SECOND = {"cpu": 0.5e6, "cuda": 5e6}
 """Pixels (height x width) that training reads a second, by device, roughly.
 
 One core in float32, by `process_time` around steps of 16 pictures with the chosen networks: 0.44
-million at 32x32 RGB, 0.53 at 64x64, 0.50 at 128x128; grey 0.61 at 28x28 and 0.73 at 128x128. A GPU
+million at 32x32 RGB, 0.53 at 64x64, 0.50 at 128x128; grey 0.61 at 28x28 and 0.73 at 128x128. A core
+with AVX2 alone read 0.12 million at 32x32 RGB and 0.17 at 28x28, in steps of 64 pictures. A GPU
 is taken to be ten times as fast, which is no measurement: `--minutes` times each run's own steps.
 """
 USUAL_SECONDS = 3_600.0
@@ -53,7 +54,7 @@ class Asked:
             words = f"about {round(minutes)} minute{'s' if round(minutes) > 1 else ''}"
         else:
             words = f"about {round(minutes / 60)} hours"
-        return f"{words} on {'a GPU' if self._is_gpu else 'one CPU core'}"
+        return f"{words} on {'a GPU' if self._is_gpu else 'one fast CPU core'}"
 
     @property
     def _is_gpu(self) -> bool:
