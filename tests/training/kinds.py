@@ -58,13 +58,14 @@ def make(data: str, image: dict, likelihood: dict, network: dict, **more: dict) 
         {
             "name": "tiny",
             "seed": 4,
-            "dataset": {"name": data},
+            "dataset": {"name": data, **more.pop("dataset", {})},
             "image": {"channels": 1, "height": 8, "width": 8, **image},
             "vae": {
                 "latent_shape": [2],
                 "likelihood": likelihood,
                 "encoder": network,
                 "decoder": network,
+                **more.pop("vae", {}),
             },
             "training": {
                 "epochs": EPOCHS,
@@ -101,8 +102,16 @@ KINDS: dict[str, Callable[[Path], Recipe]] = {
     "colour array": lambda folder: make(
         write_array(folder, 8, 8, 3), {"channels": 3}, LOGISTIC, CONV, augmentation=MOVED
     ),
-    "folder": lambda folder: make(
-        write_folder(folder), {"channels": 3, "fit": "crop"}, LOGISTIC, MLP, augmentation=MOVED
+    "folder with few labels": lambda folder: make(
+        write_folder(folder),
+        {"channels": 3, "fit": "crop"},
+        LOGISTIC,
+        MLP,
+        augmentation=MOVED,
+        dataset={"labels_per_class": 5},
+        vae={"num_labels": 2, "classifier": MLP},
+        objective={"kind": "m2"},
+        training={"keep": "label_accuracy"},
     ),
 }
 

@@ -91,14 +91,18 @@ def line_of_the_log(epoch: int, **changes: object) -> dict[str, object]:
 def test_a_file_gets_one_plain_line_for_each_validation() -> None:
     console = Console(file=StringIO(), width=60)
     with Bar("digits", num_steps=54, steps_per_epoch=18, console=console) as bar:
-        for epoch, changes in ((1, {}), (2, {"skipped_steps": 3}), (3, {})):
+        for epoch, changes in (
+            (1, {}),
+            (2, {"skipped_steps": 3, "validation_label_accuracy": 0.8034}),
+            (3, {}),
+        ):
             bar.show(Progressed(step=18 * epoch), LONG)
             bar.write_validation(line_of_the_log(epoch, **changes))
             bar.show(Progressed(step=18 * epoch), Window())
     first, second, third = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     said = "digits: epoch 1/3, val -95.00 +- 0.50, ELBO -93.00, 512 img/s, 33 %"
     assert first.startswith(said)
-    assert "epoch 2/3, val -96.00 +- 0.50, 3 steps skipped, ELBO" in second
+    assert "epoch 2/3, val -96.00 +- 0.50, 80.3 % of labels right, 3 steps skipped, ELBO" in second
     assert "100 %" in third
 
 

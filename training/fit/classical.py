@@ -206,7 +206,7 @@ def fit_classical(
     everything = torch.arange(len(data.cache))
     x = data.batch(everything, recipe, progress=1.0).x.flatten(1).double().numpy()
     found = CLASSICAL[recipe.objective.kind](vae, x, seed=recipe.seed)
-    bound_nats, error_nats = validate(vae, data, recipe.objective)
+    bound_nats, error_nats, _ = validate(vae, data, recipe.objective)
     begin()
     if math.isfinite(bound_nats):
         save_best(run_dir, vae)

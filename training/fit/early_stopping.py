@@ -7,6 +7,8 @@ falls because the model learns its training images by heart.
 import math
 
 from training.fit.order import Plan
+from training.fit.validation import Validation
+from training.recipes.loop import Kept
 from training.recipes.recipe import Recipe
 from training.runs.folder import Progressed
 
@@ -15,19 +17,44 @@ CLEAR_BITS_PER_DIM = 0.003
 
 
 def record_validation(
-    done: Progressed, bound_nats: float, error_nats: float, *, epoch: int
+    done: Progressed, found: Validation, *, epoch: int, keep: Kept = "bound"
 ) -> bool:
-    """Record a validation's bound; return whether it is the best so far."""
+    """Record a validation; return whether it is the best so far.
+
+    Args:
+        done: The run's progress; changed.
+        found: The validation.
+        epoch: Its epoch.
+        keep: What the best one has most of; of equal accuracies the larger bound is better.
+    """
+    bound_nats = found.bound_nats
     fell = math.isfinite(bound_nats) and bound_nats < done.bound_nats < math.inf
     done.falls = done.falls + 1 if fell else 0
-    done.bound_nats, done.bound_error_nats = bound_nats, error_nats
+    done.bound_nats, done.bound_error_nats, done.label_accuracy = found
     done.stale_validations += 1
-    if not (math.isfinite(bound_nats) and bound_nats > done.best_bound_nats):
+    best = Validation(done.best_bound_nats, done.best_error_nats, done.best_label_accuracy)
+    if not (math.isfinite(bound_nats) and _rank(found, keep) > _rank(best, keep)):
         return False
-    done.best_bound_nats, done.best_error_nats = bound_nats, error_nats
+    done.best_bound_nats, done.best_error_nats, done.best_label_accuracy = found
     done.best_epoch = epoch
     done.stale_validations = 0
     return True
+
+
+def _rank(found: Validation, keep: Kept) -> tuple[float, float]:
+    """What decides between two validations, the first number before the second."""
+    return (found.label_accuracy or 0.0) if keep == "label_accuracy" else 0.0, found.bound_nats
+
+
+def validation_numbers(done: Progressed) -> dict[str, float]:
+    """The last validation by the names that a line of the log has."""
+    numbers = {
+        "validation_bound_nats": done.bound_nats,
+        "validation_standard_error_nats": done.bound_error_nats,
+    }
+    if done.label_accuracy is not None:
+        numbers["validation_label_accuracy"] = done.label_accuracy
+    return numbers
 
 
 def stop_reason(done: Progressed, plan: Plan, recipe: Recipe) -> str:

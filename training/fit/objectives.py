@@ -263,6 +263,19 @@ class ScoreFunction(Objective[ScoreFunctionConfig]):
         return elbo_terms(loss, log_likelihood.mean(), (log_q - log_prior).mean())
 
 
+class _Parts(NamedTuple):
+    """The bounds of some rows in parts, nats, (row,); means over q(y|x) where y is unknown."""
+
+    log_likelihood: Tensor
+    """E_q[log p(x|z,y)]."""
+    kl: Tensor
+    """KL(q(z|x,y) || p(z|y))."""
+    label_kl: Tensor
+    """KL(q(y|x) || p(y)), or -log p(y) of a known label."""
+    label_entropy: Tensor
+    """Entropy of q(y|x); no row where the label is known."""
+
+
 class M2(Objective[M2Config]):
     """Semi-supervised bounds of log p(x, y) and of log p(x), with a classification term.
 
@@ -270,6 +283,8 @@ class M2(Objective[M2Config]):
     L(x, y) = ELBO given y + log p(y),  U(x) = sum_y q(y|x) (L(x, y) - log q(y|x))
 
     Where labels are few, `balanced` takes L of as many labelled images as the batch has others.
+    The KL's warm-up weighs that of z alone: without its entropy, q(y|x) would settle on a label
+    before the decoder tells labels apart.
 
     Source: Kingma et al. 2014, arXiv:1406.5298, equations 6-9, per datum: its alpha is N times
         ours.
@@ -282,19 +297,22 @@ class M2(Objective[M2Config]):
             parts = [self._labelled(taught_x, taught_y, noise)]
         else:
             taught_x, taught_y, parts = self._parts(batch, batch.y, noise)
-        log_likelihood, kl = (self.mean(torch.cat(part)) for part in zip(*parts, strict=True))
-        cross_entropy = batch.x.new_zeros(())
-        if self.ranks.largest(len(taught_x))[0]:  # the mean of nothing is not a number
-            logits = self.vae.label_logits(taught_x)
-            cross_entropy = self.mean(F.cross_entropy(logits, taught_y, reduction="none"))
-        kl_weight = at.kl_weight
-        loss = kl_weight * kl - log_likelihood + self.config.alpha * cross_entropy
-        scalars = elbo_terms(loss, log_likelihood, kl, kl_weight=kl_weight).scalars
-        return Terms(loss, {**scalars, "classification_nats": cross_entropy})
+        joined = _Parts(*(torch.cat(part) for part in zip(*parts, strict=True)))
+        log_likelihood, kl, label_kl = (self.mean(part) for part in joined[:3])
+        logits = self.vae.label_logits(taught_x)
+        cross_entropy = self._mean_of_any(F.cross_entropy(logits, taught_y, reduction="none"))
+        more: dict[str, Tensor | float] = {"kl_weight": at.kl_weight}
+        more["classification_nats"] = cross_entropy
+        if not batch.is_labelled:
+            more["label_entropy_nats"] = self._mean_of_any(joined.label_entropy)
+        loss = at.kl_weight * kl + label_kl - log_likelihood + self.config.alpha * cross_entropy
+        return elbo_terms(loss, log_likelihood, kl + label_kl, **more)
 
-    def _parts(
-        self, batch: Batch, y: Tensor, noise: Tensor
-    ) -> tuple[Tensor, Tensor, list[tuple[Tensor, Tensor]]]:
+    def _mean_of_any(self, values: Float[Tensor, " row"]) -> Tensor:
+        """The mean over the rows of all processes; 0 where there are none."""
+        return self.mean(values) if self.ranks.largest(len(values))[0] else values.new_zeros(())
+
+    def _parts(self, batch: Batch, y: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, list[_Parts]]:
         """What the classifier learns from, and the bounds of the rows with and without a label."""
         x, known = batch.x, y != UNLABELLED
         taught_x, taught_y = x[known], y[known]
@@ -310,13 +328,13 @@ class M2(Objective[M2Config]):
             parts.append(self._unlabelled(x[~known], noise[:, ~known]))
         return taught_x, taught_y, parts
 
-    def _labelled(self, x: Tensor, y: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """L(x, y) in two parts, E_q[log p(x|z,y)] and KL - log p(y), each (row,)."""
+    def _labelled(self, x: Tensor, y: Tensor, noise: Tensor) -> _Parts:
+        """L(x, y) of images with a label."""
         log_likelihood, kl = self._bound(x, y, noise, self.vae.posterior(x, y))
-        return log_likelihood, kl - self.vae.log_label_prior[y]
+        return _Parts(log_likelihood, kl, -self.vae.log_label_prior[y], x.new_zeros(0))
 
-    def _unlabelled(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """U(x) in two parts, the means over q(y|x); every label has the same noise."""
+    def _unlabelled(self, x: Tensor, noise: Tensor) -> _Parts:
+        """U(x) of images without a label; every label has the same noise."""
         rows, labels = self.vae.every_label(x)
         spread = noise.repeat(1, self.vae.num_labels, *[1] * (noise.ndim - 2))
         log_q = self.vae.label_logits(x).log_softmax(-1).T
@@ -325,8 +343,9 @@ class M2(Objective[M2Config]):
             for part in self._bound(rows, labels, spread, self.vae.posterior_of_every_label(x))
         )
         label_kl = log_q - self.vae.log_label_prior.unsqueeze(-1)
+        terms = (log_likelihood, kl, label_kl, -log_q)
         weights = log_q.exp()
-        return (weights * log_likelihood).sum(0), (weights * (kl + label_kl)).sum(0)
+        return _Parts(*((weights * term).sum(0) for term in terms))
 
     def _bound(self, x: Tensor, y: Tensor, noise: Tensor, q: FromNoise) -> tuple[Tensor, Tensor]:
         """E_q[log p(x|z,y)] and the KL of each row, (row,)."""

@@ -120,6 +120,8 @@ class Bar(ProgressBar):
         )
         self.update(self._task, completed=step)
         words = [self._epoch(step), f"val {_nats(bound)} +- {_nats(error)}"]
+        if (accuracy := line.get("validation_label_accuracy")) is not None:
+            words.append(f"{100 * accuracy:.1f} % of labels right")
         if (skipped := line["skipped_steps"]) > 0:
             words.append(f"{skipped} steps skipped")
         task = next(task for task in self.tasks if task.id == self._task)

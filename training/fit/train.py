@@ -22,7 +22,7 @@ from training.errors import Interrupted
 from training.fit.batches import Data, load_data
 from training.fit.cost import MEASURED_STEPS, describe_cost, emulation_warning
 from training.fit.divergence import count_skipped, refuse_diverged
-from training.fit.early_stopping import record_validation, stop_reason
+from training.fit.early_stopping import record_validation, stop_reason, validation_numbers
 from training.fit.interruption import Interruption
 from training.fit.meetings import Meetings
 from training.fit.memory import memory_errors
@@ -299,12 +299,12 @@ def validate_and_log(training: Training) -> dict[str, Any]:
         RunError: The disk is full or cannot be written to.
     """
     recipe, done = training.recipe, training.done
-    bound_nats, error_nats = validate(training.average, training.data, recipe.objective)
+    found = validate(training.average, training.data, recipe.objective)
     epoch = training.plan.epoch_of(done.step)
-    if record_validation(done, bound_nats, error_nats, epoch=epoch):
+    if record_validation(done, found, epoch=epoch, keep=recipe.training.keep):
         save_best(training.run_dir, training.average)
     reason = stop_reason(done, training.plan, recipe)
-    done.stopped_because = reason or training.on_validation(epoch, bound_nats)
+    done.stopped_because = reason or training.on_validation(epoch, found.bound_nats)
     line = log_line(training)
     append_line(training.run_dir / LOG, line)
     sha256, device = training.data.sha256, training.device
@@ -321,8 +321,7 @@ def log_line(training: Training) -> dict[str, Any]:
         "epoch": training.plan.epoch_of(done.step),
         "step": done.step,
         "seconds": round(done.seconds, 1),
-        "validation_bound_nats": done.bound_nats,
-        "validation_standard_error_nats": done.bound_error_nats,
+        **validation_numbers(done),
         "best_validation_bound_nats": done.best_bound_nats,
         "learning_rate": training.optimizer.param_groups[0]["lr"],
         "skipped_steps": done.skipped_steps,

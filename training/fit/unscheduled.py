@@ -9,7 +9,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from training.fit.early_stopping import record_validation
+from training.fit.early_stopping import record_validation, validation_numbers
 from training.fit.training import Training
 from training.fit.validation import validate
 from training.runs.folder import save_best, write_state
@@ -43,16 +43,15 @@ def validate_unscheduled(training: Training) -> dict[str, Any]:
         RunError: The disk is full or cannot be written to.
     """
     recipe, done = training.recipe, replace(training.done)
-    bound_nats, error_nats = validate(training.average, training.data, recipe.objective)
+    found = validate(training.average, training.data, recipe.objective)
     epoch = training.plan.epoch_of(done.step)
-    if record_validation(done, bound_nats, error_nats, epoch=epoch):
+    if record_validation(done, found, epoch=epoch, keep=recipe.training.keep):
         save_best(training.run_dir, training.average)
         sha256, device = training.data.sha256, training.device
         write_state(training.run_dir, recipe, done, dataset_sha256=sha256, device=device)
     return {
         "step": done.step,
-        "validation_bound_nats": bound_nats,
-        "validation_standard_error_nats": error_nats,
+        **validation_numbers(done),
         "skipped_steps": done.skipped_steps,
         **training.window.means(),
     }

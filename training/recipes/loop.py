@@ -18,6 +18,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 Epochs = Annotated[int, Field(ge=1, le=1_000_000)]
 Precision = Literal["32-true", "bf16-mixed", "64-true"]
+Kept = Literal["bound", "label_accuracy"]
 
 
 class OptimizerConfig(Config):
@@ -106,8 +107,11 @@ class TrainingConfig(Config):
     weights themselves."""
     validate_every_epochs: PositiveInt = 1
     """Epochs between two validations; each writes a checkpoint and a line of the log."""
+    keep: Kept = "bound"
+    """Weights that are kept as the best: of the largest validation bound, or of the largest share
+    of validation labels that the classifier names rightly, for which those labels must be known."""
     patience: NonNegativeInt = 0
-    """Validations in a row without a better bound that end the run; 0 for never."""
+    """Validations in a row without better weights (`keep`) that end the run; 0 for never."""
     max_falls_in_a_row: NonNegativeInt = 0
     """Validations in a row, each worse than the one before, that end the run if the last is clearly
     (0.003 bits per dim) below the best: the model overfits; 0 for never."""

@@ -74,7 +74,8 @@ class M2Config(Config):
     num_samples: PositiveInt = 1
     """Draws of z per image, label and step."""
     alpha: NonNegativeFloat = 0.1
-    """Weight of the classification term beside the bound per image; the paper's is N times this."""
+    """Weight of the classification term beside the bound per image. The paper's sums over N images
+    and has 0.1 N: the 0.1 here."""
     balanced: bool = True
     """Weigh labelled images, however few, as much as unlabelled ones; false for the paper's sum
     over all images, in which a hundred labels among fifty thousand hardly count."""

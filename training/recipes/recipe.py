@@ -337,6 +337,12 @@ RULES = (
         "training.kl_warmup_epochs={cycle_epochs}",
     ),
     Rule(
+        "training.keep",
+        lambda r: r.training.keep == "label_accuracy" and r.vae.classifier is None,
+        "training.keep = 'label_accuracy' needs a model with vae.classifier.",
+        "training.keep=bound",
+    ),
+    Rule(
         "training.start_from_marginal",
         lambda r: (
             r.training.start_from_marginal and r.objective.kind in ("autoencoder", *CLASSICAL_KINDS)

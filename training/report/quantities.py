@@ -40,6 +40,15 @@ QUANTITIES = {
     "train_classification_nats": Quantity(
         "Classification", _NATS, "Minus the log-probability of the right label."
     ),
+    "train_label_entropy_nats": Quantity(
+        "Entropy of the label",
+        _NATS,
+        "Of q(y|x) of the pictures whose label training does not know. Near 0, the classifier is "
+        "sure of every label, right or wrong.",
+    ),
+    "validation_label_accuracy": Quantity(
+        "Labels right", "", "Share of the validation pictures whose label the classifier names."
+    ),
     "train_kl_weight": Quantity(
         "Weight of the KL", "", "What the objective multiplies the KL by: warm-up, cycles and beta."
     ),
@@ -114,7 +123,7 @@ def _draw_bound(log: Sequence[dict[str, Any]], *, bound: str, unit: str) -> Char
     if train_y and bound == "ELBO":
         lines.append(Line("training", train_x, train_y))
     best = max(range(len(y)), key=y.__getitem__)
-    caption = f"Higher is better. Best validation: {y[best]:.2f} at epoch {x[best]}."
+    caption = f"Higher is better. Highest validation: {y[best]:.2f} at epoch {x[best]}."
     if lines[0].errors:
         caption += " The band is two standard errors over the validation images on each side."
     if len(lines) > 1:

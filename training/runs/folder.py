@@ -5,7 +5,7 @@
                 starts.jsonl      one line per start: command, versions, hardware (`provenance.py`)
                 lock.json         the process that trains it (`lock.py`)
                 checkpoint.pt     everything that a resumed run needs (`checkpoint.py`)
-                best.safetensors  averaged weights with the best validation bound
+                best.safetensors  averaged weights of the best validation (`training.keep`)
                 state.json        how far it came, on what, with what
                 log.jsonl         one line per validation
                 tensorboard/      the same numbers as curves, and pictures (`fit/tensorboard.py`)
@@ -53,8 +53,12 @@ class Progressed:
     """Bound that the objective maximises, at the last validation."""
     bound_error_nats: float = math.inf
     """Standard error of `bound_nats` over the images."""
+    label_accuracy: float | None = None
+    """Share of validation images whose label the classifier names; None without a classifier."""
     best_bound_nats: float = -math.inf
+    """That of the best weights, as the next three are; the largest, unless accuracy decides."""
     best_error_nats: float = math.inf
+    best_label_accuracy: float | None = None
     best_epoch: int = 0
     stale_validations: int = 0
     """Validations since the best one."""
@@ -195,6 +199,7 @@ def write_state(
         "epochs": done.best_epoch,
         "best_validation_bound_nats": _finite(done.best_bound_nats),
         "best_validation_standard_error_nats": _finite(done.best_error_nats),
+        "best_validation_label_accuracy": done.best_label_accuracy,
         "skipped_steps": done.skipped_steps,
         "seconds": round(done.seconds, 1),
         "seed": recipe.seed,

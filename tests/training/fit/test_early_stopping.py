@@ -6,6 +6,7 @@ import pytest
 
 from training.fit.early_stopping import record_validation, stop_reason
 from training.fit.order import Plan
+from training.fit.validation import Validation
 from training.recipes.file import RECIPES, load_recipe
 from training.runs.folder import Progressed
 
@@ -20,7 +21,7 @@ def run(bounds, *, max_falls=3, patience=0, done=None) -> tuple[Progressed, str,
     )
     done = done or Progressed(step=1)
     for epoch, bound in enumerate(bounds, 1):
-        record_validation(done, float(bound), 1.0, epoch=epoch)
+        record_validation(done, Validation(float(bound), 1.0), epoch=epoch)
         if reason := stop_reason(done, PLAN, recipe):
             return done, reason, epoch
     return done, "", len(bounds)
@@ -69,3 +70,25 @@ def test_validations_without_a_better_bound_end_the_run_by_patience():
     _, reason, validations = run([-90, -91, -90.5], patience=2)
     assert validations == 3
     assert reason == "the last 2 validations were not better than that of epoch 1"
+
+
+def best_of(keep, *validations) -> Progressed:
+    done = Progressed()
+    for epoch, (bound, accuracy) in enumerate(validations, 1):
+        record_validation(done, Validation(bound, 1.0, accuracy), epoch=epoch, keep=keep)
+    return done
+
+
+def test_the_weights_of_the_best_bound_are_kept_or_those_of_the_best_accuracy():
+    validations = (-100.0, 0.7), (-90.0, 0.9), (-80.0, 0.8)
+    done = best_of("bound", *validations)
+    assert (done.best_epoch, done.best_bound_nats, done.best_label_accuracy) == (3, -80, 0.8)
+    done = best_of("label_accuracy", *validations)
+    assert (done.best_epoch, done.best_bound_nats, done.best_label_accuracy) == (2, -90, 0.9)
+    assert (done.stale_validations, done.label_accuracy) == (1, 0.8)
+
+
+def test_the_bound_decides_between_equal_accuracies_and_must_be_finite():
+    assert best_of("label_accuracy", (-90.0, 0.0), (-80.0, 0.0)).best_epoch == 2
+    assert best_of("label_accuracy", (-80.0, 0.5), (-90.0, 0.5)).best_epoch == 1
+    assert best_of("label_accuracy", (-90.0, 0.5), (math.nan, 0.9)).best_epoch == 1

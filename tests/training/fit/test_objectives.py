@@ -317,6 +317,34 @@ def test_m2_without_labels_is_the_elbo_that_evaluation_gives_for_the_same_noise(
     assert number(terms.scalars["rate_nats"]) == pytest.approx(number(estimate.kl_nats.mean()))
 
 
+def test_m2_warms_up_the_kl_of_the_latent_alone(m2: VAE):
+    x, noise = binary(5), normals(2, 5, 2)
+    unknown = Batch(x, torch.full((5,), UNLABELLED))
+    log_q = m2.label_logits(x).log_softmax(-1)
+    label_kl = (log_q.exp() * (log_q - m2.log_label_prior)).sum(-1).mean()
+    full, none = (
+        M2(m2, M2Config())(unknown, noise, Position(0, 0.0, 0.0, kl_weight=weight))
+        for weight in (1.0, 0.0)
+    )
+    latent_kl = full.scalars["rate_nats"] - label_kl
+    assert number(full.loss - none.loss) == pytest.approx(number(latent_kl))
+    assert number(none.loss) == pytest.approx(number(none.scalars["distortion_nats"] + label_kl))
+    assert number(none.scalars["elbo_nats"]) == number(full.scalars["elbo_nats"])
+
+
+def test_m2_logs_the_entropy_of_the_labels_that_it_does_not_know(m2: VAE):
+    x, noise = binary(4), normals(1, 4, 2)
+    y = torch.tensor([UNLABELLED, 2, UNLABELLED, 0])
+    q = torch.distributions.Categorical(logits=m2.label_logits(x[y == UNLABELLED]))
+    terms = M2(m2, M2Config())(Batch(x, y), noise, START)
+    entropy = terms.scalars["label_entropy_nats"]
+    assert number(entropy) == pytest.approx(number(q.entropy().mean()))
+    known = Batch(x, torch.tensor([0, 1, 2, 0]))
+    assert number(M2(m2, M2Config())(known, noise, START).scalars["label_entropy_nats"]) == 0
+    known = known._replace(is_labelled=True)
+    assert "label_entropy_nats" not in M2(m2, M2Config())(known, noise, START).scalars
+
+
 def test_m2_takes_each_bound_for_its_own_images_and_the_classifier_for_those_with_labels(m2: VAE):
     x, noise = binary(6), normals(1, 6, 2)
     y = torch.tensor([UNLABELLED, 2, UNLABELLED, 0, 1, UNLABELLED])

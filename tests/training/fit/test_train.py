@@ -81,7 +81,7 @@ def test_the_best_weights_are_the_averaged_ones_that_validated_best(uninterrupte
     vae.load_state_dict(load_file(uninterrupted / BEST))
     dataset = load("digits")
     data = batches.load_data(recipe(), None, Console(quiet=True), dataset=dataset)
-    bound_nats, error_nats = loop.validate(vae, data, recipe().objective)
+    bound_nats, error_nats, _ = loop.validate(vae, data, recipe().objective)
     assert bound_nats == pytest.approx(state["best_validation_bound_nats"], rel=1e-6)
     assert error_nats == pytest.approx(state["best_validation_standard_error_nats"], rel=1e-6)
 

@@ -32,11 +32,12 @@ def data_of(x: Tensor, y: Tensor | None = None) -> Data:
 def test_the_elbo_is_validated_with_the_same_draws_as_by_evaluation():
     instance = oracle.instance("medium")
     x = instance.draw(501)  # two batches
-    bound_nats, error_nats = validate(instance.vae, data_of(x), ELBOConfig(num_samples=2))
+    bound_nats, error_nats, accuracy = validate(instance.vae, data_of(x), ELBOConfig(num_samples=2))
+    assert accuracy is None
     expected = estimate_elbo(instance.vae, x, num_samples=2, seed=0)
     assert bound_nats == pytest.approx(float(expected.elbo_nats.mean()), rel=1e-12)
     assert error_nats == pytest.approx(float(expected.elbo_nats.std()) / 501**0.5, rel=1e-12)
-    bound_nats, _ = validate(instance.vae, data_of(x), IWAEConfig(num_samples=3))
+    bound_nats, *_ = validate(instance.vae, data_of(x), IWAEConfig(num_samples=3))
     expected = estimate_log_px(instance.vae, x, num_samples=3, seed=0).estimate_nats
     assert bound_nats == pytest.approx(float(expected.mean()), rel=1e-12)
 
@@ -46,10 +47,10 @@ def test_a_weighted_kl_is_weighted_there_too():
     x = instance.draw(20)
     parts = estimate_elbo(instance.vae, x, num_samples=1, seed=0)
     fit, kl = float(parts.expected_log_likelihood_nats.mean()), float(parts.kl_nats.mean())
-    bound_nats, _ = validate(instance.vae, data_of(x), ELBOConfig(beta=3.0))
+    bound_nats, *_ = validate(instance.vae, data_of(x), ELBOConfig(beta=3.0))
     assert bound_nats == pytest.approx(fit - 3 * kl)
     capacity = CapacityConfig(gamma=3.0, capacity_nats=kl + 2)
-    bound_nats, _ = validate(instance.vae, data_of(x), capacity)
+    bound_nats, *_ = validate(instance.vae, data_of(x), capacity)
     assert bound_nats == pytest.approx(fit - 6)
 
 
@@ -61,14 +62,15 @@ def labelled(name: str) -> tuple[VAE, Tensor, Tensor]:
 
 def test_labels_are_given_to_a_conditional_model():
     vae, x, y = labelled("label-prior")
-    bound_nats, _ = validate(vae, data_of(x, y), ELBOConfig())
+    bound_nats, _, accuracy = validate(vae, data_of(x, y), ELBOConfig())
+    assert accuracy is None  # a label without a classifier takes many draws
     given = estimate_elbo(vae, x, num_samples=1, seed=0, y=y).elbo_nats
     assert bound_nats == pytest.approx(float(given.mean()), rel=1e-6)
 
 
 def test_m2_is_validated_by_the_bound_on_image_and_label_where_all_labels_are_known():
     vae, x, y = labelled("m2")
-    bound_nats, _ = validate(vae, data_of(x, y), M2Config())
+    bound_nats, *_ = validate(vae, data_of(x, y), M2Config())
     given = estimate_elbo(vae, x, num_samples=1, seed=0, y=y).elbo_nats
     joint = float(given.mean()) + float(vae.log_label_prior[y].mean())
     assert bound_nats == pytest.approx(joint, rel=1e-6)
@@ -77,15 +79,23 @@ def test_m2_is_validated_by_the_bound_on_image_and_label_where_all_labels_are_kn
 def test_m2_is_validated_by_the_bound_on_the_image_alone_where_labels_are_missing():
     vae, x, y = labelled("m2")
     data = replace(data_of(x, y), labels=torch.tensor([UNLABELLED]))
-    bound_nats, _ = validate(vae, data, M2Config())
+    bound_nats, *_ = validate(vae, data, M2Config())
     summed = estimate_elbo(vae, x, num_samples=1, seed=0).elbo_nats
     assert bound_nats == pytest.approx(float(summed.mean()), rel=1e-6)
+
+
+def test_a_classifier_is_asked_for_every_label_also_where_training_knows_few():
+    vae, x, _ = labelled("m2")
+    named = vae.label_logits(x).argmax(1)
+    wrong = torch.cat([named[:5], (named[5:] + 1) % 3])
+    data = replace(data_of(x, wrong), labels=torch.tensor([UNLABELLED]))
+    assert validate(vae, data, M2Config()).label_accuracy == pytest.approx(5 / 7)
 
 
 def test_an_autoencoder_is_validated_by_its_error():
     x = torch.rand(7, 1, 4, 4)
     vae = VAE(family("autoencoder")).eval().requires_grad_(False)
-    bound_nats, error = validate(vae, data_of(x), AutoencoderConfig())
+    bound_nats, error, _ = validate(vae, data_of(x), AutoencoderConfig())
     assert bound_nats == pytest.approx(-float(squared_error(vae, x).mean()))
     assert error > 0
     assert validate(vae, data_of(x[:1]), AutoencoderConfig())[1] == float("inf")

@@ -144,6 +144,12 @@ BROKEN = [
         "training.kl_warmup_epochs = 20 is longer than a cycle of 10 epochs (120 epochs in 12",
     ),
     (
+        "digits",
+        ["training.keep=label_accuracy"],
+        "training.keep",
+        "training.keep = 'label_accuracy' needs a model with vae.classifier",
+    ),
+    (
         "digits-pca",
         ["training.start_from_marginal=true", "training.epochs=1"],
         "training.start_from_marginal",

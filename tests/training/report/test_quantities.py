@@ -69,7 +69,7 @@ def test_each_number_of_the_log_has_a_chart_with_its_unit() -> None:
 def test_the_bound_is_drawn_with_its_error_beside_training() -> None:
     svg, caption = charts(log(validation_bound_nats=[-95.0, -90.0, -91.0]))["Bound: ELBO"]
     assert legend(svg) == {"validation", "training"}
-    assert "Best validation: -90.00 at epoch 2." in caption
+    assert "Highest validation: -90.00 at epoch 2." in caption
     assert "two standard errors" in caption
 
 
