@@ -107,10 +107,11 @@ class Reference(Config):
     def _ascending(self) -> "Reference":
         if list(self.values_nats) != sorted(self.values_nats):
             raise ConfigError("values_nats is not ascending. Sort it.", parameter="values_nats")
-        if self.positions and len(set(self.positions)) != len(self.values_nats):
+        places, scores = len(set(self.positions)), len(self.values_nats)
+        if self.positions and not len(self.positions) == places == scores:
             raise ConfigError(
-                f"positions holds {len(set(self.positions))} places, but values_nats "
-                f"{len(self.values_nats)} scores. Give each score's image one place.",
+                f"positions holds {len(self.positions)} places, {places} of them different, but "
+                f"values_nats {scores} scores. Give each score the place of its own image.",
                 parameter="positions",
             )
         return self

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from pydantic import ValidationError
 
-from models.bundle.schema import Evaluation
-from models.errors import ConfigError
+from models.bundle.schema import Evaluation, Reference
 from tests.oracle import instance
 from training.data.subset import choose_subset
 from training.evaluation.evaluate import EvaluationSettings, evaluate
@@ -116,9 +116,7 @@ def test_no_difference_without_a_larger_k_or_of_all_images() -> None:
     assert mean_by_difference(every, scores(values[:2], 100, torch.arange(2))) is None
 
 
-@pytest.mark.parametrize("positions", [(0,), (1, 1)])
+@pytest.mark.parametrize("positions", [(0,), (1, 1), (0, 1, 1)])
 def test_places_are_one_for_each_score(positions: tuple[int, ...]) -> None:
-    from models.bundle.schema import Reference
-
-    with pytest.raises(ConfigError, match="positions holds 1 places, but values_nats 2 scores"):
+    with pytest.raises(ValidationError, match="but values_nats 2 scores"):
         Reference(estimator="elbo", num_samples=1, values_nats=(-2.0, -1.0), positions=positions)
