@@ -105,12 +105,11 @@ def fit_mixture(
     mixture = Mixture(weight, mean[chosen], spread.repeat(num_components, 1))
     last = -math.inf
     for _ in range(_MAX_STEPS):
-        bound_nats, following = improve(mixture, mean, variance)
         yield mixture
+        bound_nats, following = improve(mixture, mean, variance)
         if bound_nats - last < _LEAST_GAIN_NATS:
             return
         last, mixture = bound_nats, following
-    yield mixture
 
 
 def improve(mixture: Mixture, mean: Tensor, variance: Tensor) -> tuple[float, Mixture]:
