@@ -20,9 +20,8 @@ from typing import get_args
 
 from models.bundle.schema import Estimate, Evaluation
 from training.evaluation.proportion import format_interval
-from training.evaluation.scoring import name_estimator
 from training.evaluation.stored import find_evaluation
-from training.evaluation.table import ABSENT, format_with_error
+from training.evaluation.table import ABSENT, describe_estimator, format_with_error
 from training.recipes.file import load_recipe
 from training.recipes.find import find_recipe
 from training.recipes.objective import ClassicalKind
@@ -121,7 +120,7 @@ def heading(estimate: Estimate, num_images: int) -> str:
     if estimate.estimator == "elbo":
         return "ELBO"
     some = "" if estimate.n == num_images else f", {estimate.n:,} images"
-    return name_estimator(estimate.estimator, estimate.num_samples) + some
+    return describe_estimator(estimate) + some
 
 
 def others(evaluation: Evaluation, recipe: Recipe) -> dict[str, str]:

@@ -74,6 +74,7 @@ def describe_model(registry: Registry, served: ServedModel) -> ModelDescription:
     evaluation = served.bundle.evaluation.model_dump(mode="json")
     for reference in evaluation["references"]:
         reference["n"] = len(reference.pop("values_nats"))
+        del reference["positions"]
     return ModelDescription(
         name=served.name,
         version=served.version,

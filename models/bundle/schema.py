@@ -64,6 +64,15 @@ class BundleConfig(Config):
         return self
 
 
+class Difference(Config):
+    """How L_K of all images is estimated: mean of L_k, plus mean of L_K - L_k over a subset."""
+
+    num_samples: PositiveInt
+    """k, the draws of every image."""
+    n: PositiveInt
+    """Images of the seeded random subset, which have K draws too."""
+
+
 class Estimate(Config):
     """A score of the test set, and all that is needed to compute it again."""
 
@@ -80,6 +89,8 @@ class Estimate(Config):
     """The part of the mean's standard error that comes from the draws."""
     bits_per_dim: float | None = None
     """None for a density, which has no bits per dim."""
+    difference: Difference | None = None
+    """None where each of the n images has num_samples draws."""
 
 
 class Reference(Config):
@@ -88,11 +99,21 @@ class Reference(Config):
     estimator: ScoreKind
     num_samples: PositiveInt
     values_nats: tuple[float, ...]
+    positions: tuple[NonNegativeInt, ...] = ()
+    """Place of each value's image among those scored, so that models can be compared image by
+    image; empty in older bundles."""
 
     @model_validator(mode="after")
     def _ascending(self) -> "Reference":
         if list(self.values_nats) != sorted(self.values_nats):
             raise ConfigError("values_nats is not ascending. Sort it.", parameter="values_nats")
+        places, scores = len(set(self.positions)), len(self.values_nats)
+        if self.positions and not len(self.positions) == places == scores:
+            raise ConfigError(
+                f"positions holds {len(self.positions)} places, {places} of them different, but "
+                f"values_nats {scores} scores. Give each score the place of its own image.",
+                parameter="positions",
+            )
         return self
 
 

@@ -5,7 +5,7 @@ posting the first images of the test set (or of the subset) to the service with 
 the same numbers.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from math import sqrt
 from typing import Annotated, Any
@@ -22,13 +22,12 @@ from models.config import Config
 from models.errors import InputError
 from models.estimators.activity import active_units
 from models.estimators.bounds import bits_per_dim, distortion, rate
-from models.estimators.elbo import ElboEstimate
 from models.estimators.exact import has_exact_posterior
 from models.estimators.importance import EvidenceEstimate
 from models.noise import MAX_SEED
-from models.scores import ScoreKind
 from models.vae.model import VAE
 from training.data.subset import choose_subset
+from training.evaluation.means import Mean, Scores, mean_by_difference, mean_of
 from training.evaluation.scoring import BATCH_SIZE, Images, Labels, Scorer
 from training.evaluation.unfinished import Unfinished
 from training.progress_bar import ProgressBar
@@ -127,38 +126,46 @@ def _score_bounds(scorer: Scorer, settings: EvaluationSettings) -> dict[str, Any
     """The fields of an evaluation that come from bounds on log p(x)."""
     vae, seed = scorer.vae, settings.seed
     elbo = scorer.elbo(num_samples=settings.elbo_num_samples, seed=seed)
-    scores = [_Scores.of_elbo(elbo), *map(_Scores.of_log_px, _score_log_px(scorer, settings))]
+    everyone = torch.arange(len(scorer.x))
+    log_px = _score_log_px(scorer, settings)
+    scores = [Scores("elbo", elbo.num_samples, elbo.elbo_nats, elbo.standard_error_nats, everyone)]
+    scores += log_px
+    estimates = [_summarise(vae, found, mean_of(found), seed=seed) for found in scores]
+    if (by_difference := mean_by_difference(log_px[0], log_px[-1])) is not None:
+        mean, difference = by_difference
+        estimate = _summarise(vae, log_px[-1], mean, seed=seed)
+        estimates.append(estimate.model_copy(update={"difference": difference}))
     return {
-        "estimates": tuple(_summarise(vae, found, seed) for found in scores),
+        "estimates": tuple(estimates),
         "rate_nats": rate(elbo.kl_nats),
         "distortion_nats": distortion(elbo.expected_log_likelihood_nats),
         "kl_per_dimension_nats": _means(elbo.kl_per_dimension_nats),
         "kl_per_group_nats": _means(elbo.kl_per_group_nats),
-        "references": tuple(
-            Reference(
-                estimator=found.estimator,
-                num_samples=found.num_samples,
-                values_nats=tuple(found.values_nats.sort().values.tolist()),
-            )
-            for found in scores
-        ),
+        "references": tuple(map(_refer, scores)),
     }
 
 
-def _score_log_px(scorer: Scorer, settings: EvaluationSettings) -> list[EvidenceEstimate]:
+def _score_log_px(scorer: Scorer, settings: EvaluationSettings) -> list[Scores]:
     """The exact log p(x); or IWAE bounds of all images, then of large K of the subset."""
-    seed = settings.seed
+    seed, everyone = settings.seed, torch.arange(len(scorer.x))
     if has_exact_posterior(scorer.vae):
-        return scorer.log_px(num_samples=(1,), seed=seed, estimator="exact")
+        exact = scorer.log_px(num_samples=(1,), seed=seed, estimator="exact")
+        return [_of_log_px(found, everyone) for found in exact]
     whole = (settings.iwae_num_samples,)
     chosen = choose_subset(len(scorer.x), settings.subset_num_images, seed=seed)
-    found = []
-    for x, num_samples in ((scorer.x, whole), (scorer.x[chosen], settings.subset_num_samples)):
+    scores = []
+    for places, num_samples in ((everyone, whole), (chosen, settings.subset_num_samples)):
         size = min(BATCH_SIZE, max(1, _MAX_BATCH_SAMPLES // num_samples[-1]))
-        if len(x) > 0:
-            some = replace(scorer, x=x, batch_size=size)
-            found += some.log_px(num_samples=num_samples, seed=seed)
-    return found
+        if len(places) > 0:
+            some = replace(scorer, x=scorer.x[places], batch_size=size)
+            found = some.log_px(num_samples=num_samples, seed=seed)
+            scores += [_of_log_px(at_k, places) for at_k in found]
+    return scores
+
+
+def _of_log_px(found: EvidenceEstimate, places: Tensor) -> Scores:
+    values, errors = found.estimate_nats, found.standard_error_nats
+    return Scores(found.estimator, found.num_samples, values, errors, places)
 
 
 def _classify(scorer: Scorer, labels: Labels, settings: EvaluationSettings) -> Classification:
@@ -175,38 +182,27 @@ def _classify(scorer: Scorer, labels: Labels, settings: EvaluationSettings) -> C
     )
 
 
-@dataclass(frozen=True)
-class _Scores:
-    """One estimate of each image."""
-
-    estimator: ScoreKind
-    num_samples: int
-    values_nats: Float[Tensor, " image"]
-    errors_nats: Float[Tensor, " image"]
-    """Monte Carlo standard errors."""
-
-    @staticmethod
-    def of_elbo(found: ElboEstimate) -> "_Scores":
-        return _Scores("elbo", found.num_samples, found.elbo_nats, found.standard_error_nats)
-
-    @staticmethod
-    def of_log_px(found: EvidenceEstimate) -> "_Scores":
-        values, errors = found.estimate_nats, found.standard_error_nats
-        return _Scores(found.estimator, found.num_samples, values, errors)
-
-
-def _summarise(vae: VAE, scores: _Scores, seed: int) -> Estimate:
-    values = scores.values_nats
-    mean = values.mean()
+def _summarise(vae: VAE, scores: Scores, mean: Mean, *, seed: int) -> Estimate:
+    bits = float(bits_per_dim(mean.nats, vae.config.num_dimensions)) if vae.is_mass else None
     return Estimate(
         estimator=scores.estimator,
         num_samples=scores.num_samples,
-        n=len(values),
+        n=mean.n,
         seed=seed,
-        mean_nats=float(mean),
-        standard_error_nats=float(values.std() / sqrt(len(values))),
-        monte_carlo_error_nats=_or_none(scores.errors_nats.square().sum().sqrt() / len(values)),
-        bits_per_dim=float(bits_per_dim(mean, vae.config.num_dimensions)) if vae.is_mass else None,
+        mean_nats=float(mean.nats),
+        standard_error_nats=float(mean.error_nats),
+        monte_carlo_error_nats=_or_none(mean.draws_error_nats),
+        bits_per_dim=bits,
+    )
+
+
+def _refer(scores: Scores) -> Reference:
+    values, order = scores.values_nats.sort()
+    return Reference(
+        estimator=scores.estimator,
+        num_samples=scores.num_samples,
+        values_nats=tuple(values.tolist()),
+        positions=tuple(scores.places[order.cpu()].tolist()),
     )
 
 

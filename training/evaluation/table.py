@@ -53,7 +53,8 @@ def format_evaluation(evaluation: Evaluation) -> Table:
 
 def describe_estimator(estimate: Estimate) -> str:
     """The name of an estimate's row in tables and model cards."""
-    return name_estimator(estimate.estimator, estimate.num_samples)
+    name = name_estimator(estimate.estimator, estimate.num_samples)
+    return name if estimate.difference is None else f"{name}, by difference"
 
 
 def count_active_units(evaluation: Evaluation) -> str:

@@ -162,6 +162,7 @@ def _numbers(evaluation: Evaluation, vae: VAE) -> dict[str, Any]:
         "exact": any(estimate.estimator == "exact" for estimate in estimates),
         "bits": any(estimate.bits_per_dim is not None for estimate in estimates),
         "subset": min((e.n for e in estimates if e.n < evaluation.num_images), default=0),
+        "difference": next((e.difference for e in estimates if e.difference is not None), None),
         "dimensions": dimensions,
         "active": f"{evaluation.active_units} of {vae.num_latents} latent dimensions are active: "
         f"the variance over the data of the mean of q(z|x) is above {_least_variance(vae)}.",

@@ -14,6 +14,7 @@ from models.errors import ConfigError
 from models.vae.model import VAE
 from training.fit.batches import Data
 from training.fit.early_stopping import stop_reason
+from training.fit.mixture_prior import start_mixture_prior
 from training.fit.objectives import OBJECTIVES
 from training.fit.optimizer import load_optimizer, make_optimizer
 from training.fit.order import Annealing, Plan
@@ -23,7 +24,7 @@ from training.fit.ranks import ALONE, Ranks
 from training.fit.read_ahead import ReadAhead
 from training.fit.start import KEPT, num_start_images, start_from_marginal, start_glorot
 from training.recipes.recipe import Recipe
-from training.runs.checkpoint import restore_checkpoint, save_checkpoint
+from training.runs.checkpoint import CHECKPOINT, restore_checkpoint, save_checkpoint
 from training.runs.folder import Progressed, start_from, trim_log
 from training.runs.hardware import find_device, generator_of
 
@@ -86,7 +87,10 @@ def start_training(
     vae = VAE(recipe.vae)
     done = Progressed()
     if recipe.start is not None:
-        done.seconds = start_from(run_dir.parent / recipe.start, vae)
+        started = start_from(run_dir.parent / recipe.start, vae)
+        done.seconds = started.seconds
+        if not started.has_prior and not (run_dir / CHECKPOINT).exists():  # which has a later one
+            start_mixture_prior(vae, data, recipe)
     else:
         is_glorot = settings.init == "glorot"
         if is_glorot:

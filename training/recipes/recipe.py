@@ -45,7 +45,8 @@ class Recipe(Config):
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
     """Seed of everything random in the run."""
     start: Name | None = None
-    """Name of a finished run in the same folder, whose best weights training starts from."""
+    """Name of a finished run in the same folder, whose best weights training starts from; a mixture
+    as the prior, where that run has another one, starts at the run's posteriors."""
     dataset: DatasetConfig
     """Data set that the model is trained on."""
     image: ImageSpec

@@ -142,11 +142,20 @@ def differing(one: Any, other: Any, name: str = "") -> list[str]:
     return [found for key, a, b in pairs for found in differing(a, b, f"{name}.{key}".strip("."))]
 
 
-def start_from(run_dir: Path, vae: VAE) -> float:
+@dataclass(frozen=True)
+class Started:
+    """What a run takes over from the finished one that it starts from."""
+
+    seconds: float
+    """Time that the run was trained for."""
+    has_prior: bool
+    """Whether the weights of the prior are the run's; else they are to be started anew."""
+
+
+def start_from(run_dir: Path, vae: VAE) -> Started:
     """Load the best weights of a finished run into a model of the same config.
 
-    Returns:
-        The seconds that the run was trained for.
+    The prior may be another one where the new one is a mixture, whose weights stay as they are.
 
     Raises:
         ConfigError: There is no such run, it is not finished, or its model is another one.
@@ -166,16 +175,23 @@ def start_from(run_dir: Path, vae: VAE) -> float:
             parameter="start",
             received=run_dir.name,
         )
-    if run.recipe.vae != vae.config:
-        changed = differing(run.recipe.vae.model_dump(), vae.config.model_dump(), "vae")
+    has_prior = run.recipe.vae.prior == vae.config.prior
+    changed = differing(run.recipe.vae.model_dump(), vae.config.model_dump(), "vae")
+    if vae.config.prior.kind == "mixture":
+        changed = [name for name in changed if not name.startswith("vae.prior")]
+    if changed:
         raise ConfigError(
             f"The run {run_dir} to start from has other values of {', '.join(changed)}. Make them "
             "equal, or start from another run.",
             parameter="start",
             received=run_dir.name,
         )
-    vae.load_state_dict(load_file(run_dir / BEST))
-    return float(run.state["seconds"])
+    weights = load_file(run_dir / BEST)
+    if not has_prior:
+        weights = {name: w for name, w in weights.items() if not name.startswith("_prior.")}
+    own = {} if has_prior else vae.prior_module.state_dict(prefix="_prior.")
+    vae.load_state_dict(weights | own)
+    return Started(float(run.state["seconds"]), has_prior)
 
 
 def save_best(run_dir: Path, vae: VAE) -> None:

@@ -41,7 +41,9 @@ def test_every_estimate_says_its_samples_images_and_seed(evaluation: Evaluation)
         ("iwae", 30, 130, 3),
         ("iwae", 50, 40, 3),
         ("iwae", 200, 40, 3),
+        ("iwae", 200, 130, 3),
     ]
+    assert [e.difference is None for e in evaluation.estimates] == [True, True, True, True, False]
 
 
 def test_elbo_is_the_exact_one_within_its_monte_carlo_error(
@@ -57,7 +59,7 @@ def test_bound_of_large_k_is_log_px_of_the_subset_within_its_error(
     oracle: Oracle, x: torch.Tensor, evaluation: Evaluation
 ) -> None:
     chosen = choose_subset(130, 40, seed=3)
-    bound = evaluation.estimates[-1]
+    bound = evaluation.estimates[-2]
     assert bound.monte_carlo_error_nats is not None
     exact = float(oracle.log_px(x[chosen]).mean())
     assert abs(bound.mean_nats - exact) < 4 * bound.monte_carlo_error_nats
@@ -76,7 +78,8 @@ def test_rate_plus_distortion_is_minus_the_elbo(evaluation: Evaluation) -> None:
 
 
 def test_error_over_images_is_that_of_the_reference_values(evaluation: Evaluation) -> None:
-    for estimate, reference in zip(evaluation.estimates, evaluation.references, strict=True):
+    whole = [estimate for estimate in evaluation.estimates if estimate.difference is None]
+    for estimate, reference in zip(whole, evaluation.references, strict=True):
         values = torch.tensor(reference.values_nats, dtype=torch.float64)
         assert len(values) == estimate.n
         assert estimate.mean_nats == pytest.approx(float(values.mean()))

@@ -8,6 +8,7 @@ from models.bundle.schema import (
     Baseline,
     BundleConfig,
     Classification,
+    Difference,
     Embedding,
     Estimate,
     Evaluation,
@@ -157,6 +158,17 @@ def test_numbers_stand_beside_baselines_in_the_same_unit() -> None:
     assert "Rows of 100 images are of a random subset" in text
     assert "The rate, the mean KL from q(z|x) to the prior, is 11.25 nats;" in text
     assert "the distortion, the mean of -log p(x|z), is 78.75 nats." in text
+
+
+def test_the_bound_by_difference_is_explained_and_stands_beside_baselines() -> None:
+    assert "By difference" not in card_of()
+    update = {"num_samples": 5000, "difference": Difference(num_samples=100, n=50)}
+    estimates = *EVALUATION.estimates, ESTIMATE.model_copy(update=update)
+    text = card_of(evaluation=EVALUATION.model_copy(update={"estimates": estimates}))
+    assert "| IWAE, K = 5,000, by difference | 300 |" in text
+    assert "the mean of K = 100 over all of them" in text
+    assert "over a random subset of 50. It is unbiased" in text
+    assert "| this model, IWAE, K = 5,000, by difference | 300 |" in text
 
 
 def test_files_are_not_spoken_of_where_there_are_none() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from models.config import VampPriorConfig
 from models.errors import ConfigError
 from models.vae.model import VAE
 from tests.training.conftest import RECIPE
@@ -16,6 +17,7 @@ from training.runs import folder as run
 from training.runs.folder import (
     LOG,
     STATE,
+    Started,
     append_line,
     check_writable,
     read_log,
@@ -135,12 +137,15 @@ def test_a_folder_that_cannot_be_written_is_refused_before_any_work(
 def test_a_run_starts_from_a_finished_one_of_the_same_model(run_dir: Path):
     torch.manual_seed(1)
     vae = VAE(RECIPE.vae)
-    assert start_from(run_dir, vae) == 1.5
+    assert start_from(run_dir, vae) == Started(seconds=1.5, has_prior=True)
     with pytest.raises(ConfigError, match=r"no run .*/other to start from.* vae-lab train other"):
         start_from(run_dir.with_name("other"), vae)
     changed = VAE(RECIPE.vae.model_copy(update={"latent_shape": (3,)}))
     with pytest.raises(ConfigError, match=r"other values of vae\.latent_shape\. Make them equal"):
         start_from(run_dir, changed)
+    vamp = VAE(RECIPE.vae.model_copy(update={"prior": VampPriorConfig(num_components=2)}))
+    with pytest.raises(ConfigError, match=r"other values of vae\.prior\.kind, vae\.prior\.num_c"):
+        start_from(run_dir, vamp)
     state = json.loads((run_dir / "state.json").read_text())
     (run_dir / "state.json").write_text(json.dumps({**state, "finished": False}))
     with pytest.raises(ConfigError, match=r"not finished.*recipe\.toml --resume --run-dir"):
