@@ -34,28 +34,8 @@ from vae_client.sources import ReadArrays
 
 SHOWN = 20
 """Most files that are named as left out."""
-DEFAULTS = {"check": True}
-"""Defaults of commands that are not those of the service."""
 RENDERED_HERE = ("dtype", "columns")
 """Parameters of the written file; a command asks for npz and writes the file itself."""
-
-
-class RequestOptions(BaseModel):
-    """Options of every command that sends requests."""
-
-    version: Annotated[
-        int | None, Field(ge=1, description="Version of the model; absent: the highest.")
-    ] = None
-    batch_size: Annotated[
-        int, Field(ge=1, description="Largest number of items in one request.")
-    ] = 32
-    strict: Annotated[
-        bool | None,
-        Field(
-            description="Stop at the first input that cannot be read, and write nothing; else the "
-            "others are written, and the exit code is 1."
-        ),
-    ] = None
 
 
 async def run_operation(operation: Operation, values: dict[str, Any]) -> None:
