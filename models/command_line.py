@@ -72,6 +72,4 @@ def say_failure(message: str) -> None:
 
 def _is_coloured() -> bool:
     """Whether standard error is a terminal that shows colours."""
-    return (
-        sys.stderr.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
-    )
+    return sys.stderr.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"

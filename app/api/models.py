@@ -95,8 +95,7 @@ def describe_model(registry: Registry, served: ServedModel) -> ModelDescription:
         capabilities=sorted(served.capabilities),
         lacks={need: reason for need, reason in sorted(served.lacks.items())},
         operations=[
-            describe_operation(served, operation)
-            for operation in offered_operations(served.lacks)
+            describe_operation(served, operation) for operation in offered_operations(served.lacks)
         ],
         evaluation=evaluation,
         provenance=config.provenance.model_dump(mode="json"),

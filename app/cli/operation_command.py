@@ -35,7 +35,9 @@ def make_command(operation: Operation) -> Callable[..., None]:
         for name, annotation in fixed.items()
     ]
     declared = [RequestOptions, *([TableOptions] if operation.per_item else [])]
-    parameters += [option(n, field) for model in declared for n, field in model.model_fields.items()]
+    parameters += [
+        option(n, field) for model in declared for n, field in model.model_fields.items()
+    ]
     if operation.takes:
         inputs = Annotated[
             list[str], typer.Argument(help=_input_help(operation), metavar="FILES...")
@@ -68,11 +70,10 @@ def _output_help(operation: Operation) -> str:
             f"File to write ({forms}), folder/ of PNGs, or - (standard output, npy). Default: "
             f"{operation.name}.png."
         )
-    form = "CSV" if operation.per_item else "npy"
-    return (
-        f"File to write (.csv, .jsonl, .parquet, .json, .npy, .npz), or - (standard output, {form})."
-        " Default: a table on a terminal, CSV elsewhere."
-    )
+    files = "File to write (.csv, .jsonl, .parquet, .json, .npy, .npz), or - (standard output"
+    if operation.per_item:
+        return f"{files}). Default: a short table on a terminal, CSV elsewhere."
+    return f"{files}, npy). Default: CSV on standard output."
 
 
 def _input_help(operation: Operation) -> str:

@@ -10,9 +10,8 @@ SUMMARIES = {
     "sample": "Sample images: draw latents from the prior, and decode them.",
     "interpolate": "Interpolate between two images (their posterior means) or two latents.",
     "elbo": "Evidence lower bound (ELBO) of each image, in nats, with its parts and "
-            "standard error.",
+    "standard error.",
     "log-likelihood": "Log-likelihood log p(x) of each image by importance sampling, in nats, with "
-            "its standard error and whether it is reliable.",
-    "classify": "Classify images: probability of each label, or of each component of a "
-            "mixture.",
+    "its standard error and whether it is reliable.",
+    "classify": "Classify images: probability of each label, or of each component of a mixture.",
 }

@@ -42,7 +42,7 @@ class ListedModel:
 
 
 def choose_default(asked: str | None, names: Collection[str], *, complete: bool) -> str | None:
-    """Name of the model that answers where none is named: the one asked for, mnist, or the only one.
+    """Name the model that answers by default: the one that is asked for, mnist, or the only one.
 
     Args:
         asked: What the operator named, if anything.
