@@ -51,10 +51,10 @@ def _not_asked() -> None:
     """Stands for a command that is not asked for."""
 
 
-def print_version(program: str, *, is_asked: bool) -> None:
-    """Print the version of a program and end, if that is asked for."""
+def print_version(program: str, *, is_asked: bool) -> bool:
+    """Print the version of a program and end, if that is asked for; else return what was asked."""
     if not is_asked:
-        return
+        return is_asked
     from models import __version__
 
     sys.stdout.write(f"{program} {__version__}\n")

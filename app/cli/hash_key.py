@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from app.api.keys import hash_key
 from vae_client.errors import CallError
 
 
@@ -22,6 +21,8 @@ def hash_key_command(
 
         openssl rand -base64 32 | tee key | vae hash-key
     """
+    from app.api.keys import hash_key  # imports torch; help needs none
+
     if key is None and sys.stdin.isatty():
         key = typer.prompt("Key", hide_input=True, err=True)
     key = (sys.stdin.readline() if key is None else key).strip()
