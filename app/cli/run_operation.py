@@ -85,7 +85,8 @@ async def run_operation(operation: Operation, values: dict[str, Any]) -> None:
     if sort is not None or top is not None:
         results = results.ranked(operation, sort, top)
     write(target, operation, results, values, named=named)
-    _report(target.path, len(labels), inputs.left_out, rows.failed)
+    written = len(results.labels)
+    _report(target.path, len(labels), inputs.left_out, rows.failed, written=written)
 
 
 def _parameters(operation: Operation, values: Mapping[str, Any]) -> dict[str, str]:
@@ -166,8 +167,17 @@ def _report(
     count: int,
     left_out: Sequence[tuple[str, str]],
     failed: Sequence[tuple[str, str]],
+    *,
+    written: int,
 ) -> None:
     """Say what was written and what was left out.
+
+    Args:
+        output: The file or folder; None for standard output.
+        count: Items that have an answer.
+        left_out: Names and reasons of what is no input.
+        failed: Names and reasons of inputs without an answer.
+        written: Items that were written, which may be the first ones alone.
 
     Raises:
         CallError: An input could not be read; all others were written.
@@ -178,7 +188,7 @@ def _report(
         say(f"Left out: {len(left_out) - SHOWN:,} more.")
     for name, reason in failed:
         say_always(f"Failed: {in_words(name, reason)}")
-    counts = [f"{count:,} {'item' if count == 1 else 'items'}"]
+    counts = [f"{written:,} {'item' if written == 1 else 'items'}"]
     counts += [f"{len(left_out):,} left out"] if left_out else []
     counts += [f"{len(failed):,} failed"] if failed else []
     if output is not None:
