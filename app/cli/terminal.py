@@ -11,10 +11,10 @@ from models.errors import printable
 messages = Console(stderr=True)
 
 
-def say(text: str, *, head: str = "") -> None:
+def say(text: str) -> None:
     """Print a message on standard error, with control characters escaped; not if it is quiet."""
     lines = "\n".join(map(printable, text.split("\n")))
-    messages.print(Text.assemble((head, "red"), lines), soft_wrap=True)
+    messages.print(Text(lines), soft_wrap=True)
 
 
 def say_always(text: str) -> None:

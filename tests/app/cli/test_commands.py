@@ -312,6 +312,17 @@ def test_models_are_listed_alike_by_their_configs_and_by_a_service(
     assert mnist["latent_shape"] == [LATENTS]
 
 
+def test_a_list_of_models_is_short_about_what_few_can_do_and_what_is_not_loaded(
+    vae: Vae, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = ImageSpec(channels=1, height=4, width=4)
+    write_bundle(tmp_path / "models", "pictures", 1, random_vae(family("autoencoder")), image)
+    monkeypatch.setenv("VAE_LOAD_MODELS", "others")
+    text = done(vae("models", "--model-repository", "models")).stdout
+    assert "encode, decode, reconstruct, interpolate" in text
+    assert "unloaded" in text
+
+
 def test_a_key_is_hashed_and_not_shown(vae: Vae) -> None:
     result = done(vae("hash-key", stdin="secret\n"))
     assert result.stdout.split() == [hash_key("secret")]  # a shell puts it into a variable

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from app.cli import server
+from app.cli.commands import main
 from app.cli.refusals import message_of
 from tests.app.cli.command_cases import Vae, done, failure, write_pictures
 from tests.app.pictures import binary, npy, npz
@@ -125,6 +126,15 @@ def test_any_failure_of_a_file_is_one_message(
     code, message = failure(capsys, monkeypatch, "sample", "-o", "x.png")
     assert code == 1
     assert "x.png: No space left on device; no file is half written. Free space" in message
+
+
+def test_a_fault_of_this_project_keeps_its_traceback(
+    vae: Vae, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.cli.run_operation.choose_target", None)
+    monkeypatch.setattr("sys.argv", ["vae", "sample"])
+    with pytest.raises(TypeError):
+        main()
 
 
 @pytest.mark.parametrize(
