@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import BaseModel
 
 from app.cli.options import ApiKey, ModelRepository, Url, option
 from app.cli.request_options import DEFAULTS, RequestOptions, TableOptions
@@ -34,7 +35,10 @@ def make_command(operation: Operation) -> Callable[..., None]:
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
         for name, annotation in fixed.items()
     ]
-    declared = [RequestOptions, *([TableOptions] if operation.per_item else [])]
+    declared: list[type[BaseModel]] = [
+        RequestOptions,
+        *([TableOptions] if operation.per_item else []),
+    ]
     parameters += [
         option(n, field) for model in declared for n, field in model.model_fields.items()
     ]
