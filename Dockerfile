@@ -55,7 +55,7 @@ ENV PATH=/opt/venv/bin:$PATH \
 WORKDIR /srv
 # Compile the parts of the standard library that the service imports: the base image has no bytecode of it, and the
 # service must not write any.
-RUN PYTHONDONTWRITEBYTECODE= python -c "import app.cli.commands, app.main"
+RUN PYTHONDONTWRITEBYTECODE= python -c "import app.cli.commands, app.cli.serve, app.cli.server"
 USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM

@@ -10,7 +10,7 @@ import typer.main
 
 from tests.makers import DOCS, load_maker
 from tests.training.conftest import RECIPE, run_dir  # noqa: F401, a fixture
-from training.commands.lab import app
+from training.commands.lab import make_app
 from training.commands.plot import write_csv
 from training.evaluation.evaluate import EvaluationSettings
 from training.evaluation.trained import load_trained_model
@@ -43,7 +43,7 @@ def trained(name: str) -> list[Recipe]:
 )
 def test_every_command_of_a_page_parses(words: list[str]) -> None:
     assert words[0] == "vae-lab"
-    command, rest = typer.main.get_command(app), words[1:]
+    command, rest = typer.main.get_command(make_app()), words[1:]
     context = click.Context(command)
     while isinstance(command, click.Group):
         _, found, rest = command.resolve_command(context, rest)

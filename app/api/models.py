@@ -16,6 +16,7 @@ from app.api.routing import MODEL_PATHS, find_model, json_response, make_route
 from app.compute.latents import latent_groups
 from app.operations.answers import LatentGroup
 from app.operations.table import Operation
+from app.serving.capabilities import offered_operations
 from app.serving.registry import Registry
 from app.serving.served_model import ServedModel
 
@@ -95,8 +96,7 @@ def describe_model(registry: Registry, served: ServedModel) -> ModelDescription:
         capabilities=sorted(served.capabilities),
         lacks={need: reason for need, reason in sorted(served.lacks.items())},
         operations=[
-            describe_operation(served, operation)
-            for operation in registry.offered_operations(served)
+            describe_operation(served, operation) for operation in offered_operations(served.lacks)
         ],
         evaluation=evaluation,
         provenance=config.provenance.model_dump(mode="json"),

@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from app.main import check_settings, create_app
+from app.serving.catalogue import check_holds_bundles
+from app.serving.startup_checks import check_repository
 from app.settings import Settings, load_settings
-from models.errors import printable
+from models.errors import BundleNotFound, ConfigError, printable
 from vae_client.client import Client
 from vae_client.errors import CallError
 
@@ -42,6 +43,8 @@ async def open_client(
     quiet = logging.getLogger("app.registry")  # of broken bundles; `vae models` lists them
     quiet.addHandler(logging.NullHandler())
     settings = local_settings(model_repository)
+    from app.main import check_settings, create_app  # takes seconds: it imports torch
+
     check_settings(settings)
     app = create_app(settings)
     async with app.router.lifespan_context(app):
@@ -126,11 +129,26 @@ def _check_no_repository(url: str, model_repository: Path | None) -> None:
 
 
 def local_settings(model_repository: Path | None = None) -> Settings:
-    """Settings of the environment, without the keys, log and deadline of a server."""
-    return load_settings(
+    """Settings of the environment, without the keys, log and deadline of a server.
+
+    Raises:
+        ConfigError: The folder of the models does not exist, or lacks the default model.
+        BundleNotFound: It holds no bundles.
+    """
+    settings = load_settings(
         model_repository=model_repository,
         access_log=False,
         api_keys_sha256=(),
         model_control="none",
         request_timeout_seconds=86400.0,
     )
+    try:
+        check_repository(settings.model_repository, settings.default_model)
+        check_holds_bundles(settings.model_repository)
+    except (BundleNotFound, ConfigError) as error:
+        if model_repository is None:
+            raise
+        words = str(error).replace("VAE_MODEL_REPOSITORY=", "--model-repository ")
+        words = words.replace("Set it to", "Name").replace("or unset it", "or leave it out")
+        raise CallError(words) from error
+    return settings

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
@@ -10,6 +11,22 @@ from pydantic.fields import FieldInfo
 
 from app.api.faults import explain
 from app.operations.parameters import plain_integer, plain_number
+
+Url = Annotated[
+    str | None,
+    typer.Option(
+        help="URL of a running service, such as http://localhost:8000; absent: in this process.",
+        envvar="VAE_URL",
+    ),
+]
+ApiKey = Annotated[str | None, typer.Option(help="API key of the service.", envvar="VAE_API_KEY")]
+ModelRepository = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of the bundles, as <model>/<version>/; absent: VAE_MODEL_REPOSITORY, or the "
+        "shipped models. Not with --url."
+    ),
+]
 
 _METAVARS = {int: "INTEGER", float: "FLOAT"}
 _PLAIN = {int: BeforeValidator(plain_integer), float: BeforeValidator(plain_number)}
@@ -24,7 +41,7 @@ def option(name: str, field: FieldInfo, *, default: Any = None) -> inspect.Param
         default: The default that the help names; the declared one if None.
     """
     kind = _kind(field)
-    flag = f"--{name.replace('_', '-')}"
+    flag = f"--{(field.alias or name).replace('_', '-')}"
     text = field.description or ""
     default = field.default if default is None else default
     if default is not None and default != ():

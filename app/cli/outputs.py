@@ -1,4 +1,4 @@
-"""Outputs of commands: files in the format of their suffix, folders of PNG files, CSV."""
+"""Outputs of commands: files in the format of their suffix, folders of PNG files, tables."""
 
 import csv
 import io
@@ -7,103 +7,88 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from app.cli.score_table import order_of, short_table
+from app.cli.target import TABLES, Target, load_pyarrow
 from app.cli.terminal import print_whole
 from app.operations.parameters import Rendering
 from app.operations.result import Answer
 from app.operations.table import Operation
 from app.wire.rendering import render, to_json
-from models.files import check_place, write_whole
+from models.files import write_whole
 from models.images import to_png, to_uint8
 from models.warnings import Warned
-from vae_client.errors import CallError
 
-TABLE_SUFFIXES = (".csv", ".jsonl", ".parquet")
 LONGEST_NAME = 120
 """Most characters of a name that a PNG takes from its input; file systems take 255 bytes."""
-
-
-def check_output(output: Path | None, operation: Operation) -> None:
-    """Check an output's format and folder, before anything is computed.
-
-    Raises:
-        CallError: The operation does not write that format, or its folder is missing, is a file or
-            is not writable; says what to write instead.
-    """
-    if output is None:
-        return
-    images, suffix = "png" in operation.formats, output.suffix.lower()
-    if is_folder(output):
-        if not images:
-            raise CallError(
-                f"--out {output} is a folder, which holds images; {operation.name} gives none. "
-                f"Name a file: --out {operation.name}.csv."
-            )
-        check_place(output, flag="--out", is_folder=True)
-        return
-    suffixes = [f".{form}" for form in operation.formats] + ([] if images else [*TABLE_SUFFIXES])
-    if suffix not in suffixes:
-        raise CallError(
-            f"--out {output} ends in {suffix}; {operation.name} writes {', '.join(suffixes)}"
-            f"{', or a folder of PNG files' if images else ''}. "
-            f"Use --out {output.with_suffix('.png' if images else '.csv')}."
-        )
-    if suffix == ".parquet":
-        _pyarrow()
-    check_place(output, flag="--out")
 
 
 _ROW = re.compile(r"(\[\d+\])?(#\d+)?$")
 """What follows a file's name in a label: the row of an array, the count of a name given twice."""
 
 
-def is_folder(output: Path) -> bool:
-    """Whether a path means a folder: it is one, or has no suffix."""
-    return output.is_dir() or output.suffix == ""
+class Results(NamedTuple):
+    """What a command computed."""
+
+    fields: Mapping[str, np.ndarray]
+    """Arrays by name, as npz holds them."""
+    labels: Sequence[str]
+    """Names of the items."""
+    warnings: Sequence[Warned] = ()
+    """What is doubtful about the items."""
+
+    def ranked(self, operation: Operation, sort: str | None, top: int | None) -> "Results":
+        """The items in the order of a column, or the first of them."""
+        facts, columns = split_fields(self.fields, operation)
+        rows = table(columns, self.labels, classes=facts.get("labels", ()))
+        order = order_of(rows, sort, top)
+        place = {item: i for i, item in enumerate(order)}
+        return Results(
+            {**self.fields, **{name: values[order] for name, values in columns.items()}},
+            [self.labels[i] for i in order],
+            [
+                warned if warned.item is None else replace(warned, item=place[warned.item])
+                for warned in self.warnings
+                if warned.item is None or warned.item in place
+            ],
+        )
 
 
 def write(
-    output: Path | None,
+    target: Target,
     operation: Operation,
-    fields: Mapping[str, np.ndarray],
-    labels: Sequence[str],
+    results: Results,
     options: Mapping[str, Any],
     *,
-    warnings: Sequence[Warned] = (),
     named: bool = True,
 ) -> None:
-    """Write results to a file or folder; without one, print CSV.
+    """Write results to a file or folder, or on standard output.
 
     Args:
-        output: The file or folder.
+        target: Where to, and in which form.
         operation: Declares the fields.
-        fields: Arrays by name, as npz holds them.
-        labels: Names of the items.
+        results: What was computed.
         options: The command's options, for how images are written.
-        warnings: What is doubtful about the items.
         named: Whether the labels are names of inputs, and are written into every form. What has no
-            place for them (npy, pictures) gets a table of them beside it.
+            place for them (npy, pictures) gets a table of them beside it, if it is a file.
     """
-    facts = {
-        name: _fact(value, is_list=name in operation.shared)
-        for name, value in fields.items()
-        if value.ndim == 0 or name in operation.shared
-    }
-    columns = {name: value for name, value in fields.items() if name not in facts}
-    if output is not None and is_folder(output):
+    fields, labels, warnings = results
+    facts, columns = split_fields(fields, operation)
+    output, form = target
+    if form == "folder":
+        assert output is not None  # a folder is none of standard output's forms
         _write_pictures(output, columns["images"], labels)
         return
-    suffix = "" if output is None else output.suffix.lower()
-    if output is not None and suffix not in TABLE_SUFFIXES:
+    if form not in TABLES:
         answer = Answer(columns, warnings=warnings)
-        content = _rendered(output, operation, answer, facts, options, labels if named else ())
-        write_whole(output, content)
-        if named and len(labels) > 1 and suffix not in (".json", ".npz"):
+        content = _rendered(form, operation, answer, facts, options, labels if named else ())
+        is_printed = form == "json" and output is None
+        _put(output, f"{content.decode()}\n" if is_printed else content)
+        if output is not None and named and len(labels) > 1 and form not in ("json", "npz"):
             write_whole(names_beside(output), _csv({"file": labels}).encode())
         return
     rows = table(columns, labels, classes=facts.get("labels", ()))
@@ -113,15 +98,35 @@ def write(
             for of_item in codes if warned.item is None else (codes[warned.item],):
                 of_item.append(warned.code)
         rows["warnings"] = ["; ".join(of_item) for of_item in codes]
-    if output is None:
-        print_whole(_csv(rows))
-    elif suffix == ".parquet":
-        pyarrow, parquet = _pyarrow()
+    if form == "short":
+        print_whole(short_table(rows, operation))
+    elif form == "parquet":
+        pyarrow, parquet = load_pyarrow()
         buffer = io.BytesIO()
         parquet.write_table(pyarrow.table(rows), buffer)
-        write_whole(output, buffer.getvalue())
+        _put(output, buffer.getvalue())
     else:
-        write_whole(output, (_csv if suffix == ".csv" else _jsonl)(rows).encode())
+        _put(output, (_csv if form == "csv" else _jsonl)(rows))
+
+
+def _put(output: Path | None, content: str | bytes) -> None:
+    """Write a file, or on standard output."""
+    if output is None:
+        print_whole(content)
+    else:
+        write_whole(output, content.encode() if isinstance(content, str) else content)
+
+
+def split_fields(
+    fields: Mapping[str, np.ndarray], operation: Operation
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What all items share, as plain values, and the columns with an entry for each item."""
+    facts = {
+        name: _fact(value, is_list=name in operation.shared)
+        for name, value in fields.items()
+        if value.ndim == 0 or name in operation.shared
+    }
+    return facts, {name: value for name, value in fields.items() if name not in facts}
 
 
 def names_beside(output: Path) -> Path:
@@ -136,14 +141,13 @@ def _fact(value: np.ndarray, *, is_list: bool) -> Any:
 
 
 def _rendered(
-    output: Path,
+    form: str,
     operation: Operation,
     answer: Answer,
     facts: Mapping[str, Any],
     options: Mapping[str, Any],
     names: Sequence[str],
 ) -> bytes:
-    form = output.suffix.lower()[1:]
     held = dict(answer.columns)
     if names and form in ("json", "npz"):
         per_row = form == "json" and operation.per_item
@@ -229,14 +233,3 @@ def picture_names(labels: Sequence[str]) -> list[str]:
             taken.add(one.casefold())
             names[i] = one
     return names
-
-
-def _pyarrow() -> tuple[Any, Any]:
-    try:
-        pyarrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
-    except ImportError as error:
-        raise CallError(
-            "A .parquet file needs pyarrow, which is not installed. Run pip install pyarrow, or "
-            "write .csv."
-        ) from error
-    return pyarrow, parquet

@@ -1,14 +1,13 @@
 """One operation on files: inputs are read, requests sent, progress shown, results written."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, Field
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -21,9 +20,12 @@ from rich.progress import (
 from app.cli.connection import open_client
 from app.cli.flags import as_flags
 from app.cli.inputs import Inputs, find_inputs, open_inputs
-from app.cli.outputs import check_output, write
+from app.cli.outputs import Results, write
+from app.cli.request_options import DEFAULTS, RequestOptions, TableOptions
+from app.cli.score_table import check_sort
 from app.cli.sending import Rows, Sender, all_failed, in_words, join, mean_score, numbers
-from app.cli.terminal import messages, say
+from app.cli.target import choose_target
+from app.cli.terminal import messages, say, say_always
 from app.operations.latents import are_latents, explain_latents
 from app.operations.table import Operation
 from models.errors import printable
@@ -34,28 +36,8 @@ from vae_client.sources import ReadArrays
 
 SHOWN = 20
 """Most files that are named as left out."""
-DEFAULTS = {"check": True}
-"""Defaults of commands that are not those of the service."""
 RENDERED_HERE = ("dtype", "columns")
 """Parameters of the written file; a command asks for npz and writes the file itself."""
-
-
-class RequestOptions(BaseModel):
-    """Options of every command that sends requests."""
-
-    version: Annotated[
-        int | None, Field(ge=1, description="Version of the model; absent: the highest.")
-    ] = None
-    batch_size: Annotated[
-        int, Field(ge=1, description="Largest number of items in one request.")
-    ] = 32
-    strict: Annotated[
-        bool | None,
-        Field(
-            description="Stop at the first input that cannot be read, and write nothing; else the "
-            "others are written, and the exit code is 1."
-        ),
-    ] = None
 
 
 async def run_operation(operation: Operation, values: dict[str, Any]) -> None:
@@ -68,29 +50,25 @@ async def run_operation(operation: Operation, values: dict[str, Any]) -> None:
     Raises:
         CallError: Something could not be read or was refused.
     """
-    output: Path | None = values.pop("out")
-    if output is None and "png" in operation.formats:
-        output = Path(f"{operation.name}.png")
-    check_output(output, operation)
+    messages.quiet = bool(values.pop("quiet"))
+    full, sort, top = (values.pop(name, None) for name in TableOptions.model_fields)
+    as_json = bool(values.pop("as_json"))
+    target = choose_target(values.pop("out"), operation, as_json=as_json, full=bool(full))
+    if sort is not None:
+        check_sort(sort, operation)
     strict = bool(values.pop("strict")) or operation.exact_items is not None
     batch_size = values.pop("batch_size") or RequestOptions().batch_size
     where = [values.pop(n) for n in ("url", "api_key", "model", "version", "model_repository")]
     inputs = Inputs()
     if operation.takes:
-        files = values.pop("files")
+        files, output = values.pop("files"), target.path
         inputs = find_inputs(files, operation.takes, operation=operation.name, output=output)
         if inputs.failed and (strict or not inputs.files):
             raise all_failed(inputs.failed)
-    asked = {name: value for name, value in values.items() if value is not None}
-    given = {name: _text(value) for name, value in asked.items() if name not in RENDERED_HERE}
-    if "seed" in operation.parameters.model_fields and "seed" not in given:
-        given["seed"] = str(secrets.randbits(53))
-    for name in DEFAULTS.keys() & operation.parameters.model_fields.keys():
-        given.setdefault(name, _text(DEFAULTS[name]))
     async with open_client(*where) as client:
         with _progress() as progress:
             rows = await _rows(
-                Sender(client, operation, given, strict=strict),
+                Sender(client, operation, _parameters(operation, values), strict=strict),
                 inputs,
                 progress,
                 batch_size=batch_size,
@@ -103,8 +81,26 @@ async def run_operation(operation: Operation, values: dict[str, Any]) -> None:
     _warn(rows)
     if operation.exact_items is not None:
         labels, named = numbers(0, len(fields["images"])), False
-    write(output, operation, fields, labels, values, warnings=rows.warnings, named=named)
-    _report(output, len(labels), inputs.left_out, rows.failed)
+    results = Results(fields, labels, rows.warnings)
+    if sort is not None or top is not None:
+        results = results.ranked(operation, sort, top)
+    write(target, operation, results, values, named=named)
+    written = len(results.labels)
+    _report(target.path, len(labels), inputs.left_out, rows.failed, written=written)
+
+
+def _parameters(operation: Operation, values: Mapping[str, Any]) -> dict[str, str]:
+    """The parameters of a request; what a command fills in is among them."""
+    given = {
+        name: _text(value)
+        for name, value in values.items()
+        if value is not None and name not in RENDERED_HERE
+    }
+    if "seed" in operation.parameters.model_fields and "seed" not in given:
+        given["seed"] = str(secrets.randbits(53))
+    for name in DEFAULTS.keys() & operation.parameters.model_fields.keys():
+        given.setdefault(name, _text(DEFAULTS[name]))
+    return given
 
 
 async def _rows(sender: Sender, inputs: Inputs, progress: Progress, *, batch_size: int) -> Rows:
@@ -171,8 +167,17 @@ def _report(
     count: int,
     left_out: Sequence[tuple[str, str]],
     failed: Sequence[tuple[str, str]],
+    *,
+    written: int,
 ) -> None:
     """Say what was written and what was left out.
+
+    Args:
+        output: The file or folder; None for standard output.
+        count: Items that have an answer.
+        left_out: Names and reasons of what is no input.
+        failed: Names and reasons of inputs without an answer.
+        written: Items that were written, which may be the first ones alone.
 
     Raises:
         CallError: An input could not be read; all others were written.
@@ -182,9 +187,14 @@ def _report(
     if len(left_out) > SHOWN:
         say(f"Left out: {len(left_out) - SHOWN:,} more.")
     for name, reason in failed:
-        say(f"Failed: {in_words(name, reason)}")
+        say_always(f"Failed: {in_words(name, reason)}")
+    counts = [f"{written:,} {'item' if written == 1 else 'items'}"]
+    counts += [f"{len(left_out):,} left out"] if left_out else []
+    counts += [f"{len(failed):,} failed"] if failed else []
     if output is not None:
-        say(f"Wrote {printable(str(output))} ({count} items).")
+        say(f"Wrote {printable(str(output))} ({', '.join(counts)}).")
+    elif len(counts) > 1:
+        say(f"{', '.join(counts)}.")
     if failed:
         raise CallError(
             f"{len(failed):,} of {len(failed) + count:,} items could not be read; the other "

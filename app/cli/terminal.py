@@ -11,20 +11,29 @@ from models.errors import printable
 messages = Console(stderr=True)
 
 
-def say(text: str, *, head: str = "") -> None:
-    """Print a message on standard error, with control characters escaped."""
+def say(text: str) -> None:
+    """Print a message on standard error, with control characters escaped; not if it is quiet."""
     lines = "\n".join(map(printable, text.split("\n")))
-    messages.print(Text.assemble((head, "red"), lines), soft_wrap=True)
+    messages.print(Text(lines), soft_wrap=True)
 
 
-def print_whole(text: str) -> None:
-    """Print a result on standard output.
+def say_always(text: str) -> None:
+    """Print a failure on standard error, with control characters escaped, also under `--quiet`."""
+    sys.stderr.write(f"{printable(text)}\n")
+
+
+def print_whole(content: str | bytes) -> None:
+    """Print a result on standard output; bytes as they are.
 
     Raises:
         OSError: It cannot be written: the pipe is closed, or the disk is full.
     """
     try:
-        sys.stdout.write(text)
+        if isinstance(content, str):
+            sys.stdout.write(content)
+        else:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(content)
         sys.stdout.flush()
     except OSError as error:
         _drop_standard_output()

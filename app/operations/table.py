@@ -22,6 +22,7 @@ from app.operations.parameters import (
     ReconstructParameters,
     SampleParameters,
 )
+from app.operations.summaries import SUMMARIES
 
 Need = Literal[
     "encoder",
@@ -88,7 +89,7 @@ OPERATIONS: dict[str, Operation] = {
     for operation in (
         Operation(
             name="encode",
-            summary="Encode images: mean and standard deviation of each approximate posterior.",
+            summary=SUMMARIES["encode"],
             parameters=EncodeParameters,
             answer=answers.EncodeAnswer,
             primary=("samples", "mean"),
@@ -100,7 +101,7 @@ OPERATIONS: dict[str, Operation] = {
         ),
         Operation(
             name="decode",
-            summary="Decode latents into images.",
+            summary=SUMMARIES["decode"],
             parameters=DecodeParameters,
             answer=answers.DecodeAnswer,
             takes=("latents",),
@@ -112,7 +113,7 @@ OPERATIONS: dict[str, Operation] = {
         ),
         Operation(
             name="reconstruct",
-            summary="Reconstruct images: encode each to its posterior mean, and decode that.",
+            summary=SUMMARIES["reconstruct"],
             parameters=ReconstructParameters,
             answer=answers.ReconstructAnswer,
             formats=("json", "png", "npy", "npz"),
@@ -124,7 +125,7 @@ OPERATIONS: dict[str, Operation] = {
         ),
         Operation(
             name="sample",
-            summary="Sample images: draw latents from the prior, and decode them.",
+            summary=SUMMARIES["sample"],
             parameters=SampleParameters,
             answer=answers.SampleAnswer,
             takes=(),
@@ -136,7 +137,7 @@ OPERATIONS: dict[str, Operation] = {
         ),
         Operation(
             name="interpolate",
-            summary="Interpolate between two images (their posterior means) or two latents.",
+            summary=SUMMARIES["interpolate"],
             parameters=InterpolateParameters,
             answer=answers.InterpolateAnswer,
             takes=("images", "latents"),
@@ -151,8 +152,7 @@ OPERATIONS: dict[str, Operation] = {
         ),
         Operation(
             name="elbo",
-            summary="Evidence lower bound (ELBO) of each image, in nats, with its parts and "
-            "standard error.",
+            summary=SUMMARIES["elbo"],
             parameters=ElboParameters,
             answer=answers.ElboAnswer,
             primary=("elbo_nats",),
@@ -163,8 +163,7 @@ OPERATIONS: dict[str, Operation] = {
         ),
         Operation(
             name="log-likelihood",
-            summary="Log-likelihood log p(x) of each image by importance sampling, in nats, with "
-            "its standard error and whether it is reliable.",
+            summary=SUMMARIES["log-likelihood"],
             parameters=LogLikelihoodParameters,
             answer=answers.LogLikelihoodAnswer,
             primary=("estimate_nats",),
@@ -174,8 +173,7 @@ OPERATIONS: dict[str, Operation] = {
         ),
         Operation(
             name="classify",
-            summary="Classify images: probability of each label, or of each component of a "
-            "mixture.",
+            summary=SUMMARIES["classify"],
             parameters=ClassifyParameters,
             answer=answers.ClassifyAnswer,
             primary=("probabilities",),

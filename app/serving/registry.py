@@ -17,8 +17,9 @@ import torch
 
 from app.errors import ModelNotReady, NoDefaultModel, UnknownModel
 from app.operations.parameters import Parameters
-from app.operations.table import OPERATIONS, Operation
+from app.operations.table import Operation
 from app.serving.capabilities import example_latents
+from app.serving.catalogue import PREFERRED_DEFAULT, choose_default
 from app.serving.loading import Loader
 from app.serving.served_model import ServedModel
 from app.serving.snapshot import BrokenBundle, ModelState, Snapshot
@@ -26,7 +27,6 @@ from models.errors import UnsupportedOperation, closest
 
 log = logging.getLogger("app.registry")
 
-PREFERRED_DEFAULT = "mnist"
 LOADING = "The models are still loading. Retry in a second."
 MAX_NAMED = 3
 """How many other models a refusal names."""
@@ -150,15 +150,11 @@ class Registry:
         It is the one that the operator named, or mnist, or the only one. Of several others none is
         silently preferred, nor does another stand in for a broken or unloaded mnist.
         """
-        if self.default_model is not None:
-            return self.default_model
-        if PREFERRED_DEFAULT in self.models:
-            return PREFERRED_DEFAULT
         missing = self.current.is_broken(PREFERRED_DEFAULT) or any(
             self.current.waits(PREFERRED_DEFAULT, state) for state in ("loading", "unloaded")
         )
-        only = len(self.models) == 1 and self.loaded and not missing
-        return next(iter(self.models)) if only else None
+        complete = self.loaded and not missing
+        return choose_default(self.default_model, self.models, complete=complete)
 
     @property
     def default_latents(self) -> dict[str, Any] | None:
@@ -167,7 +163,7 @@ class Registry:
         if not (self.loaded and versions):
             return None
         served = versions[max(versions)]
-        body = {"latents": example_latents(served.vae).tolist()}
+        body = {"latents": example_latents(served.bundle.config.vae).tolist()}
         return body | ({"label": served.labels[0]} if served.labels else {})
 
     def find(
@@ -317,10 +313,6 @@ class Registry:
         size = served.bundle.config.image.shape
         able.sort(key=lambda other: other.bundle.config.image.shape != size)
         return [other.name for other in able[:MAX_NAMED]]
-
-    def offered_operations(self, served: ServedModel) -> list[Operation]:
-        """The operations whose needs the model meets."""
-        return [operation for operation in OPERATIONS.values() if served.offers(operation)]
 
 
 def _without(served: ServedModel, operation: Operation, option: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from app.operations.parameters import Parameters
 from app.operations.table import Abilities, Need, Operation
 from app.serving.capabilities import abilities, example_latents, unmet_needs
 from models.bundle.loading import Bundle
+from models.estimators.exact import has_exact_posterior
 from models.noise import NoiseKind, Purpose
 from models.vae.model import VAE
 
@@ -134,8 +135,9 @@ class ServedModel:
 
 def serve_bundle(bundle: Bundle, device: str) -> ServedModel:
     """Find out what a loaded bundle can do and costs."""
+    lacks = unmet_needs(bundle.config.vae, exact_posterior=has_exact_posterior(bundle.vae))
     cost = max(bundle.vae.decoder_macs() / 1e6, MIN_COST)
-    return ServedModel(bundle, unmet_needs(bundle.vae), cost, device)
+    return ServedModel(bundle, lacks, cost, device)
 
 
 @torch.no_grad()
@@ -148,5 +150,5 @@ def warm_up(served: ServedModel) -> None:
     y = weight.new_zeros(1, dtype=torch.int64) if vae.num_labels else None
     if "encoder" not in served.lacks:
         _ = vae.posterior(weight.new_zeros(1, *vae.image_shape), y).mean
-    z = torch.as_tensor(example_latents(vae), dtype=weight.dtype, device=weight.device)
+    z = torch.as_tensor(example_latents(vae.config), dtype=weight.dtype, device=weight.device)
     _ = vae.likelihood(z, y).mean

@@ -3,8 +3,6 @@
 import os
 from pathlib import Path
 
-import torch
-
 from models.bundle.repository import Repository
 from models.errors import ConfigError, closest
 
@@ -15,7 +13,7 @@ def check_startup(repository: Path, default_model: str | None, device: str) -> N
     Raises:
         ConfigError: One of them does not; names the setting, its value and a fix.
     """
-    _check_repository(repository, default_model)
+    check_repository(repository, default_model)
     _check_device(device)
 
 
@@ -33,7 +31,12 @@ def check_bounds(*, max_body_bytes: int, max_buffered_bytes: int) -> None:
         )
 
 
-def _check_repository(folder: Path, wanted: str | None) -> None:
+def check_repository(folder: Path, wanted: str | None) -> None:
+    """Check that the models' folder exists, and holds the default model.
+
+    Raises:
+        ConfigError: One of them does not; names the setting, its value and a fix.
+    """
     if not os.path.isdir(folder):
         fault = "is not a folder" if os.path.exists(folder) else "does not exist"
         fault = "is a link that leads to no folder" if os.path.islink(folder) else fault
@@ -51,6 +54,8 @@ def _check_repository(folder: Path, wanted: str | None) -> None:
 
 
 def _check_device(name: str) -> None:
+    import torch  # takes seconds; to check a repository needs none
+
     try:
         device = torch.device(name)
     except RuntimeError as error:

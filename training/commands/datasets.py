@@ -15,7 +15,7 @@ from training.commands.options import DataDir, DatasetPicture, Download, GroupBy
 from training.data.catalogue import DATASETS
 from training.data.datasets import at_hand, resolve_data_dir
 
-app = typer.Typer(invoke_without_command=True)
+app = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
 
 
 @app.callback()

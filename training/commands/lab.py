@@ -1,206 +1,140 @@
-"""The command `vae-lab`: train and sweep, list, show, score and export runs, show data.
+"""The command `vae-lab`: its commands, of which the one that is asked for is imported.
 
 Each command reads its arguments, calls one function of this package, and prints what it returns.
 """
 
 import sys
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
-from models.errors import ConfigError, VAEError, printable
-from models.files import explain_os_error, prepare_streams
-from training.commands import datasets, plot, sweep, train
-from training.commands.options import (
-    SUBSET_IMAGES,
-    ChosenElboSamples,
-    ChosenIwaeSamples,
-    DataDir,
-    Device,
-    ScoredImages,
-    Seed,
-    Subset,
-    SubsetSamples,
+from models.command_line import (
+    FAILED,
+    Command,
+    add_commands,
+    asked_command,
+    print_version,
+    say_failure,
 )
-from training.commands.report import renew_report, report, runs
-from training.commands.runs import say_unfinished
-from training.commands.tables import wide_console
+from models.errors import VAEError
+from models.files import explain_os_error, prepare_streams
 from training.errors import Interrupted
 
-if TYPE_CHECKING:
-    from training.evaluation.effort import AskedEffort
+
+def _of(module: str, name: str) -> Callable[[], Any]:
+    """Imports a command from a module of this folder."""
+    return partial(_load, f"training.commands.{module}", name)
 
 
-app = typer.Typer(
-    name="vae-lab",
-    help="Train, evaluate and export variational autoencoders.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-app.add_typer(datasets.app, name="datasets")
-app.add_typer(plot.app, name="plot")
-app.command()(train.train)
-app.command()(sweep.sweep)
-app.command()(runs)
-app.command()(report)
+def _load(module: str, name: str) -> Any:
+    return getattr(import_module(module), name)
 
 
-@app.command()
-def compare_runs(
-    runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
-) -> None:
-    """Compare runs side by side: bounds with errors, sizes, time, and differences of recipes.
-
-    Example: vae-lab compare-runs runs/digits runs/mnist
-    """
-    from training.evaluation.compare import compare_runs as compare
-
-    wide_console().print(compare(runs))
-
-
-@app.command()
-def evaluate(
-    source: Annotated[Path, typer.Argument(help="Folder of a run or of a bundle.")],
-    data_dir: DataDir = None,
-    device: Device = "auto",
-    seed: Seed = 0,
-    images: ScoredImages = None,
-    elbo_samples: ChosenElboSamples = None,
-    iwae_samples: ChosenIwaeSamples = None,
-    subset: Subset = None,
-    subset_samples: SubsetSamples = None,
-) -> None:
-    """Score the test split: ELBO, IWAE bounds, rate, distortion, reconstructions, embeddings.
-
-    It says first how long it will take. Interrupted, the same command goes on.
-
-    Example: vae-lab evaluate runs/digits
-    """
-    from training.evaluation.effort import choose_settings
-    from training.evaluation.quality_tables import format_quality
-    from training.evaluation.table import format_evaluation
-    from training.evaluation.trained import load_trained_model
-    from training.runs.hardware import find_device
-
-    console, device = Console(), find_device(device)
-    say_unfinished(source)
-    asked = _asked(seed, images, elbo_samples, iwae_samples, subset, subset_samples)
-    model = load_trained_model(source, data_dir=data_dir, console=console)
-    settings = choose_settings(model, asked, device=device, console=console)
-    evaluation = model.evaluate(settings=settings, device=device, console=console)
-    console.print(format_evaluation(evaluation), *format_quality(evaluation))
-    renew_report(source)
-
-
-@app.command()
-def export(
-    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
-    repository: Annotated[Path, typer.Option(help="Folder of <model>/<version> folders.")] = Path(
-        "models/pretrained"
+COMMANDS = (
+    Command(
+        "train",
+        "Train the model of a recipe, or a model chosen for a data set.",
+        _of("train", "train"),
     ),
-    name: Annotated[
-        str | None, typer.Option(help="Name of the model; the recipe's otherwise.")
-    ] = None,
+    Command(
+        "sweep",
+        "Train a recipe many times with other values, and write the recipe of the best trial.",
+        _of("sweep", "sweep"),
+    ),
+    Command(
+        "runs",
+        "List the runs of a folder: state, epochs, best bound, and what was made of them.",
+        _of("report", "runs"),
+    ),
+    Command(
+        "report",
+        "Write a run's page, report.html: curves, pictures, latents, scores, recipe and origin.",
+        _of("report", "report"),
+    ),
+    Command(
+        "compare-runs",
+        "Compare runs side by side: bounds with errors, sizes, time, and differences of recipes.",
+        _of("scoring", "compare_runs"),
+    ),
+    Command(
+        "evaluate",
+        "Score the test split: ELBO, IWAE bounds, rate, distortion, reconstructions, embeddings.",
+        _of("scoring", "evaluate"),
+    ),
+    Command(
+        "export",
+        "Export a run as a bundle that `vae serve` serves; evaluate it first if that is not done.",
+        _of("scoring", "export"),
+    ),
+    Command(
+        "datasets",
+        "List the known data sets: shape, splits, licence, and whether their files are there.",
+        _of("datasets", "app"),
+    ),
+    Command(
+        "plot",
+        "Draw figures of trained models (folders of runs or bundles), and print their numbers.",
+        _of("plot", "app"),
+    ),
+)
+
+
+def make_app(asked: str | None = None) -> typer.Typer:
+    """The command line; of the commands, the one that is asked for is imported, by default all."""
+    app = typer.Typer(
+        name="vae-lab",
+        help="Train, evaluate and export variational autoencoders.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_options)
+
+    def add(command: Command, loaded: Any) -> None:
+        if isinstance(loaded, typer.Typer):
+            app.add_typer(loaded, name=command.name, short_help=command.help)
+        else:
+            app.command(command.name, short_help=command.help)(loaded)
+
+    add_commands(COMMANDS, asked, add)
+    return app
+
+
+def _options(
     version: Annotated[
-        str, typer.Option(help="Version: a number, or next for the highest plus one.")
-    ] = ("next"),
-    data_dir: DataDir = None,
-    device: Device = "auto",
-    seed: Seed = 0,
-    images: ScoredImages = None,
-    elbo_samples: ChosenElboSamples = None,
-    iwae_samples: ChosenIwaeSamples = None,
-    subset: Subset = None,
-    subset_samples: SubsetSamples = None,
+        bool,
+        typer.Option(
+            "--version",
+            is_eager=True,
+            callback=lambda is_asked: print_version("vae-lab", is_asked=is_asked),
+            help="Print the version and exit.",
+        ),
+    ] = False,
 ) -> None:
-    """Export a run as a bundle that `vae serve` serves; evaluate it first if that is not done.
-
-    Example: vae-lab export runs/digits --repository models/pretrained
-    """
-    from training.evaluation.quality_tables import format_quality
-    from training.evaluation.stored import find_evaluation
-    from training.evaluation.table import format_evaluation
-    from training.export.export import export_run
-    from training.runs.hardware import find_device
-
-    console = Console()
-    say_unfinished(run)
-    path = export_run(
-        run,
-        repository=repository,
-        name=name,
-        version=_version(version),
-        data_dir=data_dir,
-        settings=_asked(seed, images, elbo_samples, iwae_samples, subset, subset_samples),
-        device=find_device(device),
-        console=console,
-    )
-    evaluation = find_evaluation(run)
-    if evaluation is not None:
-        console.print(format_evaluation(evaluation), *format_quality(evaluation))
-    renew_report(run)
-    typer.echo(f"The bundle is {path}.")
-
-
-def _version(version: str) -> int | None:
-    if version == "next":
-        return None
-    if version.isascii() and version.isdigit() and int(version) > 0:
-        return int(version)
-    raise ConfigError(
-        f"--version {version} is not allowed. Allowed: a positive number, or next. "
-        "Take --version next.",
-        parameter="version",
-        received=version,
-        suggestion="next",
-    )
-
-
-def _asked(
-    seed: int,
-    images: int | None,
-    elbo_samples: int | None,
-    iwae_samples: int | None,
-    subset: int | None,
-    subset_samples: list[int] | None,
-) -> "AskedEffort":
-    """What is asked of an evaluation; a subset of large K is asked for by its size or its K."""
-    from training.evaluation.effort import AskedEffort
-
-    if subset is None and subset_samples:
-        subset = SUBSET_IMAGES
-    return AskedEffort(
-        seed=seed,
-        num_images=images,
-        elbo_num_samples=elbo_samples,
-        iwae_num_samples=iwae_samples,
-        subset_num_images=subset,
-        subset_num_samples=tuple(sorted(set(subset_samples))) if subset_samples else None,
-    )
+    """The options of `vae-lab` itself."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; an error of this project or of a file is printed in one line.
+    """Run the command; an error of this project or of a file is one message and exit code 1.
 
-    The exit code is 2 after such an error, and 128 plus the signal's number after a signal.
+    After a signal, the exit code is 128 plus its number.
     """
     prepare_streams()
+    words = sys.argv[1:] if arguments is None else arguments
     try:
-        app(args=arguments)
+        make_app(asked_command(words))(args=words)
     except Interrupted as error:
         _stop(error, exit_code=error.exit_code)
     except VAEError as error:
-        _stop(error, exit_code=2)
+        _stop(error, exit_code=FAILED)
     except OSError as error:
-        _stop(explain_os_error(error), exit_code=2)
+        _stop(explain_os_error(error), exit_code=FAILED)
 
 
 def _stop(error: object, *, exit_code: int) -> None:
-    """Print an error with control characters escaped, and exit."""
-    lines = "\n".join(map(printable, str(error).split("\n")))
-    typer.echo(f"vae-lab: {lines}", err=True)
+    """Print an error, and exit."""
+    say_failure(str(error))
     sys.exit(exit_code)

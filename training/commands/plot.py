@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Draw figures of trained models (folders of runs or bundles), and print their numbers.",
     no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 

@@ -25,7 +25,7 @@ def runs(
         bool, typer.Option("--json", help="Print JSON: a list of runs, numbers unrounded.")
     ] = False,
 ) -> None:
-    """List the runs of a folder: state, epochs, best validation bound, and what was made of them.
+    """List the runs of a folder: state, epochs, best bound, and what was made of them.
 
     Example: vae-lab runs --sort bound
     """

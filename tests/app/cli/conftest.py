@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from app.cli.commands import app
+from app.cli.commands import make_app
+from models.command_line import asked_command
 from tests.app.cli.command_cases import Vae
 
 
@@ -17,6 +18,7 @@ def vae(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Va
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str, stdin: str | None = None) -> Result:
+        app = make_app(asked_command(arguments))
         return CliRunner().invoke(app, list(arguments), input=stdin)
 
     return run

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from app.api.keys import hash_key
-from app.cli import commands as cli
+from app.cli.operation_command import HIDDEN
 from app.cli.refusals import message_of
 from app.operations.table import OPERATIONS
 from app.settings import Settings
@@ -273,7 +273,7 @@ def test_every_operation_is_a_command_with_its_parameters_and_examples(vae: Vae)
         assert "Examples:" in help_
         assert f"vae {operation.name}" in help_
         for name in operation.parameters.model_fields:
-            if name not in cli.HIDDEN:
+            if name not in HIDDEN:
                 assert f"--{name.replace('_', '-')}" in help_
 
 
@@ -286,17 +286,41 @@ def test_every_setting_is_a_flag_of_serve(vae: Vae) -> None:
 def test_serve_passes_its_flags_on(vae: Vae, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "environ", dict(os.environ))
     served: list[Settings] = []
-    monkeypatch.setattr(cli, "run_server", served.append)
+    monkeypatch.setattr("app.cli.server.serve", served.append)
     done(vae("serve", "--port", "0", "--no-docs", "--cors-origins", "http://a"))
     (settings,) = served
     assert (settings.port, settings.docs, settings.cors_origins) == (0, False, ("http://a",))
 
 
-def test_models_are_listed(vae: Vae, served: Served) -> None:
+def test_models_are_listed_alike_by_their_configs_and_by_a_service(
+    vae: Vae, served: Served
+) -> None:
+    lists = []
     for where in ([], ["--url", served.url]):
         text = done(vae("models", *where)).stdout
-        assert "oracle" in text
-        assert "ready" in text
+        (row,) = (line for line in text.splitlines() if line.split()[:1] == ["mnist-labelled"])
+        assert "8 x 8" in row
+        assert "grey" in row
+        assert "bernoulli" in row
+        assert row.split()[-1] == "all"
+        listed = json.loads(done(vae("models", "--json", *where)).stdout)
+        lists.append([{**one, "status": ""} for one in listed])
+    assert lists[0] == lists[1]
+    (mnist,) = (one for one in lists[0] if one["name"] == "mnist")
+    assert mnist["default"]
+    assert "classify" not in mnist["operations"]
+    assert mnist["latent_shape"] == [LATENTS]
+
+
+def test_a_list_of_models_is_short_about_what_few_can_do_and_what_is_not_loaded(
+    vae: Vae, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = ImageSpec(channels=1, height=4, width=4)
+    write_bundle(tmp_path / "models", "pictures", 1, random_vae(family("autoencoder")), image)
+    monkeypatch.setenv("VAE_LOAD_MODELS", "others")
+    text = done(vae("models", "--model-repository", "models")).stdout
+    assert "encode, decode, reconstruct, interpolate" in text
+    assert "unloaded" in text
 
 
 def test_a_key_is_hashed_and_not_shown(vae: Vae) -> None:
@@ -313,8 +337,8 @@ def test_an_empty_key_is_refused(vae: Vae) -> None:
 
 
 def test_a_key_is_asked_for_on_a_terminal(monkeypatch: pytest.MonkeyPatch, vae: Vae) -> None:
-    monkeypatch.setattr("app.cli.commands.sys", Mock(**{"stdin.isatty.return_value": True}))
-    monkeypatch.setattr("app.cli.commands.typer.prompt", lambda *words, **options: "secret")
+    monkeypatch.setattr("app.cli.hash_key.sys", Mock(**{"stdin.isatty.return_value": True}))
+    monkeypatch.setattr("app.cli.hash_key.typer.prompt", lambda *words, **options: "secret")
     assert done(vae("hash-key")).stdout == f"{hash_key('secret')}\n"
 
 

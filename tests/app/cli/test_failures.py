@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.cli import commands as cli
-from app.cli import connection, server
+from app.cli import server
+from app.cli.commands import main
 from app.cli.refusals import message_of
 from tests.app.cli.command_cases import Vae, done, failure, write_pictures
 from tests.app.pictures import binary, npy, npz
@@ -108,7 +108,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_computing(
     def locked(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(cli, "open_client", None)
+    monkeypatch.setattr("app.cli.run_operation.open_client", None)
     monkeypatch.setattr(Path, "touch", locked)
     code, message = failure(capsys, monkeypatch, "sample", "-o", f"{tmp_path}/x.png")
     assert code == 1
@@ -119,13 +119,22 @@ def test_an_output_that_cannot_be_written_is_refused_before_computing(
 def test_any_failure_of_a_file_is_one_message(
     vae: Vae, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device", "x.png")
 
-    monkeypatch.setattr("app.cli.run_operation.check_output", full)
+    monkeypatch.setattr("app.cli.run_operation.choose_target", full)
     code, message = failure(capsys, monkeypatch, "sample", "-o", "x.png")
     assert code == 1
     assert "x.png: No space left on device; no file is half written. Free space" in message
+
+
+def test_a_fault_of_this_project_keeps_its_traceback(
+    vae: Vae, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.cli.run_operation.choose_target", None)
+    monkeypatch.setattr("sys.argv", ["vae", "sample"])
+    with pytest.raises(TypeError):
+        main()
 
 
 @pytest.mark.parametrize(
@@ -149,7 +158,7 @@ def test_any_failure_of_a_file_is_one_message(
         ("VAE_MODEL_REPOSITORY", "/dev/null", "VAE_MODEL_REPOSITORY=/dev/null is not a folder."),
     ],
 )
-@pytest.mark.parametrize("command", ["models", "sample", "serve"])
+@pytest.mark.parametrize("command", ["sample", "serve"])
 def test_a_setting_that_names_nothing_is_refused_before_any_model_is_loaded(
     vae: Vae,
     capsys: pytest.CaptureFixture[str],
@@ -160,8 +169,8 @@ def test_a_setting_that_names_nothing_is_refused_before_any_model_is_loaded(
     words: str,
 ) -> None:
     monkeypatch.setenv(variable, value)
-    monkeypatch.setattr(cli, "run_server", None)
-    monkeypatch.setattr(connection, "create_app", None)
+    monkeypatch.setattr("app.cli.server.serve", None)
+    monkeypatch.setattr("app.main.create_app", None)
     code, message = failure(capsys, monkeypatch, command)
     assert code == 1
     assert words in message
@@ -290,8 +299,18 @@ def test_without_any_model_the_commands_say_so(
 ) -> None:
     monkeypatch.setenv("VAE_MODEL_REPOSITORY", str(tmp_path))
     result = vae("sample")
-    assert str(result.exception) == (
-        "VAE_MODEL_REPOSITORY holds no bundles. Put one into it, <model>/<version>/."
+    words = (
+        f"{tmp_path} holds no bundles, <model>/<version>/. Export one into it: vae-lab export "
+        f"runs/NAME --repository {tmp_path}"
+    )
+    assert str(result.exception) == f"VAE_MODEL_REPOSITORY={words}"
+    for command in ("models", "sample"):
+        named = vae(command, "--model-repository", str(tmp_path))
+        assert str(named.exception) == f"--model-repository {words}"
+    missing = vae("models", "--model-repository", "nowhere")
+    assert str(missing.exception) == (
+        "--model-repository nowhere does not exist. Name a folder of bundles, <model>/<version>/, "
+        "or leave it out for the models that come with this project."
     )
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.cli.outputs import picture_names, write
+from app.cli.outputs import Results, picture_names, write
+from app.cli.target import choose_target
 from app.operations.table import OPERATIONS
 from models.warnings import Warned
 from tests.app.pictures import read_npz
@@ -20,7 +21,9 @@ NAMES = ["a,b.png", r"c\n.png"]
 
 
 def written(path: Path, operation: str, fields: dict[str, np.ndarray], **options: Any) -> Path:
-    write(path, OPERATIONS[operation], fields, NAMES, {}, **options)
+    declared = OPERATIONS[operation]
+    results = Results(fields, NAMES, options.pop("warnings", ()))
+    write(choose_target(path, declared), declared, results, {}, **options)
     return path
 
 
@@ -93,5 +96,6 @@ def test_pictures_are_named_after_their_files_and_distinct(
 
 def test_a_picture_of_a_very_long_name_can_be_written(tmp_path: Path) -> None:
     labels = [f"{'é' * 120}a.png", f"{'é' * 120}b.png"]
-    write(tmp_path / "out", OPERATIONS["reconstruct"], IMAGES, labels, {})
+    declared = OPERATIONS["reconstruct"]
+    write(choose_target(tmp_path / "out", declared), declared, Results(IMAGES, labels), {})
     assert len(list((tmp_path / "out").iterdir())) == 2

@@ -14,8 +14,8 @@ from app.cli.terminal import print_whole, say
 def test_a_message_is_printed_as_it_is_but_for_control_characters(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    say(":bug: [red]a[/red]\x1b[31m\n  b", head="Error: ")
-    assert capsys.readouterr().err == "Error: :bug: [red]a[/red]\\x1b[31m\n  b\n"
+    say(":bug: [red]a[/red]\x1b[31m\n  b")
+    assert capsys.readouterr().err == ":bug: [red]a[/red]\\x1b[31m\n  b\n"
 
 
 def test_a_result_is_printed_at_once(capsys: pytest.CaptureFixture[str]) -> None:

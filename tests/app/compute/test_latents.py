@@ -47,7 +47,7 @@ def test_latents_that_are_not_finite_as_float32_are_refused_by_their_index() -> 
 def test_a_mixtures_latents_are_unit_vectors() -> None:
     vae = random_vae(family("categorical", latent_shape=(3,)))
     check_latents(np.eye(3), vae)
-    check_latents(example_latents(vae), vae)
+    check_latents(example_latents(vae.config), vae)
     for wrong in ([0.5, 0.5, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 0.0], [0.0, 2.0, 0.0]):
         with pytest.raises(OutOfSupport) as refused:
             check_latents(np.array([[0.0, 1.0, 0.0], wrong]), vae)

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import numpy as np
 import pytest
 
-from app.cli.outputs import write
+from app.cli.outputs import Results, write
+from app.cli.target import Target
 from app.compute.inputs import Inputs
 from app.compute.request import ComputeRequest
 from app.compute.table import compute
@@ -99,7 +100,7 @@ def test_a_new_field_of_a_score_is_written_once_and_is_in_every_format(
     arrays = read_npz(forms["npz"])
     np.testing.assert_array_equal(arrays["loss_nats"], -arrays["elbo_nats"])
     assert arrays["remark"].tolist() == ["", ""]
-    write(None, operation, arrays, ["a", "b"], {})
+    write(Target(None, "csv"), operation, Results(arrays, ["a", "b"]), {})
     row = next(csv.DictReader(capsys.readouterr().out.splitlines()))
     assert float(row["loss_nats"]) == rows[0]["loss_nats"]
     assert row["remark"] == ""

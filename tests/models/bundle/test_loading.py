@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.bundle import loading
+from models.bundle import reading
 from models.bundle.loading import load_bundle
 from models.config import ConvConfig, MLPConfig, NormalConfig
 from models.errors import BundleCorrupt, BundleNotFound
@@ -330,7 +330,7 @@ def test_huge_json_is_refused_before_it_is_read(bundle, name, monkeypatch):
     (bundle / name).write_bytes((bundle / name).read_bytes() + b" " * 65536)
     if name != "manifest.json":
         remake_manifest(bundle)
-    monkeypatch.setattr(loading, "MAX_JSON_BYTES", 65536)
+    monkeypatch.setattr(reading, "MAX_JSON_BYTES", 65536)
     refused(bundle, name, "over the limit of 65536. Export the bundle again.")
 
 

@@ -101,9 +101,9 @@ def test_a_file_that_is_no_data_says_what_data_may_be(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "faces.zip").write_bytes(b"PK")
-    assert exit_code("datasets", "show", "faces.zip") == 2
+    assert exit_code("datasets", "show", "faces.zip") == 1
     assert capsys.readouterr().err == (
-        "vae-lab: faces.zip is an archive. Data are a folder of pictures, an .npz, an .npy, "
+        "Error: faces.zip is an archive. Data are a folder of pictures, an .npz, an .npy, "
         "and .tar or .parquet shards. "
         "Unpack it and name the folder: unzip 'faces.zip' -d 'faces'\n"
     )
@@ -112,7 +112,7 @@ def test_a_file_that_is_no_data_says_what_data_may_be(
 def test_showing_absent_data_says_where_to_put_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert exit_code("datasets", "show", "bccd", "--data-dir", str(tmp_path)) == 2
+    assert exit_code("datasets", "show", "bccd", "--data-dir", str(tmp_path)) == 1
     assert "bccd_cells_32x32.npz" in capsys.readouterr().err
 
 
@@ -150,5 +150,5 @@ def test_the_split_is_shown_with_its_groups(
     assert "Split: at random by group; 20 groups kept whole." in capsys.readouterr().out
     assert exit_code("datasets", "show", "photos") == 0
     assert "Split: at random by content hash." in capsys.readouterr().out
-    assert exit_code("datasets", "show", "photos", "--group-by", "(") == 2
+    assert exit_code("datasets", "show", "photos", "--group-by", "(") == 1
     assert "'(' is no regular expression" in capsys.readouterr().err

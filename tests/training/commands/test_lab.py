@@ -79,7 +79,7 @@ def test_the_number_of_known_labels_reaches_the_run(recipe: Path, tmp_path: Path
     assert exit_code(*command, "--labels-per-class", "3", "--set", "training.epochs=1") == 0
     assert "labels_per_class = 3" in (tmp_path / "here/recipe.toml").read_text()
     recipe.write_text(TINY)
-    assert exit_code(*command[:2], "--run-dir", "there", "--labels-per-class", "3") == 2
+    assert exit_code(*command[:2], "--run-dir", "there", "--labels-per-class", "3") == 1
 
 
 def test_groups_stay_whole_in_a_run_and_when_it_is_resumed_and_evaluated(
@@ -105,39 +105,44 @@ def test_groups_stay_whole_in_a_run_and_when_it_is_resumed_and_evaluated(
     assert exit_code("evaluate", "models/photos/1", *scoring) == 0
     recipe = tmp_path / "runs/photos/recipe.toml"
     recipe.write_text(recipe.read_text().replace("group_by", "# group_by"))
-    assert exit_code("evaluate", "runs/photos", *scoring) == 2
+    assert exit_code("evaluate", "runs/photos", *scoring) == 1
     assert "has changed since" in capsys.readouterr().err
 
 
-def test_own_errors_are_one_line_and_exit_code_2(
+def test_own_errors_are_one_line_and_exit_code_1(
     capsys: pytest.CaptureFixture[str], recipe: Path
 ) -> None:
     recipe.write_text(TINY.replace('"digits"', '"minst"'))
-    assert exit_code("train", str(recipe), "--device", "cpu") == 2
+    assert exit_code("train", str(recipe), "--device", "cpu") == 1
     error = capsys.readouterr().err
-    assert error.startswith("vae-lab: There is no data set 'minst' ")
+    assert error.startswith("Error: There is no data set 'minst' ")
     assert "Did you mean 'mnist'? Available: digits, " in error
     assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("code", "arguments", "words"),
     [
         (
+            1,
             ["train", "a/digit.png"],
             "There is no recipe file, folder of pictures or other data at a/digit.png. Check",
         ),
-        (["train", "digits", "--precision", "16"], "Use --precision 32-true."),
-        (["train", "digits", "--precision", "bf16"], "Use --precision bf16-mixed."),
-        (["evaluate", "x", "--subset-samples", "0"], "0 is below 1. Use --subset-samples 1."),
-        (["evaluate", "x", "--seed", "-1"], "-1 is below 0. Use --seed 0."),
-        (["evaluate", "x", "--seed", str(2**63)], f"is above {2**63 - 1}. Use --seed {2**63 - 1}."),
+        (2, ["train", "digits", "--precision", "16"], "Use --precision 32-true."),
+        (2, ["train", "digits", "--precision", "bf16"], "Use --precision bf16-mixed."),
+        (2, ["evaluate", "x", "--subset-samples", "0"], "0 is below 1. Use --subset-samples 1."),
+        (2, ["evaluate", "x", "--seed", "-1"], "-1 is below 0. Use --seed 0."),
+        (
+            2,
+            ["evaluate", "x", "--seed", str(2**63)],
+            f"is above {2**63 - 1}. Use --seed {2**63 - 1}.",
+        ),
     ],
 )
 def test_a_wrong_command_line_is_told_what_to_write(
-    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+    code: int, arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert exit_code(*arguments) == 2
+    assert exit_code(*arguments) == code
     error = " ".join(capsys.readouterr().err.split())
     assert words in error
     assert "Input should" not in error
@@ -174,7 +179,7 @@ def test_a_run_goes_on_with_its_own_data_only(
     other = "The run in runs/cells is on the data set a/cells.npy, not on b/cells.npy."
     for arguments in ([], ["--resume"]):
         capsys.readouterr()
-        assert exit_code("train", "b/cells.npy", *SHORT, *arguments) == 2
+        assert exit_code("train", "b/cells.npy", *SHORT, *arguments) == 1
         error = capsys.readouterr().err
         assert f"{other} Name another folder for b/cells.npy: --run-dir runs/cells-2" in error
     assert exit_code("train", "moved/cells.npy", *SHORT, "--resume") == 0
@@ -183,7 +188,7 @@ def test_a_run_goes_on_with_its_own_data_only(
     assert "has the content of" not in capsys.readouterr().out
     assert (tmp_path / "runs/cells/checkpoint.pt").read_bytes() == checkpoint
     write_pictures(tmp_path / "a/cells.npy", 2)
-    assert exit_code("train", "a/cells.npy", *SHORT, "--resume") == 2
+    assert exit_code("train", "a/cells.npy", *SHORT, "--resume") == 1
     assert "has changed since the run began" in capsys.readouterr().err
     (tmp_path / "a/cells.npy").unlink()
     assert exit_code("train", "moved/cells.npy", *SHORT, "--resume") == 0
@@ -204,7 +209,7 @@ def test_the_name_that_is_set_is_the_name_of_the_folder(
     write_pictures(tmp_path / "cells.npy", 0)
     named = [*SHORT, "--set", "name=mine"]
     assert exit_code("train", "cells.npy", *named) == 0
-    assert exit_code("train", "cells.npy", *named) == 2
+    assert exit_code("train", "cells.npy", *named) == 1
     assert "There is a run in runs/mine already." in capsys.readouterr().err
     assert exit_code("train", "cells.npy", *named, "--resume") == 0
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["mine"]
@@ -213,7 +218,7 @@ def test_the_name_that_is_set_is_the_name_of_the_folder(
 def test_the_folder_of_a_run_is_no_data_set(
     run_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert exit_code("train", str(run_dir)) == 2
+    assert exit_code("train", str(run_dir)) == 1
     error = capsys.readouterr().err
     assert f"vae-lab train {run_dir}/recipe.toml --resume --run-dir {run_dir}" in error
 
@@ -240,10 +245,10 @@ def test_a_device_that_is_not_here_is_refused_by_every_command(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     for command in (["train", "digits"], ["evaluate", str(run_dir)], ["export", str(run_dir)]):
-        assert exit_code(*command, "--device", device) == 2
+        assert exit_code(*command, "--device", device) == 1
         error = capsys.readouterr().err
         assert error == (
-            f"vae-lab: --device {device}: this machine has no such device. Allowed here: auto, "
+            f"Error: --device {device}: this machine has no such device. Allowed here: auto, "
             "cpu. Take --device auto.\n"
         )
     assert not Path("runs/digits").exists()
@@ -253,7 +258,7 @@ def test_a_device_that_is_not_here_is_refused_by_every_command(
 def test_versions_are_positive_numbers_or_next(
     run_dir: Path, version: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert exit_code("export", str(run_dir), f"--version={version}", *QUICK) == 2
+    assert exit_code("export", str(run_dir), f"--version={version}", *QUICK) == 1
     error = capsys.readouterr().err
     assert f"--version {version} is not allowed. Allowed: a positive number, or next." in error
 
@@ -276,7 +281,7 @@ def test_subset_samples_may_be_repeated_in_any_order(
 def test_evaluating_what_is_neither_run_nor_bundle_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert exit_code("evaluate", str(tmp_path / "nothing")) == 2
+    assert exit_code("evaluate", str(tmp_path / "nothing")) == 1
     assert "There is no run or bundle at" in (error := capsys.readouterr().err)
     assert "nothing" in error
 
@@ -331,7 +336,7 @@ def test_a_test_split_of_one_picture_is_refused_before_training(
 ) -> None:
     fill(tmp_path / "pets" / "train", 30)
     fill(tmp_path / "pets" / "test", 1, start=50)
-    assert exit_code("train", "pets", "--device", "cpu") == 2
+    assert exit_code("train", "pets", "--device", "cpu") == 1
     error = capsys.readouterr().err
     assert "pets cannot be trained on. The test split has 1 picture; " in error
     assert not (tmp_path / "runs" / "pets" / "recipe.toml").exists()

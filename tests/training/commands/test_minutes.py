@@ -103,7 +103,7 @@ def test_another_recipe_does_not_go_on_by_the_plan(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     again = ["train", "cells.npy", "--resume", "--device", "cpu", "--set", "seed=7"]
-    assert exit_code(*again) == 2
+    assert exit_code(*again) == 1
     assert "has other values of seed." in capsys.readouterr().err
 
 
@@ -112,7 +112,7 @@ def test_a_run_of_fixed_length_is_not_planned(
 ) -> None:
     (run / "plan.json").unlink()
     again = ["train", "cells.npy", "--resume", "--device", "cpu", "--minutes", "5"]
-    assert exit_code(*again) == 2
+    assert exit_code(*again) == 1
     error = capsys.readouterr().err
     assert "the length of the run in runs/cells is fixed" in error
     assert "--limit-minutes 5" in error
@@ -123,7 +123,7 @@ def test_a_damaged_plan_is_an_error_that_names_it(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (run / "plan.json").write_text("{}")
-    assert exit_code("train", "cells.npy", "--resume", "--device", "cpu") == 2
+    assert exit_code("train", "cells.npy", "--resume", "--device", "cpu") == 1
     assert "runs/cells/plan.json is damaged." in capsys.readouterr().err
 
 
@@ -154,5 +154,5 @@ def test_what_is_no_time_is_refused(value: str, capsys: pytest.CaptureFixture[st
 def test_a_run_that_is_there_is_refused_before_anything_is_timed(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert exit_code("train", "cells.npy", *OPTIONS, "--minutes", "5") == 2
+    assert exit_code("train", "cells.npy", *OPTIONS, "--minutes", "5") == 1
     assert "There is a run in runs/cells already." in capsys.readouterr().err

@@ -19,7 +19,7 @@ def test_a_file_in_a_folder_that_is_missing_is_refused_before_anything_is_comput
         ["plot", "bounds", "runs/none", "--csv", "here/b.csv"],
         ["datasets", "show", "digits", "--output", "here/d.png"],
     ):
-        assert exit_code(*command) == 2
+        assert exit_code(*command) == 1
         assert "no folder here. Make it first: mkdir -p here\n" in capsys.readouterr().err
 
 
@@ -36,14 +36,14 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_is_computed(
         ("--run-dir file: file is a file", "train", "digits", "--run-dir", "file"),
         ("--run-dir /proc/a/b: /proc cannot", "train", "digits", "--run-dir", "/proc/a/b"),
     ):
-        assert exit_code(*command) == 2
+        assert exit_code(*command) == 1
         assert words in capsys.readouterr().err
 
 
 def test_an_error_shows_names_without_control_characters(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert exit_code("evaluate", "a\x1b[31m\udcff") == 2
+    assert exit_code("evaluate", "a\x1b[31m\udcff") == 1
     err = capsys.readouterr().err
     assert r"a\x1b[31m\udcff" in err
     assert "\x1b" not in err
@@ -52,11 +52,11 @@ def test_an_error_shows_names_without_control_characters(
 def test_a_size_or_purpose_that_no_model_has_is_refused_before_the_data_are_read(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for words, *flag in (
-        ("0 is below 1. Use --size 1.", "--size", "0"),
-        ("Did you mean 'embeddings'?", "--for", "embedings"),
+    for code, words, flag in (
+        (2, "0 is below 1. Use --size 1.", ["--size", "0"]),
+        (1, "Did you mean 'embeddings'?", ["--for", "embedings"]),
     ):
-        assert exit_code("train", "no-such-data", *flag) == 2
+        assert exit_code("train", "no-such-data", *flag) == code
         err = " ".join(capsys.readouterr().err.split())
         assert words in err
         assert "no-such-data" not in err
@@ -64,7 +64,7 @@ def test_a_size_or_purpose_that_no_model_has_is_refused_before_the_data_are_read
 
 def test_a_recipe_takes_no_size_and_no_purpose(capsys: pytest.CaptureFixture[str]) -> None:
     for flag in ("--size", "64"), ("--for", "samples"):
-        assert exit_code("train", "digits", *flag, "--device", "cpu") == 2
+        assert exit_code("train", "digits", *flag, "--device", "cpu") == 1
         message = (
             f"{' '.join(flag)} is for data that a recipe is chosen for, and digits is a recipe"
         )

@@ -39,7 +39,7 @@ def test_an_empty_folder_and_an_unknown_order_are_told_what_to_write(
 ) -> None:
     assert exit_code("runs", str(tmp_path)) == 0
     assert "Train a first one: vae-lab train digits" in capsys.readouterr().out
-    assert exit_code("runs", str(tmp_path), "--sort", "size") == 2
+    assert exit_code("runs", str(tmp_path), "--sort", "size") == 1
     assert "--sort size is not allowed. Allowed: newest, name," in capsys.readouterr().err
 
 

@@ -44,7 +44,7 @@ def test_a_sweep_ends_with_a_table_and_a_recipe_that_train_takes(
     out = capsys.readouterr().out
     assert "3 of 3 trials begun" in out
     assert "no sweep to go on with" not in out
-    assert exit_code(*SWEEP, *changes, "--seed", "8") == 2
+    assert exit_code(*SWEEP, *changes, "--seed", "8") == 1
     error = capsys.readouterr().err
     assert "runs/digits-sweep holds another sweep: seed differ." in error
     assert error.rstrip().endswith("--sweep-dir runs/digits-sweep-2")
@@ -98,28 +98,32 @@ def test_a_sweep_without_a_complete_trial_says_what_to_do(
     assert "No trial is complete yet. Give the same command again to go on." in out
     fails = ["--set", "training.max_skipped_in_a_row=1", "--set", "optimizer.gradient_clip=1e-30"]
     command = ["sweep", "digits", "--vary", "optimizer.learning_rate=1e30", *OPTIONS, *fails[:2]]
-    assert exit_code(*command, "--trials", "2", "--sweep-dir", "b") == 2
+    assert exit_code(*command, "--trials", "2", "--sweep-dir", "b") == 1
     captured = capsys.readouterr()
     assert "Trial 0 failed (optimizer.learning_rate = 1e+30): Training diverged: " in captured.out
     assert "No trial is complete (2 failed). The last one: Training diverged" in captured.err
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("code", "arguments", "words"),
     [
-        (["digits"], "Nothing varies in this sweep. Add --vary optimizer.learning_rate=1e-4.."),
-        (["digits", "--vary", "training.epohs=1,2"], "Did you mean training.epochs?"),
-        (["digits", "--vary", "seed=2..1"], "2 is not below 1. Write --vary seed=1..2"),
-        (["digits", "--trials", "0"], "0 is below 1. Use --trials 1."),
-        (["digits", "--jobs", "0"], "0 is below 1. Use --jobs 1."),
-        (["digist"], "Did you mean 'digits'?"),
-        (["digits", "--set", "start=other"], "start = 'other': the trials of a sweep start from"),
+        (1, ["digits"], "Nothing varies in this sweep. Add --vary optimizer.learning_rate=1e-4.."),
+        (1, ["digits", "--vary", "training.epohs=1,2"], "Did you mean training.epochs?"),
+        (1, ["digits", "--vary", "seed=2..1"], "2 is not below 1. Write --vary seed=1..2"),
+        (2, ["digits", "--trials", "0"], "0 is below 1. Use --trials 1."),
+        (2, ["digits", "--jobs", "0"], "0 is below 1. Use --jobs 1."),
+        (1, ["digist"], "Did you mean 'digits'?"),
+        (
+            1,
+            ["digits", "--set", "start=other"],
+            "start = 'other': the trials of a sweep start from",
+        ),
     ],
 )
 def test_a_wrong_command_line_is_told_what_to_write(
-    arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    code: int, arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert exit_code("sweep", *arguments) == 2
+    assert exit_code("sweep", *arguments) == code
     assert words in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "runs").exists()
 

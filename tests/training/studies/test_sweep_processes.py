@@ -138,7 +138,7 @@ def test_a_killed_process_is_named_where_trials_are_left(tmp_path: Path) -> None
         for pid in trainers(folder):
             os.kill(pid, signal.SIGKILL)
         _, errors = ends(it)
-        assert it.returncode == 2
+        assert it.returncode == 1
         assert "Processes of the sweep ended early: sweep-0 by -9, sweep-1 by -9. Give" in errors
 
 
@@ -147,5 +147,5 @@ def test_an_error_of_a_process_is_that_of_the_command(tmp_path: Path) -> None:
     rate = "optimizer.learning_rate=1e30"
     with sweeping(tmp_path / "sweep", "--jobs", "2", *fails, vary=rate) as it:
         _, errors = ends(it)
-        assert it.returncode == 2
+        assert it.returncode == 1
         assert "trials all failed, so the sweep ends. The last one: Training diverged" in errors

@@ -1,0 +1,108 @@
+"""The command of an operation, derived from its declaration: files in, files out.
+
+Each sends requests, to a running service or to the app in this process.
+"""
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import BaseModel
+
+from app.cli.options import ApiKey, ModelRepository, Url, option
+from app.cli.request_options import DEFAULTS, RequestOptions, TableOptions
+from app.operations.table import Operation
+
+HIDDEN = ("format", "encoding", "first_item")
+"""Parameters that a command sets itself, from the output's name and the batch size."""
+
+
+def make_command(operation: Operation) -> Callable[..., None]:
+    """Build the command line function of an operation from its declared parameters."""
+    fixed = {
+        "model": Annotated[
+            str | None, typer.Option("--model", "-m", help="Model by name; absent: the default.")
+        ],
+        "out": Annotated[Path | None, typer.Option("--out", "-o", help=_output_help(operation))],
+        "model_repository": ModelRepository,
+        "url": Url,
+        "api_key": ApiKey,
+    }
+    parameters = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+        for name, annotation in fixed.items()
+    ]
+    declared: list[type[BaseModel]] = [
+        RequestOptions,
+        *([TableOptions] if operation.per_item else []),
+    ]
+    parameters += [
+        option(n, field) for model in declared for n, field in model.model_fields.items()
+    ]
+    if operation.takes:
+        inputs = Annotated[
+            list[str], typer.Argument(help=_input_help(operation), metavar="FILES...")
+        ]
+        parameters.insert(
+            0, inspect.Parameter("files", inspect.Parameter.KEYWORD_ONLY, annotation=inputs)
+        )
+    parameters += [
+        option(name, field, default=DEFAULTS.get(name))
+        for name, field in operation.parameters.model_fields.items()
+        if name not in HIDDEN
+    ]
+
+    def run(**values: Any) -> None:
+        from app.cli.run_operation import run_operation  # help needs no HTTP client
+
+        asyncio.run(run_operation(operation, values))
+
+    run.__name__ = operation.name.replace("-", "_")
+    run.__doc__ = _command_help(operation)
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    return run
+
+
+def _output_help(operation: Operation) -> str:
+    if "png" in operation.formats:
+        forms = ", ".join(f".{form}" for form in operation.formats)
+        return (
+            f"File to write ({forms}), folder/ of PNGs, or - (standard output, npy). Default: "
+            f"{operation.name}.png."
+        )
+    files = "File to write (.csv, .jsonl, .parquet, .json, .npy, .npz), or - (standard output"
+    if operation.per_item:
+        return f"{files}). Default: a short table on a terminal, CSV elsewhere."
+    return f"{files}, npy). Default: CSV on standard output."
+
+
+def _input_help(operation: Operation) -> str:
+    kinds = "Pictures or arrays" if "images" in operation.takes else "Arrays"
+    return f"{kinds} of {' or '.join(operation.takes)}: files, folders, globs, or - (stdin)."
+
+
+EXAMPLES = {
+    "encode": ["vae encode digit.png", "vae encode photos/ -o latents.npy"],
+    "decode": ["vae decode latents.npy -o images.png"],
+    "reconstruct": ["vae reconstruct photos/ -o reconstructions/"],
+    "sample": [
+        "vae sample --n 64 --seed 1 -o grid.png",
+        "vae sample --n 4 -o - | vae encode - --json",
+    ],
+    "interpolate": ["vae interpolate a.png b.png --steps 16 -o between.webp"],
+    "elbo": [
+        "vae elbo photos/ --sort elbo_nats --top 10",
+        "vae elbo photos/*.png --num-samples 100 --seed 1 -o scores.csv",
+    ],
+    "log-likelihood": ["vae log-likelihood digits.npy --num-samples 5000 --url http://host:8000"],
+    "classify": ["vae classify photos/ --model NAME -o classes.csv"],
+}
+
+
+def _command_help(operation: Operation) -> str:
+    examples = "\n".join(f"    {line}\n" for line in EXAMPLES[operation.name])
+    return f"{operation.summary}\n\nExamples:\n\n{examples}"

@@ -1,0 +1,53 @@
+"""Options of every command that sends requests, beside its operation's parameters."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+DEFAULTS = {"check": True}
+"""Defaults of commands that are not those of the service."""
+
+
+class RequestOptions(BaseModel):
+    """Options of every command that sends requests."""
+
+    version: Annotated[
+        int | None, Field(ge=1, description="Version of the model; absent: the highest.")
+    ] = None
+    batch_size: Annotated[
+        int, Field(ge=1, description="Largest number of items in one request.")
+    ] = 32
+    strict: Annotated[
+        bool | None,
+        Field(
+            description="Stop at the first input that cannot be read, and write nothing; else the "
+            "others are written, and the exit code is 1."
+        ),
+    ] = None
+    as_json: Annotated[
+        bool | None,
+        Field(alias="json", description="Print the answer on standard output as JSON, as the API."),
+    ] = None
+    quiet: Annotated[
+        bool | None,
+        Field(description="Print no progress, warnings or notes, only results and failures."),
+    ] = None
+
+
+class TableOptions(BaseModel):
+    """Options of a command whose answer is a table of scores, with a row for each item."""
+
+    full: Annotated[
+        bool | None,
+        Field(description="Print every column as CSV on a terminal too, instead of a short table."),
+    ] = None
+    sort: Annotated[
+        str | None,
+        Field(
+            description="Column to sort the rows by, such as percentile: low ones first, or high "
+            "ones with -percentile. What has no value comes last."
+        ),
+    ] = None
+    top: Annotated[
+        int | None, Field(ge=1, description="Rows to keep, the first ones after sorting.")
+    ] = None

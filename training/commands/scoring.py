@@ -1,0 +1,160 @@
+"""The commands `vae-lab evaluate`, `vae-lab compare-runs` and `vae-lab export`: scores of runs."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from models.errors import ConfigError
+from training.commands.options import (
+    SUBSET_IMAGES,
+    ChosenElboSamples,
+    ChosenIwaeSamples,
+    DataDir,
+    Device,
+    ScoredImages,
+    Seed,
+    Subset,
+    SubsetSamples,
+)
+from training.commands.report import renew_report
+from training.commands.runs import say_unfinished
+from training.commands.tables import wide_console
+
+if TYPE_CHECKING:
+    from training.evaluation.effort import AskedEffort
+
+
+def compare_runs(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
+) -> None:
+    """Compare runs side by side: bounds with errors, sizes, time, and differences of recipes.
+
+    Example: vae-lab compare-runs runs/digits runs/mnist
+    """
+    from training.evaluation.compare import compare_runs as compare
+
+    wide_console().print(compare(runs))
+
+
+def evaluate(
+    source: Annotated[Path, typer.Argument(help="Folder of a run or of a bundle.")],
+    data_dir: DataDir = None,
+    device: Device = "auto",
+    seed: Seed = 0,
+    images: ScoredImages = None,
+    elbo_samples: ChosenElboSamples = None,
+    iwae_samples: ChosenIwaeSamples = None,
+    subset: Subset = None,
+    subset_samples: SubsetSamples = None,
+) -> None:
+    """Score the test split: ELBO, IWAE bounds, rate, distortion, reconstructions, embeddings.
+
+    It says first how long it will take. Interrupted, the same command goes on.
+
+    Example: vae-lab evaluate runs/digits
+    """
+    from training.evaluation.effort import choose_settings
+    from training.evaluation.quality_tables import format_quality
+    from training.evaluation.table import format_evaluation
+    from training.evaluation.trained import load_trained_model
+    from training.runs.hardware import find_device
+
+    console, device = Console(), find_device(device)
+    say_unfinished(source)
+    asked = _asked(seed, images, elbo_samples, iwae_samples, subset, subset_samples)
+    model = load_trained_model(source, data_dir=data_dir, console=console)
+    settings = choose_settings(model, asked, device=device, console=console)
+    evaluation = model.evaluate(settings=settings, device=device, console=console)
+    console.print(format_evaluation(evaluation), *format_quality(evaluation))
+    renew_report(source)
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    repository: Annotated[
+        Path,
+        typer.Option(
+            "--repository", "--model-repository", help="Folder of <model>/<version> folders."
+        ),
+    ] = Path("models/pretrained"),
+    name: Annotated[
+        str | None, typer.Option(help="Name of the model; the recipe's otherwise.")
+    ] = None,
+    version: Annotated[
+        str, typer.Option(help="Version: a number, or next for the highest plus one.")
+    ] = ("next"),
+    data_dir: DataDir = None,
+    device: Device = "auto",
+    seed: Seed = 0,
+    images: ScoredImages = None,
+    elbo_samples: ChosenElboSamples = None,
+    iwae_samples: ChosenIwaeSamples = None,
+    subset: Subset = None,
+    subset_samples: SubsetSamples = None,
+) -> None:
+    """Export a run as a bundle that `vae serve` serves; evaluate it first if that is not done.
+
+    Example: vae-lab export runs/digits --repository models/pretrained
+    """
+    from training.evaluation.quality_tables import format_quality
+    from training.evaluation.stored import find_evaluation
+    from training.evaluation.table import format_evaluation
+    from training.export.export import export_run
+    from training.runs.hardware import find_device
+
+    console = Console()
+    say_unfinished(run)
+    path = export_run(
+        run,
+        repository=repository,
+        name=name,
+        version=_version(version),
+        data_dir=data_dir,
+        settings=_asked(seed, images, elbo_samples, iwae_samples, subset, subset_samples),
+        device=find_device(device),
+        console=console,
+    )
+    evaluation = find_evaluation(run)
+    if evaluation is not None:
+        console.print(format_evaluation(evaluation), *format_quality(evaluation))
+    renew_report(run)
+    typer.echo(f"The bundle is {path}.")
+
+
+def _version(version: str) -> int | None:
+    if version == "next":
+        return None
+    if version.isascii() and version.isdigit() and int(version) > 0:
+        return int(version)
+    raise ConfigError(
+        f"--version {version} is not allowed. Allowed: a positive number, or next. "
+        "Take --version next.",
+        parameter="version",
+        received=version,
+        suggestion="next",
+    )
+
+
+def _asked(
+    seed: int,
+    images: int | None,
+    elbo_samples: int | None,
+    iwae_samples: int | None,
+    subset: int | None,
+    subset_samples: list[int] | None,
+) -> "AskedEffort":
+    """What is asked of an evaluation; a subset of large K is asked for by its size or its K."""
+    from training.evaluation.effort import AskedEffort
+
+    if subset is None and subset_samples:
+        subset = SUBSET_IMAGES
+    return AskedEffort(
+        seed=seed,
+        num_images=images,
+        elbo_num_samples=elbo_samples,
+        iwae_num_samples=iwae_samples,
+        subset_num_images=subset,
+        subset_num_samples=tuple(sorted(set(subset_samples))) if subset_samples else None,
+    )
