@@ -5,6 +5,7 @@
 #   make test                    run every test, with coverage
 #   make check                   check format, lint and types
 #   make format                  format, and fix what lint can fix
+#   make check-clients           generate clients from the OpenAPI document, and call the service with them
 #   make bench                   measure speeds, overload and disturbances, in some 40 minutes
 #   make soak                    look for leaks, in ten minutes
 #   make image                   build the Docker image
@@ -24,7 +25,7 @@ BIN := .venv/bin
 PARALLEL := --numprocesses=auto --maxprocesses=8 --dist=loadscope
 LOCK := pyproject.toml constraints.txt
 
-.PHONY: serve quick test check format bench soak image
+.PHONY: serve quick test check check-clients format bench soak image
 .DELETE_ON_ERROR:
 
 serve: .venv/installed-serve
@@ -40,6 +41,9 @@ check: .venv/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+check-clients: .venv/installed-dev
+	CHECK_CLIENTS=1 $(BIN)/pytest -rs tests/app/api/test_generated_clients.py
 
 format: .venv/installed-dev
 	$(BIN)/ruff check --fix .

@@ -103,7 +103,7 @@ def create_app(
     def document() -> dict[str, Any]:
         return openapi_document(
             with_keys=bool(settings.api_keys_sha256),
-            with_admin_keys=bool(settings.admin_keys_sha256),
+            metrics_open=settings.metrics_open,
             latents_body=service.registry.default_latents,
         )
 

@@ -36,30 +36,55 @@ def parse_parameters(
         served: The model that the messages name.
 
     Raises:
-        InvalidParameter: Unknown, twice, in conflict or out of bounds; says which.
+        InvalidParameter: Unknown, in conflict or out of bounds; says which.
     """
-    query = dict(pairs)
-    if len(query) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)[:60]
-        raise InvalidParameter(
-            f"{twice} is given twice in the query. Give it once.", parameter=twice
-        )
     declared = operation.parameters.model_fields
-    members = {  # null leaves a parameter out
-        name: value for name, value in members.items() if value is not None or name not in declared
+    sent: dict[str, list[tuple[str, Any]]] = {}
+    for name, value in members.items():
+        if value is not None or name not in declared:  # null leaves a parameter out
+            sent.setdefault(name, []).append(("body", value))
+    for name, text in pairs:
+        sent.setdefault(name, []).append(("query", text))
+    values = {
+        name: found[0][1]
+        if len(found) == 1 or name not in declared
+        else _agreed(operation, name, found, served=served)
+        for name, found in sent.items()
     }
-    parameters = _validated(operation, {**members, **query}, query=query, served=served)
-    for name in query.keys() & members.keys():
-        in_body = _validated(operation, {name: members[name]}, query={}, served=served)
-        if getattr(in_body, name) != getattr(parameters, name):
+    return _validated(operation, values, query=dict(pairs), served=served)
+
+
+def _agreed(
+    operation: Operation, name: str, sent: list[tuple[str, Any]], *, served: ServedModel
+) -> Any:
+    """The value of a parameter that is sent more than once, as generated clients send defaults.
+
+    Args:
+        operation: Declares it.
+        name: Its name.
+        sent: Where each value stands, and the value.
+        served: The model that the messages name.
+
+    Raises:
+        InvalidParameter: Two values differ, and neither is the default.
+    """
+    default = operation.parameters.model_fields[name].default
+    chosen: tuple[str, Any, Any] | None = None
+    for where, raw in sent:
+        one = _validated(operation, {name: raw}, query={}, served=served)
+        value = getattr(one, name)
+        if value == default:
+            continue
+        if chosen is not None and chosen[2] != value:
+            first, second = str(chosen[1])[:60], str(raw)[:60]
             raise InvalidParameter(
-                f"{name} is {query[name][:60]!r} in the query and {str(members[name])[:60]!r} in "
-                "the body. Give it once.",
+                f"{name} is {second!r} in the {where} and {first!r} in the {chosen[0]}. Give it "
+                "once.",
                 parameter=name,
-                received=[query[name][:60], str(members[name])[:60]],
+                received=[second, first],
             )
-    return parameters
+        chosen = chosen or (where, raw, value)
+    return default if chosen is None else chosen[1]
 
 
 def _validated(

@@ -1,17 +1,19 @@
-"""JSON of request bodies, for the OpenAPI document: the items and the parameters beside them."""
+"""JSON of request bodies, for the OpenAPI document: the items, beside which parameters may stand.
 
-from typing import Annotated, Any, Optional
+The document declares the parameters in the query alone, so that no client sends their defaults
+twice; the service reads members of the same names, too.
+"""
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from typing import Annotated
+
+from pydantic import BaseModel, Field
 
 from app.operations.answers import JSONImage, Latents
-from app.operations.table import Operation
 
 
 class ImagesBody(BaseModel):
-    """Images, with parameters beside them."""
+    """Images; the query's parameters may stand beside them."""
 
-    model_config = ConfigDict(extra="forbid")
     images: Annotated[
         list[JSONImage],
         Field(min_length=1, description="Base64 or data URLs of pictures, or nested numbers."),
@@ -19,16 +21,14 @@ class ImagesBody(BaseModel):
 
 
 class LatentsBody(BaseModel):
-    """Latents, with parameters beside them."""
+    """Latents; the query's parameters may stand beside them."""
 
-    model_config = ConfigDict(extra="forbid")
     latents: Annotated[Latents, Field(min_length=1, description="N x latent shape.")]
 
 
 class PathEndsBody(BaseModel):
-    """Two images or two latents, with parameters beside them."""
+    """Two images or two latents; the query's parameters may stand beside them."""
 
-    model_config = ConfigDict(extra="forbid")
     images: Annotated[list[JSONImage] | None, Field(min_length=2, max_length=2)] = None
     latents: Annotated[Latents | None, Field(min_length=2, max_length=2)] = None
 
@@ -39,13 +39,3 @@ BODIES: dict[tuple[str, ...], type[BaseModel]] = {
     ("images", "latents"): PathEndsBody,
 }
 """Bodies by what an operation takes."""
-
-
-def request_model(operation: Operation) -> type[BaseModel]:
-    """The JSON body of an operation: its items, and its parameters, which null leaves out."""
-    fields: dict[str, Any] = {
-        name: (Optional[field.annotation], field)  # noqa: UP045
-        for name, field in operation.parameters.model_fields.items()
-    }
-    name = f"{operation.answer.__name__.removesuffix('Answer')}Request"
-    return create_model(name, __base__=BODIES[operation.takes], **fields)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from app.api.examples import EXAMPLE_ID, PNG_8X8
-from app.api.openapi import problem_example
+from app.api.openapi_components import problem_example
 from app.operations.table import OPERATIONS
 from app.settings import PRETRAINED
 from app.wire.media_types import MEDIA_TYPES

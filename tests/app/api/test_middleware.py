@@ -131,6 +131,8 @@ async def test_probes_and_pages_stay_open_and_metrics_as_set(open_client: Client
         assert (await client.get("/openapi.json")).json()["security"] == [{"key": []}]
     async with open_client(api_keys_sha256=keys, metrics_open=True) as client:
         assert (await client.get("/metrics")).status_code == 200
+        document = (await client.get("/openapi.json")).json()
+    assert document["paths"]["/metrics"]["get"]["security"] == []
 
 
 # Crashes ---------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ INVALID = ("invalid-parameter",)
     [
         ("n=0", "n=0 is not a whole number of at least 1. Use n=1."),
         ("n=many", "n=many is not a whole number of at least 1. Use n=16."),
-        ("n=1&n=2", "n is given twice in the query. Give it once."),
+        ("n=1&n=2", "n is '2' in the query and '1' in the query. Give it once."),
         ("seed=-1", "seed=-1 is not a whole number from 0 to 9223372036854775807. Use seed=0."),
         ("seed=9223372036854775808", "Use seed=9223372036854775807."),
         ("seed=1e999", "seed=1e999 is not"),
@@ -182,6 +182,30 @@ async def test_query_and_body_must_agree(open_client: ClientFactory) -> None:
         in refused(response, 422, "invalid-parameter")["detail"]
     )
     refused(odd, 422, "invalid-parameter")
+
+
+@pytest.mark.parametrize(
+    ("query", "member", "used"),
+    [
+        ("seed=7", 7, 7),
+        ("num_samples=100", 3, 3),  # a generated client sends the defaults in the query
+        ("num_samples=3", 100, 3),
+        ("num_samples=3", None, 3),
+        ("num_samples=3&num_samples=3", 3, 3),
+        ("num_samples=3&num_samples=100", 100, 3),
+        ("num_samples=100&num_samples=100", 100, 100),
+    ],
+)
+async def test_a_value_sent_twice_may_be_the_default_or_the_same(
+    open_client: ClientFactory, query: str, member: int | None, used: int
+) -> None:
+    name = query.partition("=")[0]
+    body = {"images": binary().tolist(), name: member}
+    async with open_client() as client:
+        answer = await client.post(f"/v1/elbo?{query}", json=body)
+    assert answer.status_code == 200, answer.text
+    (result, *_) = answer.json()["results"]
+    assert (answer.json()["seed"] if name == "seed" else result["num_samples"]) == used
 
 
 async def test_huge_integers_in_json_are_refused(open_client: ClientFactory) -> None:

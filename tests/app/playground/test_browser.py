@@ -262,7 +262,7 @@ def test_docs_render_and_try_out_without_a_network(browser: Browser) -> None:
         ("decode", "application/json", "code"),
         ("sample", "image/png", "img"),
     ):
-        block = f"#operations-{name}-{name}_by_default"
+        block = f"#operations-{name}-{name}"
         browser.find(f"{block} .opblock-summary-control").click()
         browser.until_there(f"{block} .try-out__btn").click()
         Select(browser.until_there(f"{block} .response-control-media-type select")).select_by_value(
