@@ -33,7 +33,7 @@ DESCRIPTION = (
 )
 LICENSE = {"name": "MIT", "identifier": "MIT"}
 SERVERS = [{"url": "/", "description": "The service that this document comes from."}]
-KEY = [{"key": []}]
+KEY: list[dict[str, list[str]]] = [{"key": []}]
 """Security of what asks for a key."""
 TAGS = {
     "probes": "Liveness, readiness and metrics.",
