@@ -42,6 +42,7 @@ def find_evaluation(
         return None
     found = stored.evaluation
     whole = found.reconstructions and (found.baselines or not _has_bits_per_dim(found))
+    whole = whole and all(reference.positions for reference in found.references)
     accepted = settings in (None, stored.settings) and (whole or not is_whole)
     return found if accepted else None
 

@@ -60,3 +60,17 @@ def test_an_older_evaluation_without_a_field_is_shown_and_not_taken_for_complete
     (run_dir / EVALUATION).write_text(json.dumps(stored))
     assert find_evaluation(run_dir, is_whole=True) is None
     assert find_evaluation(run_dir) == evaluation.model_copy(update={field: ()})
+
+
+def test_an_older_evaluation_without_the_places_of_images_is_not_taken_for_complete(
+    run_dir: Path, evaluation: Evaluation
+) -> None:
+    assert find_evaluation(run_dir, is_whole=True) == evaluation
+    stored = json.loads((run_dir / EVALUATION).read_text())
+    for reference in stored["evaluation"]["references"]:
+        del reference["positions"]
+    (run_dir / EVALUATION).write_text(json.dumps(stored))
+    assert find_evaluation(run_dir, is_whole=True) is None
+    found = find_evaluation(run_dir)
+    assert found is not None
+    assert found.estimates == evaluation.estimates
