@@ -306,8 +306,8 @@ def test_models_are_listed_alike_by_their_configs_and_by_a_service(
         listed = json.loads(done(vae("models", "--json", *where)).stdout)
         lists.append([{**one, "status": ""} for one in listed])
     assert lists[0] == lists[1]
-    (mnist,) = (one for one in lists[0] if one["name"] == "mnist")
-    assert mnist["default"]
+    (mnist,) = (one for one in lists[0] if one["default"])
+    assert (mnist["name"], mnist["version"]) == ("mnist", 2)
     assert "classify" not in mnist["operations"]
     assert mnist["latent_shape"] == [LATENTS]
 
@@ -315,7 +315,7 @@ def test_models_are_listed_alike_by_their_configs_and_by_a_service(
 def test_a_list_of_models_is_short_about_what_few_can_do_and_what_is_not_loaded(
     vae: Vae, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    image = ImageSpec(channels=1, height=4, width=4)
+    image = ImageSpec(channels=1, height=4, width=4, values="unit")
     write_bundle(tmp_path / "models", "pictures", 1, random_vae(family("autoencoder")), image)
     monkeypatch.setenv("VAE_LOAD_MODELS", "others")
     text = done(vae("models", "--model-repository", "models")).stdout
