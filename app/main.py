@@ -31,6 +31,7 @@ from app.api.service import Service
 from app.api.setting_faults import explain_failure
 from app.api.tracing import make_tracing
 from app.api.unknown_paths import answer_http_error
+from app.compute.passes import record_passes
 from app.serving.cpus import default_threads
 from app.serving.lifecycle import Lifecycle, drain_on_signals
 from app.serving.model_control import Board, OwnBoard
@@ -169,6 +170,7 @@ def make_registry(settings: Settings, threads: int) -> Registry:
         device=settings.device,
         compute_threads=threads,
         load_models=settings.load_models,
+        record=record_passes,
     )
 
 

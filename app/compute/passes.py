@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from app.compute import recordings
+from app.serving.served_model import ServedModel
 from models.distributions.kl import has_analytic_kl, kl_divergence
 from models.estimators.reconstruction import picture_errors
 from models.estimators.steps import Rows
@@ -32,15 +34,12 @@ def encode_rows(vae: VAE, has_scale: bool, x: Rows, y: Rows, noise: Rows) -> Out
         noise: Of the draws, (row, sample, ...).
     """
     images, labels, normals = _on_device(vae, x, y, noise)
-    q: Any = vae.posterior(cast(Tensor, images), labels)
-    std = kl = samples = None
-    if has_scale:
-        std, prior = q.scale, vae.prior(labels)
-        if has_analytic_kl(q, prior):
-            kl = kl_divergence(q, prior).double()
-    if normals is not None:
-        samples = q.from_noise(normals.transpose(0, 1)).transpose(0, 1)
-    return _on_host(q.mean, std, kl, samples)
+    pictures = cast(Tensor, images)
+    if normals is None:
+        return _on_host(*recordings.run(_encoded, vae, has_scale, rows=pictures, y=labels), None)
+    q: Any = vae.posterior(pictures, labels)
+    samples = q.from_noise(normals.transpose(0, 1)).transpose(0, 1)
+    return _on_host(*_described(vae, has_scale, q, labels), samples)
 
 
 @torch.inference_mode()
@@ -75,11 +74,40 @@ def sample_rows(
     return _on_host(z, _decoded(vae, output, z, labels, drawn_by))
 
 
+def record_passes(served: ServedModel) -> None:
+    """Record what most passes are made of: q(z|x) without draws, and the mean of p(x|z)."""
+    vae = served.vae
+    if "encoder" not in served.lacks:
+        has_scale = "posterior" in served.capabilities
+        recordings.record(_encoded, vae, has_scale, shape=vae.image_shape)
+    recordings.record(_decoded_mean, vae, shape=tuple(vae.latent_shape))
+
+
+def _encoded(vae: VAE, has_scale: bool, x: Tensor, y: Tensor | None) -> recordings.Results:
+    return _described(vae, has_scale, vae.posterior(x, y), y)
+
+
+def _described(vae: VAE, has_scale: bool, q: Any, y: Tensor | None) -> recordings.Results:
+    """q(z|x)'s mean, and, of one that has a scale, that and the KL to the prior."""
+    std = kl = None
+    if has_scale:
+        std, prior = q.scale, vae.prior(y)
+        if has_analytic_kl(q, prior):
+            kl = kl_divergence(q, prior).double()
+    return q.mean, std, kl
+
+
+def _decoded_mean(vae: VAE, z: Tensor, y: Tensor | None) -> recordings.Results:
+    return (cast(Any, vae.likelihood(z, y)).mean,)
+
+
 def _decoded(vae: VAE, output: str, z: Tensor, y: Tensor | None, noise: Tensor | None) -> Tensor:
+    if output != "logits" and noise is None:
+        return cast(Tensor, recordings.run(_decoded_mean, vae, rows=z, y=y)[0])
     likelihood: Any = vae.likelihood(z, y)
     if output == "logits":
         return cast(Tensor, likelihood.logits)
-    return cast(Tensor, likelihood.mean if noise is None else likelihood.from_noise(noise))
+    return cast(Tensor, likelihood.from_noise(noise))
 
 
 def _on_device(vae: VAE, *rows: Rows) -> list[Tensor | None]:

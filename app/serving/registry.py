@@ -20,7 +20,7 @@ from app.operations.parameters import Parameters
 from app.operations.table import Operation
 from app.serving.capabilities import example_latents
 from app.serving.catalogue import PREFERRED_DEFAULT, choose_default
-from app.serving.loading import Loader
+from app.serving.loading import Loader, Record
 from app.serving.served_model import ServedModel
 from app.serving.snapshot import BrokenBundle, ModelState, Snapshot
 from models.errors import UnsupportedOperation, closest
@@ -41,6 +41,7 @@ class Registry:
     device: str = "cpu"
     compute_threads: int | None = None
     load_models: tuple[str, ...] = ()
+    record: Record | None = None
     current: Snapshot = field(default_factory=Snapshot)
     published: int = 0
     """How often `current` was replaced: what it says is the same while this is."""
@@ -50,7 +51,7 @@ class Registry:
     _done: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
-        self.loader = Loader(self.repository, self.device, self.load_models)
+        self.loader = Loader(self.repository, self.device, self.load_models, self.record)
 
     @property
     def models(self) -> Mapping[str, Mapping[int, ServedModel]]:
