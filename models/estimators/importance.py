@@ -203,7 +203,9 @@ def _rows(vae: VAE, x: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor | None]
     return vae.every_label(x) if vae.num_labels and y is None else (x, y)
 
 
-def sample_weights(x: Tensor, proposal: Proposal, sampling: Sampling) -> Steps[list[EvidenceEstimate]]:
+def sample_weights(
+    x: Tensor, proposal: Proposal, sampling: Sampling
+) -> Steps[list[EvidenceEstimate]]:
     """Stream the proposal's weights, and summarise them at each K."""
     noise = BatchNoise(sampling.seed, len(x), proposal.purpose, first_item=sampling.first_item)
     weights = RunningWeights(len(x), sampling.num_samples[-1])

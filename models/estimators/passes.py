@@ -75,13 +75,13 @@ def slope_steps(
 def _slope(vae: VAE, z: Tensor, x: Tensor, y: Tensor | None) -> tuple[Tensor, ...]:
     lead = z.shape[:-1]
     with torch.inference_mode(False), torch.enable_grad():
-        # Rows of a multiple: the products of the way back take other kernels for the rows left over.
-        flat = [None if t is None else _pad(t.reshape(-1, *t.shape[len(lead) :])) for t in (z, x, y)]
-        latents, pictures, labels = flat
-        latents = latents.requires_grad_()
+        # The products of the way back, too, take other kernels for the rows left over.
+        count = lead.numel()
+        pictures, latents = _pad(x.reshape(count, *vae.image_shape)), _pad(z.reshape(count, -1))
+        labels = None if y is None else _pad(y.reshape(count))
+        latents.requires_grad_()
         log_joint = vae.log_joint(pictures, latents.unflatten(-1, vae.latent_shape), labels)
         (slope,) = torch.autograd.grad(log_joint.sum(), latents)
-    count = lead.numel()
     return log_joint.detach()[:count].reshape(lead), slope[:count].reshape(z.shape)
 
 

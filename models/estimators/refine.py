@@ -20,8 +20,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from models.distributions.batch_noise import BatchNoise
-from models.distributions.defensive import DefensiveMixture
 from models.errors import UnsupportedOperation
+from models.estimators.defensive import DefensiveMixture
 from models.estimators.importance import EvidenceEstimate, Proposal, Sampling, sample_weights
 from models.estimators.modes import (
     CLIMB_STEPS,
@@ -44,11 +44,11 @@ from models.estimators.steps import (
 )
 from models.vae.model import VAE
 
-MAX_LATENTS = 256
+MAX_LATENTS = 128
 """A normal with a full covariance takes 2 L decodings a step, and L^3 operations."""
 ELBO_SAMPLES = 100
 """Draws of the encoder's q(z|x) for its ELBO, and its error."""
-_USUAL_STEPS = 6
+_USUAL_STEPS = 9
 
 
 def refine_rows(vae: VAE) -> int:
@@ -136,7 +136,7 @@ def refined_log_px_steps(
         elbo.add(log_q - log_r, log_joint - log_q)
         return log_joint - log_r
 
-    proposal = Proposal("iwae", refined, "proposal", len(x), log_weights)
+    proposal = Proposal("iwae", refined.noise, "proposal", len(x), log_weights)
     sampling = Sampling((num_samples,), seed, first_item, chunk_rows)
     (estimate,) = yield from sample_weights(x, proposal, sampling)
     bound = elbo.mean()

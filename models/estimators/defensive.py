@@ -18,13 +18,14 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from models.distributions.from_noise import FromNoise
+from models.distributions.normals import DiagonalNormal
 
 WIDE_SHARE, PRIOR_SHARE = 0.15, 0.05
 _NARROW_FROM = WIDE_SHARE + PRIOR_SHARE
 _LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
 
 
-class DefensiveMixture(FromNoise):
+class DefensiveMixture:
     """r(z) of each datum, over flat latents; `log_q` is the density of the normals alone.
 
     All but the prior is float64 on the CPU.
@@ -47,7 +48,6 @@ class DefensiveMixture(FromNoise):
             prior: p(z), over the model's latents.
             like: A tensor where the prior is, of its precision.
         """
-        super().__init__((len(loc), loc.shape[-1]), event_dim=1)
         self.log_shares, self.loc, self.factor = log_shares, loc, factor
         self.prior, self._like = prior, like
         # One matrix after the other: a library may take another order for several.
@@ -66,13 +66,14 @@ class DefensiveMixture(FromNoise):
         return (self.log_shares.exp().unsqueeze(-1) * self.loc).sum(1)
 
     @property
-    def noise_event_shape(self) -> tuple[int, ...]:
-        """A normal that chooses the part, then those of a normal or of the prior."""
+    def noise(self) -> DiagonalNormal:
+        """Distribution of a draw's noise: what chooses the part, then a normal's or the prior's."""
         of_prior = math.prod(self.prior.noise_event_shape)
-        return (1 + max(self.loc.shape[-1], of_prior),)
+        zero = self.loc.new_zeros(len(self.loc), 1 + max(self.loc.shape[-1], of_prior))
+        return DiagonalNormal(zero, torch.ones_like(zero), event_dim=1)
 
-    def from_noise(self, noise: Tensor, *, temperature: float = 1.0) -> Tensor:
-        """A draw of each datum, (sample, batch, latent); the temperature scales the normals."""
+    def from_noise(self, noise: Tensor) -> Tensor:
+        """A draw of each datum, (sample, batch, latent)."""
         noise = noise.double()
         rank = torch.special.ndtr(noise[..., 0])
         # The rank chooses the part, and within a part its place chooses the mode.
@@ -85,12 +86,12 @@ class DefensiveMixture(FromNoise):
         edges = self.log_shares.exp().cumsum(-1)[:, :-1]
         mode = (place.unsqueeze(-1) >= edges).sum(-1)
         item = torch.arange(len(self.loc)).expand_as(mode)
-        scale = torch.where(is_wide, self.wide, self.narrow).unsqueeze(-1) * temperature
+        scale = torch.where(is_wide, self.wide, self.narrow).unsqueeze(-1)
         normals = noise[..., 1 : 1 + self.loc.shape[-1]].unsqueeze(-2)
         z = self.loc[item, mode] + scale * (self.factor[item, mode] * normals).sum(-1)
         shape = self.prior.noise_event_shape
         of_prior = noise[..., 1 : 1 + math.prod(shape)].unflatten(-1, shape).to(self._like)
-        drawn = self.prior.from_noise(of_prior, temperature=temperature)
+        drawn = self.prior.from_noise(of_prior)
         return torch.where(is_prior.unsqueeze(-1), drawn.flatten(2).to(z), z)
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -109,7 +110,6 @@ class DefensiveMixture(FromNoise):
 
     def _log_normals(self, value: Tensor, scale: float) -> Tensor:
         """log of sum_j a_j N(z; m_j, scale^2 T_j T_j'), (sample, batch)."""
-        length = self.loc.shape[-1]
         rest = (value.unsqueeze(2) - self.loc).unsqueeze(-2)
         noise = (self.inverse * rest).sum(-1) / scale
         terms = noise.square() * -0.5 - math.log(scale) - _LOG_SQRT_2PI
