@@ -15,7 +15,16 @@ import numpy as np
 
 from models.errors import InputError
 
-Purpose = Literal["posterior", "prior", "likelihood", "binarization", "training", "label"]
+Purpose = Literal[
+    "posterior",
+    "prior",
+    "likelihood",
+    "binarization",
+    "training",
+    "label",
+    "refinement",
+    "proposal",
+]
 NoiseKind = Literal["normal", "uniform"]
 
 MAX_SEED = 2**63 - 1
@@ -29,6 +38,8 @@ _CODES: dict[str, int] = {
     "binarization": 3,
     "training": 4,
     "label": 5,
+    "refinement": 6,
+    "proposal": 7,
 }
 
 

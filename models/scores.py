@@ -19,6 +19,8 @@ Estimator = Literal["iwae", "prior", "exact"]
 ScoreKind = Literal["elbo", Estimator]
 KLMethod = Literal["analytic", "monte_carlo"]
 Covers = Literal["expected_bound", "log_px"]
+Inference = Literal["amortised", "refined"]
+"""Whose draws score an image: the encoder's, or those of a proposal fitted to the image."""
 
 Number = float | None
 """Null in JSON, and NaN in arrays, where it is not finite or does not exist."""
@@ -209,6 +211,39 @@ class EvidenceScore(Generic[Array]):
         tuple[str | None, ...],
         Column(str | None, "Why the estimate is not reliable; null if it is."),
     ]
+    inference: Annotated[
+        Inference,
+        Column(
+            Inference,
+            "Proposal of the draws: the encoder's q(z|x) (`amortised`), or one fitted to the image "
+            "(`refined`). `elbo_nats` is the ELBO of that one.",
+            example="amortised",
+        ),
+    ] = "amortised"
+    amortised_elbo_nats: Annotated[
+        Array | None,
+        Column(
+            Number,
+            "ELBO of the encoder's q(z|x), nats, by 100 draws of its own; null unless `inference` "
+            "is `refined`.",
+        ),
+    ] = None
+    amortisation_gap_nats: Annotated[
+        Array | None,
+        Column(
+            Number,
+            "`elbo_nats` - `amortised_elbo_nats`: what the encoder loses against a normal fitted "
+            "to the image. `gap_lower_bound_nats` is then the approximation gap. Null unless "
+            "`inference` is `refined`.",
+        ),
+    ] = None
+    num_modes: Annotated[
+        tuple[int, ...] | None,
+        Column(
+            int | None,
+            "Modes of p(z|x) that the refinement found; null unless `inference` is `refined`.",
+        ),
+    ] = None
     seed: int
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from app.compute.request import ComputeRequest
 from app.serving.served_model import ServedModel
 from models.estimators.labels import GUESS_NUM_SAMPLES
+from models.estimators.refine import refine_rows
 
 GROUP_ITEMS = 64
 """Largest number of items in a network at once, and so in a chunk of a cheap operation."""
@@ -52,6 +53,8 @@ def _rows_per_item(request: ComputeRequest[Any]) -> int:
         return rows + tried
     if tried > 1 and drawn:
         rows *= tried
+    if drawn and vars(request.parameters).get("inference") == "refined":
+        rows += refine_rows(served.vae)
     if tried > 1 and operation.guesses and "label_posterior" in served.lacks:
         rows += GUESS_NUM_SAMPLES * tried
     return rows

@@ -57,6 +57,8 @@ def find_reference(
     parameters = request.parameters
     if parameters.label is not None:
         return None, "The stored scores are of log p(x), without a label, not of log p(x|y)."
+    if vars(parameters).get("inference") == "refined":
+        return None, "The stored scores are of the encoder's draws, not of refined ones."
     if parameters.binarize is not None:
         return None, (
             "The stored scores are of images binarised as the image spec says, not by a threshold. "

@@ -4,6 +4,7 @@ Each operation is a generator that yields passes of the networks and returns an 
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,16 @@ from app.compute.cost import chunk_rows, groups
 from app.compute.labels import given_labels, label_used
 from app.compute.percentile import compare
 from app.compute.request import ComputeRequest
+from app.errors import InvalidParameter
 from app.operations.parameters import ClassifyParameters, ElboParameters, LogLikelihoodParameters
 from app.operations.result import Answer
 from models.estimators.elbo import elbo_steps
 from models.estimators.importance import log_px_steps
 from models.estimators.labels import classify_steps
+from models.estimators.refine import refined_log_px_steps
 from models.estimators.steps import Draws, Steps
-from models.scores import ScoreKind, join_columns
+from models.scores import Estimator, ScoreKind, join_columns
+from models.vae.model import VAE
 
 
 def elbo(request: ComputeRequest[ElboParameters]) -> Steps[Answer]:
@@ -33,15 +37,32 @@ def elbo(request: ComputeRequest[ElboParameters]) -> Steps[Answer]:
 
 def log_likelihood(request: ComputeRequest[LogLikelihoodParameters]) -> Steps[Answer]:
     """The estimate of log p(x), or log p(x|y), of each image, its error and its percentile."""
-    estimator = request.parameters.estimator
+    estimator, vae = request.parameters.estimator, request.served.vae
+    if request.parameters.inference == "refined":
+        _check_iwae(estimator)
+        return (yield from _score(request, partial(_refined_steps, vae), estimator))
 
     def steps(x: Tensor, y: Tensor | None, draws: Draws) -> Steps[Any]:
-        estimates = yield from log_px_steps(
-            request.served.vae, x, y=y, estimator=estimator, **draws
-        )
+        estimates = yield from log_px_steps(vae, x, y=y, estimator=estimator, **draws)
         return estimates[-1]
 
     return (yield from _score(request, steps, estimator))
+
+
+def _refined_steps(vae: VAE, x: Tensor, y: Tensor | None, draws: Draws) -> Steps[Any]:
+    return refined_log_px_steps(vae, x, y=y, **draws)
+
+
+def _check_iwae(estimator: Estimator) -> None:
+    if estimator != "iwae":
+        raise InvalidParameter(
+            f"inference='refined' draws for the estimator iwae, not for {estimator}. Leave "
+            "estimator out.",
+            parameter="estimator",
+            received=estimator,
+            allowed=["iwae"],
+            suggestion="iwae",
+        )
 
 
 def _score(

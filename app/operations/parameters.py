@@ -15,7 +15,7 @@ from pydantic import (
     field_validator,
 )
 
-from models.scores import Estimator
+from models.scores import Estimator, Inference
 
 MAX_SEED = 2**63 - 1
 INTEGER = re.compile(r"[0-9]+|-[1-9][0-9]*")
@@ -292,6 +292,14 @@ class LogLikelihoodParameters(Reading, Seeded, Labelled):
             description="Importance samples K for each image; the expected bound rises with K.",
         ),
     ] = 1000
+    inference: Annotated[
+        Inference,
+        Field(
+            description="Proposal of the draws of `iwae`: the encoder's q(z|x) (`amortised`), or "
+            "normals fitted to each image (`refined`), whose weights are far more even. A model "
+            "with labels needs `label` to refine."
+        ),
+    ] = "amortised"
     format: ArrayFormat = None
 
 

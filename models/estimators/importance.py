@@ -143,7 +143,7 @@ def iwae(
         return log_weights_steps(vae, x, noise, y, posterior=q)
 
     proposal = Proposal("iwae", q, "posterior", len(rows), log_weights)
-    return (yield from _sample(x, proposal, sampling))
+    return (yield from sample_weights(x, proposal, sampling))
 
 
 def prior(
@@ -160,7 +160,7 @@ def prior(
         return log_px if rows is x else vae.sum_over_labels(log_px)
 
     proposal = Proposal("prior", p, "prior", len(rows), log_weights)
-    return (yield from _sample(x, proposal, sampling))
+    return (yield from sample_weights(x, proposal, sampling))
 
 
 def exact(
@@ -203,7 +203,9 @@ def _rows(vae: VAE, x: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor | None]
     return vae.every_label(x) if vae.num_labels and y is None else (x, y)
 
 
-def _sample(x: Tensor, proposal: Proposal, sampling: Sampling) -> Steps[list[EvidenceEstimate]]:
+def sample_weights(
+    x: Tensor, proposal: Proposal, sampling: Sampling
+) -> Steps[list[EvidenceEstimate]]:
     """Stream the proposal's weights, and summarise them at each K."""
     noise = BatchNoise(sampling.seed, len(x), proposal.purpose, first_item=sampling.first_item)
     weights = RunningWeights(len(x), sampling.num_samples[-1])

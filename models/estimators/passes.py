@@ -3,12 +3,14 @@
 log_w = log p(x|z) + log p(z) - log q(z|x)
 """
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from models.distributions.from_noise import FromNoise
 from models.estimators.steps import Pass, Steps
 from models.vae.model import VAE
+from models.vae.networks import MIN_ROWS
 
 
 def posterior_steps(vae: VAE, x: Tensor, y: Tensor | None) -> Steps[FromNoise]:
@@ -57,3 +59,32 @@ def _log_likelihood(vae: VAE, z: Tensor, x: Tensor, y: Tensor | None) -> tuple[T
     if y is not None and y.ndim > 1:  # the same labels for every sample
         y = y[0]
     return (vae.likelihood(z, y).log_prob(x),)
+
+
+def slope_steps(
+    vae: VAE, z: Float64[Tensor, "sample row latent"], x: Tensor, y: Tensor | None
+) -> Steps[tuple[Tensor, Tensor]]:
+    """log p(x, z) and its gradient in z, float64 on the CPU, (sample, row) and z's shape."""
+    samples = len(z)
+    labels = None if y is None else y.expand(samples, *y.shape)
+    rows = z.to(x).contiguous(), x.expand(samples, *x.shape), labels
+    log_joint, slope = yield Pass(_slope, (vae,), rows, 2)
+    return log_joint.double().cpu(), slope.double().cpu()
+
+
+def _slope(vae: VAE, z: Tensor, x: Tensor, y: Tensor | None) -> tuple[Tensor, ...]:
+    lead = z.shape[:-1]
+    with torch.inference_mode(False), torch.enable_grad():
+        # The products of the way back, too, take other kernels for the rows left over.
+        count = lead.numel()
+        pictures, latents = _pad(x.reshape(count, *vae.image_shape)), _pad(z.reshape(count, -1))
+        labels = None if y is None else _pad(y.reshape(count))
+        latents.requires_grad_()
+        log_joint = vae.log_joint(pictures, latents.unflatten(-1, vae.latent_shape), labels)
+        (slope,) = torch.autograd.grad(log_joint.sum(), latents)
+    return log_joint.detach()[:count].reshape(lead), slope[:count].reshape(z.shape)
+
+
+def _pad(rows: Tensor) -> Tensor:
+    """A copy with rows of zeros up to a multiple of `MIN_ROWS`."""
+    return torch.cat([rows, rows.new_zeros(-len(rows) % MIN_ROWS, *rows.shape[1:])])

@@ -21,6 +21,7 @@ FREE: dict[str, Any] = {"inputs": Inputs(x=X)}
 GIVEN_LABEL: dict[str, Any] = {"label": 1}
 GIVEN: dict[str, Any] = FREE | GIVEN_LABEL
 LABELS = 3
+REFINED: dict[str, Any] = {"num_samples": 9, "inference": "refined"}
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +51,7 @@ def make_request(
         ("labelled", "encode", GIVEN, {}, 1),
         ("labelled", "elbo", FREE, {"num_samples": 9}, (9 + GUESS_NUM_SAMPLES) * LABELS),
         ("labelled", "log-likelihood", FREE, {"num_samples": 9}, 9 * LABELS),
+        ("standard", "log-likelihood", FREE, REFINED, 9 + 2 * (9 * 2 * 2 + 240) + 100),
         ("labelled", "classify", FREE, {"num_samples": 9}, 9 * LABELS),
         ("categorical", "log-likelihood", FREE, {"num_samples": 9}, 9 + 2),
         ("categorical", "log-likelihood", FREE, {"estimator": "exact"}, 1 + 2),

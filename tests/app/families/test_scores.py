@@ -104,3 +104,36 @@ async def test_a_mixtures_likelihood_is_exact_and_its_components_weigh_it(
     assert "seed" not in classified
     found = [result["probabilities"] for result in classified["results"]]
     np.testing.assert_allclose(found, np.exp(joint - total[:, None]), atol=1e-5)
+
+
+async def test_a_refined_score_splits_the_gap_and_has_no_percentile(
+    client: httpx.AsyncClient,
+) -> None:
+    asked = {"num_samples": 50, "inference": "refined", "seed": 3}
+    refined = await answer(client, "standard", "log-likelihood", **asked)
+    amortised = await answer(client, "standard", "log-likelihood", num_samples=50)
+    for result, plain in zip(refined["results"], amortised["results"], strict=True):
+        assert (result["inference"], plain["inference"]) == ("refined", "amortised")
+        gap = result["elbo_nats"] - result["amortised_elbo_nats"]
+        assert result["amortisation_gap_nats"] == pytest.approx(gap, abs=1e-6)
+        assert result["num_modes"] >= 1
+        assert plain["num_modes"] is plain["amortisation_gap_nats"] is None
+        assert result["percentile"] is None
+        assert "encoder's draws" in result["percentile_reason"]
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "status", "parameter"),
+    [
+        ("standard", {"estimator": "prior"}, 422, "estimator"),
+        ("labelled", {}, 409, "inference"),
+        ("categorical", {}, 409, "inference"),
+    ],
+)
+async def test_a_score_that_cannot_be_refined_is_refused(
+    client: httpx.AsyncClient, name: str, asked: dict[str, str], status: int, parameter: str
+) -> None:
+    params = {"num_samples": 2, "inference": "refined", **asked}
+    response = await ask(client, name, "log-likelihood", **params)
+    assert response.status_code == status
+    assert response.json()["parameter"] == parameter

@@ -1,0 +1,157 @@
+"""The normal of each row that is nearest to p(z|x): steps of Newton's method on its ELBO.
+
+    q = N(m, T T'),  z_k = m + T e_k,  e_k in {+- sqrt(L) u_i},  u an orthonormal basis
+    g = mean_k T' dlog p(x, z_k)/dz,   H = -mean_k e_k (T' dlog p(x, z_k)/dz)'
+    m <- m + rate T H^-1 g,            (T T')^-1 <- T'^-1 ((1 - rate) I + rate H) T^-1
+
+At a fixed point E_q of the gradient is zero and E_q of the negative Hessian is the precision, as at
+the largest ELBO. The 2 L points integrate a cubic log p(x, z) exactly: of a linear-Gaussian model
+the fit is p(z|x). The eigenvalues of H are bounded, and so is the step, in units of q's own scale.
+
+Source: Opper and Archambeau 2009, Neural Computation 21(3), section 2; the points: Arasaratnam and
+    Haykin 2009, IEEE Transactions on Automatic Control 54(6), section IV.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from models.estimators.passes import slope_steps
+from models.estimators.steps import Pass, Steps
+from models.vae.model import VAE
+
+MAX_STEPS = 14
+ENOUGH_NATS = 0.1
+"""A row has settled after a step whose gain in ELBO is less."""
+_AVERAGED = 4
+"""Further steps of a row that has settled, of rates 1/2, 1/3, ...: they average the error of the
+points. On mnist they raise the least effective sample size of eight images from 27 to 69 of 500."""
+_RATE = 0.7
+_LONGEST = 0.7
+"""Longest step, as a share of the radius at which most of q lies, before its rate."""
+_WORSE_NATS = 1.0
+"""A step that loses more, beyond the error of the points, is taken back and halved."""
+_LEAST, _LARGEST = 0.5, 8.0
+"""Bounds of the eigenvalues of H: a step makes no scale more than 1.2 times as large."""
+_LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
+
+Locations = Float64[Tensor, "row latent"]
+Matrices = Float64[Tensor, "row latent latent"]
+
+
+@dataclass
+class Normals:
+    """N(m, T T') of each row, on the CPU, with the ELBO that its points gave."""
+
+    loc: Locations
+    factor: Matrices
+    elbo_nats: Float64[Tensor, " row"]
+
+    def take(self, rows: Tensor) -> "Normals":
+        """Some of the rows."""
+        return Normals(self.loc[rows], self.factor[rows], self.elbo_nats[rows])
+
+    def put(self, rows: Tensor, other: "Normals") -> None:
+        """Replace some of the rows."""
+        self.loc[rows], self.factor[rows] = other.loc, other.factor
+        self.elbo_nats[rows] = other.elbo_nats
+
+
+def fit_steps(
+    vae: VAE,
+    x: Tensor,
+    y: Tensor | None,
+    start: Normals,
+    normals: Float64[Tensor, "row step latent latent"],
+) -> Steps[Normals]:
+    """Fit a normal to p(z|x) of each row, in steps.
+
+    Args:
+        vae: The model.
+        x: Observations, one for each row.
+        y: Labels, one for each row.
+        start: Where to begin.
+        normals: Noise that turns each step's points.
+
+    Returns:
+        The normals. A row's steps end when it has settled, whatever the others do.
+    """
+    active = torch.arange(len(x))
+    unknown = torch.full_like(start.elbo_nats, -math.inf)
+    now = Normals(start.loc.clone(), start.factor.clone(), unknown)
+    best = now.take(active)
+    rate, settled = torch.full_like(unknown, _RATE), torch.zeros(len(x), dtype=torch.int64)
+    taken_back = torch.zeros(len(x), dtype=torch.bool)
+    for step in range(MAX_STEPS):
+        rows = active.to(x.device)
+        at, labels, given = x[rows], None if y is None else y[rows], now.take(active)
+        points, z = yield Pass(_points, (vae,), (given.loc, given.factor, normals[active, step]))
+        log_joint, slope = yield from slope_steps(vae, z.transpose(0, 1), at, labels)
+        found = points, log_joint.T, slope.transpose(0, 1), rate[active]
+        loc, factor, elbo = yield Pass(_improve, (vae,), (given.loc, given.factor, *found))
+        before = best.elbo_nats[active]
+        worse, better = ~(elbo > before - _WORSE_NATS), elbo > before
+        best.put(active[better], Normals(given.loc, given.factor, elbo).take(better))
+        now.put(active, Normals(loc, factor, elbo))
+        now.put(active[worse], best.take(active[worse]))
+        rate[active[worse]] *= 0.5
+        # After a step that was taken back, the place is the same again, and nothing is gained.
+        still = (elbo - before < ENOUGH_NATS) & ~worse & ~taken_back[active]
+        is_settled, taken_back[active] = (settled[active] > 0) | still, worse
+        settled[active] += is_settled.long()
+        rate[active] = torch.where(is_settled, 1 / (1.0 + settled[active]), rate[active])
+        active = active[(settled[active] <= _AVERAGED) & elbo.isfinite()]
+        if not len(active):
+            break
+    return now
+
+
+def _points(vae: VAE, loc: Tensor, factor: Tensor, normals: Tensor) -> tuple[Tensor, Tensor]:
+    """The points e and z of each row, (row, 2 latent, latent): a random orthonormal basis."""
+    points, latents = [], []
+    for row in range(len(loc)):  # one after the other, so that no row's bits depend on others
+        basis = torch.linalg.qr(normals[row].clone()).Q * math.sqrt(loc.shape[1])
+        e = torch.cat([basis, -basis])
+        points.append(e)
+        latents.append(loc[row] + e @ factor[row].clone().T)
+    return torch.stack(points), torch.stack(latents)
+
+
+def _improve(
+    vae: VAE,
+    loc: Tensor,
+    factor: Tensor,
+    points: Tensor,
+    log_joint: Tensor,
+    slope: Tensor,
+    rate: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One step of each row: its location and factor after it, and its ELBO before it."""
+    moved = [
+        _improve_one(at.clone(), f.clone(), p.clone(), j.clone(), s.clone(), float(r))
+        for at, f, p, j, s, r in zip(loc, factor, points, log_joint, slope, rate, strict=True)
+    ]
+    new_loc, new_factor, elbo = zip(*moved, strict=True)
+    return torch.stack(new_loc), torch.stack(new_factor), torch.stack(elbo)
+
+
+def _improve_one(
+    loc: Tensor, factor: Tensor, points: Tensor, log_joint: Tensor, slope: Tensor, rate: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    length = len(loc)
+    log_det = factor.slogdet().logabsdet
+    elbo = log_joint.mean() + log_det + length * (0.5 + _LOG_SQRT_2PI)
+    if not (elbo.isfinite() and slope.isfinite().all()):
+        return loc, factor, torch.full_like(elbo, -math.inf)
+    whitened = slope @ factor
+    hessian = points.T @ whitened / -len(points)
+    values, vectors = torch.linalg.eigh((hessian + hessian.T) / 2)
+    values = values.clamp(_LEAST, _LARGEST)
+    step = vectors @ ((vectors.T @ whitened.mean(0)) / values)
+    longest = max(1.0, _LONGEST * math.sqrt(length))
+    step = step * (longest / step.norm().clamp_min(longest))
+    scale = (1 - rate + rate * values).rsqrt()
+    return loc + rate * (factor @ step), (factor @ vectors) * scale, elbo
