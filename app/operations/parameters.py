@@ -295,9 +295,9 @@ class LogLikelihoodParameters(Reading, Seeded, Labelled):
     inference: Annotated[
         Inference,
         Field(
-            description="Proposal of the draws of `iwae`: the encoder's q(z|x) (`amortised`), or "
-            "normals fitted to each image (`refined`), whose weights are far more even. A model "
-            "with labels needs `label` to refine."
+            description="Proposal of the draws of `iwae`: the encoder's (`amortised`), or normals "
+            "fitted to each image (`refined`), whose weights are far more even. A model with "
+            "labels needs `label` to refine."
         ),
     ] = "amortised"
     format: ArrayFormat = None
