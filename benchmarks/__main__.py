@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import (
+    coverage,
     disturbances,
     fairness,
     folders,
@@ -41,13 +42,15 @@ class Part(StrEnum):
     streaming = "streaming"
     training = "training"
     reaching = "reaching"
+    coverage = "coverage"
 
 
 def main(
     parts: Annotated[
         list[Part] | None,
         typer.Argument(
-            help="Parts to measure; by default all that need no data set, but soak and streaming."
+            help="Parts to measure; by default all that need no data set, but soak, streaming and "
+            "coverage."
         ),
     ] = None,
     seconds: Annotated[
@@ -96,8 +99,9 @@ def main(
         Part.reaching: lambda: reaching.run(
             quick=quick, peers_python=peers_python, threads=threads
         ),
+        Part.coverage: lambda: coverage.run(trials=100 if quick else 1000),
     }
-    on_request = (Part.soak, Part.streaming, Part.reaching)
+    on_request = (Part.soak, Part.streaming, Part.reaching, Part.coverage)
     for part in parts or [part for part in Part if part not in on_request]:
         for made in runs[part]():
             if markdown:

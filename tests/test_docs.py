@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from models.bundle import parity, schema
 from models.distributions import kl
 from models.estimators import (
+    betting,
     bounds,
     elbo,
     exact,
@@ -22,6 +23,7 @@ from models.estimators import (
     pareto,
     reconstruction,
     steps,
+    weight_sums,
 )
 from models.vae.likelihoods import LIKELIHOODS
 from models.vae.networks import NETWORKS
@@ -96,6 +98,7 @@ def test_what_math_names_exists(name: str) -> None:
     [
         name
         for module in (
+            betting,
             bounds,
             elbo,
             exact,
@@ -106,6 +109,7 @@ def test_what_math_names_exists(name: str) -> None:
             pareto,
             reconstruction,
             steps,
+            weight_sums,
         )
         for name in public_functions(module)
     ],
