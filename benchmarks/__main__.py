@@ -17,6 +17,7 @@ from benchmarks import (
     opcodes,
     overload,
     reaching,
+    refinement,
     scoring,
     serving,
     soak,
@@ -41,6 +42,7 @@ class Part(StrEnum):
     streaming = "streaming"
     training = "training"
     reaching = "reaching"
+    refinement = "refinement"
 
 
 def main(
@@ -96,8 +98,9 @@ def main(
         Part.reaching: lambda: reaching.run(
             quick=quick, peers_python=peers_python, threads=threads
         ),
+        Part.refinement: lambda: refinement.run(quick=quick, threads=threads),
     }
-    on_request = (Part.soak, Part.streaming, Part.reaching)
+    on_request = (Part.soak, Part.streaming, Part.reaching, Part.refinement)
     for part in parts or [part for part in Part if part not in on_request]:
         for made in runs[part]():
             if markdown:

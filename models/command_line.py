@@ -1,13 +1,15 @@
 """What `vae` and `vae-lab` have in common: a list of commands, `--version`, how a failure reads.
 
-Only the command that is asked for is imported, so that help comes at once. This module imports the
-standard library only.
+Only the command that is asked for is imported, so that help comes at once. This module imports
+typer and the standard library.
 """
 
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
+
+import typer
 
 FAILED = 1
 """Exit code of a command that was refused or failed; a wrong command line is 2."""
@@ -33,25 +35,53 @@ def asked_command(arguments: Sequence[str]) -> str | None:
     return next((word for word in arguments if not word.startswith("-")), "")
 
 
-def add_commands(
-    commands: Iterable[Command], asked: str | None, add: Callable[[Command, Any], None]
-) -> None:
-    """Add each command, the one that is asked for imported, and of others their help alone.
+def make_program(
+    name: str, about: str, commands: Iterable[Command], asked: str | None
+) -> typer.Typer:
+    """A program of these commands: the one that is asked for imported, of others their help alone.
 
     Args:
+        name: Its name.
+        about: What it does, in a sentence.
         commands: All commands.
         asked: The name of the one to import; None for all.
-        add: Adds a command and what `Command.load` returns.
     """
+    program = typer.Typer(
+        name=name,
+        help=about,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+
+    @program.callback()
+    def options(
+        version: Annotated[
+            bool,
+            typer.Option(
+                "--version",
+                is_eager=True,
+                callback=lambda is_asked: _print_version(name, is_asked=is_asked),
+                help="Print the version and exit.",
+            ),
+        ] = False,
+    ) -> None:
+        """The options of the program itself."""
+
     for command in commands:
-        add(command, command.load() if asked in (None, command.name) else _not_asked)
+        loaded = command.load() if asked in (None, command.name) else _not_asked
+        if isinstance(loaded, typer.Typer):
+            program.add_typer(loaded, name=command.name, short_help=command.help)
+        else:
+            program.command(command.name, short_help=command.help)(loaded)
+    return program
 
 
 def _not_asked() -> None:
     """Stands for a command that is not asked for."""
 
 
-def print_version(program: str, *, is_asked: bool) -> bool:
+def _print_version(program: str, *, is_asked: bool) -> bool:
     """Print the version of a program and end, if that is asked for; else return what was asked."""
     if not is_asked:
         return is_asked

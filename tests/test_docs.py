@@ -18,9 +18,12 @@ from models.estimators import (
     exact,
     importance,
     importance_weights,
+    mode_search,
     moments,
+    normal_fit,
     pareto,
     reconstruction,
+    refine,
     steps,
 )
 from models.vae.likelihoods import LIKELIHOODS
@@ -102,9 +105,12 @@ def test_what_math_names_exists(name: str) -> None:
             importance,
             importance_weights,
             kl,
+            mode_search,
             moments,
+            normal_fit,
             pareto,
             reconstruction,
+            refine,
             steps,
         )
         for name in public_functions(module)

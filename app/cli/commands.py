@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any
 
 import typer
 
@@ -11,9 +10,8 @@ from app.operations.summaries import SUMMARIES
 from models.command_line import (
     FAILED,
     Command,
-    add_commands,
     asked_command,
-    print_version,
+    make_program,
     say_failure,
 )
 from models.files import prepare_streams
@@ -58,34 +56,9 @@ COMMANDS = (
 
 def make_app(asked: str | None = None) -> typer.Typer:
     """The command line; of the commands, the one that is asked for is imported, by default all."""
-    app = typer.Typer(
-        name="vae",
-        help="Serve trained variational autoencoders, and use them on files.",
-        no_args_is_help=True,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
+    return make_program(
+        "vae", "Serve trained variational autoencoders, and use them on files.", COMMANDS, asked
     )
-    app.callback()(_options)
-
-    def add(command: Command, loaded: Any) -> None:
-        app.command(command.name, short_help=command.help)(loaded)
-
-    add_commands(COMMANDS, asked, add)
-    return app
-
-
-def _options(
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version",
-            is_eager=True,
-            callback=lambda is_asked: print_version("vae", is_asked=is_asked),
-            help="Print the version and exit.",
-        ),
-    ] = False,
-) -> None:
-    """The options of `vae` itself."""
 
 
 def main() -> None:

@@ -12,6 +12,9 @@ from models.estimators.steps import Pass, Steps
 from models.vae.model import VAE
 from models.vae.networks import MIN_ROWS
 
+_GRADIENT_ROWS = 4 * MIN_ROWS
+"""Rows whose gradients are computed at once: every layer's output is kept for them."""
+
 
 def posterior_steps(vae: VAE, x: Tensor, y: Tensor | None) -> Steps[FromNoise]:
     """q(z|x) or q(z|x, y); the encoder is a pass."""
@@ -74,15 +77,25 @@ def slope_steps(
 
 def _slope(vae: VAE, z: Tensor, x: Tensor, y: Tensor | None) -> tuple[Tensor, ...]:
     lead = z.shape[:-1]
+    count = lead.numel()
+    latents, pictures = z.reshape(count, -1), x.reshape(count, *vae.image_shape)
+    labels = None if y is None else y.reshape(count)
+    blocks = [slice(at, at + _GRADIENT_ROWS) for at in range(0, count, _GRADIENT_ROWS)]
+    found = [
+        _slope_of_block(vae, latents[b], pictures[b], None if labels is None else labels[b])
+        for b in blocks
+    ]
+    log_joint, slope = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return log_joint.reshape(lead), slope.reshape(z.shape)
+
+
+def _slope_of_block(vae: VAE, z: Tensor, x: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
     with torch.inference_mode(False), torch.enable_grad():
         # The products of the way back, too, take other kernels for the rows left over.
-        count = lead.numel()
-        pictures, latents = _pad(x.reshape(count, *vae.image_shape)), _pad(z.reshape(count, -1))
-        labels = None if y is None else _pad(y.reshape(count))
-        latents.requires_grad_()
-        log_joint = vae.log_joint(pictures, latents.unflatten(-1, vae.latent_shape), labels)
+        latents, labels = _pad(z).requires_grad_(), None if y is None else _pad(y)
+        log_joint = vae.log_joint(_pad(x), latents.unflatten(-1, vae.latent_shape), labels)
         (slope,) = torch.autograd.grad(log_joint.sum(), latents)
-    return log_joint.detach()[:count].reshape(lead), slope[:count].reshape(z.shape)
+    return log_joint.detach()[: len(z)], slope[: len(z)]
 
 
 def _pad(rows: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """log p(x) by a proposal of each image's own, instead of the encoder's q(z|x).
 
     1. a normal N(m, T T') fitted to p(z|x) by `normal_fit`, from the encoder's mean and scale
-    2. further modes, by `modes`, each with a normal of its own
+    2. further modes, by `mode_search`, each with a normal of its own
     3. the mixture of them with defensive shares, `defensive.DefensiveMixture`
     4. fresh draws, which no fit has seen: log (1/K) sum_k p(x, z_k) / r(z_k)
 
@@ -23,7 +23,7 @@ from models.distributions.batch_noise import BatchNoise
 from models.errors import UnsupportedOperation
 from models.estimators.defensive import DefensiveMixture
 from models.estimators.importance import EvidenceEstimate, Proposal, Sampling, sample_weights
-from models.estimators.modes import (
+from models.estimators.mode_search import (
     CLIMB_STEPS,
     NEGLIGIBLE_NATS,
     PAIRS,

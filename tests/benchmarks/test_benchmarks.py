@@ -1,6 +1,7 @@
 """The benchmarks run and name what they measure; no test looks at a time."""
 
 import io
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from benchmarks import (
     open_loop,
     overload,
     reaching,
+    refinement,
     scoring,
     soak,
     streaming,
@@ -192,3 +194,15 @@ def test_warnings_are_counted_by_code() -> None:
     images = load("digits").test.take(np.arange(20)).images  # type: ignore[attr-defined]
     assert warnings.count(served, images, 17)["looks_inverted"] == 0
     assert warnings.count(served, 16 - images, 17)["looks_inverted"] == 20
+
+
+def test_refinement_is_measured_beside_the_encoder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shutil.copytree(refinement.BUNDLES / "digits" / "1", tmp_path / "digits" / "1")
+    (tmp_path / "broken" / "1").mkdir(parents=True)
+    monkeypatch.setattr(refinement, "BUNDLES", tmp_path)
+    monkeypatch.setattr(refinement, "NUM_SAMPLES", 50)
+    text = text_of(*refinement.run(quick=True, threads=1))
+    assert text.count("of 4") == 2
+    assert "left out" in text

@@ -1,10 +1,11 @@
 """How a command line begins and how its failure reads."""
 
 import sys
+from collections.abc import Callable
 
 import pytest
 
-from models.command_line import Command, add_commands, asked_command, say_failure
+from models.command_line import Command, asked_command, make_program, say_failure
 
 
 @pytest.mark.parametrize(
@@ -21,22 +22,26 @@ def test_a_shell_that_completes_may_need_any_command(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(("asked", "loaded"), [("b", ["b"]), ("", []), (None, ["a", "b"])])
-def test_only_the_command_that_is_asked_for_is_loaded(asked: str | None, loaded: list[str]) -> None:
+def test_only_the_command_that_is_asked_for_is_loaded(
+    capsys: pytest.CaptureFixture[str], asked: str | None, loaded: list[str]
+) -> None:
     done: list[str] = []
-    added: dict[str, object] = {}
 
     def command(name: str) -> Command:
-        return Command(name, f"Help of {name}.", lambda: done.append(name))
+        def load() -> Callable[[], None]:
+            done.append(name)
+            return lambda: sys.stdout.write(f"ran {name}\n") and None
 
-    def add(one: Command, function: object) -> None:
-        added[one.name] = function
+        return Command(name, f"Help of {name}.", load)
 
-    add_commands([command("a"), command("b")], asked, add)
+    program = make_program("p", "About p.", [command("a"), command("b")], asked)
     assert done == loaded
-    assert [name for name, function in added.items() if function is None] == loaded
-    for function in added.values():
-        assert function is None or callable(function)
-    assert added.keys() == {"a", "b"}
+    if asked:
+        program([asked], standalone_mode=False)
+        assert capsys.readouterr().out == f"ran {asked}\n"
+    program(["--help"], standalone_mode=False)
+    said = capsys.readouterr().out
+    assert all(words in said for words in ("About p.", "Help of a.", "Help of b.", "--version"))
 
 
 def test_a_failure_is_plain_in_a_pipe_and_red_on_a_terminal(

@@ -7,16 +7,15 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import import_module
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from models.command_line import (
     FAILED,
     Command,
-    add_commands,
     asked_command,
-    print_version,
+    make_program,
     say_failure,
 )
 from models.errors import VAEError
@@ -84,37 +83,9 @@ COMMANDS = (
 
 def make_app(asked: str | None = None) -> typer.Typer:
     """The command line; of the commands, the one that is asked for is imported, by default all."""
-    app = typer.Typer(
-        name="vae-lab",
-        help="Train, evaluate and export variational autoencoders.",
-        no_args_is_help=True,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
+    return make_program(
+        "vae-lab", "Train, evaluate and export variational autoencoders.", COMMANDS, asked
     )
-    app.callback()(_options)
-
-    def add(command: Command, loaded: Any) -> None:
-        if isinstance(loaded, typer.Typer):
-            app.add_typer(loaded, name=command.name, short_help=command.help)
-        else:
-            app.command(command.name, short_help=command.help)(loaded)
-
-    add_commands(COMMANDS, asked, add)
-    return app
-
-
-def _options(
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version",
-            is_eager=True,
-            callback=lambda is_asked: print_version("vae-lab", is_asked=is_asked),
-            help="Print the version and exit.",
-        ),
-    ] = False,
-) -> None:
-    """The options of `vae-lab` itself."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
