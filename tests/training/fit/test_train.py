@@ -20,6 +20,7 @@ from training.fit import batches
 from training.fit import step as hot
 from training.fit import train as loop
 from training.fit.training import start_training
+from training.fit.validation import Validation
 from training.recipes.file import RECIPES, load_recipe
 from training.recipes.recipe import Recipe
 from training.runs.checkpoint import CHECKPOINT
@@ -312,7 +313,7 @@ def test_a_run_without_a_finite_validation_is_an_error_that_names_the_remedy(
 def test_validations_that_are_not_finite_count_against_patience(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(loop, "validate", lambda *_: (math.nan, math.nan))
+    monkeypatch.setattr(loop, "validate", lambda *_: Validation(math.nan, math.nan))
     with pytest.raises(RunError, match="no validation had a finite bound"):
         loop.train(recipe("training.patience=2"), run_dir=tmp_path / "run", device="cpu")
     state = json.loads((tmp_path / "run" / STATE).read_text())
@@ -321,8 +322,8 @@ def test_validations_that_are_not_finite_count_against_patience(
 
 
 def test_an_infinite_bound_is_not_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    bounds = iter([(-5.0, 1.0), (math.inf, 1.0), (-6.0, 1.0), (-7.0, 1.0)])
-    monkeypatch.setattr(loop, "validate", lambda *_: next(bounds))
+    bounds = iter([-5.0, math.inf, -6.0, -7.0])
+    monkeypatch.setattr(loop, "validate", lambda *_: Validation(next(bounds), 1.0))
     done = loop.train(recipe(), run_dir=tmp_path / "run", device="cpu")
     assert (done.best_bound_nats, done.best_epoch, done.stale_validations) == (-5.0, 1, 3)
 
