@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from app.serving.catalogue import check_holds_bundles
+from app.serving.catalogue import check_holds_bundles, list_bundles
 from app.serving.startup_checks import check_repository
 from app.settings import Settings, load_settings
 from models.errors import BundleNotFound, ConfigError, printable
@@ -42,7 +42,7 @@ async def open_client(
         return
     quiet = logging.getLogger("app.registry")  # of broken bundles; `vae models` lists them
     quiet.addHandler(logging.NullHandler())
-    settings = local_settings(model_repository)
+    settings = load_only(local_settings(model_repository), model)
     from app.main import check_settings, create_app  # takes seconds: it imports torch
 
     check_settings(settings)
@@ -152,3 +152,20 @@ def local_settings(model_repository: Path | None = None) -> Settings:
         words = words.replace("Set it to", "Name").replace("or unset it", "or leave it out")
         raise CallError(words) from error
     return settings
+
+
+def load_only(settings: Settings, model: str | None) -> Settings:
+    """Settings that load the model of a command alone, or the default one where none is named.
+
+    Where the repository holds no such model, they stay as they are: the app says which there are.
+    """
+    listed = list_bundles(
+        settings.model_repository,
+        default_model=settings.default_model,
+        load_models=settings.load_models,
+    )
+    default = next((one.name for one in listed if one.default), None)
+    name = default if model is None else model
+    if not any(one.name == name and one.status == "found" for one in listed):
+        return settings
+    return settings.model_copy(update={"load_models": (name,)})

@@ -72,4 +72,8 @@ def test_the_fields_of_the_scores_keep_their_order():
         "gap_lower_bound_nats",
         "reliable",
         "reason",
+        "inference",
+        "amortised_elbo_nats",
+        "amortisation_gap_nats",
+        "num_modes",
     ]

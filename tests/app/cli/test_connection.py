@@ -3,6 +3,7 @@
 import pytest
 
 from app.cli import connection
+from app.settings import PRETRAINED
 from tests.app.cli.command_cases import Vae, done, failure
 
 pytestmark = pytest.mark.slow
@@ -118,3 +119,20 @@ def test_in_process_no_proxy_is_asked(vae: Vae, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1")
     monkeypatch.setenv("NO_PROXY", "[::1]")
     assert "oracle" in done(vae("models")).stdout
+
+
+@pytest.mark.parametrize(
+    ("model", "loaded"),
+    [("digits", ("digits",)), (None, ("mnist",)), ("none", ()), ("mnist-labeled", ())],
+)
+def test_a_command_loads_the_model_that_it_needs_alone(
+    model: str | None, loaded: tuple[str, ...]
+) -> None:
+    settings = connection.load_only(connection.local_settings(PRETRAINED), model)
+    assert settings.load_models == loaded
+
+
+def test_a_model_that_is_not_to_be_loaded_is_left_out() -> None:
+    settings = connection.local_settings(PRETRAINED).model_copy(update={"load_models": ("bccd",)})
+    assert connection.load_only(settings, "digits").load_models == ("bccd",)
+    assert connection.load_only(settings, None).load_models == ("bccd",)
