@@ -17,6 +17,12 @@ from torch.nn import functional as F
 
 CPU_INFO = Path("/proc/cpuinfo")
 
+_SCRIPT = """
+def product(rows: Tensor, weight: Tensor, bias: Optional[Tensor]) -> Tensor:
+    scalars: List[Optional[Union[int, float, complex]]] = []
+    return torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", scalars, "")
+"""
+
 
 def affine(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """rows @ weight.T + bias.
@@ -70,8 +76,16 @@ def _takes(operand: Tensor) -> bool:
 
 
 def _product(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    if torch.jit.is_tracing():
+        return cast(Tensor, _traceable_product()(rows, weight, bias))
     operator: Any = torch.ops.mkldnn._linear_pointwise
     return cast(Tensor, operator(rows, weight, bias, "none", [], ""))
+
+
+@cache
+def _traceable_product() -> Any:
+    """The operator as a script: `torch.jit.trace` has no type for an empty list of scalars."""
+    return torch.jit.CompilationUnit(_SCRIPT).product
 
 
 class _Affine(torch.autograd.Function):

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -114,23 +113,22 @@ def test_a_signal_before_a_service_serves_is_no_failure(
 @pytest.mark.slow
 @pytest.mark.parametrize("module", ["app", "training"])
 @pytest.mark.parametrize("number", signals.CAUGHT)
-def test_a_command_that_still_imports_ends_in_one_line(module: str, number: signal.Signals) -> None:
+def test_a_command_that_still_imports_ends_in_one_line(
+    module: str, number: signal.Signals, tmp_path: Path
+) -> None:
     name = {"app": "vae", "training": "vae-lab"}[module]
-    code = (
-        f"import sys; sys.argv = [{name!r}, '--help']; from {module}.__main__ import main; "
-        "print('begun', flush=True); main()"
-    )
+    slow_import = "import time\nprint('begun', flush=True)\ntime.sleep(60)\n"
+    (tmp_path / "typer.py").write_text(slow_import, encoding="utf-8")
     with subprocess.Popen(
-        [sys.executable, "-c", code],
+        [sys.executable, "-m", module, "--help"],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'client'}"},
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}:{ROOT / 'client'}"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "begun\n"
-        time.sleep(0.1)
         process.send_signal(number)
         _, error = process.communicate(timeout=60)
     assert (process.returncode, error) == (

@@ -58,6 +58,20 @@ def test_both_libraries_round_alike_but_not_the_same_way(with_onednn, monkeypatc
 
 
 @needs_onednn
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("has_bias", [True, False], ids=["bias", "no-bias"])
+def test_a_traced_product_has_the_same_bits_for_any_number_of_rows(with_onednn, has_bias):
+    weight, bias = (leaf.detach() for leaf in leaves((5, 8), (5,)))
+
+    def product(rows):
+        return affine(rows, weight, bias if has_bias else None)
+
+    traced = torch.jit.trace(product, torch.ones(3, 8), check_trace=False)
+    for rows in (torch.randn(count, 8, generator=torch.Generator()) for count in (1, 3, 17)):
+        assert torch.equal(traced(rows), product(rows))
+
+
+@needs_onednn
 def test_double_precision_no_rows_and_autocast_are_left_to_torch(with_onednn):
     double = leaves((4, 3), (2, 3), (2,), dtype=torch.float64)
     assert torch.equal(affine(*double), F.linear(*double))
