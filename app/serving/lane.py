@@ -14,6 +14,7 @@ import torch
 from app.serving.chunk import OnChunk, run_chunk
 from app.serving.job import Job
 from app.serving.pass_times import PassTimes
+from models.cpus import usable_cpus
 
 CHUNK_SECONDS = 0.008
 """Aim of one chunk: what a short job may have to wait. Shorter ones cost throughput: mnist decodes
@@ -38,9 +39,11 @@ class ComputeLane:
             times: Measured times of passes.
             settle: Called on the thread with finished jobs.
             on_chunk: Called after each chunk.
-            threads: Threads of one of torch's operators here; torch's own number if None.
+            threads: Threads of one of torch's operators here; torch's own number if None. Passes of
+                several requests leave a processor to the event loop.
         """
         self._threads = threads
+        self._shared_threads = 1
         self._times, self._settle, self._on_chunk = times, settle, on_chunk
         self._new: queue.SimpleQueue[Job[Any] | None] = queue.SimpleQueue()
         self._short: list[Job[Any]] = []
@@ -66,8 +69,9 @@ class ComputeLane:
     # On the thread ---------------------------------------------------------------------------
 
     def _work(self) -> None:
-        if self._threads is not None:
-            torch.set_num_threads(self._threads)  # of this thread alone
+        if self._threads is None:
+            self._threads = torch.get_num_threads()
+        self._shared_threads = max(1, min(self._threads, usable_cpus() - 1))
         while self._take_new():
             self._run_next()
 
@@ -136,6 +140,8 @@ class ComputeLane:
 
     def _run(self, chunk: list[Job[Any]]) -> None:
         parts = [job.next_part(self._times, CHUNK_SECONDS) for job in chunk]
+        # Where many ask, the event loop needs a processor of its own. Of this thread alone.
+        torch.set_num_threads(self._threads if len(chunk) == 1 else self._shared_threads)
         seconds = run_chunk(chunk, parts, self._times, self._on_chunk)
         if chunk[0].is_short:
             self._short_turn += seconds

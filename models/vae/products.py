@@ -17,6 +17,8 @@ from torch.nn import functional as F
 
 CPU_INFO = Path("/proc/cpuinfo")
 
+_jit: Any = torch.jit
+
 _SCRIPT = """
 def product(rows: Tensor, weight: Tensor, bias: Optional[Tensor]) -> Tensor:
     scalars: List[Optional[Union[int, float, complex]]] = []
@@ -76,7 +78,7 @@ def _takes(operand: Tensor) -> bool:
 
 
 def _product(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    if torch.jit.is_tracing():
+    if _jit.is_tracing():
         return cast(Tensor, _traceable_product()(rows, weight, bias))
     operator: Any = torch.ops.mkldnn._linear_pointwise
     return cast(Tensor, operator(rows, weight, bias, "none", [], ""))
@@ -85,7 +87,7 @@ def _product(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 @cache
 def _traceable_product() -> Any:
     """The operator as a script: `torch.jit.trace` has no type for an empty list of scalars."""
-    return torch.jit.CompilationUnit(_SCRIPT).product
+    return _jit.CompilationUnit(_SCRIPT).product
 
 
 class _Affine(torch.autograd.Function):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from app.errors import ModelNotReady
+from app.serving import lane
 from app.serving.job import Timing
 from app.serving.scheduler import Scheduler
 from models.estimators.steps import Pass, Steps
@@ -40,6 +41,26 @@ async def test_short_jobs_of_one_kind_share_a_pass() -> None:
         gate.set()
         assert await asyncio.gather(first, *tasks) == [0, 1, 2, 3, 4, 5]
     assert (other.batches, network.batches) == ([[0]], [[1, 2, 3, 4, 5]])
+
+
+@pytest.mark.parametrize(("cpus", "shared"), [(1, 1), (2, 1), (3, 2), (8, 3)])
+async def test_a_shared_pass_leaves_a_processor_to_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch, cpus: int, shared: int
+) -> None:
+    monkeypatch.setattr(lane, "usable_cpus", lambda: cpus)
+    gate = threading.Event()
+    network = Network(gate)
+    threads: list[tuple[int, int]] = []
+    note = lambda asked, requests, rows: threads.append((requests, torch.get_num_threads()))  # noqa: E731
+    async with running(on_chunk=note, threads=3) as scheduler:
+        tasks = [run(scheduler, work(network, 0), network, SHORT)]
+        await until(lambda: scheduler.jobs == 1)
+        await asyncio.sleep(0.01)
+        tasks += [run(scheduler, work(network, n), network, SHORT) for n in range(1, 4)]
+        await until(lambda: scheduler.jobs == 4)
+        gate.set()
+        await asyncio.gather(*tasks)
+    assert threads == [(1, 3), (3, shared)]
 
 
 async def test_a_chunk_takes_no_more_rows_than_fit_into_its_time() -> None:

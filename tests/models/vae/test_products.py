@@ -58,7 +58,7 @@ def test_both_libraries_round_alike_but_not_the_same_way(with_onednn, monkeypatc
 
 
 @needs_onednn
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("has_bias", [True, False], ids=["bias", "no-bias"])
 def test_a_traced_product_has_the_same_bits_for_any_number_of_rows(with_onednn, has_bias):
     weight, bias = (leaf.detach() for leaf in leaves((5, 8), (5,)))
