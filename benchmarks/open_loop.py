@@ -2,8 +2,9 @@
 
 python -m benchmarks.open_loop PORT RATE SECONDS PATIENCE FILE < REQUEST
 
-Arrivals are a Poisson process. Each takes a free connection or opens one; its time runs from the
-planned arrival, so that a slow generator does not flatter the server. After PATIENCE seconds the
+Arrivals are a Poisson process. Each takes a free connection, of which there are 1,024 before the
+first arrival, or opens one; its time runs from the planned arrival, so that a slow generator does
+not flatter the server. After PATIENCE seconds the
 client closes its connection. Prints `sent` when the last request is sent, and then writes FILE.
 """
 
@@ -11,6 +12,8 @@ import asyncio
 import resource
 import sys
 import time
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +21,15 @@ import uvloop
 
 from benchmarks.wire import Client
 
+CONNECTIONS = 1024
+"""Open before the first arrival: to open one costs the generator more than to ask."""
+
 GAVE_UP, RESET, NOT_CONNECTED = 0, -1, -2
 """Outcomes beside HTTP statuses."""
 RECORD = np.dtype([("at", "f8"), ("seconds", "f8"), ("outcome", "i4"), ("late", "f8")])
 """An arrival: when it was planned, how long it took, how it ended, and how late it was sent."""
+
+_now = time.perf_counter  # uvloop's own clock counts milliseconds
 
 
 def arrival_times(rate: float, seconds: float, seed: int = 0) -> np.ndarray:
@@ -31,52 +39,115 @@ def arrival_times(rate: float, seconds: float, seed: int = 0) -> np.ndarray:
     return np.sort(generator.uniform(0, seconds, count))
 
 
+class _Requests:
+    """The requests of a load, on connections that are free or newly opened.
+
+    A callback a request and no task, unless it needs a connection: a slow generator would take the
+    server's processor, and measure itself.
+    """
+
+    def __init__(self, port: int, times: np.ndarray, patience: float, wire: bytes) -> None:
+        self._port, self._patience, self._wire = port, patience, wire
+        self._times: list[float] = times.tolist()
+        self._late = [0.0] * len(times)
+        self._seconds = [0.0] * len(times)
+        self._outcomes: list[int | None] = [None] * len(times)
+        self._clients: dict[int, Client] = {}
+        """The connection of each request that is on its way."""
+        self._free: list[Client] = []
+        self._connecting: set[asyncio.Task[None]] = set()
+        self._oldest = self._ended = 0
+        self._started_at = _now()
+
+    async def open(self, count: int) -> None:
+        """Open connections."""
+        for _ in range(count):
+            with suppress(OSError):
+                self._free.append(await Client.connect(self._port))
+
+    async def send(self) -> None:
+        """Send each at its time, or as soon after it as can be."""
+        self._started_at = _now()
+        for index, at in enumerate(self._times):
+            # Below a millisecond only let others run: timers are no finer.
+            wait = self._started_at + at - _now()
+            if wait > 0.001 or index % 16 == 0:
+                await asyncio.sleep(max(0.0, wait))
+                self._give_up(index)
+            self._late[index] = self._passed() - at
+            self._begin(index)
+
+    async def end(self) -> np.ndarray:
+        """The records, once every request has been answered or given up."""
+        while self._ended < len(self._times):
+            await asyncio.sleep(0.005)
+            self._give_up(len(self._times))
+        for client in self._free:
+            client.close()
+        await asyncio.gather(*self._connecting)
+        await asyncio.sleep(0)
+        rows = zip(self._times, self._seconds, self._outcomes, self._late, strict=True)
+        return np.array(list(rows), RECORD)
+
+    def _passed(self) -> float:
+        return _now() - self._started_at
+
+    def _begin(self, index: int) -> None:
+        while self._free:
+            client = self._free.pop()
+            if not client.closed:
+                self._ask(index, client)
+                return
+        task = asyncio.get_running_loop().create_task(self._connect(index))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+
+    async def _connect(self, index: int) -> None:
+        try:
+            client = await Client.connect(self._port)
+        except OSError:
+            self._note(index, NOT_CONNECTED)
+            return
+        if self._outcomes[index] is None:
+            self._ask(index, client)
+        else:
+            client.close()
+
+    def _ask(self, index: int, client: Client) -> None:
+        self._clients[index] = client
+        client.ask(self._wire).add_done_callback(partial(self._take, index, client))
+
+    def _take(self, index: int, client: Client, answer: "asyncio.Future[int]") -> None:
+        failed = answer.exception() is not None
+        self._clients.pop(index, None)
+        if not client.closed:
+            self._free.append(client)
+        self._note(index, RESET if failed else answer.result())
+
+    def _give_up(self, sent: int) -> None:
+        """Close the connections of those that are out of patience, of the first so many."""
+        ends_at = self._passed() - self._patience
+        while self._oldest < sent and self._times[self._oldest] < ends_at:
+            if self._outcomes[self._oldest] is None:
+                self._note(self._oldest, GAVE_UP)
+                if self._oldest in self._clients:
+                    self._clients.pop(self._oldest).close()
+            self._oldest += 1
+
+    def _note(self, index: int, outcome: int) -> None:
+        if self._outcomes[index] is None:
+            self._outcomes[index] = outcome
+            self._seconds[index] = self._passed() - self._times[index]
+            self._ended += 1
+
+
 async def send_all(port: int, times: np.ndarray, patience: float, wire: bytes) -> np.ndarray:
     """Send a request at each time; return the records once all have ended."""
-    now = time.perf_counter  # uvloop's own clock counts milliseconds
-    free: list[Client] = []
-    records = np.zeros(len(times), RECORD)
-    started_at = now()
-
-    async def send(index: int, at: float) -> None:
-        late = now() - started_at - at
-        outcome = await _ask(port, wire, free, started_at + at + patience - now())
-        records[index] = (at, now() - started_at - at, outcome, late)
-
-    tasks = []
-    for index, at in enumerate(times.tolist()):
-        # Below a millisecond only let others run: timers are no finer.
-        wait = started_at + at - now()
-        if wait > 0.001 or index % 16 == 0:
-            await asyncio.sleep(max(0.0, wait))
-        tasks.append(asyncio.create_task(send(index, at)))
+    requests = _Requests(port, times, patience, wire)
+    await requests.open(min(CONNECTIONS, len(times)))
+    await requests.send()
     print("sent", flush=True)
-    await asyncio.gather(*tasks)
-    for client in free:
-        client.close()
-    await asyncio.sleep(0)
-    return records
-
-
-async def _ask(port: int, wire: bytes, free: list[Client], patience: float) -> int:
-    client = None
-    while free and (client is None or client.closed):
-        client = free.pop()
-    try:
-        async with asyncio.timeout(patience):
-            if client is None or client.closed:
-                client = await Client.connect(port)
-            status = await client.ask(wire)
-    except TimeoutError:
-        if client is not None:
-            client.close()
-        return GAVE_UP
-    except ConnectionResetError:
-        return RESET if client is not None else NOT_CONNECTED
-    except OSError:
-        return NOT_CONNECTED
-    free.append(client)
-    return status
+    return await requests.end()
 
 
 def main(port: int, rate: float, seconds: float, patience: float, file: Path) -> None:

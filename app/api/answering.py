@@ -1,7 +1,7 @@
 """One request from its body to its answer: parse, compute, render.
 
-What is small is parsed, computed and rendered without leaving the event loop. Only the rest takes a
-watcher of its client and a thread.
+What is small is parsed, computed and rendered without leaving the event loop. Only the rest takes
+a thread, and ends early where its client leaves.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from typing import Any
 
 from starlette.types import Scope
 
-from app.api.body import NextPart, read_body, refuse_body
+from app.api.body import Incoming, read_body, refuse_body
 from app.api.deadline import read_timeout
 from app.api.headers import changing_lines, etag_matches, fixed_lines
 from app.api.limits import check_limits
@@ -54,7 +54,7 @@ async def answer(
     served: ServedModel,
     plans: Plans,
     scope: Scope,
-    next_part: NextPart,
+    incoming: Incoming,
     *,
     versioned: bool,
 ) -> Reply:
@@ -66,7 +66,7 @@ async def answer(
         served: The model.
         plans: Those of the operation and the model.
         scope: The request's.
-        next_part: Gives the parts of its body, and says when its client hangs up.
+        incoming: Gives the parts of its body, and says when its client hangs up.
         versioned: Whether the URL names a version, whose seeded answers never change.
 
     Raises:
@@ -77,7 +77,7 @@ async def answer(
     service.scheduler.check_open()
     headers = record.headers
     timeout = read_timeout(headers, service.settings)
-    call = Call(service, operation, served, plans, next_part, record, timeout)
+    call = Call(service, operation, served, plans, incoming, record, timeout)
     body = await _body(call, scope)
     record.end_parsing()
     plan = _plan(call, scope["query_string"], body)
@@ -105,9 +105,9 @@ async def _body(call: Call, scope: Scope) -> Body:
     operation, headers = call.operation, call.record.headers
     limit = call.service.settings.max_body_bytes
     if not operation.takes:
-        await refuse_body(scope, headers, call.next_part, operation.name, max_bytes=limit)
+        await refuse_body(scope, headers, call.incoming.next_part, operation.name, max_bytes=limit)
         return Body()
-    data = await read_body(headers, call.next_part, max_bytes=limit)
+    data = await read_body(headers, call.incoming.next_part, max_bytes=limit)
     if len(data) <= INLINE_BYTES:
         return _parse(call, data)
     return await _off_loop(call, partial(_parse, call, data))
@@ -177,23 +177,15 @@ def _hold(call: Call, job: Job[Any]) -> None:
 
     A job on the event loop ends before its client could be seen to leave.
     """
-    loop = job.future.get_loop()
-    timer = loop.call_later(call.seconds_left, lambda: _give_up(job, TimeoutError()))
-    watcher = loop.create_task(_watch(call.next_part, job))
+    timer = job.future.get_loop().call_later(call.seconds_left, _give_up, job, TimeoutError())
+    gone = ClientDisconnected("The client hung up before the answer.")
+    forget_client = call.incoming.when_gone(lambda: _give_up(job, gone))
 
     def stop(_: object) -> None:
         timer.cancel()
-        watcher.cancel()
+        forget_client()
 
     job.future.add_done_callback(stop)
-
-
-async def _watch(next_part: NextPart, job: Job[Any]) -> None:
-    try:
-        while True:
-            await next_part()
-    except ClientDisconnected:
-        _give_up(job, ClientDisconnected("The client hung up before the answer."))
 
 
 def _give_up(job: Job[Any], error: Exception) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
 
 from starlette.types import Receive, Scope
 
@@ -14,6 +15,17 @@ NextPart = Callable[[], Awaitable[tuple[bytes, bool]]]
 
 It raises ClientDisconnected where nothing more comes, also after the body's end.
 """
+
+
+class Incoming(Protocol):
+    """What comes of a request: the parts of its body, and its client's end."""
+
+    def next_part(self) -> Awaitable[tuple[bytes, bool]]:
+        """The next part of the body, as `NextPart` says."""
+
+    def when_gone(self, tell: Callable[[], None]) -> Callable[[], None]:
+        """Call back when the client hangs up, once the body is there; call the result to stop."""
+
 
 MAX_LENGTH_DIGITS = 20
 REFUSED_WAIT_SECONDS = 1.0
@@ -49,16 +61,39 @@ async def read_body(headers: Headers, next_part: NextPart, *, max_bytes: int) ->
     return b"".join(parts)
 
 
-def parts_of(receive: Receive) -> NextPart:
-    """The parts of a body that an ASGI server gives."""
+class Received:
+    """What comes of a request by an ASGI server."""
 
-    async def next_part() -> tuple[bytes, bool]:
-        message = await receive()
+    def __init__(self, receive: Receive) -> None:
+        """Take ASGI's messages."""
+        self._receive = receive
+
+    async def next_part(self) -> tuple[bytes, bool]:
+        """The next part of the body.
+
+        Raises:
+            ClientDisconnected: The client hung up.
+        """
+        message = await self._receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnected("The client hung up before the body's end.")
         return message.get("body", b""), message.get("more_body", False)
 
-    return next_part
+    def when_gone(self, tell: Callable[[], None]) -> Callable[[], None]:
+        """Call back when the client hangs up; call the result to stop."""
+        watcher = asyncio.get_running_loop().create_task(self._watch(tell))
+
+        def stop() -> None:
+            watcher.cancel()
+
+        return stop
+
+    async def _watch(self, tell: Callable[[], None]) -> None:
+        try:
+            while True:
+                await self.next_part()
+        except ClientDisconnected:
+            tell()
 
 
 def _check_encoding(header: bytes) -> None:

@@ -46,6 +46,7 @@ class Exchange(RequestResponseCycle):
     _has_news = False
     """Whether something has come since the app asked last: a part of the body, or the end."""
     _waiter: "asyncio.Future[None] | None" = None
+    _tell_gone: Callable[[], None] | None = None
 
     def __init__(
         self,
@@ -99,6 +100,8 @@ class Exchange(RequestResponseCycle):
         self._has_news = True
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+        if self.disconnected and self._tell_gone is not None:
+            self._tell_gone()
 
     async def next_part(self) -> tuple[bytes, bool]:
         """The next part of the body, and whether there is more.
@@ -113,6 +116,17 @@ class Exchange(RequestResponseCycle):
             raise ClientDisconnected("The client hung up before the body's end.")
         body, self.body = self.body, b""
         return body, self.more_body
+
+    def when_gone(self, tell: Callable[[], None]) -> Callable[[], None]:
+        """Call back when the client hangs up before its answer; call the result to stop."""
+        self._tell_gone = tell
+        self.flow.resume_reading()
+        if self.disconnected:
+            tell()
+        return self._forget_client
+
+    def _forget_client(self) -> None:
+        self._tell_gone = None
 
     async def _wait(self) -> None:
         if self.waiting_for_100_continue and not self.transport.is_closing():

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.body import NextPart
+from app.api.body import Incoming
 from app.api.exchange import Exchange
 from app.api.headers import SECURITY_HEADERS
 from app.api.keys import RequireKey
@@ -37,7 +37,7 @@ _SECURITY_LINES = write_lines(_SECURITY_HEADERS)
 class AnswersOperation(Protocol):
     """An operation at a path."""
 
-    async def answer(self, scope: Scope, next_part: NextPart) -> Reply:
+    async def answer(self, scope: Scope, incoming: Incoming) -> Reply:
         """Answer a request, by its scope and the parts of its body."""
 
 
@@ -107,7 +107,7 @@ class Observe:
             try:
                 if self.keys is not None:
                     self.keys.check(scope["path"], headers)
-                status, lines, content = await operation.answer(scope, exchange.next_part)
+                status, lines, content = await operation.answer(scope, exchange)
             except Exception as error:
                 if lookup(type(error))[0] == 500:
                     _log_crash(error, record)

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.answering import answer
-from app.api.body import NextPart, parts_of
+from app.api.body import Incoming, Received
 from app.api.plan import Plans
 from app.api.problems import Reply, describe_in, lookup, reply_of
 from app.api.routing import MODEL_PATHS, find_model, make_route
@@ -40,7 +40,7 @@ class OperationAt:
         self._published = -1
         """Which publication of the registry the model is of."""
 
-    async def answer(self, scope: Scope, next_part: NextPart) -> Reply:
+    async def answer(self, scope: Scope, incoming: Incoming) -> Reply:
         """Answer a request.
 
         Raises:
@@ -58,14 +58,14 @@ class OperationAt:
             served,
             self.plans,
             scope,
-            next_part,
+            incoming,
             versioned="version" in self.path_params,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request over ASGI."""
         try:
-            reply = await self.answer(scope, parts_of(receive))
+            reply = await self.answer(scope, Received(receive))
         except VAEError as error:
             if lookup(type(error))[0] == 500:
                 raise

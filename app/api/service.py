@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-from app.api.body import NextPart
+from app.api.body import Incoming
 from app.api.metrics import Metrics
 from app.api.plan import Plans
 from app.api.record import Record
@@ -46,7 +46,7 @@ class Call:
     served: ServedModel
     plans: Plans
     """Those of the operation and the model."""
-    next_part: NextPart
+    incoming: Incoming
     record: Record
     timeout: float
     """Seconds that it may take."""

@@ -1,6 +1,6 @@
 """The answer to a request that is refused for want of room, before anything of it is read."""
 
-import os
+from random import getrandbits
 
 import orjson
 
@@ -11,7 +11,7 @@ from app.wire.media_types import PROBLEM_TYPE
 
 def no_room(target: bytes, limit: int) -> bytes:
     """A 503 by hand, as its bytes: under overload most answers are these."""
-    request_id = os.urandom(16).hex()
+    request_id = f"{getrandbits(128):032x}"
     path = target.partition(b"?")[0][:200].decode()
     problem = {
         "type": "/problems/queue-full",

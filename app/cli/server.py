@@ -222,6 +222,11 @@ def work(
         remove_control_folder()
 
 
+COLLECTION_THRESHOLDS = 20_000, 20, 50
+"""New objects before a collection, and collections before one of older objects. Python's 700, 10
+and 10 are met some 20 times a second where 500 requests wait, and each walks all of these."""
+
+
 def keep_out_of_collections() -> None:
     """Let the garbage collector pass by what there is: libraries and models stay.
 
@@ -230,6 +235,7 @@ def keep_out_of_collections() -> None:
     """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*COLLECTION_THRESHOLDS)
 
 
 def export_flags(flags: Mapping[str, Any]) -> None:

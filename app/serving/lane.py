@@ -42,8 +42,8 @@ class ComputeLane:
             threads: Threads of one of torch's operators here; torch's own number if None. Passes of
                 several requests leave a processor to the event loop.
         """
-        self._threads = threads
-        self._shared_threads = 1
+        self._threads = threads or torch.get_num_threads()
+        self._shared_threads = max(1, min(self._threads, usable_cpus() - 1))
         self._times, self._settle, self._on_chunk = times, settle, on_chunk
         self._new: queue.SimpleQueue[Job[Any] | None] = queue.SimpleQueue()
         self._short: list[Job[Any]] = []
@@ -69,9 +69,6 @@ class ComputeLane:
     # On the thread ---------------------------------------------------------------------------
 
     def _work(self) -> None:
-        if self._threads is None:
-            self._threads = torch.get_num_threads()
-        self._shared_threads = max(1, min(self._threads, usable_cpus() - 1))
         while self._take_new():
             self._run_next()
 

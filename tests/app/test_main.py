@@ -49,11 +49,14 @@ async def test_a_server_enters_behind_fastapis_own_layers(repository: Path) -> N
 
 
 def test_what_there_is_is_kept_out_of_collections() -> None:
+    before = gc.get_threshold()
     try:
         keep_out_of_collections()
         assert gc.get_freeze_count() > 10_000
+        assert gc.get_threshold()[0] > before[0]
     finally:
         gc.unfreeze()
+        gc.set_threshold(*before)
 
 
 async def test_a_fault_of_the_server_is_raised_for_the_log() -> None:

@@ -9,7 +9,7 @@ import pytest
 from starlette.types import Receive
 
 from app.api.answering import answer
-from app.api.body import parts_of, read_body
+from app.api.body import Received, read_body
 from app.api.headers import preprocessing_header
 from app.api.plan import Plans
 from app.api.read_items import read_items
@@ -44,14 +44,14 @@ async def test_a_body_whose_client_leaves_is_nobodys() -> None:
         {"type": "http.request", "body": b"half", "more_body": True}, {"type": "http.disconnect"}
     )
     with pytest.raises(ClientDisconnected):
-        await read_body({}, parts_of(receive), max_bytes=100)
+        await read_body({}, Received(receive).next_part, max_bytes=100)
 
 
 async def test_a_last_chunk_over_the_limit_is_refused_without_waiting_for_more() -> None:
     receive = receive_of({"type": "http.request", "body": b"x" * 11, "more_body": False})
     async with asyncio.timeout(5):
         with pytest.raises(PayloadTooLarge):
-            await read_body({}, parts_of(receive), max_bytes=10)
+            await read_body({}, Received(receive).next_part, max_bytes=10)
 
 
 @pytest.mark.parametrize("length", [b"11", b"9" * 20])
@@ -64,14 +64,14 @@ async def test_a_length_over_the_limit_is_refused_though_nothing_more_comes(
     receive, headers = receive_of(*messages), {b"content-length": length}
     async with asyncio.timeout(5):
         with pytest.raises(PayloadTooLarge, match=f"{length.decode()} bytes are over"):
-            await read_body(headers, parts_of(receive), max_bytes=10)
+            await read_body(headers, Received(receive).next_part, max_bytes=10)
 
 
 async def test_a_client_that_asks_first_is_refused_before_it_sends() -> None:
     headers = {b"content-length": b"11", b"expect": b"100-continue"}
     receive = receive_of({"type": "http.request", "body": b"x" * 11})
     with pytest.raises(PayloadTooLarge):
-        await read_body(headers, parts_of(receive), max_bytes=10)
+        await read_body(headers, Received(receive).next_part, max_bytes=10)
     assert (await receive())["body"] == b"x" * 11  # nobody asked for it
 
 
@@ -89,7 +89,7 @@ async def test_work_is_dropped_when_the_client_leaves(open_client: ClientFactory
         served, operation = service.registry.find("mnist"), OPERATIONS["log-likelihood"]
         with pytest.raises(ClientDisconnected):
             await answer(
-                service, operation, served, Plans(), scope, parts_of(receive), versioned=False
+                service, operation, served, Plans(), scope, Received(receive), versioned=False
             )
         assert (service.scheduler.jobs, service.scheduler.cost) == (0, 0)
 

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.flow_control import FlowControl
 
 from app.api.answering import _off_loop
-from app.api.body import parts_of
+from app.api.body import Received
 from app.api.entry import Entry
 from app.api.exchange import Exchange
 from app.api.keys import hash_key
@@ -227,7 +227,7 @@ async def test_a_cancelled_answer_is_no_answer_that_was_late(open_client: Client
             OPERATIONS["sample"],
             service.registry.find(),
             Plans(),
-            parts_of(nothing_comes),
+            Received(nothing_comes),
             Record("id"),
             timeout=60.0,
         )

@@ -1,9 +1,11 @@
 """Answers as they are written: framed by HTTP/1.1, and refused where an app breaks ASGI."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from app.api.exchange import Exchange
 from tests.app.api.raw_http import LAST, exchange, listening
 
 pytestmark = pytest.mark.anyio
@@ -41,6 +43,36 @@ async def test_a_body_of_unknown_length_is_sent_in_chunks() -> None:
     _, data = await answered(said, EMPTY)
     assert data.count(b"chunked") == 1
     assert data.endswith(b"\r\n\r\n0\r\n\r\n")
+
+
+def begun() -> Exchange:
+    flow: Any = SimpleNamespace(resume_reading=lambda: None)
+    return Exchange(
+        {}, None, flow, default_headers=[], expects_continue=False, keep_alive=True, headers={},
+        on_response=lambda: None,
+    )  # fmt: skip
+
+
+def test_whoever_waits_is_told_that_a_client_hung_up() -> None:
+    told: list[str] = []
+    one = begun()
+    one.when_gone(lambda: told.append("later"))
+    one.notify()  # a part of the body, and no end
+    assert not told
+    one.disconnected = True
+    one.notify()
+    one.when_gone(lambda: told.append("before"))
+    assert told == ["later", "before"]
+
+
+def test_whoever_has_ended_is_not_told() -> None:
+    told: list[str] = []
+    one = begun()
+    forget = one.when_gone(lambda: told.append("gone"))
+    forget()
+    one.disconnected = True
+    one.notify()
+    assert not told
 
 
 async def test_a_large_body_follows_its_head() -> None:
