@@ -243,7 +243,7 @@ def _work(service: Service, plan: Plan, request: ComputeRequest[Any]) -> Work:
 def _too_late(call: Call) -> DeadlineExceeded:
     seconds = call.timeout
     return DeadlineExceeded(
-        f"The request took longer than {seconds:g} s (X-Request-Timeout-Seconds, or "
+        f"The request takes longer than {seconds:g} s (X-Request-Timeout-Seconds, or "
         "VAE_REQUEST_TIMEOUT_SECONDS). Send fewer items or samples per request, or retry when the "
         "server is less busy.",
         limit=seconds,

@@ -58,7 +58,7 @@ class Job(Generic[T]):
     abandoned: bool = field(default=False, init=False)
     """Nobody waits for it any more."""
     spent: float = field(default=0.0, init=False)
-    """Seconds of compute so far; of a shared pass, its part by rows."""
+    """Seconds of compute so far, between passes too; of a shared pass, its part by rows."""
     finished: bool = field(default=False, init=False)
     value: T | None = field(default=None, init=False)
     error: Exception | None = field(default=None, init=False)
@@ -88,6 +88,12 @@ class Job(Generic[T]):
     def is_late(self) -> bool:
         """Whether its deadline has passed."""
         return time.perf_counter() - self.admitted_at > self.deadline
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether it could have met its deadline once, and cannot any more."""
+        waited = time.perf_counter() - self.admitted_at
+        return self.expected <= self.deadline < waited + self.remaining
 
     def start(self) -> None:
         """Run up to the first pass."""
@@ -124,7 +130,7 @@ class Job(Generic[T]):
         timing.chunks += 1
         if requests > timing.batch_requests:
             timing.batch_requests = requests
-        self.spent += seconds
+        began_at = time.perf_counter()
         if isinstance(outcome, Exception):
             self.fail(outcome)
         elif self._rest is None and self._results is None:
@@ -132,7 +138,9 @@ class Job(Generic[T]):
             self._send(outcome)
         else:
             self._take_part(outcome)
-        timing.compute_seconds += time.perf_counter() - started_at
+        ended_at = time.perf_counter()
+        self.spent += seconds + ended_at - began_at
+        timing.compute_seconds += ended_at - started_at
 
     def _take_part(self, outcome: tuple[Any, ...]) -> None:
         """Keep the outcome of a part, and run up to the next pass after the last one."""

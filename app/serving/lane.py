@@ -109,12 +109,14 @@ class ComputeLane:
         self._short_turn = 0.0
         job = min(self._long, key=lambda job: job.rank)
         if not job.started:
+            if job.is_hopeless:
+                job.fail(TimeoutError())
             self._begin(job)
         return None if job.finished else job
 
     def _begin(self, job: Job[Any]) -> None:
         """Run a job up to its first pass."""
-        if not job.started:
+        if not (job.started or job.finished):
             job.start()
         if job.finished:
             self._finish([job])

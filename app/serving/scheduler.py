@@ -31,6 +31,9 @@ requests takes the event loop longer."""
 INLINE_SECONDS_PER_UNIT = 1e-4
 """Time of a cost unit, a million multiply-accumulates, on the event loop. A constant and no
 measurement: on the compute lane passes also wait for the interpreter, and would never come back."""
+DEADLINE_SHARE = 0.9
+"""Share of its deadline within which a job is expected to end, if it is admitted: where all are
+admitted that just fit, every second one is late by what the expectation was wrong."""
 MAX_RETRY_AFTER_SECONDS = 60
 
 
@@ -183,7 +186,7 @@ class Scheduler:
 
     def _check_room(self, expected: float, deadline: float) -> None:
         self.check_open()
-        in_time = deadline - expected
+        in_time = DEADLINE_SHARE * deadline - expected
         if self._expected > self.max_wait or self._expected > in_time:
             self._check_wait(expected, min(self.max_wait, max(in_time, 0.0)))
 

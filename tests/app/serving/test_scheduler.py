@@ -285,6 +285,23 @@ async def test_long_jobs_run_in_order_of_arrival_and_shorter_ones_ahead() -> Non
     assert ended == [0, 3, 1, 2]
 
 
+async def test_a_long_job_that_can_no_longer_end_in_time_never_begins() -> None:
+    gate = threading.Event()
+    network, other = Network(), Network(gate)
+    async with running() as scheduler:
+        first = run(scheduler, work(other, 1), other, 0.1)
+        await until(lambda: scheduler.jobs == 1)
+        late = run(scheduler, work(network, 2), network, 0.1, deadline=0.25)
+        await asyncio.sleep(0.16)
+        gate.set()
+        assert await first == 1
+        with pytest.raises(TimeoutError):
+            await late
+        assert not network.batches
+        guessed = run(scheduler, work(network, 3), network, 0.3, deadline=0.25)
+        assert await guessed == 3  # nobody knows better before it has run
+
+
 async def test_timings_say_where_the_time_went() -> None:
     def slow(rows: Tensor) -> tuple[Tensor]:
         time.sleep(0.02)
