@@ -51,8 +51,8 @@ def main(
     parts: Annotated[
         list[Part] | None,
         typer.Argument(
-            help="Parts to measure; by default all that need no data set, but soak, streaming and "
-            "coverage."
+            help="Parts to measure; by default all that need no data set, but soak, streaming, "
+            "reaching, refinement and coverage."
         ),
     ] = None,
     seconds: Annotated[
@@ -102,7 +102,7 @@ def main(
             quick=quick, peers_python=peers_python, threads=threads
         ),
         Part.refinement: lambda: refinement.run(quick=quick, threads=threads),
-        Part.coverage: lambda: coverage.run(trials=100 if quick else 1000),
+        Part.coverage: lambda: coverage.run(trials=100 if quick else 2000),
     }
     on_request = (Part.soak, Part.streaming, Part.reaching, Part.refinement, Part.coverage)
     for part in parts or [part for part in Part if part not in on_request]:

@@ -154,9 +154,9 @@ class EvidenceScore(Generic[Array]):
         Array,
         Column(
             Number,
-            "Lower confidence bound on log p(x), nats: below log p(x) with a probability of at "
-            "least 95 %, whatever the weights' tail, the modes that no draw has met, and K. By "
-            "betting.",
+            "Lower confidence bound on log p(x), nats: above log p(x) with a probability of at "
+            "most 5 % over the seeds, for each image, whatever the weights' tail, the modes that "
+            "no draw has met, and K. By betting.",
             example=-85.3,
         ),
     ]
@@ -164,9 +164,10 @@ class EvidenceScore(Generic[Array]):
         Array,
         Column(
             Interval,
-            "95 % interval of the expected bound E[L_n] with n = K / 10, nats, which lies below "
-            "log p(x): a t interval of five estimates, each by a tenth of the draws, of the half "
-            "that is not diagnosed. Null for fewer than 20 samples.",
+            "Interval of the expected bound E[L_n] with n = K / 10, nats, which lies below "
+            "log p(x), aimed at 95 % by a t interval of five estimates, each by a tenth of the "
+            "draws, of the half that is not diagnosed. Too low where hardly a draw meets a mode. "
+            "Null for fewer than 100 samples.",
             example=[-85.9, -85.2],
         ),
     ]
@@ -175,9 +176,9 @@ class EvidenceScore(Generic[Array]):
         Array,
         Column(
             Interval,
-            "95 % interval of log p(x), nats, **if no mode is missed**: no diagnosis sees a mode "
-            "of p(z|x) that no draw has met. By one half of the draws, where the other half's "
-            "weights look regular; else null.",
+            "Interval of log p(x), nats, aimed at 95 % **if no mode is missed**, nor hardly met: "
+            "no diagnosis sees a mode of p(z|x) that no draw has met. By one half of the draws, "
+            "where the other half's weights look regular; else null.",
             example=[-85.1, -84.5],
         ),
     ]
@@ -186,9 +187,9 @@ class EvidenceScore(Generic[Array]):
         tuple[bool, ...],
         Column(
             bool,
-            "Whether the weights of the diagnosed half of the draws have an effective sample size "
-            "of at least 50 and `pareto_k` is at most 0.7. Says nothing of a mode that no draw has "
-            "met.",
+            "Whether there are at least 100 samples, the weights of the diagnosed half have an "
+            "effective sample size of at least 50, and `pareto_k` is at most 0.7. Says nothing of "
+            "a mode that no draw has met.",
             example=True,
         ),
     ]
@@ -204,8 +205,8 @@ class EvidenceScore(Generic[Array]):
         Array,
         Column(
             Number,
-            "Shape of the upper tail of the diagnosed half's weights; above 0.7 importance "
-            "sampling fails at any practical K. Null where there are too few samples to fit it.",
+            "Shape of the upper tail of the diagnosed half's weights; above 0.7 errors cannot be "
+            "trusted. Null where there are too few samples to fit it.",
             example=0.55,
         ),
     ]

@@ -26,7 +26,7 @@ from models.distributions.batch_noise import BatchNoise
 from models.distributions.from_noise import FromNoise
 from models.errors import InputError
 from models.estimators.exact import exact_log_px
-from models.estimators.importance_weights import NUM_BLOCKS, RunningWeights
+from models.estimators.importance_weights import RunningWeights
 from models.estimators.passes import log_likelihood_steps, log_weights_steps, posterior_steps
 from models.estimators.steps import (
     CHUNK_ROWS,
@@ -42,6 +42,8 @@ from models.noise import Purpose
 from models.scores import Estimator, EvidenceScore
 from models.vae.model import VAE
 
+MIN_SAMPLES = 100
+"""Fewer are not diagnosed, and give no interval."""
 MIN_EFFECTIVE_SAMPLE_SIZE = 50.0
 """Of the diagnosed half: below it a few draws dominate, and its weights do not look regular."""
 MAX_PARETO_K = 0.7
@@ -246,7 +248,7 @@ def summarise_weights(
     elbo = weights.mean_log_weight() if has_elbo else None
     reasons = _why_irregular(weights, shape)
     regular = tuple(reason is None for reason in reasons)
-    few = weights.count < 2 * NUM_BLOCKS
+    few = weights.count < MIN_SAMPLES
     none = torch.full((len(estimate), 2), math.nan, dtype=torch.float64)
     return EvidenceEstimate(
         estimator=estimator,
@@ -279,11 +281,10 @@ def _why_irregular(weights: RunningWeights, shape: Tensor) -> tuple[str | None, 
 
 
 def _why(num_samples: int, diagnosed: int, size: float, shape: float) -> str | None:
-    needed = 2 * round(MIN_EFFECTIVE_SAMPLE_SIZE)
-    if num_samples < needed:
+    if num_samples < MIN_SAMPLES:
         return (
             f"{num_samples} sample{'s are' if num_samples > 1 else ' is'} too few to diagnose the "
-            f"weights. Ask for num_samples={needed} or more."
+            f"weights. Ask for num_samples={MIN_SAMPLES} or more."
         )
     if not round(size, 6) >= MIN_EFFECTIVE_SAMPLE_SIZE:  # NaN too, of weights that are all zero
         return (
