@@ -167,7 +167,7 @@ class EvidenceScore(Generic[Array]):
             "Interval of the expected bound E[L_n] with n = K / 10, nats, which lies below "
             "log p(x), aimed at 95 % by a t interval of five estimates, each by a tenth of the "
             "draws, of the half that is not diagnosed. Too low where hardly a draw meets a mode. "
-            "Null for fewer than 100 samples.",
+            "[null, null] for fewer than 100 samples.",
             example=[-85.9, -85.2],
         ),
     ]
@@ -178,7 +178,7 @@ class EvidenceScore(Generic[Array]):
             Interval,
             "Interval of log p(x), nats, aimed at 95 % **if no mode is missed**, nor hardly met: "
             "no diagnosis sees a mode of p(z|x) that no draw has met. By one half of the draws, "
-            "where the other half's weights look regular; else null.",
+            "where the other half's weights look regular; else [null, null].",
             example=[-85.1, -84.5],
         ),
     ]
