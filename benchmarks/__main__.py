@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import (
+    coverage,
     disturbances,
     fairness,
     folders,
@@ -43,13 +44,15 @@ class Part(StrEnum):
     training = "training"
     reaching = "reaching"
     refinement = "refinement"
+    coverage = "coverage"
 
 
 def main(
     parts: Annotated[
         list[Part] | None,
         typer.Argument(
-            help="Parts to measure; by default all that need no data set, but soak and streaming."
+            help="Parts to measure; by default all that need no data set, but soak, streaming, "
+            "reaching, refinement and coverage."
         ),
     ] = None,
     seconds: Annotated[
@@ -99,8 +102,9 @@ def main(
             quick=quick, peers_python=peers_python, threads=threads
         ),
         Part.refinement: lambda: refinement.run(quick=quick, threads=threads),
+        Part.coverage: lambda: coverage.run(trials=100 if quick else 2000),
     }
-    on_request = (Part.soak, Part.streaming, Part.reaching, Part.refinement)
+    on_request = (Part.soak, Part.streaming, Part.reaching, Part.refinement, Part.coverage)
     for part in parts or [part for part in Part if part not in on_request]:
         for made in runs[part]():
             if markdown:

@@ -28,7 +28,14 @@ def run(*, quick: bool, threads: int) -> Iterator[Table]:
     images = 4 if quick else 16
     made = table(
         f"Refinement: {images} test images, K = {NUM_SAMPLES:,}",
-        *("model", "draws of", "reliable", "ESS, median (least)", "largest k-hat", "largest error"),
+        *(
+            "model",
+            "draws of",
+            "look regular",
+            "ESS, median (least)",
+            "largest k-hat",
+            "largest error",
+        ),
         *("mean ELBO", "mean estimate", "seconds an image"),
         caption="error: standard error of an estimate, nats. ELBO and estimate in nats.",
     )
@@ -55,7 +62,7 @@ def _score(model: TrainedModel, estimate: Callable[..., EvidenceEstimate]) -> li
     size, elbo = found.effective_sample_size, found.elbo_nats
     assert elbo is not None  # only draws of the prior have none
     return [
-        f"{sum(found.reliable)} of {len(model.x)}",
+        f"{sum(found.weights_look_regular)} of {len(model.x)}",
         f"{float(size.median()):.0f} ({float(size.min()):.0f})",
         f"{float(found.pareto_k.max()):.2f}",
         f"{float(found.standard_error_nats.max()):.3f}",

@@ -137,6 +137,7 @@ def parts(one: Pass) -> dict[str, Callable[[], object]]:
         "accumulation": lambda: weights.add(one.log_w),
         "once: encoder": lambda: one.vae.posterior(one.x),
         "once: Pareto diagnostic": weights.pareto_k,
+        "once: lower bound": weights.lower_bound,
     }
 
 

@@ -18,7 +18,6 @@ Estimator = Literal["iwae", "prior", "exact"]
 """Estimators of log p(x); `models.estimators.importance.ESTIMATORS` holds the function of each."""
 ScoreKind = Literal["elbo", Estimator]
 KLMethod = Literal["analytic", "monte_carlo"]
-Covers = Literal["expected_bound", "log_px"]
 Inference = Literal["amortised", "refined"]
 """Whose draws score an image: the encoder's, or those of a proposal fitted to the image."""
 
@@ -119,7 +118,7 @@ class ElboScore(Generic[Array]):
 
 @dataclass(frozen=True, kw_only=True)
 class EvidenceScore(Generic[Array]):
-    """Estimate of log p(x) of each image, with its error and whether it is reliable.
+    """Estimate of log p(x) of each image, with its error, a lower bound and intervals.
 
     Arrays are float64, (batch,) unless said.
     """
@@ -151,36 +150,63 @@ class EvidenceScore(Generic[Array]):
             example=0.09,
         ),
     ]
-    confidence_interval_nats: Annotated[
+    lower_bound_95_nats: Annotated[
+        Array,
+        Column(
+            Number,
+            "Lower confidence bound on log p(x), nats: above log p(x) with a probability of at "
+            "most 5 % over the seeds, for each image, whatever the weights' tail, the modes that "
+            "no draw has met, and K. By betting.",
+            example=-85.3,
+        ),
+    ]
+    bound_interval_nats: Annotated[
         Array,
         Column(
             Interval,
-            "95 % confidence interval, nats: `estimate_nats` -+ 1.96 standard errors.",
-            example=[-85.1, -84.7],
+            "Interval of the expected bound E[L_n] with n = K / 10, nats, which lies below "
+            "log p(x), aimed at 95 % by a t interval of five estimates, each by a tenth of the "
+            "draws, of the half that is not diagnosed. Too low where hardly a draw meets a mode. "
+            "[null, null] for fewer than 100 samples.",
+            example=[-85.9, -85.2],
         ),
     ]
     """(batch, 2)"""
-    interval_covers: Annotated[
-        tuple[Covers, ...],
+    log_px_interval_nats: Annotated[
+        Array,
         Column(
-            Covers,
-            "Quantity that the interval covers: `log_px` where the estimate is reliable, else only "
-            "`expected_bound`, the expectation of the bound.",
-            example="log_px",
+            Interval,
+            "Interval of log p(x), nats, aimed at 95 % **if no mode is missed**, nor hardly met: "
+            "no diagnosis sees a mode of p(z|x) that no draw has met. By one half of the draws, "
+            "where the other half's weights look regular; else [null, null].",
+            example=[-85.1, -84.5],
+        ),
+    ]
+    """(batch, 2)"""
+    weights_look_regular: Annotated[
+        tuple[bool, ...],
+        Column(
+            bool,
+            "Whether there are at least 100 samples, the weights of the diagnosed half have an "
+            "effective sample size of at least 50, and `pareto_k` is at most 0.7. Says nothing of "
+            "a mode that no draw has met.",
+            example=True,
         ),
     ]
     effective_sample_size: Annotated[
         Array,
         Column(
-            Number, "Effective number of weights, from 1 to K: (sum w)^2 / sum w^2.", example=118.2
+            Number,
+            "Effective number of weights of all draws, from 1 to K: (sum w)^2 / sum w^2.",
+            example=118.2,
         ),
     ]
     pareto_k: Annotated[
         Array,
         Column(
             Number,
-            "Shape of the weights' upper tail; above 0.7 errors cannot be trusted. Null where "
-            "there are too few samples to fit it.",
+            "Shape of the upper tail of the diagnosed half's weights; above 0.7 errors cannot be "
+            "trusted. Null where there are too few samples to fit it.",
             example=0.55,
         ),
     ]
@@ -189,7 +215,7 @@ class EvidenceScore(Generic[Array]):
         Column(
             Number,
             "ELBO, nats: mean log-weight of the same samples. Null for the estimator `prior`, "
-            "which has no posterior.",
+            "which has no posterior, and where labels are summed over: the mean is then no ELBO.",
             example=-88.2,
         ),
     ]
@@ -197,19 +223,18 @@ class EvidenceScore(Generic[Array]):
         Array | None,
         Column(
             Number,
-            "`estimate_nats` - `elbo_nats`: in expectation a lower bound on KL(q(z|x) || p(z|x)).",
+            "`estimate_nats` - `elbo_nats`: in expectation a lower bound on KL(q(z|x) || p(z|x)). "
+            "Null where the ELBO is.",
             example=3.3,
-        ),
-    ]
-    reliable: Annotated[
-        tuple[bool, ...],
-        Column(
-            bool, "Whether the diagnostics allow to read the estimate as log p(x).", example=True
         ),
     ]
     reason: Annotated[
         tuple[str | None, ...],
-        Column(str | None, "Why the estimate is not reliable; null if it is."),
+        Column(
+            str | None,
+            "Why the weights do not look regular, so that there is no `log_px_interval_nats`; null "
+            "if they do.",
+        ),
     ]
     inference: Annotated[
         Inference,

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from models.bundle import parity, schema
 from models.distributions import kl
 from models.estimators import (
+    betting,
     bounds,
     elbo,
     exact,
@@ -25,6 +26,7 @@ from models.estimators import (
     reconstruction,
     refine,
     steps,
+    weight_sums,
 )
 from models.vae.likelihoods import LIKELIHOODS
 from models.vae.networks import NETWORKS
@@ -99,6 +101,7 @@ def test_what_math_names_exists(name: str) -> None:
     [
         name
         for module in (
+            betting,
             bounds,
             elbo,
             exact,
@@ -112,6 +115,7 @@ def test_what_math_names_exists(name: str) -> None:
             reconstruction,
             refine,
             steps,
+            weight_sums,
         )
         for name in public_functions(module)
     ],

@@ -61,11 +61,11 @@ def _results(rows: Mapping[str, Sequence[Any]], primary: str, sign: str) -> dict
 
 
 def _notes(rows: Mapping[str, Sequence[Any]]) -> list[str]:
-    """What is doubtful about each row: its warnings, and whether its score is unreliable."""
+    """What is doubtful about each row: its warnings, and whether weights look irregular."""
     notes = list(rows.get("warnings", [""] * len(rows["file"])))
-    for i, reliable in enumerate(rows.get("reliable", ())):
-        if reliable is False:
-            notes[i] = "; ".join(filter(None, ("not reliable", notes[i])))
+    for i, regular in enumerate(rows.get("weights_look_regular", ())):
+        if regular is False:
+            notes[i] = "; ".join(filter(None, ("irregular weights", notes[i])))
     return notes
 
 

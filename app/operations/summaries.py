@@ -12,6 +12,6 @@ SUMMARIES = {
     "elbo": "Evidence lower bound (ELBO) of each image, in nats, with its parts and "
     "standard error.",
     "log-likelihood": "Log-likelihood log p(x) of each image by importance sampling, in nats, with "
-    "its standard error and whether it is reliable.",
+    "its standard error, a lower confidence bound and intervals.",
     "classify": "Classify images: probability of each label, or of each component of a mixture.",
 }

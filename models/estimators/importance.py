@@ -6,7 +6,10 @@
 
 The mean weight is unbiased for p(x), so its logarithm is a lower bound on log p(x) in expectation.
 Weights stream through running sums in float64: memory does not grow with K, except for the largest
-3 sqrt(K) weights of each datum, which the Pareto diagnostic needs. The encoder runs once.
+2.1 sqrt(K) weights of each datum, which the Pareto diagnostic needs. The encoder runs once.
+
+Half of the draws are diagnosed. The interval of log p(x) comes from the other half: with the same
+draws, the diagnosis would choose runs that missed the tail, whose estimate and error are too small.
 """
 
 import math
@@ -34,15 +37,17 @@ from models.estimators.steps import (
     chunks,
     run_steps,
 )
+from models.estimators.weight_sums import t_interval
 from models.noise import Purpose
-from models.scores import Covers, Estimator, EvidenceScore
+from models.scores import Estimator, EvidenceScore
 from models.vae.model import VAE
 
-MIN_EFFECTIVE_SAMPLE_SIZE = 100.0
-"""Below it the delta-method error and interval are not trusted to cover log p(x)."""
+MIN_SAMPLES = 100
+"""Fewer are not diagnosed, and give no interval."""
+MIN_EFFECTIVE_SAMPLE_SIZE = 50.0
+"""Of the diagnosed half: below it a few draws dominate, and its weights do not look regular."""
 MAX_PARETO_K = 0.7
 """Above it importance sampling is not reliable at any practical K (Vehtari et al. 2024)."""
-_NORMAL_975 = 1.959963984540054
 
 EvidenceEstimate = EvidenceScore[Tensor]
 """log p(x) of each datum with its error; tensors are float64 on the CPU, (batch,)."""
@@ -70,6 +75,8 @@ class Proposal:
     """Decodings of each draw: data, times labels where these are summed over."""
     log_weights: Callable[[Tensor], Steps[Tensor]]
     """From the draws' noise, (sample, batch, ...), to nats, (sample, batch)."""
+    has_elbo: bool = False
+    """Whether the mean log-weight is the ELBO: not of the prior, nor of a sum over labels."""
 
 
 @torch.no_grad()
@@ -142,7 +149,7 @@ def iwae(
     def log_weights(noise: Tensor) -> Steps[Tensor]:
         return log_weights_steps(vae, x, noise, y, posterior=q)
 
-    proposal = Proposal("iwae", q, "posterior", len(rows), log_weights)
+    proposal = Proposal("iwae", q, "posterior", len(rows), log_weights, has_elbo=rows is x)
     return (yield from sample_weights(x, proposal, sampling))
 
 
@@ -170,19 +177,20 @@ def exact(
     (log_px,) = yield Pass(_exact_log_px, (vae,), (x,))
     log_px = log_px.double().cpu()
     zero, count = torch.zeros_like(log_px), len(log_px)
-    covers: Covers = "log_px"
+    interval = torch.stack([log_px, log_px], dim=-1)
     estimate = EvidenceEstimate(
         estimator="exact",
         num_samples=1,
         estimate_nats=log_px,
         standard_error_nats=zero,
-        confidence_interval_nats=torch.stack([log_px, log_px], dim=-1),
-        interval_covers=(covers,) * count,
+        lower_bound_95_nats=log_px,
+        bound_interval_nats=interval,
+        log_px_interval_nats=interval,
+        weights_look_regular=(True,) * count,
         effective_sample_size=torch.ones_like(log_px),
         pareto_k=torch.full_like(log_px, math.nan),
         elbo_nats=log_px,
         gap_lower_bound_nats=zero,
-        reliable=(True,) * count,
         reason=(None,) * count,
         seed=sampling.seed,
     )
@@ -214,48 +222,80 @@ def sample_weights(
         for chunk in chunks(goal - weights.count, proposal.rows, sampling.chunk_rows):
             draw = noise.draw_for(proposal.distribution, chunk, dtype=x.dtype)
             weights.add((yield from proposal.log_weights(draw.to(x.device))))
-        estimates.append(_summarise(weights, proposal, sampling.seed))
+        found = summarise_weights(
+            weights,
+            estimator=proposal.estimator,
+            has_elbo=proposal.has_elbo,
+            seed=sampling.seed,
+        )
+        estimates.append(found)
     return estimates
 
 
-def _summarise(weights: RunningWeights, proposal: Proposal, seed: int) -> EvidenceEstimate:
-    estimate, error = weights.estimate(), weights.standard_error()
-    size, shape = weights.effective_sample_size(), weights.pareto_k()
-    reasons = tuple(
-        _why_unreliable(weights.count, float(s), float(k)) for s, k in zip(size, shape, strict=True)
-    )
-    bound = weights.log_w.mean.clone() if proposal.purpose == "posterior" else None
-    margin = _NORMAL_975 * error
+def summarise_weights(
+    weights: RunningWeights, *, estimator: Estimator, has_elbo: bool, seed: int
+) -> EvidenceEstimate:
+    """The estimate of the weights that were added so far.
+
+    Args:
+        weights: Weights of draws from the proposal.
+        estimator: Name of the proposal.
+        has_elbo: Whether the mean log-weight is the ELBO.
+        seed: Seed of the draws, for the record.
+    """
+    whole, shape = weights.sums(), weights.pareto_k()
+    estimate = whole.log_mean()
+    elbo = weights.mean_log_weight() if has_elbo else None
+    reasons = _why_irregular(weights, shape)
+    regular = tuple(reason is None for reason in reasons)
+    few = weights.count < MIN_SAMPLES
+    none = torch.full((len(estimate), 2), math.nan, dtype=torch.float64)
     return EvidenceEstimate(
-        estimator=proposal.estimator,
+        estimator=estimator,
         num_samples=weights.count,
         estimate_nats=estimate,
-        standard_error_nats=error,
-        confidence_interval_nats=torch.stack([estimate - margin, estimate + margin], dim=-1),
-        interval_covers=tuple("log_px" if r is None else "expected_bound" for r in reasons),
-        effective_sample_size=size,
+        standard_error_nats=whole.standard_error(),
+        lower_bound_95_nats=weights.lower_bound(),
+        bound_interval_nats=none if few else t_interval(weights.bound_estimates()),
+        log_px_interval_nats=torch.where(
+            torch.tensor(regular).unsqueeze(-1), weights.estimated().log_px_interval(), none
+        ),
+        weights_look_regular=regular,
+        effective_sample_size=whole.effective_sample_size(),
         pareto_k=shape,
-        elbo_nats=bound,
-        gap_lower_bound_nats=None if bound is None else estimate - bound,
-        reliable=tuple(r is None for r in reasons),
+        elbo_nats=elbo,
+        gap_lower_bound_nats=None if elbo is None else estimate - elbo,
         reason=reasons,
         seed=seed,
     )
 
 
-def _why_unreliable(num_samples: int, size: float, shape: float) -> str | None:
-    if num_samples < 2:
-        return "A single sample has no standard error. Ask for num_samples=2 or more."
-    if not size >= MIN_EFFECTIVE_SAMPLE_SIZE:  # NaN too, of weights that are all zero or NaN
+def _why_irregular(weights: RunningWeights, shape: Tensor) -> tuple[str | None, ...]:
+    """Why the weights of each datum do not look regular, from the diagnosed half of the draws."""
+    diagnosed = weights.diagnosed()
+    sizes = diagnosed.effective_sample_size()
+    return tuple(
+        _why(weights.count, diagnosed.count, float(s), float(k))
+        for s, k in zip(sizes, shape, strict=True)
+    )
+
+
+def _why(num_samples: int, diagnosed: int, size: float, shape: float) -> str | None:
+    if num_samples < MIN_SAMPLES:
         return (
-            f"The effective sample size is {size:.1f} of {num_samples}, below "
-            f"{MIN_EFFECTIVE_SAMPLE_SIZE:g}: a few draws dominate, so the estimate is only a lower "
-            "bound."
+            f"{num_samples} sample{'s are' if num_samples > 1 else ' is'} too few to diagnose the "
+            f"weights. Ask for num_samples={MIN_SAMPLES} or more."
+        )
+    if not round(size, 6) >= MIN_EFFECTIVE_SAMPLE_SIZE:  # NaN too, of weights that are all zero
+        return (
+            f"The effective sample size of the {diagnosed} draws that are diagnosed is "
+            f"{size:.1f}, below {MIN_EFFECTIVE_SAMPLE_SIZE:g}: a few draws dominate. Rely on "
+            "lower_bound_95_nats."
         )
     if not shape <= MAX_PARETO_K:
         return (
             f"The weights' Pareto shape is {shape:.2f}, above {MAX_PARETO_K:g}: their tail is too "
-            "heavy for the error to be trusted, so the estimate is only a lower bound."
+            "heavy for an interval. Rely on lower_bound_95_nats."
         )
     return None
 

@@ -68,8 +68,10 @@ async def test_a_single_sample_has_no_standard_error_and_says_so(
     assert elbo["standard_error_nats"] is None
     assert "single sample" in elbo["reason"]
     result = log_px.json()["results"][0]
-    assert result["confidence_interval_nats"] == [None, None]
-    assert result["reliable"] is False
+    assert result["bound_interval_nats"] == result["log_px_interval_nats"] == [None, None]
+    assert result["lower_bound_95_nats"] < result["estimate_nats"]
+    assert result["weights_look_regular"] is False
+    assert "1 sample is too few" in result["reason"]
 
 
 async def test_the_prior_estimator_has_no_elbo(open_client: ClientFactory) -> None:

@@ -136,11 +136,11 @@ def test_the_short_table_has_scores_with_errors_percentiles_and_doubts() -> None
         "standard_error_nats": [0.126, None, None],
         "percentile": [3.21, None, None],
         "warnings": ["constant", "", ""],
-        "reliable": [False, True, None],
+        "weights_look_regular": [False, True, None],
     }
     lines = [line.split() for line in short_table(table, OPERATIONS["elbo"]).splitlines()]
     assert ["file", "elbo", "(nats)", "percentile", "note"] in lines
-    assert ["a.png", "-91.23", "±", "0.13", "3.2", "not", "reliable;", "constant"] in lines
+    assert ["a.png", "-91.23", "±", "0.13", "3.2", "irregular", "weights;", "constant"] in lines
     assert ["b.png", "-80.00", "-"] in lines
     assert ["[c].png", "-", "-"] in lines
 

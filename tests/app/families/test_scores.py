@@ -67,7 +67,7 @@ async def test_the_exact_estimator_is_the_dense_value(client: httpx.AsyncClient)
     assert "seed" not in fields
     for result, want in zip(fields["results"], wanted, strict=True):
         assert result["estimate_nats"] == pytest.approx(want, rel=1e-5, abs=1e-4)
-        assert result["reliable"] is True
+        assert result["weights_look_regular"] is True
         assert result["standard_error_nats"] == 0
         assert result["num_samples"] == 1
         assert result["reference_n"] == 4

@@ -31,12 +31,12 @@ def test_the_exact_estimator_is_the_dense_normal_with_one_weight():
     assert torch.equal(e.elbo_nats, e.estimate_nats)
     assert torch.equal(e.gap_lower_bound_nats, torch.zeros(20).double())
     assert torch.equal(e.standard_error_nats, torch.zeros(20).double())
-    assert torch.equal(e.confidence_interval_nats[:, 0], e.estimate_nats)
-    assert torch.equal(e.confidence_interval_nats[:, 1], e.estimate_nats)
+    assert torch.equal(e.lower_bound_95_nats, e.estimate_nats)
+    for interval in (e.bound_interval_nats, e.log_px_interval_nats):
+        assert torch.equal(interval, e.estimate_nats[:, None].expand(20, 2))
     assert (e.estimator, e.num_samples) == ("exact", 1)
-    assert e.reliable == (True,) * 20
+    assert e.weights_look_regular == (True,) * 20
     assert e.reason == (None,) * 20
-    assert e.interval_covers == ("log_px",) * 20
     oracle.vae.decoder.register_forward_hook(lambda m, args, out: rows.append(len(out)))
     steps = log_px_steps(oracle.vae, x, num_samples=(5, 9), seed=0, estimator="exact")
     assert [one.num_samples for one in run_steps(steps)] == [1, 1]

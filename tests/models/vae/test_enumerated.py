@@ -62,8 +62,8 @@ def test_the_evidence_is_the_dense_sum_over_components():
     assert has_exact_posterior(vae)
     torch.testing.assert_close(e.estimate_nats, exact, rtol=1e-12, atol=1e-11)
     torch.testing.assert_close(e.elbo_nats, exact, rtol=1e-12, atol=1e-11)
-    assert e.interval_covers == ("log_px",) * 20
-    assert torch.equal(e.confidence_interval_nats, e.estimate_nats[:, None].expand(20, 2))
+    assert e.weights_look_regular == (True,) * 20
+    assert torch.equal(e.log_px_interval_nats, e.estimate_nats[:, None].expand(20, 2))
     assert torch.equal(e.standard_error_nats, torch.zeros(20).double())
 
 

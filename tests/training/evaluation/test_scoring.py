@@ -35,8 +35,8 @@ def test_log_px_is_estimated_at_each_k_from_one_stream_of_draws() -> None:
     for found, count in ((small, 4), (large, 9)):
         whole = estimate_log_px(scorer.vae, scorer.x, num_samples=count, seed=2)
         assert torch.allclose(found.estimate_nats, whole.estimate_nats, rtol=1e-5)
-        assert len(found.reliable) == len(found.reason) == 12
-        assert found.confidence_interval_nats.shape == (12, 2)
+        assert len(found.weights_look_regular) == len(found.reason) == 12
+        assert found.log_px_interval_nats.shape == found.bound_interval_nats.shape == (12, 2)
         assert found.num_samples == count
 
 
