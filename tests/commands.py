@@ -18,7 +18,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 SERVED_AT = "127.0.0.1:8000"
 _MARKED = re.compile(
-    r"^<!-- test -->\n```bash\n(?P<commands>.*?)^```$(?:\s*^```text\n(?P<printed>.*?)^```$)?",
+    r"^<!-- test -->\n```(?P<language>\w+)\n(?P<commands>.*?)^```$"
+    r"(?:\s*^```text\n(?P<printed>.*?)^```$)?",
     re.MULTILINE | re.DOTALL,
 )
 
@@ -30,11 +31,12 @@ class Block(NamedTuple):
     printed: list[str]
 
 
-def blocks_of(document: str) -> list[Block]:
-    """The marked blocks of a document, in order."""
+def blocks_of(document: str, language: str = "bash") -> list[Block]:
+    """The marked blocks of a document in one language, in order."""
     return [
         Block(found["commands"], (found["printed"] or "").splitlines())
         for found in _MARKED.finditer(document)
+        if found["language"] == language
     ]
 
 
@@ -64,9 +66,14 @@ def run_block(
         check=False,
     )
     assert done.returncode == 0, done.stdout
+    check_printed(block, done.stdout)
+
+
+def check_printed(block: Block, output: str) -> None:
+    """Fail unless an output has the block's lines."""
     for line in filter(None, block.printed):
         pattern = re.escape(line.strip()).replace(re.escape("..."), ".*")
-        assert re.search(pattern, done.stdout), f"no line {line!r} in:\n{done.stdout}"
+        assert re.search(pattern, output), f"no line {line!r} in:\n{output}"
 
 
 @contextmanager

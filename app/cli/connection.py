@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from app.cli.client import Client
 from app.serving.catalogue import check_holds_bundles, list_bundles
 from app.serving.startup_checks import check_repository
 from app.settings import Settings, load_settings
 from models.errors import BundleNotFound, ConfigError, printable
-from vae_client.client import Client
 from vae_client.errors import CallError
 
 CONNECT_SECONDS = 10.0

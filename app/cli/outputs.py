@@ -22,6 +22,7 @@ from app.wire.rendering import render, to_json
 from models.files import write_whole
 from models.images import to_png, to_uint8
 from models.warnings import Warned
+from vae_client.tables import table
 
 LONGEST_NAME = 120
 """Most characters of a name that a PNG takes from its input; file systems take 255 bytes."""
@@ -166,28 +167,6 @@ def _rendered(
     }
     content = replace(answer, columns=held)
     return render(form, content, operation, Rendering(**chosen), envelope)
-
-
-def table(
-    columns: Mapping[str, np.ndarray], labels: Sequence[str], *, classes: Sequence[str] = ()
-) -> dict[str, list[Any]]:
-    """Columns of a table with a row per item; several numbers of one field are several columns.
-
-    Probabilities are named by their class.
-    """
-    rows: dict[str, list[Any]] = {"file": list(labels)}
-    for name, values in columns.items():
-        flat = values.reshape(len(values), -1).T
-        parts = classes if name == "probabilities" else range(len(flat))
-        names = [name] if values.ndim == 1 else [f"{name}_{part}" for part in parts]
-        rows.update(zip(names, map(_cells, flat), strict=True))
-    return rows
-
-
-def _cells(values: np.ndarray) -> list[Any]:
-    """Plain values; NaN is None."""
-    missing = np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
-    return [None if gone else value for value, gone in zip(values.tolist(), missing, strict=True)]
 
 
 def _csv(rows: Mapping[str, Sequence[Any]]) -> str:

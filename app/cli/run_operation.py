@@ -23,7 +23,7 @@ from app.cli.inputs import Inputs, find_inputs, open_inputs
 from app.cli.outputs import Results, write
 from app.cli.request_options import DEFAULTS, RequestOptions, TableOptions
 from app.cli.score_table import check_sort
-from app.cli.sending import Rows, Sender, all_failed, in_words, join, mean_score, numbers
+from app.cli.sending import Rows, Sender, all_failed, in_words, mean_score, numbers
 from app.cli.target import choose_target
 from app.cli.terminal import messages, say, say_always
 from app.operations.latents import are_latents, explain_latents
@@ -31,6 +31,7 @@ from app.operations.table import Operation
 from models.errors import printable
 from models.images.axes import as_batch, axes_warnings
 from models.images.spec import ImageSpec
+from vae_client.answers import join
 from vae_client.errors import CallError
 from vae_client.sources import ReadArrays
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from app.cli.client import Client
 from app.operations.table import Operation
 from models.warnings import Warned
-from vae_client.client import Client
 from vae_client.errors import CallError, Refused, UnreadableItems
 from vae_client.sources import Source
 
@@ -126,18 +126,6 @@ def _divide(piece: Source, error: Refused | UnreadableItems, rows: Rows) -> Sequ
 def numbers(start: int, stop: int) -> list[str]:
     """Labels of items that have no file."""
     return [f"{i:05d}" for i in range(start, stop)]
-
-
-def join(
-    answers: list[dict[str, np.ndarray]], *, shared: Sequence[str] = ()
-) -> dict[str, np.ndarray]:
-    """Join the fields of several answers along the items; `shared` ones are the first answer's."""
-    return {
-        name: first
-        if first.ndim == 0 or name in shared
-        else np.concatenate([answer[name] for answer in answers])
-        for name, first in answers[0].items()
-    }
 
 
 def mean_score(answers: list[dict[str, np.ndarray]]) -> str:

@@ -1,10 +1,21 @@
-"""The exceptions of a call that failed."""
+"""The exceptions of a call that failed.
 
-from collections.abc import Mapping
+CallError
+    Unreachable         no service answers at the URL, or not in time
+    Refused             the service refused the request: a problem+json answer
+    UnreadableItems     files of a request cannot be read
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 class CallError(Exception):
-    """The service refused or could not be reached; the message is for the user."""
+    """A call failed; the message is for the user."""
+
+
+class Unreachable(CallError):
+    """No service answers at the URL, or not within the time that is allowed."""
 
 
 class Refused(CallError):
@@ -12,9 +23,15 @@ class Refused(CallError):
 
     Attributes:
         status: The HTTP status.
-        parameter: The parameter at fault, if the service names one.
-        items: The reason for each item at fault, by its position in the request.
+        type: The kind of problem, such as "invalid-parameter"; docs/api.md lists them.
         detail: The service's own message alone.
+        parameter: The parameter at fault, if the service names one.
+        received: The value that the service received.
+        allowed: The values that are allowed.
+        limit: The bound that the value crosses.
+        suggestion: What to send instead.
+        request_id: By which the service's log has the request.
+        items: The reason for each item at fault, by its position in what was sent.
     """
 
     def __init__(
@@ -25,10 +42,22 @@ class Refused(CallError):
         parameter: str | None = None,
         items: Mapping[int, str] | None = None,
         detail: str = "",
+        type: str = "",
+        received: Any = None,
+        allowed: Sequence[Any] | None = None,
+        limit: float | None = None,
+        suggestion: Any = None,
+        request_id: str | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
+        self.type = type
         self.parameter = parameter
+        self.received = received
+        self.allowed = allowed
+        self.limit = limit
+        self.suggestion = suggestion
+        self.request_id = request_id
         self.items = dict(items or {})
         self.detail = detail or message
 

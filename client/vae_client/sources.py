@@ -42,6 +42,8 @@ class Source:
     kind: str = "images"
     defaults: Mapping[str, str] = field(default_factory=dict)
     """Parameters that follow from the whole array, where a part of it might say otherwise."""
+    name: str = ""
+    """Of an array's file, for the names of its rows."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -57,17 +59,21 @@ class Source:
 
     def cut(self, max_items: int, max_bytes: int = MAX_REQUEST_BYTES) -> Iterator["Source"]:
         """Parts of at most so many items, and of so many bytes where they are more than one."""
-        chosen: list[int] = []
+        start = 0
+        while start < len(self):
+            stop = start + self.fitting(start, max_items, max_bytes)
+            yield self.take(range(start, stop))
+            start = stop
+
+    def fitting(self, start: int, max_items: int, max_bytes: int = MAX_REQUEST_BYTES) -> int:
+        """Number of items from one on that share a request: at least that one."""
+        stop = min(start + max_items, len(self))
         total = 0
-        for i in range(len(self)):
-            size = self._size(i)
-            if chosen and (len(chosen) == max_items or total + size > max_bytes):
-                yield self.take(chosen)
-                chosen, total = [], 0
-            chosen.append(i)
-            total += size
-        if chosen:
-            yield self.take(chosen)
+        for i in range(start, stop):
+            total += self._size(i)
+            if total > max_bytes and i > start:
+                return i - start
+        return stop - start
 
     def _size(self, i: int) -> int:
         """Bytes of an item; 0 of a file that is gone, which its request will say."""
@@ -126,7 +132,7 @@ def array_source(
     Raises:
         CallError: It is not an array of numbers, or has another shape.
     """
-    named = _read_arrays(path, label)
+    named = load_arrays(path, label)
     wanted = [kind for kind in takes if kind in named] or list(named)[:1]
     if not wanted or (len(named) > 1 and wanted[0] not in takes):
         raise CallError(
@@ -153,17 +159,22 @@ def array_source(
     except ValueError as error:
         raise CallError(f"{label}: {error}") from error
     labels = tuple(f"{label}[{i}]" for i in range(len(array)))
-    return Source(labels, array=array, kind=kind, defaults=_defaults(array, kind))
+    return Source(labels, array=array, kind=kind, defaults=needed_pixel_max(array, kind))
 
 
-def _defaults(array: np.ndarray, kind: str) -> dict[str, str]:
+def needed_pixel_max(array: np.ndarray, kind: str) -> dict[str, str]:
+    """The parameter that says of a part of an array how the whole is read."""
     if kind != "images" or array.dtype.kind not in "ui":
         return {}
     return {} if array.max(initial=0) == 1 else {"pixel_max": "255"}
 
 
-def _read_arrays(path: Path | BinaryIO, label: str) -> dict[str, np.ndarray]:
-    """The arrays of a file by their names; the one of an .npy has none."""
+def load_arrays(path: Path | BinaryIO, label: str) -> dict[str, np.ndarray]:
+    """The arrays of a file by their names; the one of an .npy has none.
+
+    Raises:
+        CallError: It is no whole file of arrays of numbers.
+    """
     try:
         with path.open("rb") if isinstance(path, Path) else path as file:
             loaded = np.load(file, allow_pickle=False)

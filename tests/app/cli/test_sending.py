@@ -9,10 +9,11 @@ import httpx
 import numpy as np
 import pytest
 
-from app.cli.sending import Rows, Sender, all_failed, in_words, join, mean_score
+from app.cli.client import Client
+from app.cli.sending import Rows, Sender, all_failed, in_words, mean_score
 from app.operations.table import OPERATIONS
 from tests.app.pictures import npz
-from vae_client.client import Client
+from vae_client.answers import join
 from vae_client.errors import CallError, Refused, UnreadableItems
 from vae_client.sources import Source
 

@@ -3,8 +3,9 @@
 import httpx
 import pytest
 
-from vae_client import client
+from app.cli import client
 from vae_client.errors import CallError
+from vae_client.refusals import refusal
 
 
 def test_without_a_default_model_one_is_to_be_named() -> None:
@@ -32,7 +33,7 @@ async def test_another_service_at_the_url_is_said_to_be_one(content: bytes) -> N
 
 def test_an_answer_that_is_no_problem_is_still_explained() -> None:
     response = httpx.Response(502, text="<html>")
-    refused = client._refusal(response, ())
+    refused = refusal(response)
     assert str(refused) == "The service answered 502 Bad Gateway."
     assert refused.status == 502
 

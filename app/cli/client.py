@@ -1,16 +1,17 @@
-"""Sends an operation's requests over a given HTTP client, and explains refusals."""
+"""Sends a command's requests over a given HTTP client, and explains what fails."""
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
 import numpy as np
 
-from vae_client.errors import ABOUT_THE_FILE, CallError, Refused
+from vae_client.answers import no_answer, read_arrays
+from vae_client.errors import CallError
+from vae_client.operations import model_path
+from vae_client.refusals import refusal
 from vae_client.sources import Source
 
 
@@ -25,10 +26,7 @@ class Client:
     @property
     def base(self) -> str:
         """Path of the model."""
-        if self.model is None:
-            return "/v1"
-        path = f"/v1/models/{quote(self.model, safe='')}"
-        return path if self.version is None else f"{path}/versions/{self.version}"
+        return model_path(self.model, self.version)
 
     async def models(self) -> list[dict[str, Any]]:
         """All models, broken ones too."""
@@ -58,8 +56,7 @@ class Client:
         response = await self._send(
             method, f"{self.base}/{operation}", labels, params=query, **body
         )
-        with np.load(io.BytesIO(response.content), allow_pickle=False) as arrays:
-            return dict(arrays)
+        return read_arrays(response.content)
 
     async def _send(
         self, method: str, path: str, labels: Sequence[str] = (), **arguments: Any
@@ -78,7 +75,7 @@ class Client:
             )
             raise CallError(f"Cannot reach {url}: {reason.rstrip('.')}. {fix}.") from error
         if response.status_code != 200:
-            raise _refusal(response, labels)
+            raise refusal(response, labels)
         return response
 
     async def _read(self, path: str) -> dict[str, Any]:
@@ -89,10 +86,7 @@ class Client:
         except ValueError:
             document = None
         if not isinstance(document, dict) or not document.keys() & {"models", "version"}:
-            raise CallError(
-                f"{response.url} does not answer as vae-serve does. Check the URL: it is the one "
-                "that `vae serve` listens on, without a path."
-            )
+            raise no_answer(response)
         return document
 
 
@@ -134,34 +128,3 @@ def default_model(models: Sequence[Mapping[str, Any]], reason: str | None = None
         or "There are no models. Set VAE_MODEL_REPOSITORY to a folder of bundles, "
         "<model>/<version>/."
     )
-
-
-def _refusal(response: httpx.Response, labels: Sequence[str]) -> Refused:
-    """What the service refused, with files instead of item numbers."""
-    try:
-        problem = response.json()
-        detail = str(problem["detail"])
-    except (ValueError, KeyError, TypeError):
-        words = f"The service answered {response.status_code} {response.reason_phrase}."
-        return Refused(words, status=response.status_code)
-    listed = {item["index"]: item["reason"] for item in problem.get("items", [])}
-    items = {index: reason for index, reason in listed.items() if index < len(labels)}
-    parameter = problem.get("parameter")
-    return Refused(
-        _explain(detail, items, labels, parameter),
-        status=response.status_code,
-        parameter=parameter,
-        items=items,
-        detail=detail,
-    )
-
-
-def _explain(
-    detail: str, items: Mapping[int, str], labels: Sequence[str], parameter: str | None
-) -> str:
-    if list(items.values()) == [detail]:
-        return f"{labels[next(iter(items))]}: {detail}"
-    files = list(dict.fromkeys(label.partition("[")[0] for label in labels))
-    if not items and len(files) == 1 and parameter in ABOUT_THE_FILE:
-        return f"{files[0]}: {detail}"
-    return "\n".join([detail, *(f"  {labels[i]}: {reason}" for i, reason in items.items())])
