@@ -101,7 +101,7 @@ def served(*flags: str, cwd: Path, environment: dict[str, str], log: Path) -> It
 def _wait_until_ready(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
     """Return when the probe answers 200; fail with the server's log otherwise."""
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline and server.poll() is None:
         try:
             with direct.open(url, timeout=5):
