@@ -104,6 +104,23 @@ class DefensiveMixture:
         )
         return torch.stack(parts, -1).logsumexp(-1)
 
+    def log_prob_and_slope(self, value: Tensor) -> tuple[Tensor, Tensor]:
+        """log r(z), nats, (sample, batch), and its gradient, of value's shape."""
+        log_prior, of_prior = slope_of(self.prior, value, self._like)
+        terms, slopes = [math.log(PRIOR_SHARE) + log_prior], [of_prior]
+        for mode in range(self.loc.shape[1]):
+            rest = value - self.loc[:, mode]
+            noise = by_item(self.inverse[:, mode], rest)
+            back = by_item(self.inverse[:, mode].mT, noise)
+            for share, scale in ((1 - _NARROW_FROM, self.narrow), (WIDE_SHARE, self.wide)):
+                each = (noise / scale).square() * -0.5 - math.log(scale) - _LOG_SQRT_2PI
+                log_share = math.log(share) + self.log_shares[:, mode] - self.log_det[:, mode]
+                terms.append(each.sum(-1) + log_share)
+                slopes.append(back / -(scale**2))
+        log_terms = torch.stack(terms, -1)
+        weights = log_terms.softmax(-1).unsqueeze(-2)
+        return log_terms.logsumexp(-1), (weights * torch.stack(slopes, -1)).sum(-1)
+
     def log_q(self, value: Tensor) -> Tensor:
         """log q(z) of the normals alone, nats, (sample, batch)."""
         return self._log_normals(value, 1.0)
@@ -114,3 +131,33 @@ class DefensiveMixture:
         noise = (self.inverse * rest).sum(-1) / scale
         terms = noise.square() * -0.5 - math.log(scale) - _LOG_SQRT_2PI
         return (terms.sum(-1) - self.log_det + self.log_shares).logsumexp(-1)
+
+
+def by_item(
+    matrices: Float64[Tensor, "batch row latent"], vectors: Float64[Tensor, "sample batch latent"]
+) -> Float64[Tensor, "sample batch row"]:
+    """Each item's matrix times its vectors."""
+    # One item after the other, from memory of its own: else a library may add in another order.
+    whole = torch.contiguous_format
+    each = [
+        vectors[:, i].clone(memory_format=whole) @ matrix.clone(memory_format=whole).mT
+        for i, matrix in enumerate(matrices)
+    ]
+    return torch.stack(each, 1)
+
+
+def slope_of(
+    distribution: FromNoise, z: Float64[Tensor, "sample batch latent"], like: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The log-density of flat latents, nats, (sample, batch), and its gradient, of z's shape.
+
+    Args:
+        distribution: Of batch shape () or (batch,).
+        z: Where.
+        like: A tensor where the distribution is, of its precision.
+    """
+    with torch.inference_mode(False), torch.enable_grad():
+        at = z.to(like).clone().requires_grad_()
+        log_prob = distribution.log_prob(at.unflatten(-1, distribution.event_shape))
+        (slope,) = torch.autograd.grad(log_prob.sum(), at)
+    return log_prob.detach().to(z), slope.to(z)
