@@ -19,6 +19,8 @@ Estimator = Literal["iwae", "prior", "exact"]
 ScoreKind = Literal["elbo", Estimator]
 KLMethod = Literal["analytic", "monte_carlo"]
 Covers = Literal["expected_bound", "log_px"]
+AnnealingStart = Literal["prior", "posterior", "refined"]
+"""Where annealed chains start: p(z), the encoder's q(z|x), or normals fitted to the image."""
 Inference = Literal["amortised", "refined"]
 """Whose draws score an image: the encoder's, or those of a proposal fitted to the image."""
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from models.bundle import parity, schema
 from models.distributions import kl
 from models.estimators import (
+    annealing,
     bounds,
     elbo,
     exact,
@@ -99,6 +100,7 @@ def test_what_math_names_exists(name: str) -> None:
     [
         name
         for module in (
+            annealing,
             bounds,
             elbo,
             exact,

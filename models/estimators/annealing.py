@@ -20,7 +20,7 @@ import math
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,16 +35,15 @@ from models.estimators.importance_weights import RunningWeights
 from models.estimators.passes import posterior_params, slope_steps
 from models.estimators.refine import MAX_LATENTS, Modes, refined_modes_steps
 from models.estimators.steps import Pass, Steps, without_steps
+from models.scores import AnnealingStart
 from models.vae.model import VAE
 from models.vae.networks import MIN_ROWS
 
-Start = Literal["prior", "posterior", "refined"]
-"""q0: p(z), the encoder's q(z|x), or the mixture of normals that `refine` fits to the image."""
 SHARPNESS = 4.0
 """Of the sigmoid schedule: the steps at both ends are 14 times smaller than in the middle."""
 ACCEPTED = 0.65
 """Share of moves that the pilot run aims at."""
-_PLACES, _PILOT_MOVES = 12, 8
+PLACES, PILOT_MOVES = 8, 6
 """Places of the pilot run along the path, and moves at each."""
 _RATE = 0.7
 _JITTER = 0.2
@@ -57,12 +56,13 @@ Latents = Float64[Tensor, "chain batch latent"]
 class Annealing:
     """How long the chains are, and how many."""
 
-    start: Start = "refined"
-    num_steps: int = 300
+    start: AnnealingStart = "refined"
+    """q0."""
+    num_steps: int = 100
     """T."""
     num_chains: int = 16
     """M, a multiple of 16."""
-    num_leapfrog: int = 5
+    num_leapfrog: int = 3
     """Leapfrog steps of a move."""
 
     def __post_init__(self) -> None:
@@ -92,21 +92,27 @@ class Annealing:
     @property
     def gradients(self) -> int:
         """Gradients of log p(x, z) that one image takes, without the fit of a refined start."""
-        moves = self.num_steps - 1 + len(self.pilot_places) * _PILOT_MOVES
-        return self.num_chains * (2 + moves * self.num_leapfrog)
+        moves = self.num_steps - 1
+        return self.num_chains * (1 + moves * self.num_leapfrog) + self.pilot_gradients
+
+    @property
+    def pilot_gradients(self) -> int:
+        """Those of the pilot run among them."""
+        moves = len(self.pilot_places) * PILOT_MOVES
+        return self.num_chains * (1 + moves * self.num_leapfrog)
 
     @property
     def pilot_places(self) -> list[int]:
         """Steps of the path, ascending, at which the pilot run finds the sizes of moves."""
         last = self.num_steps - 1
-        return sorted(set(np.linspace(1, last, min(_PLACES, last)).round().astype(int).tolist()))
+        return sorted(set(np.linspace(1, last, min(PLACES, last)).round().astype(int).tolist()))
 
 
 @dataclass(frozen=True, kw_only=True)
 class AnnealedEstimate:
     """log p(x) of each datum by annealed importance sampling; tensors are float64, (batch,)."""
 
-    start: Start
+    start: AnnealingStart
     num_steps: int
     num_chains: int
     num_leapfrog: int
@@ -150,7 +156,7 @@ class Simulated:
     """Labels, of a model with labels."""
 
 
-def check_annealable(vae: VAE, y: Tensor | None, *, start: Start) -> None:
+def check_annealable(vae: VAE, y: Tensor | None, *, start: AnnealingStart) -> None:
     """Refuse a model whose latents cannot be moved along a gradient.
 
     Raises:
@@ -176,16 +182,15 @@ def in_double(vae: VAE) -> VAE:
     """The model itself if it is of float64; otherwise a frozen copy that is, with equal weights."""
     if next(vae.parameters()).dtype == torch.float64:
         return vae
-    copy = deepcopy(vae)
-    if vae.device.type == "mps":  # which has no float64
-        copy = copy.cpu()  # pragma: no cover
-    return copy.double().freeze()
+    device = "cpu" if vae.device.type == "mps" else vae.device  # mps has no float64
+    with torch.inference_mode(False):  # whose tensors have no gradients
+        return deepcopy(vae).to(device).double().freeze()
 
 
 def schedule(num_steps: int) -> Float64[Tensor, " step"]:
     """b_0..b_T, sigmoid: small steps where q0 and p(x, z) take over from each other.
 
-    Source: Wu et al. 2017, arXiv:1611.04273, section 3.2.
+    Source: Wu et al. 2017, arXiv:1611.04273.
     """
     place = torch.linspace(-1, 1, num_steps + 1, dtype=torch.float64)
     raw = (SHARPNESS * place).sigmoid()
@@ -219,7 +224,6 @@ def simulate(vae: VAE, num_images: int, *, seed: int) -> Simulated:
     return Simulated(x, z, y)
 
 
-@torch.inference_mode(False)  # whose tensors have no gradients
 @torch.no_grad()
 def annealed_log_px_steps(
     vae: VAE,
@@ -247,12 +251,11 @@ def annealed_log_px_steps(
         InputError: Observations outside the support, or invalid labels.
         UnsupportedOperation: `check_annealable` says for which models.
     """
-    chains = yield from _chains_steps(vae, x, y, settings or Annealing(), seed, first_item)
+    chains = yield from chains_steps(vae, x, y, settings or Annealing(), seed, first_item)
     sizes = yield from chains.tune_steps()
     return (yield from chains.forward_steps(sizes))
 
 
-@torch.inference_mode(False)
 @torch.no_grad()
 def sandwich_steps(
     vae: VAE,
@@ -278,7 +281,7 @@ def sandwich_steps(
         UnsupportedOperation: `check_annealable` says for which models.
     """
     x, y, settings = simulated.x, simulated.y, settings or Annealing()
-    chains = yield from _chains_steps(vae, x, y, settings, seed, first_item)
+    chains = yield from chains_steps(vae, x, y, settings, seed, first_item)
     sizes = yield from chains.tune_steps()
     lower = yield from chains.forward_steps(sizes)
     z = simulated.z.flatten(1).double().cpu()
@@ -307,7 +310,7 @@ class _Start:
     log_prob_and_slope: Callable[[Tensor], tuple[Tensor, Tensor]]
     """Of flat latents, float64 on the CPU."""
     factor: Callable[[float], Tensor]
-    """T of moves at b, whose covariance is (TT')^-1: (batch, latent) if it is diagonal."""
+    """T of moves at b, along T r with r ~ N(0, I): (batch, latent) if it is diagonal."""
 
 
 @dataclass(frozen=True)
@@ -338,8 +341,8 @@ class _State:
 
 
 @dataclass(frozen=True)
-class _Chains:
-    """Chains of a batch of images, (chain, batch), and what moves them."""
+class Chains:
+    """Chains of a batch of images, (chain, batch): where they start, and how they move."""
 
     vae: VAE
     x: Tensor
@@ -390,11 +393,11 @@ class _Chains:
         found = []
         for place in places:
             kept = []
-            for move in range(_PILOT_MOVES):
+            for move in range(PILOT_MOVES):
                 size = log_size.exp()
                 state, probability = yield from self.move_steps(state, float(b[place]), size)
                 log_size = log_size + _RATE * (_over_chains(probability) - ACCEPTED)
-                if move >= _PILOT_MOVES // 2:
+                if move >= PILOT_MOVES // 2:
                     kept.append(log_size)
             found.append(torch.stack(kept, -1).mean(-1).numpy())
         moves = np.arange(1, self.settings.num_steps)
@@ -444,31 +447,31 @@ class _Chains:
         return (yield from self.anneal_steps(state, path, sizes.flip(0)))
 
 
-def _chains_steps(
+def chains_steps(
     vae: VAE, x: Tensor, y: Tensor | None, settings: Annealing, seed: int, first_item: int
-) -> Steps[_Chains]:
+) -> Steps[Chains]:
+    """Chains of each image, with their start; `annealed_log_px_steps` explains the arguments."""
     check_annealable(vae, y, start=settings.start)
     vae.check_support(x, y)
     double = in_double(vae)
     (params,) = yield Pass(posterior_params, (vae,), (x.to(next(vae.parameters())), y))
     exact, labels = x.to(next(double.parameters())), None if y is None else y.to(double.device)
-    # A copy, whose gradients may be taken, whoever ran the pass.
-    q: Any = double.posterior_from(params.clone().to(exact), labels)
+    with torch.inference_mode(False), torch.no_grad():  # gradients are taken later
+        q: Any = double.posterior_from(params.clone().to(exact), labels)
+        q0: FromNoise = double.prior(labels) if settings.start == "prior" else q
+    scale = q.scale.flatten(1).double().cpu()
     if settings.start == "refined":  # in the model's own precision, as it is for itself
         modes = yield from refined_modes_steps(vae, x, y, q, seed=seed, first_item=first_item)
         start = _refined_start(modes, modes.proposal(double, exact, labels))
     else:
-        is_prior = settings.start == "prior"
-        q0: FromNoise = double.prior(labels) if is_prior else q
-        scale = q.scale.flatten(1).double().cpu()
-        start = _plain_start(q0, scale, exact, is_prior=is_prior)
+        start = _plain_start(q0, scale, exact, is_prior=settings.start == "prior")
     noise = BatchNoise(seed, len(x), "annealing", first_item=first_item)
-    return _Chains(double, exact, labels, start, settings, noise, seed)
+    return Chains(double, exact, labels, start, settings, noise, seed)
 
 
 def _refined_start(modes: Modes, r: DefensiveMixture) -> _Start:
-    """The mixture of normals of each image, in units of its first one."""
-    return _Start(r.noise, r.from_noise, r.log_prob_and_slope, lambda _b: modes.first.factor)
+    """The normals of each image, in units of its first one; moves lead out to what they miss."""
+    return _Start(r.noise, r.q_from_noise, r.log_q_and_slope, lambda _b: modes.first.factor)
 
 
 def _plain_start(q0: FromNoise, scale: Tensor, x: Tensor, *, is_prior: bool) -> _Start:
