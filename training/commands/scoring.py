@@ -78,7 +78,7 @@ def evaluate(
     console, device = Console(), find_device(device)
     say_unfinished(source)
     asked = _asked(seed, images, elbo_samples, iwae_samples, subset, subset_samples)
-    annealed = {
+    annealed: dict[str, int | str | None] = {
         "ais_num_images": AIS_IMAGES if ais and ais_images is None else ais_images,
         "bdmc_num_images": BDMC_IMAGES if bdmc and bdmc_images is None else bdmc_images,
     }
