@@ -24,6 +24,7 @@ Purpose = Literal[
     "label",
     "refinement",
     "proposal",
+    "annealing",
 ]
 NoiseKind = Literal["normal", "uniform"]
 
@@ -40,6 +41,7 @@ _CODES: dict[str, int] = {
     "label": 5,
     "refinement": 6,
     "proposal": 7,
+    "annealing": 8,
 }
 
 

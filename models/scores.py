@@ -18,6 +18,8 @@ Estimator = Literal["iwae", "prior", "exact"]
 """Estimators of log p(x); `models.estimators.importance.ESTIMATORS` holds the function of each."""
 ScoreKind = Literal["elbo", Estimator]
 KLMethod = Literal["analytic", "monte_carlo"]
+AnnealingStart = Literal["prior", "posterior", "refined"]
+"""Where annealed chains start: p(z), the encoder's q(z|x), or normals fitted to the image."""
 Inference = Literal["amortised", "refined"]
 """Whose draws score an image: the encoder's, or those of a proposal fitted to the image."""
 

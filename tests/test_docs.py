@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from models.bundle import parity, schema
 from models.distributions import kl
 from models.estimators import (
+    annealing,
     betting,
     bounds,
     elbo,
@@ -101,6 +102,7 @@ def test_what_math_names_exists(name: str) -> None:
     [
         name
         for module in (
+            annealing,
             betting,
             bounds,
             elbo,

@@ -11,7 +11,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from models.config import MAX_VERSION, Config, Name
 from models.errors import ConfigError
 from models.images.spec import ImageSpec, check_fit
-from models.scores import ScoreKind
+from models.scores import AnnealingStart, ScoreKind
 from models.vae_config import VAEConfig
 
 FORMAT_VERSION = 1
@@ -178,6 +178,69 @@ class Embedding(Config):
     """Of the 5 nearest neighbours."""
 
 
+class Paired(Config):
+    """The same images by importance sampling from proposals fitted to each, for comparison."""
+
+    num_samples: PositiveInt
+    mean_nats: float
+    standard_error_nats: float
+    """Over images."""
+    monte_carlo_error_nats: float
+    difference_nats: float
+    """Mean of annealed minus refined estimates."""
+    difference_error_nats: float
+    """Over images."""
+
+
+class Annealed(Config):
+    """log p(x) of held-out images by annealed importance sampling, and how it was done."""
+
+    start: AnnealingStart
+    num_steps: PositiveInt
+    num_chains: PositiveInt
+    num_leapfrog: PositiveInt
+    """Leapfrog steps of each move."""
+    n: PositiveInt
+    """Images, a seeded random subset."""
+    seed: NonNegativeInt
+    given_labels: bool = False
+    """Whether the estimate is of log p(x|y) with the images' own labels."""
+    mean_nats: float
+    standard_error_nats: float
+    """Over images: sd / sqrt(n)."""
+    monte_carlo_error_nats: float
+    """The part of it that comes from the chains."""
+    bits_per_dim: float | None = None
+    effective_sample_size: float
+    """Of the chains' weights, data mean."""
+    acceptance_rate: float
+    """Share of moves that were accepted."""
+    refined: Paired | None = None
+    """None where the model has too many latents for it."""
+
+
+class Bidirectional(Config):
+    """Bounds on log p(x) from both sides, of images that the model has made."""
+
+    start: AnnealingStart
+    num_steps: PositiveInt
+    num_chains: PositiveInt
+    num_leapfrog: PositiveInt
+    n: PositiveInt
+    """Images that were simulated."""
+    seed: NonNegativeInt
+    lower_nats: float
+    """Data mean of the annealed estimate: in expectation a lower bound."""
+    upper_nats: float
+    """Data mean of the estimate by the way back from exact draws of p(z|x): an upper bound."""
+    gap_nats: float
+    """Upper minus lower."""
+    gap_error_nats: float
+    """Over images: sd / sqrt(n) of their gaps."""
+    acceptance_rate: float
+    """Of the moves in both directions."""
+
+
 class Evaluation(Config):
     """evaluation.json: scores of held-out data."""
 
@@ -204,6 +267,9 @@ class Evaluation(Config):
     """The model's, then those of a PCA."""
     embeddings: tuple[Embedding, ...] = ()
     """Where the training and the held-out images have labels."""
+    annealed: Annealed | None = None
+    bidirectional: Bidirectional | None = None
+    """Both where they are asked for."""
 
 
 class ManifestEntry(Config):

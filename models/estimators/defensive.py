@@ -83,12 +83,8 @@ class DefensiveMixture:
             (rank - _NARROW_FROM) / (1 - _NARROW_FROM),
         )
         place = torch.where(is_wide, wide_place, narrow_place)
-        edges = self.log_shares.exp().cumsum(-1)[:, :-1]
-        mode = (place.unsqueeze(-1) >= edges).sum(-1)
-        item = torch.arange(len(self.loc)).expand_as(mode)
         scale = torch.where(is_wide, self.wide, self.narrow).unsqueeze(-1)
-        normals = noise[..., 1 : 1 + self.loc.shape[-1]].unsqueeze(-2)
-        z = self.loc[item, mode] + scale * (self.factor[item, mode] * normals).sum(-1)
+        z = self._draw_normals(place, scale, noise)
         shape = self.prior.noise_event_shape
         of_prior = noise[..., 1 : 1 + math.prod(shape)].unflatten(-1, shape).to(self._like)
         drawn = self.prior.from_noise(of_prior)
@@ -108,9 +104,65 @@ class DefensiveMixture:
         """log q(z) of the normals alone, nats, (sample, batch)."""
         return self._log_normals(value, 1.0)
 
+    def q_from_noise(self, noise: Tensor) -> Tensor:
+        """A draw of the normals alone, (sample, batch, latent), from the same kind of noise."""
+        noise = noise.double()
+        one = noise.new_ones(())
+        return self._draw_normals(torch.special.ndtr(noise[..., 0]), one, noise)
+
+    def log_q_and_slope(self, value: Tensor) -> tuple[Tensor, Tensor]:
+        """log q(z) of the normals alone, nats, (sample, batch), and its gradient."""
+        terms, slopes = [], []
+        for mode in range(self.loc.shape[1]):
+            noise = by_item(self.inverse[:, mode], value - self.loc[:, mode])
+            each = noise.square() * -0.5 - _LOG_SQRT_2PI
+            terms.append(each.sum(-1) - self.log_det[:, mode] + self.log_shares[:, mode])
+            slopes.append(-by_item(self.inverse[:, mode].mT, noise))
+        log_terms = torch.stack(terms, -1)
+        weights = log_terms.softmax(-1).unsqueeze(-2)
+        return log_terms.logsumexp(-1), (weights * torch.stack(slopes, -1)).sum(-1)
+
+    def _draw_normals(self, place: Tensor, scale: Tensor, noise: Tensor) -> Tensor:
+        """Draws of the normals that the places in [0, 1) choose, of so many times their scale."""
+        edges = self.log_shares.exp().cumsum(-1)[:, :-1]
+        mode = (place.unsqueeze(-1) >= edges).sum(-1)
+        item = torch.arange(len(self.loc)).expand_as(mode)
+        normals = noise[..., 1 : 1 + self.loc.shape[-1]].unsqueeze(-2)
+        return self.loc[item, mode] + scale * (self.factor[item, mode] * normals).sum(-1)
+
     def _log_normals(self, value: Tensor, scale: float) -> Tensor:
         """log of sum_j a_j N(z; m_j, scale^2 T_j T_j'), (sample, batch)."""
         rest = (value.unsqueeze(2) - self.loc).unsqueeze(-2)
         noise = (self.inverse * rest).sum(-1) / scale
         terms = noise.square() * -0.5 - math.log(scale) - _LOG_SQRT_2PI
         return (terms.sum(-1) - self.log_det + self.log_shares).logsumexp(-1)
+
+
+def by_item(
+    matrices: Float64[Tensor, "batch row latent"], vectors: Float64[Tensor, "sample batch latent"]
+) -> Float64[Tensor, "sample batch row"]:
+    """Each item's matrix times its vectors."""
+    # One item after the other, from memory of its own: else a library may add in another order.
+    whole = torch.contiguous_format
+    each = [
+        vectors[:, i].clone(memory_format=whole) @ matrix.clone(memory_format=whole).mT
+        for i, matrix in enumerate(matrices)
+    ]
+    return torch.stack(each, 1)
+
+
+def slope_of(
+    distribution: FromNoise, z: Float64[Tensor, "sample batch latent"], like: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The log-density of flat latents, nats, (sample, batch), and its gradient, of z's shape.
+
+    Args:
+        distribution: Of batch shape () or (batch,).
+        z: Where.
+        like: A tensor where the distribution is, of its precision.
+    """
+    with torch.inference_mode(False), torch.enable_grad():
+        at = z.to(like).clone().requires_grad_()
+        log_prob = distribution.log_prob(at.unflatten(-1, distribution.event_shape))
+        (slope,) = torch.autograd.grad(log_prob.sum(), at)
+    return log_prob.detach().to(z), slope.to(z)

@@ -114,14 +114,8 @@ def refined_log_px_steps(
     check_num_samples(num_samples)
     check_refinable(vae, y)
     vae.check_support(x, y)
-    noise = BatchNoise(seed, len(x), "refinement", first_item=first_item)
     q: Any = yield from posterior_steps(vae, x, y)
-    encoder = Normals(
-        q.mean.flatten(1).double().cpu(),
-        torch.diag_embed(q.scale.flatten(1).double().cpu()),
-        torch.full((len(x),), -math.inf, dtype=torch.float64),
-    )
-    modes = yield from find_modes_steps(vae, x, y, encoder, noise)
+    modes = yield from refined_modes_steps(vae, x, y, q, seed=seed, first_item=first_item)
     refined = modes.proposal(vae, x, y)
     amortised = yield from _encoder_elbo_steps(vae, x, y, q, seed, first_item, chunk_rows)
     elbo = _SelfNormalised(len(x))
@@ -203,6 +197,19 @@ class Modes:
         whole = first.unsqueeze(1).repeat(1, width, *[1] * (first.ndim - 1))
         whole[self.rows, places] = further
         return whole
+
+
+def refined_modes_steps(
+    vae: VAE, x: Tensor, y: Tensor | None, q: Any, *, seed: int, first_item: int
+) -> Steps[Modes]:
+    """The modes of p(z|x) that are found from the encoder's q(z|x), each with a normal."""
+    noise = BatchNoise(seed, len(x), "refinement", first_item=first_item)
+    encoder = Normals(
+        q.mean.flatten(1).double().cpu(),
+        torch.diag_embed(q.scale.flatten(1).double().cpu()),
+        torch.full((len(x),), -math.inf, dtype=torch.float64),
+    )
+    return (yield from find_modes_steps(vae, x, y, encoder, noise))
 
 
 def find_modes_steps(

@@ -7,8 +7,10 @@ from typing import Annotated, Any, get_args
 
 import typer
 
+from models.errors import closest
 from models.files import check_place
 from models.noise import MAX_SEED
+from models.scores import AnnealingStart
 from training.recipes.asked import Purpose, known_purpose
 from training.recipes.loop import Precision
 
@@ -54,6 +56,17 @@ def known_precision(value: str | None) -> str | None:
 def of_known_purpose(value: str | None) -> str | None:
     """Refuse what no model is chosen for."""
     return None if value is None else known_purpose(value)
+
+
+def of_known_start(value: str | None) -> str | None:
+    """Refuse what no annealed chain starts from."""
+    allowed = get_args(AnnealingStart)
+    if value is not None and value not in allowed:
+        meant = closest(value, allowed) or allowed[-1]
+        raise typer.BadParameter(
+            f"{value} is not one of {', '.join(allowed)}. Use --ais-start {meant}."
+        )
+    return value
 
 
 def positive_minutes(value: float | None) -> float | None:
@@ -247,6 +260,53 @@ SubsetSamples = Annotated[
     typer.Option(
         callback=within("--subset-samples", 1),
         help="K of a bound of the subset; may be repeated. [default: 1000, 5000]",
+    ),
+]
+AIS_IMAGES, BDMC_IMAGES = 100, 20
+"""Images that are annealed where their number is not given."""
+Ais = Annotated[
+    bool,
+    typer.Option(
+        "--ais",
+        help="Score some test images by annealed importance sampling too, beside refined estimates "
+        "of the same ones.",
+    ),
+]
+AisImages = Annotated[
+    int | None,
+    typer.Option(
+        callback=within("--ais-images", 0),
+        help=f"How many; 0 for none. [default: {AIS_IMAGES} with --ais]",
+    ),
+]
+Bdmc = Annotated[
+    bool,
+    typer.Option(
+        "--bdmc",
+        help="Bound log p(x) of images of the model's own from both sides, by annealing.",
+    ),
+]
+BdmcImages = Annotated[
+    int | None,
+    typer.Option(
+        callback=within("--bdmc-images", 0),
+        help=f"How many; 0 for none. [default: {BDMC_IMAGES} with --bdmc]",
+    ),
+]
+AisSteps = Annotated[
+    int | None,
+    typer.Option(
+        callback=within("--ais-steps", 2),
+        help="Steps of each annealed chain. [default: 100]",
+    ),
+]
+AisStart = Annotated[
+    str | None,
+    typer.Option(
+        metavar="|".join(get_args(AnnealingStart)),
+        callback=of_known_start,
+        help="Where chains start: the prior, q(z|x), or normals fitted to each image. "
+        "[default: refined]",
     ),
 ]
 Images = Annotated[

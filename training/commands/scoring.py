@@ -8,7 +8,15 @@ from rich.console import Console
 
 from models.errors import ConfigError
 from training.commands.options import (
+    AIS_IMAGES,
+    BDMC_IMAGES,
     SUBSET_IMAGES,
+    Ais,
+    AisImages,
+    AisStart,
+    AisSteps,
+    Bdmc,
+    BdmcImages,
     ChosenElboSamples,
     ChosenIwaeSamples,
     DataDir,
@@ -48,6 +56,12 @@ def evaluate(
     iwae_samples: ChosenIwaeSamples = None,
     subset: Subset = None,
     subset_samples: SubsetSamples = None,
+    ais: Ais = False,
+    ais_images: AisImages = None,
+    bdmc: Bdmc = False,
+    bdmc_images: BdmcImages = None,
+    ais_steps: AisSteps = None,
+    ais_start: AisStart = None,
 ) -> None:
     """Score the test split: ELBO, IWAE bounds, rate, distortion, reconstructions, embeddings.
 
@@ -64,6 +78,15 @@ def evaluate(
     console, device = Console(), find_device(device)
     say_unfinished(source)
     asked = _asked(seed, images, elbo_samples, iwae_samples, subset, subset_samples)
+    annealed: dict[str, int | str | None] = {
+        "ais_num_images": AIS_IMAGES if ais and ais_images is None else ais_images,
+        "bdmc_num_images": BDMC_IMAGES if bdmc and bdmc_images is None else bdmc_images,
+    }
+    for flag, value in (("--ais-steps", ais_steps), ("--ais-start", ais_start)):
+        if value is not None and not any(annealed.values()):
+            raise typer.BadParameter(f"{flag} {value} needs --ais or --bdmc. Add --ais.")
+    annealed |= {"ais_num_steps": ais_steps, "ais_start": ais_start}
+    asked = asked.model_copy(update=annealed)
     model = load_trained_model(source, data_dir=data_dir, console=console)
     settings = choose_settings(model, asked, device=device, console=console)
     evaluation = model.evaluate(settings=settings, device=device, console=console)

@@ -16,8 +16,12 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from rich.console import Console
 
 from models.config import Config
+from models.estimators.annealing import Annealing, check_annealable, in_double, simulate
 from models.estimators.exact import has_exact_posterior
+from models.estimators.passes import slope_steps
+from models.estimators.steps import run_steps
 from models.noise import MAX_SEED
+from models.scores import AnnealingStart
 from training.data.catalogue import DATASETS
 from training.data.subset import choose_subset
 from training.evaluation.evaluate import EvaluationSettings
@@ -31,6 +35,7 @@ SHARE_OF_TRAINING = 0.25
 _LEAST_SECONDS = 20.0
 """Time that any evaluation may take."""
 _TRIED_IMAGES, _TRIED_DRAWS = 32, 8
+_TRIED_ANNEALED, _TRIED_GRADIENTS = 10, 3
 _DRAWS = (100, 50, 20, 10)
 """Numbers of draws of the ELBO, and of the IWAE bound, from the most that are worth it."""
 _ENOUGH_IMAGES = 1_000
@@ -47,6 +52,10 @@ class AskedEffort(Config):
     iwae_num_samples: PositiveInt | None = None
     subset_num_images: NonNegativeInt | None = None
     subset_num_samples: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] | None = None
+    ais_num_images: NonNegativeInt | None = None
+    bdmc_num_images: NonNegativeInt | None = None
+    ais_num_steps: Annotated[int, Field(ge=2)] | None = None
+    ais_start: AnnealingStart | None = None
 
     @property
     def is_nothing(self) -> bool:
@@ -79,6 +88,8 @@ def choose_settings(
     """
     given = {name: value for name, value in asked if value is not None}
     settings = EvaluationSettings(**given)
+    if settings.anneals:
+        check_annealable(model.vae, model.labels, start=settings.ais_start)
     if not model.vae.has_density:
         return settings
     trial = _try(model, device, seed=settings.seed)
@@ -88,7 +99,9 @@ def choose_settings(
         chosen = fit_effort(trial, count=len(model.x), seconds=seconds, is_exact=exact)
         settings = chosen.model_copy(update=given)
     draws, images = count_draws(settings, len(model.x))
-    took = timedelta(seconds=round(draws * trial.seconds_a_draw))
+    seconds = draws * trial.seconds_a_draw
+    if settings.anneals:
+        seconds += count_gradients(settings, images) * _time_gradient(model)
     subset = settings.subset_num_images
     parts = [
         f"{images:,} of {len(model.x):,} test images",
@@ -97,6 +110,11 @@ def choose_settings(
     ]
     if subset:
         parts.append(f"{settings.subset_num_samples[-1]:,} for {min(subset, images):,} of them")
+    if (annealed := min(settings.ais_num_images, images)) > 0:
+        parts.append(f"AIS of {annealed:,} of them")
+    if settings.bdmc_num_images:
+        parts.append(f"BDMC of {settings.bdmc_num_images:,} simulated ones")
+    took = timedelta(seconds=round(seconds))
     line = f"Evaluation: {', '.join(parts)}; about {took}."
     console.print(line, soft_wrap=True, markup=False, highlight=False)
     return settings
@@ -150,6 +168,26 @@ def count_draws(settings: EvaluationSettings, count: int) -> tuple[int, int]:
     images = min(settings.num_images or count, count)
     subset = min(settings.subset_num_images, images) * settings.subset_num_samples[-1]
     return images * (settings.elbo_num_samples + settings.iwae_num_samples) + subset, images
+
+
+def count_gradients(settings: EvaluationSettings, images: int) -> int:
+    """Gradients of all that is annealed, of so many test images that are scored."""
+    forward = min(settings.ais_num_images, images) + settings.bdmc_num_images
+    backward = settings.bdmc_num_images
+    each, pilot = settings.annealing.gradients, settings.annealing.pilot_gradients
+    return forward * each + backward * (each - pilot)
+
+
+def _time_gradient(model: TrainedModel) -> float:
+    """Seconds of a gradient of log p(x, z), of which an annealed image takes many."""
+    vae = in_double(model.vae)
+    made = simulate(vae, _TRIED_ANNEALED, seed=0)
+    z = made.z.flatten(1).double().cpu().expand(Annealing.num_chains, -1, -1)
+    run_steps(slope_steps(vae, z, made.x, made.y))
+    started = time.perf_counter()
+    for _ in range(_TRIED_GRADIENTS):
+        run_steps(slope_steps(vae, z, made.x, made.y))
+    return (time.perf_counter() - started) / (_TRIED_GRADIENTS * z[..., 0].numel())
 
 
 def _try(model: TrainedModel, device: str | torch.device, *, seed: int) -> Trial:

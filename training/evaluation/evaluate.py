@@ -21,12 +21,15 @@ from models.bundle.schema import Classification, Estimate, Evaluation, Reference
 from models.config import Config
 from models.errors import InputError
 from models.estimators.activity import active_units
+from models.estimators.annealing import Annealing, check_annealable
 from models.estimators.bounds import bits_per_dim, distortion, rate
 from models.estimators.exact import has_exact_posterior
 from models.estimators.importance import EvidenceEstimate
 from models.noise import MAX_SEED
+from models.scores import AnnealingStart
 from models.vae.model import VAE
 from training.data.subset import choose_subset
+from training.evaluation.annealing import score_by_annealing
 from training.evaluation.means import Mean, Scores, mean_by_difference, mean_of
 from training.evaluation.scoring import BATCH_SIZE, Images, Labels, Scorer
 from training.evaluation.unfinished import Unfinished
@@ -49,6 +52,22 @@ class EvaluationSettings(Config):
     """Images, chosen by the seed, that also get the bounds of large K; 0 leaves these out."""
     subset_num_samples: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1_000, 5_000)
     """Ascending; each smaller K is a prefix of the largest one's draws."""
+    ais_num_images: NonNegativeInt = 0
+    """Random test images that are also scored by annealing; 0 for none."""
+    bdmc_num_images: NonNegativeInt = 0
+    """Images of the model's own whose log p(x) is bounded from both sides; 0 for none."""
+    ais_num_steps: Annotated[int, Field(ge=2)] = Annealing.num_steps
+    ais_start: AnnealingStart = Annealing.start
+
+    @property
+    def anneals(self) -> bool:
+        """Whether anything is annealed."""
+        return self.ais_num_images > 0 or self.bdmc_num_images > 0
+
+    @property
+    def annealing(self) -> Annealing:
+        """Where annealed chains start, and how long they are."""
+        return Annealing(start=self.ais_start, num_steps=self.ais_num_steps)
 
 
 def evaluate(
@@ -80,12 +99,15 @@ def evaluate(
 
     Raises:
         InputError: Fewer than two images, or a subset of one.
+        UnsupportedOperation: Annealing is asked for, and the model cannot be annealed.
         OutOfSupport: An image has probability zero under every latent.
     """
     settings = settings or EvaluationSettings()
     vae = vae.to(device).freeze()
     vae.check_support(x)
-    _check_num_images(len(x), settings.subset_num_images)
+    _check_num_images(len(x), settings)
+    if settings.anneals:
+        check_annealable(vae, labels, start=settings.ais_start)
     with ProgressBar(_image_words, console=console) as progress:
         scorer = Scorer(vae, x, progress=progress, unfinished=unfinished)
         has_dimensions = vae.config.encoder is not None
@@ -94,6 +116,14 @@ def evaluate(
             results = _score_bounds(scorer, settings)
             if labels is not None and vae.num_labels:
                 results["classification"] = _classify(scorer, labels, settings)
+            results |= score_by_annealing(
+                scorer,
+                labels,
+                settings=settings.annealing,
+                num_images=settings.ais_num_images,
+                num_simulated=settings.bdmc_num_images,
+                seed=settings.seed,
+            )
         else:
             error = float(scorer.squared_errors().mean())
             results = {"estimates": (), "squared_error": error}
@@ -107,19 +137,24 @@ def _image_words(task: Task) -> list[str]:
     return [f"{task.completed:,.0f}/{task.total:,.0f} images", f"in {elapsed}"]
 
 
-def _check_num_images(count: int, subset: int) -> None:
+def _check_num_images(count: int, settings: EvaluationSettings) -> None:
     if count < 2:
         raise InputError(
             f"{count} image{'s' if count != 1 else ''} cannot be evaluated: a standard error needs "
             "at least 2. Score more images."
         )
-    if subset == 1:
-        raise InputError(
-            "A subset of 1 image has no standard error; it needs at least 2. Take --subset 2, or "
-            "--subset 0 for none.",
-            parameter="subset_num_images",
-            received=1,
-        )
+    for name, flag in (
+        ("subset_num_images", "--subset"),
+        ("ais_num_images", "--ais-images"),
+        ("bdmc_num_images", "--bdmc-images"),
+    ):
+        if getattr(settings, name) == 1:
+            raise InputError(
+                f"A subset of 1 image has no standard error; it needs at least 2. Take {flag} 2, "
+                f"or {flag} 0 for none.",
+                parameter=name,
+                received=1,
+            )
 
 
 def _score_bounds(scorer: Scorer, settings: EvaluationSettings) -> dict[str, Any]:

@@ -50,8 +50,13 @@ class Mean:
 
 def mean_of(scores: Scores) -> Mean:
     """The mean of scores, and its standard error sd / sqrt(n)."""
-    values, count = scores.values_nats, len(scores.values_nats)
-    draws = scores.errors_nats.square().sum().sqrt() / count
+    return mean_of_values(scores.values_nats, scores.errors_nats)
+
+
+def mean_of_values(values: Float[Tensor, " image"], errors: Float[Tensor, " image"]) -> Mean:
+    """The same of one value of each image, and its Monte Carlo standard error."""
+    count = len(values)
+    draws = errors.square().sum().sqrt() / count
     return Mean(count, values.mean(), values.std() / sqrt(count), draws)
 
 

@@ -14,7 +14,16 @@ from jaxtyping import Float, Float64, Int64
 from rich.progress import Progress
 from torch import Tensor
 
+from models.bundle.schema import Annealed
 from models.estimators.activity import activity, prior_variance, two_means_steps
+from models.estimators.annealing import (
+    AnnealedEstimate,
+    Annealing,
+    Sandwich,
+    Simulated,
+    annealed_log_px_steps,
+    sandwich_steps,
+)
 from models.estimators.bounds import squared_error
 from models.estimators.elbo import ElboEstimate, elbo_steps
 from models.estimators.importance import EvidenceEstimate, log_px_steps
@@ -26,6 +35,7 @@ from models.estimators.reconstruction import (
     picture_errors,
     reconstruction_steps,
 )
+from models.estimators.refine import refined_log_px_steps
 from models.estimators.steps import CHUNK_ROWS, Pass, Steps, run_steps
 from models.scores import Estimator
 from models.vae.model import VAE
@@ -37,7 +47,7 @@ _GPU_CHUNK_ROWS = 16_384
 Images = Float[Tensor, "batch channel height width"]
 Labels = Int64[Tensor, " batch"]
 T = TypeVar("T")
-E = TypeVar("E", ElboEstimate, EvidenceEstimate)
+E = TypeVar("E", ElboEstimate, EvidenceEstimate, AnnealedEstimate, Sandwich)
 
 
 @dataclass(frozen=True)
@@ -68,6 +78,32 @@ class Scorer:
         steps = partial(log_px_steps, num_samples=num_samples, seed=seed, estimator=estimator)
         by_batch = self._run(steps, name_estimator(estimator, num_samples[-1]))
         return [concatenate(batches) for batches in zip(*by_batch, strict=True)]
+
+    def refined_log_px(self, *, num_samples: int, seed: int) -> EvidenceEstimate:
+        """log p(x), or log p(x|y), of each image by draws of a proposal fitted to it."""
+        steps = partial(refined_log_px_steps, num_samples=num_samples, seed=seed)
+        return concatenate(self._run(steps, f"refined, K = {num_samples:,}"))
+
+    def annealed_log_px(self, *, settings: Annealing, seed: int) -> AnnealedEstimate:
+        """log p(x), or log p(x|y), of each image by annealed importance sampling."""
+
+        def steps(
+            vae: VAE, x: Images, *, chunk_rows: int, **options: Any
+        ) -> Steps[AnnealedEstimate]:
+            return annealed_log_px_steps(vae, x, settings=settings, seed=seed, **options)
+
+        return concatenate(self._run(steps, name_annealing(settings)))
+
+    def sandwich(self, z: Tensor, *, settings: Annealing, seed: int) -> Sandwich:
+        """Both bounds of images that the model has made from the latents z."""
+
+        def steps(
+            vae: VAE, x: Images, *, y: Tensor | None, first_item: int, chunk_rows: int
+        ) -> Steps[Sandwich]:
+            made = Simulated(x, z[first_item : first_item + len(x)], y)
+            return sandwich_steps(vae, made, settings=settings, seed=seed, first_item=first_item)
+
+        return concatenate(self._run(steps, f"BDMC, {settings.num_steps:,} steps"))
 
     def label_log_probs(self, *, num_samples: int, seed: int) -> Float[Tensor, "batch label"]:
         """log q(y|x) of each image, by `num_samples` draws a label where there is no classifier."""
@@ -166,6 +202,14 @@ def concatenate(batches: Sequence[E]) -> E:
         return sum(values, ()) if isinstance(values[0], tuple) else values[0]
 
     return replace(batches[0], **{field.name: joined(field.name) for field in fields(batches[0])})
+
+
+def name_annealing(settings: Annealing | Annealed) -> str:
+    """How tables, model cards and progress bars call an annealed estimate."""
+    start = {"prior": "the prior", "posterior": "the encoder's q", "refined": "refined q"}[
+        settings.start
+    ]
+    return f"AIS from {start}, {settings.num_steps:,} steps"
 
 
 def name_estimator(estimator: str, num_samples: int) -> str:

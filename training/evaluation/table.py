@@ -5,10 +5,10 @@ from math import isnan
 from rich import box
 from rich.table import Column, Table
 
-from models.bundle.schema import Estimate, Evaluation
+from models.bundle.schema import Annealed, Estimate, Evaluation, Paired
 from training.evaluation.baselines import DESCRIPTIONS
 from training.evaluation.proportion import format_interval
-from training.evaluation.scoring import name_estimator
+from training.evaluation.scoring import name_annealing, name_estimator
 
 ABSENT = "-"
 
@@ -32,6 +32,8 @@ def format_evaluation(evaluation: Evaluation) -> Table:
             format_optional(estimate.monte_carlo_error_nats, ".3f"),
             format_optional(estimate.bits_per_dim, ".4f"),
         )
+    for row in list_annealed(evaluation):
+        table.add_row(*row)
     images = f"{evaluation.num_images:,}"
     for baseline in evaluation.baselines:
         bits = f"{baseline.bits_per_dim:.4f}"
@@ -49,6 +51,33 @@ def format_evaluation(evaluation: Evaluation) -> Table:
         table.add_row(f"labels right, by {found.method}", f"{found.n:,}", share)
         table.add_row("  their interval of 95 %", "", format_interval(found))
     return table
+
+
+def list_annealed(evaluation: Evaluation) -> list[tuple[str, ...]]:
+    """Rows of what was annealed, in tables and model cards: name, images, nats, both errors, bits.
+
+    The images are few: refined estimates of the same ones stand below theirs, with the difference.
+    """
+    rows: list[tuple[str, ...]] = []
+    if (found := evaluation.annealed) is not None:
+        count = f"{found.n:,}"
+        given = ", given the labels" if found.given_labels else ""
+        bits = format_optional(found.bits_per_dim, ".4f")
+        rows.append((name_annealing(found) + given, count, *_in_nats(found), bits))
+        if (paired := found.refined) is not None:
+            name = f"refined, K = {paired.num_samples:,}, the same images"
+            rows.append((name, count, *_in_nats(paired), ""))
+            apart = f"{paired.difference_nats:+.3f}", f"{paired.difference_error_nats:.3f}"
+            rows.append(("AIS minus refined", count, *apart, "", ""))
+    if (bounds := evaluation.bidirectional) is not None:
+        gap = f"{bounds.gap_nats:.3f}", f"{bounds.gap_error_nats:.3f}"
+        rows.append(("BDMC gap, simulated images", f"{bounds.n:,}", *gap, "", ""))
+    return rows
+
+
+def _in_nats(found: Annealed | Paired) -> tuple[str, ...]:
+    draws = f"{found.monte_carlo_error_nats:.3f}"
+    return f"{found.mean_nats:.2f}", f"{found.standard_error_nats:.2f}", draws
 
 
 def describe_estimator(estimate: Estimate) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from models.estimators.annealing import AnnealedEstimate, Sandwich
 from models.estimators.elbo import ElboEstimate
 from models.estimators.importance import EvidenceEstimate
 from training.errors import RunError
@@ -21,7 +22,8 @@ from training.runs.folder import replace
 PART = "evaluation.part.pt"
 _WRITE_SECONDS = 10.0
 """Least time between two writes."""
-_ESTIMATES = {one.__name__: one for one in (ElboEstimate, EvidenceEstimate)}
+_KEPT: tuple[type[Any], ...] = (ElboEstimate, EvidenceEstimate, AnnealedEstimate, Sandwich)
+_ESTIMATES = {one.__name__: one for one in _KEPT}
 
 
 class Unfinished:

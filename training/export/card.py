@@ -24,7 +24,7 @@ from training.evaluation.quality_tables import (
     name_embedding,
     name_reconstruction,
 )
-from training.evaluation.table import describe_estimator, format_optional
+from training.evaluation.table import describe_estimator, format_optional, list_annealed
 from training.recipes.loop import AugmentationConfig
 from training.recipes.objective import ClassicalKind
 
@@ -163,6 +163,7 @@ def _numbers(evaluation: Evaluation, vae: VAE) -> dict[str, Any]:
         "bits": any(estimate.bits_per_dim is not None for estimate in estimates),
         "subset": min((e.n for e in estimates if e.n < evaluation.num_images), default=0),
         "difference": next((e.difference for e in estimates if e.difference is not None), None),
+        "annealed": list_annealed(evaluation),
         "dimensions": dimensions,
         "active": f"{evaluation.active_units} of {vae.num_latents} latent dimensions are active: "
         f"the variance over the data of the mean of q(z|x) is above {_least_variance(vae)}.",

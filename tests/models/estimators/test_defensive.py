@@ -59,3 +59,18 @@ def test_draws_come_from_the_density():
         found = torch.cov(chosen.T)
         exact = scale**2 * r.factor[1, 0] @ r.factor[1, 0].T
         torch.testing.assert_close(found, exact, rtol=0, atol=0.07 * float(exact.max()))
+
+
+def test_the_normals_alone_have_draws_a_density_and_its_slope():
+    r, count = make(), 40_000
+    noise = BatchNoise(0, 2, "annealing").draw_for(r.noise, count, dtype=torch.float64)
+    z = r.q_from_noise(noise)
+    assert bool(((z.mean(0) - r.mean).abs() < 4 * z.std(0) / math.sqrt(count)).all())
+    ratio = (r.log_prob(z) - r.log_q(z)).exp()  # the mean of r / q is 1
+    error = ratio.std(0) / math.sqrt(count)
+    assert bool(((ratio.mean(0) - 1).abs() < 4 * error).all())
+    at = z[:7].clone().requires_grad_()
+    (expected,) = torch.autograd.grad(r.log_q(at).sum(), at)
+    log_q, slope = r.log_q_and_slope(z[:7])
+    torch.testing.assert_close(log_q, r.log_q(z[:7]))
+    torch.testing.assert_close(slope, expected)

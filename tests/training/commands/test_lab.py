@@ -132,6 +132,13 @@ def test_own_errors_are_one_line_and_exit_code_1(
         (2, ["train", "digits", "--precision", "bf16"], "Use --precision bf16-mixed."),
         (2, ["evaluate", "x", "--subset-samples", "0"], "0 is below 1. Use --subset-samples 1."),
         (2, ["evaluate", "x", "--seed", "-1"], "-1 is below 0. Use --seed 0."),
+        (2, ["evaluate", "x", "--ais-steps", "9"], "--ais-steps 9 needs --ais or --bdmc."),
+        (2, ["evaluate", "x", "--ais", "--ais-steps", "1"], "1 is below 2. Use --ais-steps 2."),
+        (
+            2,
+            ["evaluate", "x", "--ais", "--ais-start", "refine"],
+            "refine is not one of prior, posterior, refined. Use --ais-start refined.",
+        ),
         (
             2,
             ["evaluate", "x", "--seed", str(2**63)],
@@ -276,6 +283,20 @@ def test_subset_samples_may_be_repeated_in_any_order(
     assert exit_code("evaluate", str(run_dir), *options) == 0
     printed = capsys.readouterr().out
     assert printed.index("IWAE, K = 4") < printed.rindex("IWAE, K = 8")
+
+
+def test_annealing_is_said_first_printed_and_stands_on_the_card(
+    run_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = [*QUICK, "--ais-images", "2", "--bdmc", "--bdmc-images", "2", "--ais-steps", "3"]
+    assert exit_code("evaluate", str(run_dir), *options, "--ais-start", "posterior") == 0
+    printed = capsys.readouterr().out
+    assert "AIS of 2 of them, BDMC of 2 simulated ones; about" in printed
+    rows = ("AIS from the encoder's q, 3 steps", "AIS minus refined", "BDMC gap, simulated images")
+    assert all(row in printed for row in rows)
+    assert exit_code("export", str(run_dir), "--repository", "models") == 0
+    card = Path("models/tiny/1/README.md").read_text()
+    assert all(f"\n| {row} | 2 |" in card for row in rows)
 
 
 def test_evaluating_what_is_neither_run_nor_bundle_says_so(

@@ -9,7 +9,14 @@ from rich.console import Console
 
 from tests.training.evaluation.test_trained import DIGITS
 from training.evaluation import effort
-from training.evaluation.effort import AskedEffort, Trial, choose_settings, count_draws, fit_effort
+from training.evaluation.effort import (
+    AskedEffort,
+    Trial,
+    choose_settings,
+    count_draws,
+    count_gradients,
+    fit_effort,
+)
 from training.evaluation.evaluate import EvaluationSettings
 from training.evaluation.trained import TrainedModel, load_trained_model
 
@@ -74,6 +81,13 @@ def test_draws_are_counted_over_images_and_subset():
     )
     assert count_draws(settings, 100) == (10 * 7 + 2 * 5_000, 10)
     assert count_draws(settings, 5) == (5 * 7 + 2 * 5_000, 5)
+
+
+def test_gradients_are_counted_forwards_and_backwards():
+    settings = EvaluationSettings(ais_num_images=10, bdmc_num_images=2, ais_num_steps=50)
+    each, pilot = settings.annealing.gradients, settings.annealing.pilot_gradients
+    assert count_gradients(settings, 100) == 14 * each - 2 * pilot
+    assert count_gradients(settings, 5) == 9 * each - 2 * pilot
 
 
 @pytest.fixture(scope="module")

@@ -5,13 +5,16 @@ from dataclasses import replace
 import pytest
 
 from models.bundle.schema import (
+    Annealed,
     Baseline,
+    Bidirectional,
     BundleConfig,
     Classification,
     Difference,
     Embedding,
     Estimate,
     Evaluation,
+    Paired,
     Reconstruction,
 )
 from models.config import (
@@ -169,6 +172,71 @@ def test_the_bound_by_difference_is_explained_and_stands_beside_baselines() -> N
     assert "the mean of K = 100 over all of them" in text
     assert "over a random subset of 50. It is unbiased" in text
     assert "| this model, IWAE, K = 5,000, by difference | 300 |" in text
+
+
+ANNEALED = Annealed(
+    start="refined",
+    num_steps=300,
+    num_chains=16,
+    num_leapfrog=5,
+    n=100,
+    seed=0,
+    mean_nats=-88.0,
+    standard_error_nats=0.75,
+    monte_carlo_error_nats=0.02,
+    bits_per_dim=1.9837,
+    effective_sample_size=12.0,
+    acceptance_rate=0.66,
+    refined=Paired(
+        num_samples=1000,
+        mean_nats=-88.01,
+        standard_error_nats=0.75,
+        monte_carlo_error_nats=0.004,
+        difference_nats=0.0125,
+        difference_error_nats=0.0215,
+    ),
+)
+BIDIRECTIONAL = Bidirectional(
+    start="refined",
+    num_steps=300,
+    num_chains=16,
+    num_leapfrog=5,
+    n=20,
+    seed=0,
+    lower_nats=-70.02,
+    upper_nats=-70.0,
+    gap_nats=0.02,
+    gap_error_nats=0.03,
+    acceptance_rate=0.66,
+)
+
+
+def test_what_was_annealed_has_a_table_of_its_own() -> None:
+    assert "anneal" not in card_of()
+    update = {"annealed": ANNEALED, "bidirectional": BIDIRECTIONAL}
+    text = card_of(evaluation=EVALUATION.model_copy(update=update), lines=True)
+    for row in (
+        "AIS from refined q, 300 steps | 100 | -88.00 | 0.75 | 0.020 | 1.9837",
+        "refined, K = 1,000, the same images | 100 | -88.01 | 0.75 | 0.004 | -",
+        "AIS minus refined | 100 | +0.013 | 0.021 | - | -",
+        "BDMC gap, simulated images | 20 | 0.020 | 0.030 | - | -",
+    ):
+        assert f"\n| {row} |\n" in text
+    assert "\n\n\n" not in text
+    assert "by 16 chains an image, estimates log p(x) from below." in text
+    assert "fitted to each image, are of the same images.\n" in text
+    assert "The BDMC gap is that between" in text
+
+
+def test_what_was_not_annealed_is_not_spoken_of() -> None:
+    update = {"annealed": ANNEALED.model_copy(update={"refined": None, "given_labels": True})}
+    text = card_of(evaluation=EVALUATION.model_copy(update=update))
+    assert "AIS from refined q, 300 steps, given the labels | 100 |" in text
+    assert "estimates log p(x|y), with the images' own labels, from below." in text
+    assert "does not compare with those above. " in text
+    assert "BDMC" not in text
+    update = {"bidirectional": BIDIRECTIONAL}
+    assert "AIS" not in card_of(evaluation=EVALUATION.model_copy(update=update))
 
 
 def test_files_are_not_spoken_of_where_there_are_none() -> None:
