@@ -192,16 +192,16 @@ def _resolve(
     source: str, changes: list[str], asked: Asked, start: _Start, *, console: Console
 ) -> tuple["Recipe", Path, "Dataset | None", dict[str, list[str]]]:
     """The recipe, the run's folder, the data if they are loaded, and the recipe's comments."""
-    from training.data.datasets import load
-    from training.recipes.overrides import asked_groups
+    from training.recipes.choose import load_to_choose
     from training.runs.folder import RECIPE
 
     path, folder, dataset = _find(source, changes, start, console=console)
     comments: dict[str, list[str]] = {}
     if path is None:
-        dataset = load(
+        dataset = load_to_choose(
             source,
-            group_by=asked_groups(changes),
+            overrides=changes,
+            asked=asked,
             data_dir=start.data_dir,
             download=start.download,
             console=console,

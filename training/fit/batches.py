@@ -122,6 +122,7 @@ def load_data(
     if fault := too_small(dataset.splits):
         raise DatasetError(f"{dataset.name} cannot be trained on. {fault}")
     labels, held_out = _labels(dataset, recipe)
+    dataset.keep_levels(recipe.image)
     levels = dataset.train.read_levels(recipe.image, console=console)
     return Data(
         cache=torch.from_numpy(levels),
