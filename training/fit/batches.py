@@ -13,10 +13,10 @@ from torch import Tensor
 
 from models.errors import ConfigError
 from models.images.levels import background_level, binarize, cached_levels, to_values
+from models.memory import usable_memory
 from training.data.datasets import Dataset
 from training.data.doubts import too_small
 from training.data.file_split import SkippedFile
-from training.data.formats import physical_memory
 from training.data.split import Cache
 from training.errors import DatasetError
 from training.fit.augmentation import augment
@@ -132,8 +132,7 @@ def load_data(
         sha256=dataset.sha256,
         skipped=dataset.skipped,
         is_binary=recipe.image.binarization == "stochastic" and _is_black_and_white(levels),
-        is_on_disk=isinstance(levels, np.memmap)
-        and levels.nbytes > MAPPED_SHARE * physical_memory(),
+        is_on_disk=isinstance(levels, np.memmap) and levels.nbytes > MAPPED_SHARE * usable_memory(),
     )
 
 
