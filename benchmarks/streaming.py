@@ -7,8 +7,13 @@ training levels, as `vae-lab train` does before its first step. A training is on
 MLP, in turns on the levels in the disk cache, whose pages the operating system gave up just before,
 and on the same levels in memory. The rate of training is that of its log. Memory is the largest
 anonymous memory of the process, read every few milliseconds: what is mapped from the disk does not
-count. Not measured: a memory that is smaller than the levels; once they are read, the operating
-system keeps them. It needs Linux.
+count.
+
+The last table is of a fifth as many pictures of 64 x 64, by processes whose memory the kernel
+limits (`memory_limit.py`), the pages that it keeps of files included: of a million, the levels
+alone take more than the limit. A process that needs more is killed. Not measured: disks, since what
+the kernel gives up here a host below it may still have in memory. It needs Linux, and for the last
+table the right to make a control group.
 """
 
 import io
@@ -31,6 +36,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.memory_limit import enter, memory_limit
 from benchmarks.servers import anonymous_bytes
 from benchmarks.timing import duration, table
 from models.images import ImageSpec
@@ -41,7 +47,9 @@ from training.fit.train import train
 from training.recipes.file import RECIPES, load_recipe
 from training.runs.folder import read_log
 
-SIDE = 16
+SIDE, LARGER_SIDE = 16, 64
+LIMIT = 640 * 2**20
+"""Bytes of memory of a limited process."""
 SHARD = 10_000
 """Pictures of a shard."""
 _HELD_OUT = 500
@@ -52,7 +60,7 @@ _NETWORK = '{kind="mlp",hidden=[64]}'
 
 
 def run(*, pictures: int) -> Iterator[Table]:
-    """Measure a tenth of so many pictures, and all of them."""
+    """Measure a tenth of so many pictures, all of them, and a fifth of larger ones."""
     starts = table(
         f"Streaming: starts on PNG pictures of {SIDE} x {SIDE} in tar shards",
         "pictures, start",
@@ -87,9 +95,51 @@ def run(*, pictures: int) -> Iterator[Table]:
                 trainings.add_row(f"{count:,}, {where}", trained, read, _peak(found))
     yield starts
     yield trainings
+    with memory_limit(LIMIT) as group:
+        if group is None:
+            print("No control group can be made: no memory is limited.", file=sys.stderr)
+        else:
+            yield _limited(pictures // 5, group)
 
 
-def write_shards(folder: Path, count: int) -> None:
+def _limited(count: int, group: Path) -> Table:
+    """A start and a training in a memory that is smaller than the levels, and without a limit."""
+    size = count * LARGER_SIDE**2 / 2**20
+    made = table(
+        f"Streaming: {count:,} pictures of {LARGER_SIDE} x {LARGER_SIDE}, whose levels take "
+        f"{size:,.0f} MiB, in a memory of {LIMIT / 2**20:,.0f} MiB",
+        "process",
+        "seconds",
+        "pictures/s",
+        "read ahead, images/s",
+        "read from the disk",
+        "anonymous memory, at most",
+        caption="An epoch of training. read from the disk: by the process, as the kernel counts.",
+    )
+    with tempfile.TemporaryDirectory(prefix="vae-streaming-") as folder:
+        place = Path(folder)
+        write_shards(place / "shards", count, side=LARGER_SIDE)
+        measures: dict[str, tuple[str, Path | None]] = {
+            "first start": ("start", group),
+            "second start": ("start", group),
+            "training": ("disk", group),
+            "training without a limit": ("disk", None),
+        }
+        for name, (what, where) in measures.items():
+            one = _measure(place, what, side=LARGER_SIDE, group=where)
+            read = one.get("images_read_per_second")
+            made.add_row(
+                name,
+                duration(one["seconds"]),
+                f"{count / one['seconds']:,.0f}",
+                "" if read is None else f"{read:,.0f}",
+                f"{one['read_bytes'] / 2**20:,.0f} MiB",
+                _peak([one]),
+            )
+    return made
+
+
+def write_shards(folder: Path, count: int, *, side: int = SIDE) -> None:
     """Write so many training pictures, and a few held-out ones, into shards."""
     folder.mkdir()
     parts = [("val", _HELD_OUT), ("test", _HELD_OUT)]
@@ -97,7 +147,8 @@ def write_shards(folder: Path, count: int) -> None:
     for seed, (split, size) in enumerate(parts):
         coarse = np.random.default_rng(seed).integers(0, 256, (size, 4, 4), dtype=np.uint8)
         with tarfile.open(folder / f"{split}-{seed:06}.tar", "w") as shard:
-            for number, picture in enumerate(coarse.repeat(4, axis=1).repeat(4, axis=2)):
+            fine = coarse.repeat(side // 4, axis=1).repeat(side // 4, axis=2)
+            for number, picture in enumerate(fine):
                 data = png(picture)
                 member = tarfile.TarInfo(f"{number:06}.png")
                 member.size = len(data)
@@ -116,21 +167,23 @@ def png(levels: np.ndarray) -> bytes:
     )
 
 
-def start(place: Path) -> dict[str, Any]:
+def start(place: Path, side: int) -> dict[str, Any]:
     """The seconds of a start, in this process."""
-    spec, began = ImageSpec(channels=1, height=SIDE, width=SIDE), time.perf_counter()
-    load(str(place / "shards")).train.read_levels(spec)
+    spec, began = ImageSpec(channels=1, height=side, width=side), time.perf_counter()
+    dataset = load(str(place / "shards"), specs=[spec])
+    dataset.keep_levels(spec)
+    dataset.train.read_levels(spec)
     return {"seconds": time.perf_counter() - began}
 
 
-def train_from(place: Path, where: str) -> dict[str, Any]:
+def train_from(place: Path, side: int, where: str) -> dict[str, Any]:
     """The last line of the log of a training in this process, from "disk" or "memory"."""
     torch.set_num_threads(1)
     recipe = load_recipe(
         RECIPES / "digits.toml",
         overrides=[
             *(f"dataset.name={place / 'shards'}", "image.levels=256"),
-            *(f"image.height={SIDE}", f"image.width={SIDE}", "vae.latent_shape=[8]"),
+            *(f"image.height={side}", f"image.width={side}", "vae.latent_shape=[8]"),
             *(f"vae.encoder={_NETWORK}", f"vae.decoder={_NETWORK}"),
             'vae.likelihood={kind="normal",scale="learned"}',
             *("image.values=unit", "training.epochs=1", f"training.batch_size={_BATCH}"),
@@ -157,16 +210,32 @@ def _give_up_pages(folder: Path) -> None:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def _measure(place: Path, what: str) -> dict[str, Any]:
-    """What "start", or training from "disk" or "memory", finds in a process, and its `peak`."""
-    call = "start(place)" if what == "start" else f"train_from(place, {what!r})"
+def read_bytes() -> int:
+    """Bytes that this process made the kernel read from disks."""
+    lines = Path("/proc/self/io").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("read_bytes"))
+
+
+def _measure(
+    place: Path, what: str, *, side: int = SIDE, group: Path | None = None
+) -> dict[str, Any]:
+    """What a process finds, its `read_bytes`, and its `peak`.
+
+    Args:
+        place: The folder of shards and cache.
+        what: "start", or training from "disk" or "memory".
+        side: Height and width of the pictures.
+        group: The control group that it runs in; none by default.
+    """
+    call = f"start(place, {side})" if what == "start" else f"train_from(place, {side}, {what!r})"
     script = (
         "import json, sys; from pathlib import Path; from benchmarks.streaming import *\n"
-        f"place = Path(sys.argv[1]); print(json.dumps({call}))"
+        "place, before = Path(sys.argv[1]), read_bytes()\n"
+        f"print(json.dumps({{**{call}, 'read_bytes': read_bytes() - before}}))"
     )
     variables = {"VAE_CACHE_DIR": str(place / "cache"), "VAE_CACHE_GB": "1000"}
     with subprocess.Popen(
-        [sys.executable, "-c", script, str(place)],
+        [*enter(group), sys.executable, "-c", script, str(place)],
         env={**os.environ, **variables},
         stdout=subprocess.PIPE,
     ) as process:
@@ -175,6 +244,8 @@ def _measure(place: Path, what: str) -> dict[str, Any]:
             peak = max(peak, anonymous_bytes(process.pid))
             time.sleep(_BETWEEN_SECONDS)
         assert process.stdout is not None
+        if process.returncode:
+            raise SystemExit(f"{what} ended with {process.returncode}: killed by its limit?")
         found: dict[str, Any] = json.loads(process.stdout.read())
     return {**found, "peak": peak}
 

@@ -1,10 +1,12 @@
 """Training: images a second of `vae-lab train` beside a bare loop, a usual DataLoader and pythae.
 
 All train the same network on the same binary pictures of 28 x 28 with batches of the same size,
-in turns. The bare loop holds float pictures, takes torch's Adam and does nothing else: no log, no
-average of the weights, no look at the gradient, no checkpoint. `vae-lab train` does all of that,
-and its rate is the one of its own log. pythae's trainer runs in a process of its own, with a
-Python that has it. Not measured: reading a data set, validation, several devices.
+in turns, in float32. The bare loop holds float pictures, takes torch's Adam and does nothing else:
+no log, no average of the weights, no look at the gradient, no checkpoint. `vae-lab train` does all
+of that, and its rate is the one of its own log. Where the device multiplies bfloat16 itself, it
+trains the convolutional network once more in bf16-mixed, as its recipe says. pythae's trainer runs
+in a process of its own, with a Python that has it. Not measured: reading a data set, validation,
+several devices.
 """
 
 import subprocess
@@ -32,6 +34,7 @@ from models.vae.products import affine
 from training.data.array_split import ArraySplit
 from training.data.datasets import Dataset as Pictures
 from training.fit.train import train
+from training.recipes.choose import fast_precision
 from training.recipes.file import RECIPES, load_recipe
 from training.recipes.recipe import Recipe
 from training.runs.folder import read_log
@@ -39,6 +42,7 @@ from training.runs.folder import read_log
 COUNT = {"mlp": 20_000, "conv": 2_000}
 """Pictures of an epoch."""
 SIZES = (100, 1000)
+OURS = "vae-lab train"
 _SHARE_WHITE = 0.13
 """Of MNIST's pixels."""
 
@@ -58,11 +62,14 @@ def _rates(name: str, size: int, *, rounds: int, peers_python: str, threads: int
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         sides: dict[str, Callable[[], float]] = {
-            "vae-lab train": _ours(recipe, bits, folder),
+            OURS: _ours(recipe, bits, folder / "float32"),
             "bare loop": _bare(recipe, bits, size),
             "bare loop again": _bare(recipe, bits, size),
             "DataLoader": _with_dataloader(recipe, bits, size),
         }
+        if name == "conv" and fast_precision(_device().type)[0] == "bf16-mixed":
+            faster = _recipe(name, size, precision="bf16-mixed")
+            sides[f"{OURS}, bf16-mixed"] = _ours(faster, bits, folder / "bf16")
         if name == "mlp":
             peer = _pythae(stack, folder, bits, size, peers_python=peers_python, threads=threads)
             sides |= {} if peer is None else {"pythae": peer}
@@ -80,7 +87,7 @@ def _alternate(sides: Mapping[str, Callable[[], float]], rounds: int) -> dict[st
 
 def _as_table(name: str, size: int, rates: dict[str, np.ndarray], recipe: Recipe) -> Table:
     flops = _flops_an_image(recipe, size)
-    reached = float(np.median(rates["vae-lab train"])) * flops / _matrix_rate()
+    reached = float(np.median(rates[OURS])) * flops / _matrix_rate()
     made = table(
         f"Training: {name}, batches of {size}",
         "side",
@@ -91,7 +98,7 @@ def _as_table(name: str, size: int, rates: dict[str, np.ndarray], recipe: Recipe
         "of a product of matrices of 1024 x 1024.",
     )
     for side, values in rates.items():
-        made.add_row(side, f"{np.median(values):,.0f}", ratio(rates["vae-lab train"], values))
+        made.add_row(side, f"{np.median(values):,.0f}", ratio(rates[OURS], values))
     return made
 
 
@@ -101,7 +108,7 @@ def _pictures(count: int) -> np.ndarray:
     return (random < _SHARE_WHITE) * np.uint8(255)
 
 
-def _recipe(name: str, size: int) -> Recipe:
+def _recipe(name: str, size: int, *, precision: str = "32-true") -> Recipe:
     file = {"mlp": "static-vae.toml", "conv": "mnist-elbo.toml"}[name]
     steps = COUNT[name] // size
     return load_recipe(
@@ -109,6 +116,7 @@ def _recipe(name: str, size: int) -> Recipe:
         overrides=[
             "dataset.name=mnist-static",
             f"training.batch_size={size}",
+            f"training.precision={precision}",
             "training.epochs=2",
             "training.validate_every_epochs=1",
             "training.start_from_marginal=false",
@@ -242,6 +250,7 @@ def start_pythae(
     python: str,
     threads: int,
     seed: int = 1,
+    lowest: int = 0,
 ) -> Callable[[], tuple[float, float]] | None:
     """A process that trains pythae's model, one epoch each time that it is asked.
 
@@ -254,6 +263,7 @@ def start_pythae(
         python: Python that has pythae.
         threads: Threads of one operator.
         seed: Seed of weights, order and noise.
+        lowest: What the encoder takes black pixels for, 0 or -1.
 
     Returns:
         Trains an epoch, and gives its seconds and the others' ELBO in nats (not a number without
@@ -265,7 +275,7 @@ def start_pythae(
     script = Path(__file__).parent / "peers" / "with_pythae.py"
     process: Any = stack.enter_context(
         subprocess.Popen(
-            [python, *map(str, (script, size, threads, seed, *files))],
+            [python, *map(str, (script, size, threads, seed, lowest, *files))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -41,21 +41,22 @@ def quota(files: Mapping[str, str]) -> float | None:
     return allowed / period if allowed > 0 and period > 0 else None
 
 
-def groups(membership: str) -> list[PurePosixPath]:
-    """Folders of the control groups that rule a process's CPUs, below the mounted tree.
+def groups(membership: str, controller: str = "cpu") -> list[PurePosixPath]:
+    """Folders of the control groups that rule what a process may use, below the mounted tree.
 
     Args:
         membership: The text of /proc/self/cgroup, such as "0::/system.slice/vae.service".
+        controller: What is ruled, as version 1 names it: "cpu" or "memory".
 
     Returns:
         Each group and all above it: each one limits what is below.
     """
-    found = [PurePosixPath(), PurePosixPath("cpu")]
+    found = [PurePosixPath(), PurePosixPath(controller)]
     for line in membership.splitlines():
         _, controllers, path = (*line.split(":", 2), "", "")[:3]
-        if controllers and "cpu" not in controllers.split(","):
+        if controllers and controller not in controllers.split(","):
             continue
-        inner = PurePosixPath("cpu" if controllers else "") / path.lstrip("/")
+        inner = PurePosixPath(controller if controllers else "") / path.lstrip("/")
         found += [inner, *inner.parents]
     return list(dict.fromkeys(found))
 

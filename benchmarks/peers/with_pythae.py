@@ -1,6 +1,8 @@
 """pythae's own trainer, on the same network and pictures.
 
-    python with_pythae.py BATCH_SIZE THREADS SEED PICTURES.npy [SCORED.npy]
+    python with_pythae.py BATCH_SIZE THREADS SEED LOWEST PICTURES.npy [SCORED.npy]
+
+The encoder takes pixels from LOWEST, 0 or -1, to 1.
 
 It runs in an environment of its own, so it imports nothing of this project. Each line that it
 reads asks for another epoch; it prints the epoch's seconds, and the ELBO of the scored pictures in
@@ -27,8 +29,9 @@ PIXELS, HIDDEN, LATENTS = 784, 200, 50
 class Encoder(BaseEncoder):
     """784-200-200, then location and log-variance."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, lowest: int) -> None:
         super().__init__()
+        self.lowest = lowest
         self.body = nn.Sequential(
             nn.Linear(PIXELS, HIDDEN), nn.Tanh(), nn.Linear(HIDDEN, HIDDEN), nn.Tanh()
         )
@@ -36,7 +39,8 @@ class Encoder(BaseEncoder):
 
     def forward(self, x: Tensor) -> ModelOutput:
         """q(z|x), as pythae names it."""
-        hidden = self.body(x.flatten(1))
+        x = x.flatten(1)
+        hidden = self.body(2 * x - 1 if self.lowest else x)
         return ModelOutput(embedding=self.loc(hidden), log_covariance=self.log_variance(hidden))
 
 
@@ -74,7 +78,7 @@ def elbo_nats(model: VAE, x: Tensor) -> float:
 def main(numbers: list[int], pictures: str, scored: str = "") -> None:
     """Train an epoch for each line that comes."""
     logging.disable()
-    batch_size, threads, seed = numbers
+    batch_size, threads, seed, lowest = numbers
     torch.set_num_threads(threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     x = torch.from_numpy(np.load(pictures))
@@ -89,7 +93,7 @@ def main(numbers: list[int], pictures: str, scored: str = "") -> None:
         no_cuda=device == "cpu",
     )
     torch.manual_seed(seed)
-    model = VAE(config, encoder=Encoder(), decoder=Decoder())
+    model = VAE(config, encoder=Encoder(lowest=lowest), decoder=Decoder())
     unlabelled = BaseDataset(x, torch.zeros(len(x)))
     trainer = BaseTrainer(model, train_dataset=unlabelled, training_config=settings)
     trainer.prepare_training()
@@ -104,4 +108,4 @@ def main(numbers: list[int], pictures: str, scored: str = "") -> None:
 
 
 if __name__ == "__main__":
-    main([int(number) for number in sys.argv[1:4]], *sys.argv[4:])
+    main([int(number) for number in sys.argv[1:5]], *sys.argv[5:])

@@ -26,7 +26,7 @@ from models.config import Config
 from models.errors import ShapeMismatch, UnsupportedOperation
 from models.images.axes import as_batch, axes_warnings
 from models.images.colour import to_grey
-from models.images.decoding import MAX_PIXELS, check_size, decode
+from models.images.decoding import MAX_PIXELS, Pixels, check_size, decode
 from models.images.fitting import centre, fit
 from models.images.levels import (
     Levels,
@@ -156,15 +156,16 @@ def read_picture(
 
 
 def read_images(
-    source: bytes | np.ndarray,
+    source: bytes | Pixels | np.ndarray,
     spec: ImageSpec,
     *,
     options: ReadOptions = ReadOptions(),  # noqa: B008 - frozen
     media_type: str | None = None,
 ) -> Observations:
-    """Read one picture file, or one or many pictures given as numbers.
+    """Read one picture file, also a decoded one, or one or many pictures given as numbers.
 
-    `axes.as_batch` says which axis of an array is which.
+    `axes.as_batch` says which axis of an array is which. Pixels stand on the background that they
+    were decoded with, whatever the spec's is.
 
     Raises:
         ShapeMismatch: Empty, not a picture's shape, or of another size with `resize` "never".
@@ -181,7 +182,7 @@ def read_images(
 
 
 def read_levels(
-    source: bytes | np.ndarray,
+    source: bytes | Pixels | np.ndarray,
     spec: ImageSpec,
     *,
     options: ReadOptions = ReadOptions(),  # noqa: B008 - frozen
@@ -200,7 +201,10 @@ def read_levels(
 
 
 def _load(
-    source: bytes | np.ndarray, spec: ImageSpec, options: ReadOptions, media_type: str | None
+    source: bytes | Pixels | np.ndarray,
+    spec: ImageSpec,
+    options: ReadOptions,
+    media_type: str | None,
 ) -> _Pictures:
     if isinstance(source, np.ndarray):
         batch = source if options.layout == "NCHW" else as_batch(source, spec)
@@ -208,10 +212,12 @@ def _load(
         height, width = values.shape[2:]
         check_size((width, height), options.max_pixels)
         return _Pictures(values, white)
-    background = 255 - spec.background if options.invert else spec.background
-    pixels = decode(
-        source, background=background, max_pixels=options.max_pixels, media_type=media_type
-    )
+    pixels = source
+    if not isinstance(pixels, Pixels):
+        background = 255 - spec.background if options.invert else spec.background
+        pixels = decode(
+            pixels, background=background, max_pixels=options.max_pixels, media_type=media_type
+        )
     values, white = pixels.values[None], pixels.maximum
     given = options.pixel_max
     if given is not None:

@@ -2,6 +2,7 @@
 
 import io
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,7 @@ from benchmarks import (
     training,
     warnings,
 )
+from benchmarks.memory_limit import enter, memory_limit
 from models.bundle.loading import load_bundle
 from training.data.array_split import ArraySplit
 from training.data.datasets import Dataset, load
@@ -100,8 +102,9 @@ def test_reaching_a_bound_is_measured_beside_pythae(monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(reaching, "BOUND", bound)
         monkeypatch.setattr(reaching, "_MOST_EPOCHS", 4)
         text = text_of(*reaching.run(quick=True, peers_python=sys.executable, threads=1))
-        (row,) = (line for line in text.splitlines() if "pythae" in line and "over" not in line)
-        assert found in row
+        rows = [line for line in text.splitlines() if line.strip(" │┃").startswith("pythae")]
+        assert len(rows) == 2
+        assert all(found in row for row in rows)
 
 
 @pytest.mark.slow
@@ -116,7 +119,7 @@ def test_streaming_is_measured_at_a_tenth_of_the_pictures_and_at_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(streaming, "_ROUNDS", 1)
-    starts, trainings = streaming.run(pictures=10_010)
+    starts, trainings, *limited = streaming.run(pictures=10_010)
     rows = [str(cell) for cell in starts.columns[0].cells]
     assert rows == ["1,001, first", "1,001, second", "10,010, first", "10,010, second"]
     rows = [str(cell) for cell in trainings.columns[0].cells]
@@ -126,6 +129,29 @@ def test_streaming_is_measured_at_a_tenth_of_the_pictures_and_at_all(
         assert all(float(cell.removesuffix(" MiB").replace(",", "")) > 20 for cell in memory)
     read = [str(cell) for cell in trainings.columns[2].cells]
     assert [bool(cell) for cell in read] == [True, False, True, False]
+    for table in limited:  # where a control group can be made
+        rows = [str(cell) for cell in table.columns[0].cells]
+        assert rows == ["first start", "second start", "training", "training without a limit"]
+
+
+def test_a_process_in_a_control_group_is_killed_when_it_takes_more_memory_than_its_limit() -> None:
+    with memory_limit(64 * 2**20) as group:
+        if group is None:
+            pytest.skip("no control group can be made here")
+        for megabytes, is_over in ((8, False), (200, True)):
+            code = f"print(len(bytearray({megabytes} << 20).replace(b'0', b'1')))"
+            done = subprocess.run([*enter(group), sys.executable, "-c", code], capture_output=True)
+            assert (done.returncode != 0) == is_over
+    assert not group.exists()
+
+
+def test_without_a_control_group_nothing_is_limited(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("benchmarks.memory_limit._ROOT", tmp_path)
+    with memory_limit(2**30) as group:
+        assert group is None
+    assert enter(None) == []
 
 
 def test_shards_hold_so_many_training_pictures_that_pillow_reads_alike(tmp_path: Path) -> None:

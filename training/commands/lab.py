@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import import_module
+from itertools import zip_longest
 from typing import Any
 
 import typer
@@ -80,6 +81,9 @@ COMMANDS = (
     ),
 )
 
+_MLFLOW_NAMES = ("default", "databricks", "databricks-uc")
+"""What `--mlflow` may name beside URIs with a colon."""
+
 
 def make_app(asked: str | None = None) -> typer.Typer:
     """The command line; of the commands, the one that is asked for is imported, by default all."""
@@ -88,13 +92,26 @@ def make_app(asked: str | None = None) -> typer.Typer:
     )
 
 
+def with_mlflow_uri(words: Sequence[str]) -> list[str]:
+    """A command line whose `--mlflow` has a value: `default` unless a URI, with a colon, follows.
+
+    Typer knows no option whose value may be left out.
+    """
+    found: list[str] = []
+    for word, following in zip_longest(words, words[1:], fillvalue=""):
+        found.append(word)
+        if word == "--mlflow" and ":" not in following and following not in _MLFLOW_NAMES:
+            found.append(_MLFLOW_NAMES[0])
+    return found
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; an error of this project or of a file is one message and exit code 1.
 
     After a signal, the exit code is 128 plus its number.
     """
     prepare_streams()
-    words = sys.argv[1:] if arguments is None else arguments
+    words = with_mlflow_uri(sys.argv[1:] if arguments is None else arguments)
     try:
         make_app(asked_command(words))(args=words)
     except Interrupted as error:

@@ -202,9 +202,10 @@ Size = Annotated[
 Mlflow = Annotated[
     str | None,
     typer.Option(
-        metavar="URI",
-        help="Log to MLflow too: the URI of its server, or of a store such as "
-        "sqlite:///mlflow.db; env for the one in MLFLOW_TRACKING_URI.",
+        metavar="[URI]",
+        help="Log to MLflow too: at the URI of its server, or of a store such as "
+        "sqlite:///mlflow.db. Without a URI: where MLflow logs by itself, at MLFLOW_TRACKING_URI "
+        "or in this folder.",
     ),
 ]
 Seed = Annotated[

@@ -113,22 +113,21 @@ def _read(
     console: Console,
 ) -> "tuple[Recipe, Dataset]":
     """The recipe that a word means, or that is chosen for a data set, and its data."""
-    from training.data.datasets import load
     from training.recipes.asked import Asked
-    from training.recipes.choose import choose_recipe
-    from training.recipes.overrides import asked_groups
+    from training.recipes.choose import choose_recipe, load_to_choose
 
     refuse_run(source)
     path = find_recipe(source, data_dir=data_dir)
     if path is None:
-        dataset = load(
+        asked = Asked(device=device)
+        dataset = load_to_choose(
             source,
-            group_by=asked_groups(changes),
+            overrides=changes,
+            asked=asked,
             data_dir=data_dir,
             download=download,
             console=console,
         )
-        asked = Asked(device=device)
         recipe = choose_recipe(dataset, source=source, overrides=changes, asked=asked).recipe
     else:
         recipe = load_recipe(path, overrides=changes)
@@ -140,6 +139,7 @@ def _read(
             parameter="start",
             received=recipe.start,
         )
+    dataset.keep_levels(recipe.image)  # for all trials, whose processes find them
     return recipe, dataset
 
 

@@ -118,7 +118,7 @@ def train(
 def _train(source: str, changes: list[str], asked: Asked, start: _Start, *, ranks: "Ranks") -> None:
     """Train as one of the processes of a run; the first one alone prints."""
     from training.commands.planning import continue_plan, make_plan
-    from training.fit.mlflow import find_uri
+    from training.fit.mlflow import DEFAULT, find_uri, without_password
     from training.fit.train import train as run_training
     from training.runs.folder import RECIPE
 
@@ -131,6 +131,9 @@ def _train(source: str, changes: list[str], asked: Asked, start: _Start, *, rank
     if start.resume and not (folder / RECIPE).is_file():
         say(f"There is no run to resume in {folder}; training starts at step 0.", console)
     check_place(folder, flag="--run-dir", is_folder=True)
+    mlflow = start.mlflow and find_uri(start.mlflow)
+    if start.mlflow == DEFAULT:
+        say(f"MLflow's log is at {without_password(str(mlflow))}.", console)
     data, planned = None, None
     if start.resume:
         resolved, planned = continue_plan(resolved, folder, minutes=minutes, console=console)
@@ -166,7 +169,7 @@ def _train(source: str, changes: list[str], asked: Asked, start: _Start, *, rank
         planned=planned,
         limit_seconds=start.limit_seconds,
         tensorboard=start.tensorboard,
-        mlflow=start.mlflow and find_uri(start.mlflow),
+        mlflow=mlflow,
         report=True,
         ranks=ranks,
     )
@@ -192,16 +195,16 @@ def _resolve(
     source: str, changes: list[str], asked: Asked, start: _Start, *, console: Console
 ) -> tuple["Recipe", Path, "Dataset | None", dict[str, list[str]]]:
     """The recipe, the run's folder, the data if they are loaded, and the recipe's comments."""
-    from training.data.datasets import load
-    from training.recipes.overrides import asked_groups
+    from training.recipes.choose import load_to_choose
     from training.runs.folder import RECIPE
 
     path, folder, dataset = _find(source, changes, start, console=console)
     comments: dict[str, list[str]] = {}
     if path is None:
-        dataset = load(
+        dataset = load_to_choose(
             source,
-            group_by=asked_groups(changes),
+            overrides=changes,
+            asked=asked,
             data_dir=start.data_dir,
             download=start.download,
             console=console,

@@ -9,12 +9,14 @@ them as long as there is room, and shares them between processes. Writing to one
 """
 
 import json
+import mmap
 import os
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -89,3 +91,14 @@ def open_arrays(path: Path) -> ArrayFile:
         if start + end != size:
             raise ValueError(f"{path} has {size:,} bytes instead of {start + end:,}")
     return ArrayFile(arrays, about)
+
+
+def expect_random_reads(array: np.ndarray) -> None:
+    """Tell the system that an array will be read at random places, if it is mapped from a file.
+
+    Otherwise it reads the pages around each one too, 128 KB or megabytes of them, and where the
+    memory is smaller than the array gives them up unused.
+    """
+    mapped: Any = getattr(array, "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_RANDOM"):  # Linux, macOS
+        mapped.madvise(mmap.MADV_RANDOM)

@@ -18,7 +18,8 @@ from training.data.digests import Digests
 from training.data.file_stamp import NO_STAMP
 from training.data.image_statistics import ImageStatistics
 from training.data.in_threads import map_in_threads
-from training.data.kept_levels import NOT_KEPT, KeptLevels, Levels, Row
+from training.data.kept_levels import NOT_KEPT, KeptLevels, Levels
+from training.data.levels_ahead import Row
 from training.data.looks import LENGTH as LOOK
 from training.data.looks import Looks, look_at
 from training.data.samples import stamps_within

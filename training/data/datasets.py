@@ -13,6 +13,8 @@ from rich.console import Console
 
 from models.errors import closest, printable
 from models.files import own_folder, search
+from models.images import ImageSpec
+from models.images.levels import cached_spec
 from training.data.array_split import ArraySplit
 from training.data.arrays import Arrays, read_arrays
 from training.data.catalogue import DATASETS, Entry, Source
@@ -26,6 +28,7 @@ from training.data.image_statistics import ImageStatistics
 from training.data.kept_levels import SPLITS, KeptLevels
 from training.data.left_out import left_out_table
 from training.data.make_splits import hold_out
+from training.data.pictures import SpecsAhead
 from training.data.refusals import DATA_FORMS, FILE_SUFFIXES, SHARD_SUFFIXES, is_url, why_no_dataset
 from training.data.shards import ShardSet, read_shards
 from training.data.split import Split
@@ -75,11 +78,24 @@ class Dataset:
                 digest.update(part)
         return digest.hexdigest()
 
+    def keep_levels(self, spec: ImageSpec) -> None:
+        """Keep the levels of every split where some were made ahead, and give their room back.
+
+        Args:
+            spec: The image spec of a recipe.
+        """
+        splits = [split for split in self.splits.values() if isinstance(split, FileSplit)]
+        for split in splits:
+            split.keep_levels(cached_spec(spec) if split is self.train else spec)
+        for split in splits:
+            split.pictures.ahead.close()
+
 
 def load(
     name: str,
     *,
     group_by: str | None = None,
+    specs: SpecsAhead = (),
     recorded: str | None = None,
     data_dir: Path | None = None,
     download: bool = False,
@@ -93,6 +109,8 @@ def load(
             is looked for as it is, in the data folder, and there by its last part, so that a
             recipe still finds what has moved.
         group_by: What no split may part, of data at a path; see `groups.py`.
+        specs: What levels of encoded pictures will be asked for, so that they are made while each
+            one is looked at, and no picture is decoded twice; see `Dataset.keep_levels`.
         recorded: The sha256 of a run's data. A split of the same content whose near-copies are in
             several splits, as earlier versions made it, is taken where it has this one.
         data_dir: Folder of data sets; see `resolve_data_dir` for the default.
@@ -114,7 +132,9 @@ def load(
             )
         return _load_known(name, folder, download=download)
     path = find_path(name, folder)
-    return _load_path(path, console, group_by=group_by, recorded=recorded, data_dir=folder)
+    return _load_path(
+        path, console, group_by=group_by, specs=specs, recorded=recorded, data_dir=folder
+    )
 
 
 def find_path(name: str, data_dir: Path) -> Path:
@@ -193,6 +213,7 @@ def _load_path(
     console: Console | None,
     *,
     group_by: str | None,
+    specs: SpecsAhead,
     recorded: str | None,
     data_dir: Path,
 ) -> Dataset:
@@ -203,9 +224,11 @@ def _load_path(
     if searched is not None or path.suffix.lower() in SHARD_SUFFIXES:
         shards = find_shards(path, searched, cache=cache, console=console)
     if shards is not None:
-        found, about = read_shards(shards, console=console, cache=cache), shards.about
+        found = read_shards(shards, console=console, cache=cache, specs=specs)
+        about = shards.about
     elif path.is_dir():
-        found, about = read_folder(path, console=console, cache=cache, found=searched), _FOLDER
+        found = read_folder(path, console=console, cache=cache, found=searched, specs=specs)
+        about = _FOLDER
     else:
         found, about = read_arrays(path), "the arrays of a file"
     skipped = () if isinstance(found, Arrays) else found.skipped

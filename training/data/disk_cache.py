@@ -13,6 +13,7 @@ import fcntl
 import math
 import os
 import secrets
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -116,6 +117,26 @@ class DiskCache:
             self.give_up(f"{error.strerror or error}")
             return None
 
+    def scratch(self, size: int) -> BinaryIO | None:
+        """A file of so many bytes that has no name, and is gone when it is closed.
+
+        Returns:
+            The file; None where nothing can be kept, or not as much again.
+        """
+        if 2 * size > self.limit or not self._is_writable:
+            return None
+        try:
+            self._make_room(size)
+            file: BinaryIO = tempfile.TemporaryFile(dir=self.folder)  # noqa: SIM115 - the caller's
+        except OSError:  # the first entry says why
+            return None
+        try:
+            _reserve(file, size)
+        except OSError:
+            file.close()
+            return None
+        return file
+
     def _say_room(self, size: int, together: int) -> None:
         """Say that the limit is too low for a set, and which is not."""
         gigabytes = math.ceil(1.05 * together / GB)  # what is known of the files takes some, too
@@ -176,7 +197,7 @@ class DiskCache:
         except FileNotFoundError:
             return []
 
-    def _make_room(self, size: int, *, beside: Path) -> None:
+    def _make_room(self, size: int, *, beside: Path | None = None) -> None:
         """Delete what killed writers left, and the oldest entries, until another one fits."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._remove_stale()

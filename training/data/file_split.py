@@ -10,13 +10,14 @@ from jaxtyping import Float32, Int64
 from rich.console import Console
 
 from models.errors import InputError
-from models.images import ImageSpec, ReadOptions, read_images, read_levels
+from models.images import ImageSpec
 from models.images.levels import cached_spec, to_observations
 from training.data.digests import Digests
 from training.data.image_statistics import ImageStatistics
 from training.data.in_threads import map_in_threads
-from training.data.inspection import FILE_OPTIONS
-from training.data.kept_levels import NOT_KEPT, KeptLevels, Levels, Row
+from training.data.inspection import read_row
+from training.data.kept_levels import NOT_KEPT, KeptLevels, Levels
+from training.data.levels_ahead import Row
 from training.data.looks import Looks
 from training.data.pictures import Pictures
 from training.data.samples import Reader, Unreadable
@@ -86,6 +87,11 @@ class FileSplit(Split):
     def read_levels(self, spec: ImageSpec, *, console: Console | None = None) -> Levels:
         return self._levels(cached_spec(spec), console)
 
+    def keep_levels(self, spec: ImageSpec) -> None:
+        """Keep levels of that very spec, where those of some pictures of the set are made ahead."""
+        if self.pictures.ahead.has(self.pictures.positions, spec).any():
+            self._levels(spec, None)
+
     def observations(
         self, spec: ImageSpec, *, console: Console | None = None
     ) -> Float32[np.ndarray, "batch channel height width"]:
@@ -116,13 +122,26 @@ class FileSplit(Split):
     def _read_rows(
         self, positions: Int64[np.ndarray, " chosen"], spec: ImageSpec, console: Console | None
     ) -> Generator[tuple[Row, bytes]]:
-        read = _read_binary if spec.binarization == "stochastic" else read_levels
+        """Levels that were made ahead, and of the other pictures those that are decoded now."""
+        rows = self.rows[positions]
+        where, ahead = self.pictures.positions[rows], self.pictures.ahead
+        is_ahead = ahead.has(where, spec)
+        with closing(self._decode_rows(rows[~is_ahead], spec, console)) as decoded:
+            for row, position, is_made in zip(rows, where.tolist(), is_ahead, strict=True):
+                if is_made:
+                    stamp = self.pictures.table.records["stamp"][row]
+                    yield ahead.read(position, spec), stamp.tobytes()
+                else:
+                    yield next(decoded)
 
+    def _decode_rows(
+        self, rows: Int64[np.ndarray, " chosen"], spec: ImageSpec, console: Console | None
+    ) -> Generator[tuple[Row, bytes]]:
         def read_one(item: tuple[int, Reader]) -> tuple[Row, bytes]:
             row, reader = item
             try:
                 data, stamp = reader()
-                return read(data, spec, options=FILE_OPTIONS)[0], stamp
+                return read_row(data, spec), stamp
             except (OSError, InputError, Unreadable) as error:
                 reason = str(error).split(". ")[0].rstrip(".")
                 place = self.pictures.samples.root / self.pictures.name(row)
@@ -131,7 +150,6 @@ class FileSplit(Split):
                     "command again without it."
                 ) from error
 
-        rows = self.rows[positions]
         readers = self.pictures.samples.readers(self.pictures.positions[rows])
         with closing(
             map_in_threads(
@@ -143,8 +161,3 @@ class FileSplit(Split):
             )
         ) as found:
             yield from found
-
-
-def _read_binary(source: bytes, spec: ImageSpec, *, options: ReadOptions) -> Levels:
-    """Levels 0 and 1 as the service binarises: also those of `values` "unit"."""
-    return read_images(source, spec, options=options).x.astype(np.uint8)

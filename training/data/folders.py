@@ -33,7 +33,7 @@ from training.data.digests import keys
 from training.data.disk_cache import DiskCache
 from training.data.file_split import FileSplit, SkippedFile
 from training.data.file_stamp import NO_STAMP, stamp_file
-from training.data.pictures import NO_CACHE, look
+from training.data.pictures import NO_CACHE, SpecsAhead, look
 from training.data.refusals import is_archive
 from training.data.samples import Reader, Samples, Stamps, Unreadable, pack_stamps
 from training.errors import DatasetError
@@ -78,6 +78,7 @@ def read_folder(
     console: Console | None = None,
     cache: DiskCache = NO_CACHE,
     found: Found | None = None,
+    specs: SpecsAhead = (),
 ) -> Folder:
     """Find and decode every picture once; keep its statistics, not its pixels.
 
@@ -87,6 +88,7 @@ def read_folder(
         cache: Has the statistics of files that did not change since an earlier reading, and gets
             those of the others.
         found: What a search of the folder found, if it was searched.
+        specs: What levels to make of files that are decoded.
 
     Raises:
         DatasetError: It holds no picture that can be read, or is the folder of a run or a model.
@@ -98,7 +100,7 @@ def read_folder(
         )
     found = found or search(root)
     files = FolderFiles(root, [os.fspath(path) for path in found.files])
-    pictures, left_out = look(files, console=console, cache=cache)
+    pictures, left_out = look(files, console=console, cache=cache, specs=specs)
     skipped = [
         *(_skipped(path, root, reason) for path, reason in (*found.left_out, *found.unreadable)),
         *(SkippedFile(files.name(position), reason) for position, reason in left_out.items()),

@@ -2,7 +2,6 @@
 
 import gzip
 import io
-import os
 import struct
 import tarfile
 import zipfile
@@ -16,6 +15,7 @@ from typing import IO
 import numpy as np
 from jaxtyping import UInt8
 
+from models.memory import usable_memory
 from training.errors import DatasetError
 
 MAPPED_FROM = 2**26
@@ -148,23 +148,18 @@ def memory_doubt(path: Path) -> str:
     with reading(path), path.open("rb") as file:
         members = {} if _is_gzipped(path) else _members(file)
     size = sum(one.file_size for one in members.values() if one.compress_type)
-    if 2 * size <= physical_memory():
+    if 2 * size <= usable_memory():
         return ""
     stem = path.with_suffix("").name
     said = (
         f"{path} is compressed, and its arrays take {size / 1e9:.1f} of "
-        f"{physical_memory() / 1e9:.1f} GB of memory. Arrays that are not compressed are read "
+        f"{usable_memory() / 1e9:.1f} GB of memory. Arrays that are not compressed are read "
         f"from disk as they are used. Store them: (mkdir '{stem}' && cd '{stem}' && unzip "
         f"'{path.resolve()}' && zip -0 '../{stem}-stored.npz' *.npy)"
     )
-    if size > physical_memory():
-        raise DatasetError(said, received=size, limit=physical_memory())
+    if size > usable_memory():
+        raise DatasetError(said, received=size, limit=usable_memory())
     return said
-
-
-def physical_memory() -> int:
-    """Bytes of memory of this machine."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def map_array(path: Path, start: int, size: int) -> np.ndarray | None:

@@ -40,6 +40,15 @@ class ImageStatistics:
             self.squares + other.squares,
         )
 
+    def times(self, factor: int) -> "ImageStatistics":
+        """The statistics of so many splits like this one."""
+        sizes = Counter({size: factor * n for size, n in self.sizes.items()})
+        modes = Counter({mode: factor * n for mode, n in self.modes.items()})
+        sums = (self.num_values, self.total, self.squares)
+        return ImageStatistics(
+            sizes, modes, factor * self.num_colour, self.used, *(factor * one for one in sums)
+        )
+
     @property
     def count(self) -> int:
         """Number of pictures."""

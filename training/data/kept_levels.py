@@ -24,6 +24,7 @@ from models.images import ImageSpec
 from training.data.array_file import ArrayFile, Form
 from training.data.disk_cache import DiskCache
 from training.data.file_stamp import LENGTH, NO_STAMP
+from training.data.levels_ahead import Row, level_type
 from training.data.reading_code import reading_version
 from training.data.samples import Stamps
 from training.data.stamps import Places, find_stamps
@@ -32,7 +33,6 @@ SPLITS = ("train", "validation", "test")
 _BLOCK_BYTES = 2**22
 
 Levels = Shaped[np.ndarray, "batch channel height width"]
-Row = Shaped[np.ndarray, "channel height width"]
 ReadRows = Callable[[Int64[np.ndarray, " chosen"]], Generator[tuple[Row, bytes]]]
 """Reads the levels of the split's pictures at ascending positions, each with its stamp."""
 
@@ -63,7 +63,7 @@ class KeptLevels:
         own = entries.get(self.split)
         if own is not None and _are_stamps_of(own, stamps):
             return own.arrays["levels"]
-        form = Form(np.dtype(np.uint8 if spec.levels <= 256 else np.uint16), spec.shape)
+        form = Form(level_type(spec), spec.shape)
         form = replace(form, shape=(len(stamps), *form.shape))
         known = [entry for entry in entries.values() if entry is not None]
 

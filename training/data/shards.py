@@ -25,7 +25,7 @@ from training.data.disk_cache import DiskCache
 from training.data.file_split import FileSplit, SkippedFile
 from training.data.held_out_labels import labels_from_train
 from training.data.make_splits import PARTS
-from training.data.pictures import NO_CACHE, Pictures, look
+from training.data.pictures import NO_CACHE, Pictures, SpecsAhead, look
 from training.data.samples import Samples
 from training.data.split import Labels
 from training.errors import DatasetError
@@ -95,7 +95,11 @@ class ShardSet:
 
 
 def read_shards(
-    shards: Shards, *, console: Console | None = None, cache: DiskCache = NO_CACHE
+    shards: Shards,
+    *,
+    console: Console | None = None,
+    cache: DiskCache = NO_CACHE,
+    specs: SpecsAhead = (),
 ) -> ShardSet:
     """Decode every picture once; keep its statistics, not its pixels.
 
@@ -103,11 +107,12 @@ def read_shards(
         shards: The shards.
         console: Where to show progress; nowhere by default.
         cache: Has the statistics of pictures whose shard did not change, and gets the others.
+        specs: What levels to make of pictures that are decoded.
 
     Raises:
         DatasetError: There is no picture that can be read, or a shard changes meanwhile.
     """
-    pictures, left_out = look(shards, console=console, cache=cache)
+    pictures, left_out = look(shards, console=console, cache=cache, specs=specs)
     skipped = [*shards.skipped]
     skipped += [SkippedFile(shards.name(one), reason) for one, reason in left_out.items()]
     if not len(pictures):

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from models.errors import ConfigError
 from models.images.levels import background_level, binarize, cached_levels, to_values
+from models.memory import usable_memory
+from training.data.array_file import expect_random_reads
 from training.data.datasets import Dataset
 from training.data.doubts import too_small
 from training.data.file_split import SkippedFile
-from training.data.formats import physical_memory
 from training.data.split import Cache
 from training.errors import DatasetError
 from training.fit.augmentation import augment
@@ -122,7 +123,12 @@ def load_data(
     if fault := too_small(dataset.splits):
         raise DatasetError(f"{dataset.name} cannot be trained on. {fault}")
     labels, held_out = _labels(dataset, recipe)
+    dataset.keep_levels(recipe.image)
     levels = dataset.train.read_levels(recipe.image, console=console)
+    is_binary = recipe.image.binarization == "stochastic" and _is_black_and_white(levels)
+    is_on_disk = isinstance(levels, np.memmap) and _is_large(levels)
+    if is_on_disk:
+        expect_random_reads(levels)
     return Data(
         cache=torch.from_numpy(levels),
         labels=labels,
@@ -130,10 +136,13 @@ def load_data(
         validation_labels=held_out,
         sha256=dataset.sha256,
         skipped=dataset.skipped,
-        is_binary=recipe.image.binarization == "stochastic" and _is_black_and_white(levels),
-        is_on_disk=isinstance(levels, np.memmap)
-        and levels.nbytes > MAPPED_SHARE * physical_memory(),
+        is_binary=is_binary,
+        is_on_disk=is_on_disk,
     )
+
+
+def _is_large(levels: Cache) -> bool:
+    return levels.nbytes > MAPPED_SHARE * usable_memory()
 
 
 def _is_black_and_white(levels: Cache) -> bool:

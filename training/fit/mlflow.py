@@ -10,6 +10,7 @@ import json
 import os
 import time
 from hashlib import sha256
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -27,6 +28,8 @@ from training.runs.folder import BEST, read_log, read_state, replace
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
+DEFAULT = "default"
+"""What `--mlflow` names without a URI."""
 STORE = "mlflow.json"
 EXPERIMENT = "vae-lab"
 """Name of the experiment, unless MLFLOW_EXPERIMENT_NAME has one."""
@@ -37,22 +40,19 @@ _MAX_PARAMS = 100
 
 
 def find_uri(given: str) -> str:
-    """The URI that `--mlflow` names: itself, or for `env` that of MLFLOW_TRACKING_URI.
+    """The URI that `--mlflow` names: itself, or for `default` the one that MLflow takes by itself.
+
+    That is MLFLOW_TRACKING_URI where it is set, else a store in the working folder.
 
     Raises:
-        ConfigError: MLFLOW_TRACKING_URI is not set.
+        ConfigError: MLflow is not installed.
     """
-    if given != "env":
+    if given != DEFAULT:
         return given
-    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
-    if not uri:
-        raise ConfigError(
-            "--mlflow env: MLFLOW_TRACKING_URI is not set. Set it, or name the server or store: "
-            "--mlflow sqlite:///mlflow.db",
-            parameter="mlflow",
-            received=given,
-            suggestion="--mlflow sqlite:///mlflow.db",
-        )
+    _check_installed(given)
+    from mlflow.tracking import get_tracking_uri
+
+    uri: str = get_tracking_uri()
     return uri
 
 
@@ -181,17 +181,9 @@ def _reach(uri: str) -> "MlflowClient":
     Raises:
         ConfigError: MLflow is not installed, or nothing answers.
     """
-    # MLflow reports its use to its makers unless told not to, before it is imported.
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    try:
-        from mlflow.tracking import MlflowClient
-    except ImportError as error:
-        raise ConfigError(
-            "--mlflow needs the extra mlflow, which is not installed. Install it: "
-            "pip install --constraint constraints.txt --editable '.[mlflow]'",
-            parameter="mlflow",
-            received=uri,
-        ) from error
+    _check_installed(uri)
+    from mlflow.tracking import MlflowClient
+
     try:
         client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
@@ -204,3 +196,21 @@ def _reach(uri: str) -> "MlflowClient":
             received=without_password(uri),
         ) from error
     return client
+
+
+def _check_installed(given: str) -> None:
+    """Import MLflow, which reports its use to its makers unless it is told not to before that.
+
+    Raises:
+        ConfigError: It is not installed.
+    """
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    try:
+        import_module("mlflow.tracking")
+    except ImportError as error:
+        raise ConfigError(
+            "--mlflow needs the extra mlflow, which is not installed. Install it: "
+            "pip install --constraint constraints.txt --editable '.[mlflow]'",
+            parameter="mlflow",
+            received=given,
+        ) from error

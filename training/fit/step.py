@@ -40,8 +40,12 @@ def take_step(training: Training, chosen: Int64[Tensor, " batch"]) -> None:
         terms = training.objective(batch, noise, at)
     training.optimizer.zero_grad()
     terms.loss.backward()
+    if training.centring is not None:
+        training.centring.before_step()
     norm = gradient_norm(training.trained)
     step_if_finite(training.optimizer, norm, recipe.optimizer.gradient_clip)
+    if training.centring is not None:
+        training.centring.after_step()
     clamp_pseudo_inputs(vae)
     decay = min(recipe.training.ema_decay, (1 + at.step) / (10 + at.step))
     update_average(training.averaged, training.trained, decay=decay)

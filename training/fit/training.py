@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from models.errors import ConfigError
 from models.vae.model import VAE
 from training.fit.batches import Data
+from training.fit.centring import Centring, mean_picture
 from training.fit.early_stopping import stop_reason
 from training.fit.mixture_prior import start_mixture_prior
 from training.fit.objectives import OBJECTIVES
@@ -51,6 +52,8 @@ class Training:
     """The device's own random numbers, which each step seeds anew."""
     done: Progressed
     ranks: Ranks = ALONE
+    centring: Centring | None = None
+    """Centres what the encoder's first layer learns from; None where the recipe does not."""
     reader: ReadAhead | None = None
     """Reads the images of coming steps, where they are on the disk."""
     window: Window = field(default_factory=Window)
@@ -102,6 +105,9 @@ def start_training(
         if recipe.vae.prior.kind == "vamp":
             start_pseudo_inputs(vae, data, recipe)
     vae.to(where, torch.float64 if settings.precision == "64-true" else torch.float32)
+    centring = Centring(vae, mean_picture(data, recipe)) if settings.centre_inputs else None
+    if centring is not None and recipe.start is None:
+        centring.start()
     objective: nn.Module = OBJECTIVES[recipe.objective.kind](vae, recipe.objective, ranks)
     if settings.compile:
         objective = torch.compile(objective)  # type: ignore[assignment]
@@ -122,6 +128,7 @@ def start_training(
         generator=generator_of(where),
         done=done,
         ranks=ranks,
+        centring=centring,
         next_checkpoint=time.monotonic() + settings.checkpoint_seconds,
     )
 

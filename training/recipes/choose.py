@@ -7,10 +7,18 @@ networks, latents and a number of epochs that suit 64 pixels.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from rich.console import Console
 
-from training.data.datasets import Dataset
+from models.errors import ConfigError
+from models.images import ImageSpec
+from training.data.datasets import Dataset, load
+from training.data.file_split import FileSplit
+from training.data.pictures import Pictures
 from training.recipes.asked import MAX_EPOCHS, Asked, num_epochs
 from training.recipes.choose_image import decide_colour, decide_fit, decide_size, main_size
 from training.recipes.choose_model import (
@@ -22,19 +30,22 @@ from training.recipes.choose_model import (
     decide_prior,
 )
 from training.recipes.classes import find_classes
-from training.recipes.describe import Description, describe
+from training.recipes.describe import NUM_LOOKED_AT, Description, describe, described_specs
 from training.recipes.draft import Draft, Reason
 from training.recipes.entries import configs_in
 from training.recipes.faults import no_table
 from training.recipes.file import check_recipe
 from training.recipes.loop import Precision
 from training.recipes.name import recipe_name
-from training.recipes.overrides import apply_overrides
+from training.recipes.overrides import apply_overrides, asked_groups
 from training.recipes.recipe import Recipe
 
 MIRROR_RATIO = 1.5
 """Largest `Description.mirror_ratio` at which pictures are mirrored at random."""
 _NOTHING = Asked()
+_TRAIN_SHARE = 0.8
+_FEW = 50
+"""So many times as many pictures as a description looks at are few enough to be prepared for it."""
 _BATCH_SIZES = ((20_000, 128), (ENOUGH, 64), (500, 32), (0, 16))
 
 
@@ -60,12 +71,73 @@ def choose_recipe(
     Raises:
         ConfigError: An override cannot be read, or does not go with the rest.
     """
+    values = _values(overrides)
+    seen = replace(describe(dataset.train), classes=find_classes(dataset))
+    return _choose(seen, values, source, overrides, asked)
+
+
+def load_to_choose(
+    source: str,
+    *,
+    overrides: Sequence[str],
+    asked: Asked,
+    data_dir: Path | None,
+    download: bool,
+    console: Console | None,
+) -> Dataset:
+    """Load a data set that a recipe is to be chosen for; no picture is decoded twice by both.
+
+    The choice is guessed by some of the pictures, so that the levels of all are made while they are
+    looked at.
+
+    Args:
+        source: See `choose_recipe`; as `overrides` and `asked`.
+        data_dir: See `training.data.datasets.load`; as `download` and `console`.
+
+    Raises:
+        DatasetError: As `training.data.datasets.load`.
+    """
+
+    def guess(pictures: Pictures, count: int) -> list[ImageSpec]:
+        some = FileSplit(pictures, np.arange(len(pictures)))
+        specs = described_specs(some.statistics) if count <= _FEW * NUM_LOOKED_AT else []
+        seen = describe(some)
+        facts = seen.facts.times(max(1, round(_TRAIN_SHARE * count / len(some))))
+        try:
+            chosen = _choose(
+                replace(seen, facts=facts), _values(overrides), source, overrides, asked
+            )
+        except ConfigError:  # of which the choice itself will say more
+            return specs
+        return [*specs, chosen.recipe.image]
+
+    return load(
+        source,
+        group_by=asked_groups(overrides),
+        specs=guess,
+        data_dir=data_dir,
+        download=download,
+        console=console,
+    )
+
+
+def _values(overrides: Sequence[str]) -> dict[str, Any]:
+    """The entries that are set.
+
+    Raises:
+        ConfigError: One cannot be read, or sets a table to something else.
+    """
     values = apply_overrides({}, overrides)
     for key, entry in Recipe.model_fields.items():
         if configs_in(entry.annotation) and not isinstance(values.get(key, {}), dict):
             raise no_table(key, values[key])
+    return values
+
+
+def _choose(
+    seen: Description, values: dict[str, Any], source: str, overrides: Sequence[str], asked: Asked
+) -> ChosenRecipe:
     draft = Draft(values, asked)
-    seen = replace(describe(dataset.train), classes=find_classes(dataset))
     draft.fill({"name": recipe_name(source), "seed": 1, "dataset": {"name": source}})
     for decide in _DECISIONS:
         decide(draft, seen)

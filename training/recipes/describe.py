@@ -65,14 +65,21 @@ def mirror_ratio(grey: Grey) -> float:
 
 def _on_the_better_background(sample: Split, facts: ImageStatistics) -> tuple[int, Grey]:
     """Transparent pictures on black or on white, whichever shows more of them."""
-    backgrounds = (0, 255) if any("transparent" in mode for mode in facts.modes) else (0,)
-    seen = {background: _grey(sample, background) for background in backgrounds}
+    seen = {spec.background: _grey(sample, spec) for spec in described_specs(facts)}
     best = max(seen, key=lambda background: float(seen[background].std(axis=(1, 2)).mean()))
     return best, seen[best]
 
 
-def _grey(sample: Split, background: int) -> Grey:
-    spec = ImageSpec(channels=1, height=_SIDE, width=_SIDE, background=background)
+def described_specs(facts: ImageStatistics) -> list[ImageSpec]:
+    """The image specs whose levels a description looks at."""
+    backgrounds = (0, 255) if any("transparent" in mode for mode in facts.modes) else (0,)
+    return [
+        ImageSpec(channels=1, height=_SIDE, width=_SIDE, background=background)
+        for background in backgrounds
+    ]
+
+
+def _grey(sample: Split, spec: ImageSpec) -> Grey:
     levels: Shaped[np.ndarray, "batch 1 height width"] = sample.read_levels(spec)
     return levels[:, 0].astype(np.float64)
 

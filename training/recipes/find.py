@@ -32,6 +32,7 @@ def load_dataset(
     return load(
         recipe.dataset.name,
         group_by=recipe.dataset.group_by,
+        specs=(recipe.image,),
         recorded=recorded,
         data_dir=data_dir,
         download=download,

@@ -122,6 +122,10 @@ class TrainingConfig(Config):
     init: Literal["torch", "glorot"] = "torch"
     """Initial weights: torch's own, or uniform in +-sqrt(6 / (fan_in + fan_out)) with zero biases
     (Glorot and Bengio 2010), which keep the spread of tanh networks from layer to layer."""
+    centre_inputs: bool = False
+    """Let the first layer of a dense encoder learn as if its inputs had mean 0. Pictures that are
+    mostly black, such as digits, are learnt in far fewer epochs so; the model is of the same
+    form."""
     start_from_marginal: bool = False
     """Fit the decoder's last biases, and a learned scale, to the distribution of single pixels
     before the first step."""

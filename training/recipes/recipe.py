@@ -169,6 +169,8 @@ def _normal_scale(r: Recipe) -> str:
 _POINT = ("autoencoder", "pca")
 """Objectives of models without distributions."""
 
+_DENSE = ("mlp", "gated_mlp")
+
 RULES = (
     Rule(
         "objective.kind",
@@ -303,6 +305,19 @@ RULES = (
         "augmentation.crop_pixels = {r.augmentation.crop_pixels} is too large for images of "
         "{r.image.width}x{r.image.height}; the limit is {largest_crop}.",
         "augmentation.crop_pixels={largest_crop}",
+    ),
+    Rule(
+        "training.centre_inputs",
+        lambda r: (
+            r.training.centre_inputs
+            and (
+                r.objective.kind in CLASSICAL_KINDS
+                or getattr(r.vae.encoder, "kind", "") not in _DENSE
+            )
+        ),
+        "training.centre_inputs = true needs an encoder that is trained step by step, and "
+        "vae.encoder.kind = 'mlp' or 'gated_mlp'.",
+        "training.centre_inputs=false",
     ),
     Rule(
         "training.kl_warmup_epochs",

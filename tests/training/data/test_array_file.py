@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from training.data.array_file import Form, make_header, open_arrays
+from training.data.array_file import Form, expect_random_reads, make_header, open_arrays
 
 ARRAYS = {
     "levels": np.arange(24, dtype=np.uint16).reshape(2, 3, 4),
@@ -73,3 +73,19 @@ def test_another_file_is_refused(header: bytes, tmp_path: Path) -> None:
     path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
     with pytest.raises(ValueError, match=r"arrays|outside|bytes|decode"):
         open_arrays(path)
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").is_file(), reason="only Linux tells")
+def test_the_system_is_told_of_random_reads(tmp_path: Path) -> None:
+    path = tmp_path / "levels.bin"
+    path.write_bytes(bytes(2**16))
+    mapped = np.memmap(path, np.uint8, "c", shape=(2**10, 2**6))
+
+    def flags() -> list[str]:
+        _, _, of_file = Path("/proc/self/smaps").read_text().partition(str(path))
+        line = next(line for line in of_file.splitlines() if line.startswith("VmFlags:"))
+        return line.split()[1:]
+
+    assert "rr" not in flags()
+    expect_random_reads(mapped)
+    assert "rr" in flags()

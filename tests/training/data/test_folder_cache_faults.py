@@ -83,7 +83,7 @@ from training.data.datasets import load
 
 dataset = load(sys.argv[1])
 if len(sys.argv) > 2:  # pictures that are never read to their end
-    file_split.read_levels = lambda *_, **__: time.sleep(1000)
+    file_split.read_row = lambda *_: time.sleep(1000)
 levels = dataset.train.read_levels(ImageSpec(channels=3, height=6, width=6))
 print(dataset.sha256, hashlib.sha256(levels.tobytes()).hexdigest())
 """

@@ -4,6 +4,7 @@ import io
 import os
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -282,10 +283,10 @@ def test_what_a_decoder_has_no_memory_for_is_listed(
 
     first = (tmp_path / "1.png").read_bytes()
 
-    def exhausted(data: bytes, stamp: bytes) -> object:
+    def exhausted(data: bytes, *others: Any) -> object:
         if data == first:
             raise MemoryError
-        return describe(data, stamp)
+        return describe(data, *others)
 
     monkeypatch.setattr(inspection, "_describe", exhausted)
     assert reasons(tmp_path) == {"1.png": "more memory than there is"}

@@ -137,7 +137,7 @@ def test_compressed_arrays_that_fill_the_memory_are_told_how_to_be_stored(
 ) -> None:
     path = tmp_path / "x.npz"
     np.savez_compressed(path, images=noise(60))  # 2,228 bytes
-    monkeypatch.setattr(formats, "physical_memory", lambda: memory)
+    monkeypatch.setattr(formats, "usable_memory", lambda: memory)
     if is_refused:
         with pytest.raises(DatasetError, match=r"x\.npz is compressed, .* zip -0 '\.\./x-stored"):
             load(str(path))
@@ -146,4 +146,4 @@ def test_compressed_arrays_that_fill_the_memory_are_told_how_to_be_stored(
 
 
 def test_this_machine_has_memory() -> None:
-    assert formats.physical_memory() > 2**28
+    assert formats.usable_memory() > 2**28

@@ -13,6 +13,7 @@ from models.errors import ConfigError
 from tests.training.conftest import RECIPE
 from tests.training.kinds import KINDS
 from tests.training.vae_lab import exit_code
+from training.commands.lab import with_mlflow_uri
 from training.errors import Diverged
 from training.fit import train as loop
 from training.fit.mlflow import STORE, MlflowLog, find_uri, without_password
@@ -21,7 +22,7 @@ from training.runs.folder import LOG, read_log
 
 for name in ("mlflow", "alembic", "sqlalchemy"):
     pytest.importorskip(name, reason=f"{name} is not installed: pip install -e '.[mlflow]'")
-from mlflow.tracking import MlflowClient  # noqa: E402
+from mlflow.tracking import MlflowClient, get_tracking_uri  # noqa: E402
 
 pytestmark = [
     pytest.mark.slow,
@@ -149,13 +150,31 @@ def test_an_experiment_of_another_name_is_used_again(
     assert all(run.data.metrics == {"epoch": 1.0, "y": 2.0} for run in runs_at(uri, "mine"))
 
 
-def test_the_environment_names_the_store_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("uri")
+def test_by_default_the_store_is_the_one_that_mlflow_takes_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert find_uri("http://h:5000") == "http://h:5000"
+    assert find_uri("default") == get_tracking_uri()
+    assert str(tmp_path) in find_uri("default")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///x.db")
-    assert find_uri("env") == "sqlite:///x.db"
-    monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    with pytest.raises(ConfigError, match=r"MLFLOW_TRACKING_URI is not set. .*--mlflow sqlite"):
-        find_uri("env")
+    assert find_uri("default") == "sqlite:///x.db"
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("train digits --mlflow", "train digits --mlflow default"),
+        ("train --mlflow digits", "train --mlflow default digits"),
+        ("train --mlflow --resume digits", "train --mlflow default --resume digits"),
+        ("train --mlflow http://h:5000 digits", "train --mlflow http://h:5000 digits"),
+        ("train digits --mlflow databricks", "train digits --mlflow databricks"),
+        ("train digits --mlflow=nowhere", "train digits --mlflow=nowhere"),
+        ("runs", "runs"),
+    ],
+)
+def test_the_option_may_stand_alone_anywhere(given: str, read: str) -> None:
+    assert with_mlflow_uri(given.split()) == read.split()
 
 
 @pytest.mark.parametrize(
@@ -189,10 +208,11 @@ def test_without_the_extra_the_error_names_it(
 
 
 def test_the_option_reaches_the_store(
-    tmp_path: Path, uri: str, monkeypatch: pytest.MonkeyPatch
+    uri: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    command = ["train", "digits", "--mlflow", "env", "--device", "cpu", "--no-tensorboard"]
+    command = ["train", "--mlflow", "digits", "--device", "cpu", "--no-tensorboard"]
     assert exit_code(*command, "--set", "training.epochs=1") == 0
+    assert f"MLflow's log is at {uri}." in capsys.readouterr().out
     (run,) = runs_at(uri)
     assert run.info.run_name == "digits"
