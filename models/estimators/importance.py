@@ -258,7 +258,9 @@ def summarise_weights(
         lower_bound_95_nats=weights.lower_bound(),
         bound_interval_nats=none if few else t_interval(weights.bound_estimates()),
         log_px_interval_nats=torch.where(
-            torch.tensor(regular).unsqueeze(-1), weights.estimated().log_px_interval(), none
+            torch.tensor(regular, dtype=torch.bool).unsqueeze(-1),
+            weights.estimated().log_px_interval(),
+            none,
         ),
         weights_look_regular=regular,
         effective_sample_size=whole.effective_sample_size(),

@@ -123,7 +123,9 @@ def test_a_score_is_bitwise_the_same_alone_and_whatever_the_chunks(name, given):
     x = pictures(vae, 23)
     y = labels(vae, 23) if given else None
     whole = scores(vae, x, y)
-    assert all(bool(v.isfinite().all()) for n, v in whole.items() if "pareto" not in n)
+    diagnosed = ("pareto", "interval")  # of 100 samples or more
+    finite = [v for n, v in whole.items() if not any(word in n for word in diagnosed)]
+    assert all(bool(v.isfinite().all()) for v in finite)
     for chunk_rows in (1, 100, 10**6):
         assert_bitwise(scores(vae, x, y, chunk_rows=chunk_rows), whole)
     for rows in (slice(0, 1), slice(7, 12), slice(22, 23)):
