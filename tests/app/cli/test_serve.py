@@ -28,6 +28,7 @@ from models.errors import ConfigError
 def _this_process_is_kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What a server's process sets for itself is not set in the process of the tests."""
     monkeypatch.setattr(gc, "freeze", lambda: None)
+    monkeypatch.setattr(gc, "set_threshold", lambda *_: None)
     monkeypatch.setattr(logging.config, "dictConfig", lambda _: None)
     monkeypatch.setattr(server, "leave_supervisor", lambda _: None)
     monkeypatch.setattr(server, "count_as_worker", lambda _: None)
