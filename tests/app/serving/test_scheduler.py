@@ -49,13 +49,12 @@ async def test_a_shared_pass_leaves_a_processor_to_the_event_loop(
 ) -> None:
     monkeypatch.setattr(lane, "usable_cpus", lambda: cpus)
     gate = threading.Event()
-    network = Network(gate)
+    network, other = Network(gate), Network(gate)
     threads: list[tuple[int, int]] = []
     note = lambda asked, requests, rows: threads.append((requests, torch.get_num_threads()))  # noqa: E731
     async with running(on_chunk=note, threads=3) as scheduler:
-        tasks = [run(scheduler, work(network, 0), network, SHORT)]
+        tasks = [run(scheduler, work(other, 0), other, SHORT)]
         await until(lambda: scheduler.jobs == 1)
-        await asyncio.sleep(0.01)
         tasks += [run(scheduler, work(network, n), network, SHORT) for n in range(1, 4)]
         await until(lambda: scheduler.jobs == 4)
         gate.set()
