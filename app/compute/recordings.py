@@ -8,7 +8,7 @@ are written.
 
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
+from traceback import clear_frames
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -93,7 +93,7 @@ def record(call: Call, vae: VAE, *options: Any, shape: tuple[int, ...]) -> None:
         rows = torch.rand(count, *shape, generator=random).to(weight)
         return rows, torch.arange(count) % vae.num_labels if vae.num_labels else None
 
-    with suppress(Exception):  # whatever torch cannot record runs as it is written
+    try:
         recording = Recording(vae, call, options, *example(_RECORDED_ROWS))
         with torch.inference_mode():
             tries = [example(count) for count in _TRIED_ROWS]
@@ -101,7 +101,18 @@ def record(call: Call, vae: VAE, *options: Any, shape: tuple[int, ...]) -> None:
             for _ in range(2):  # torch improves a recording after its first call
                 if not all(map(_is_same, [recording(*rows) for rows in tries], wanted)):
                     return
+    except Exception as error:  # whatever torch cannot record runs as it is written
+        _forget(error)
+    else:
         _recordings.setdefault(vae, {})[call, *options] = recording
+
+
+def _forget(error: BaseException | None) -> None:
+    """Empty the frames of a failure: a circle through them would keep the model."""
+    while error is not None:
+        clear_frames(error.__traceback__)
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 def _is_same(recorded: Results, wanted: Results) -> bool:
