@@ -4,7 +4,7 @@ import asyncio
 import gc
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +129,15 @@ async def test_the_memory_of_a_model_that_served_comes_back(
 # What is answered ------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def without_collections() -> Iterator[None]:
+    """No garbage collection: what is let go of is gone at once, or stays."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("without_collections")
 async def test_unload_and_load_answer_with_the_states_and_count_them(
     open_client: ClientFactory,
 ) -> None:
