@@ -3,8 +3,8 @@
 A pass of `log_px_steps` or `elbo_steps` draws noise, decodes, takes log-probabilities and adds them
 up. The floor decodes without gradients. Passes, their parts, the floor a second time (the spread of
 a ratio by chance) and a matrix product of as many multiply-accumulates (the best that the processor
-can do) take turns. The model is the convolutional one of training/recipes/mnist.toml with random
-weights. Not measured: reading pictures, other models, a GPU.
+can do) take turns. The model is the convolutional one of training/recipes/mnist-elbo.toml with
+random weights. Not measured: reading pictures, other models, a GPU.
 """
 
 from collections.abc import Callable, Iterator

@@ -41,7 +41,7 @@ KINDS = {
 """Names of models by their objective; every other one trains a variational autoencoder."""
 PRIORS = {
     "standard_normal": "standard normal",
-    "mixture": "a learned mixture of normals",
+    "mixture": "a learned mixture of {prior.num_components} normals",
     "vamp": "the mixture of the posteriors of learned pseudo-inputs (a VampPrior)",
     "label_normal": "a learned normal for each label",
     "categorical": "a learned distribution over its finitely many values",
@@ -131,7 +131,7 @@ def _model(vae_config: VAEConfig, vae: VAE) -> dict[str, Any]:
         "enumerated": vae_config.posterior.kind == "enumerated",
         "groups": len(vae_config.latent_groups),
         "latents": f"{prod(vae_config.latent_shape):,}",
-        "prior": PRIORS[vae_config.prior.kind],
+        "prior": PRIORS[vae_config.prior.kind].format(prior=vae_config.prior),
         "posterior": POSTERIORS[vae_config.posterior.kind],
         "likelihood": LIKELIHOODS[likelihood.kind].format(likelihood=likelihood),
         "networks": f"{start} encoder and a {NETWORKS[decoder.kind]} decoder",

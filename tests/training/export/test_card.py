@@ -19,6 +19,7 @@ from models.config import (
     CategoricalPriorConfig,
     ContinuousBernoulliConfig,
     EnumeratedConfig,
+    MixturePriorConfig,
     MLPConfig,
 )
 from models.vae.likelihoods import LIKELIHOODS
@@ -222,8 +223,14 @@ def test_every_way_to_vary_images_has_its_words() -> None:
 
 def test_it_names_the_run_that_this_one_went_on_from() -> None:
     text = card_of(start='start = "first"')
-    assert "`vae-lab train first` and this one after it together" in text
+    assert "(the run `first` that it starts from, and those before it, included)" in text
     assert "took 2 minutes on none" in text
+
+
+def test_it_says_how_many_normals_a_mixture_has_as_the_prior() -> None:
+    prior = MixturePriorConfig(num_components=7)
+    text = card_of(vae=RECIPE.vae.model_copy(update={"prior": prior}))
+    assert "The prior p(z) is a learned mixture of 7 normals." in text
 
 
 def test_a_model_without_encoder_is_described_too() -> None:
