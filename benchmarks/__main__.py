@@ -75,7 +75,8 @@ def main(
         int | None,
         typer.Option(
             min=10,
-            help="Pictures of folders, by default 20,000, and of streaming, 1,000,000.",
+            help="Pictures of folders, by default 20,000, of streaming, 1,000,000, and of "
+            "refinement, 100 of each model.",
         ),
     ] = None,
     minutes: Annotated[float, typer.Option(min=0.1, help="Minutes of the soak.")] = 10.0,
@@ -101,7 +102,7 @@ def main(
         Part.reaching: lambda: reaching.run(
             quick=quick, peers_python=peers_python, threads=threads
         ),
-        Part.refinement: lambda: refinement.run(quick=quick, threads=threads),
+        Part.refinement: lambda: refinement.run(quick=quick, threads=threads, images=pictures),
         Part.coverage: lambda: coverage.run(trials=100 if quick else 2000),
     }
     on_request = (Part.soak, Part.streaming, Part.reaching, Part.refinement, Part.coverage)

@@ -25,6 +25,7 @@ Purpose = Literal[
     "refinement",
     "proposal",
     "annealing",
+    "pilot",
 ]
 NoiseKind = Literal["normal", "uniform"]
 
@@ -42,6 +43,7 @@ _CODES: dict[str, int] = {
     "refinement": 6,
     "proposal": 7,
     "annealing": 8,
+    "pilot": 9,
 }
 
 

@@ -89,7 +89,11 @@ class ElboScore(Generic[Array]):
     """(batch, *latent_shape)"""
     kl_per_group_nats: Annotated[
         Array | None,
-        Column(Vector, "KL of each layer of latents, nats; null where there are none."),
+        Column(
+            Vector,
+            "KL of each layer of latents, nats; null where there are none, or `inference` is "
+            "`refined`.",
+        ),
     ]
     """(batch, group)"""
     label_kl_nats: Annotated[
@@ -115,6 +119,38 @@ class ElboScore(Generic[Array]):
     reason: Annotated[
         tuple[str | None, ...], Column(str | None, "Why a number is missing; null if none is.")
     ]
+    inference: Annotated[
+        Inference,
+        Column(
+            Inference,
+            "Whose ELBO: of the encoder's q(z|x) (`amortised`), or of normals fitted to the image "
+            "(`refined`).",
+            example="amortised",
+        ),
+    ] = "amortised"
+    amortised_elbo_nats: Annotated[
+        Array | None,
+        Column(
+            Number,
+            "ELBO of the encoder's q(z|x), nats, as without `refined`; null unless `inference` is "
+            "`refined`.",
+        ),
+    ] = None
+    amortisation_gap_nats: Annotated[
+        Array | None,
+        Column(
+            Number,
+            "`elbo_nats` - `amortised_elbo_nats`: what the encoder loses against normals fitted to "
+            "the image. Null unless `inference` is `refined`.",
+        ),
+    ] = None
+    num_modes: Annotated[
+        tuple[int, ...] | None,
+        Column(
+            int | None,
+            "Modes of p(z|x) that the refinement found; null unless `inference` is `refined`.",
+        ),
+    ] = None
     seed: int
 
 
@@ -129,9 +165,11 @@ class EvidenceScore(Generic[Array]):
         Estimator, Column(Estimator, "Estimator of log p(x), as asked for.", example="iwae")
     ]
     num_samples: Annotated[
-        int,
+        int | tuple[int, ...],
         Column(
-            int, "Importance samples K for each image; 1 if `estimator` is `exact`.", example=1000
+            int,
+            "Importance samples K of the image; 1 if `estimator` is `exact`.",
+            example=1000,
         ),
     ]
     estimate_nats: Annotated[
@@ -217,7 +255,8 @@ class EvidenceScore(Generic[Array]):
         Column(
             Number,
             "ELBO, nats: mean log-weight of the same samples. Null for the estimator `prior`, "
-            "which has no posterior, and where labels are summed over: the mean is then no ELBO.",
+            "which has no posterior, and where labels are summed over: the mean is then no ELBO. "
+            "If `inference` is `refined`, the refined ELBO, also over labels.",
             example=-88.2,
         ),
     ]
@@ -239,7 +278,7 @@ class EvidenceScore(Generic[Array]):
         ),
     ]
     inference: Annotated[
-        Inference,
+        Inference | tuple[Inference, ...],
         Column(
             Inference,
             "Proposal of the draws: the encoder's q(z|x) (`amortised`), or one fitted to the image "
@@ -251,8 +290,8 @@ class EvidenceScore(Generic[Array]):
         Array | None,
         Column(
             Number,
-            "ELBO of the encoder's q(z|x), nats, by 100 draws of its own; null unless `inference` "
-            "is `refined`.",
+            "ELBO of the encoder's q(z|x), nats, as the operation `elbo` gives it with 100 "
+            "samples; null unless `inference` is `refined`.",
         ),
     ] = None
     amortisation_gap_nats: Annotated[
@@ -265,10 +304,52 @@ class EvidenceScore(Generic[Array]):
         ),
     ] = None
     num_modes: Annotated[
-        tuple[int, ...] | None,
+        tuple[int | None, ...] | None,
         Column(
             int | None,
             "Modes of p(z|x) that the refinement found; null unless `inference` is `refined`.",
+        ),
+    ] = None
+    tolerance_nats: Annotated[
+        float | None,
+        Column(
+            Number,
+            "Standard error that was asked for, nats; null where `num_samples` was, or another "
+            "way. Then the fields below are null too.",
+        ),
+    ] = None
+    tolerance_met: Annotated[
+        tuple[bool, ...] | None,
+        Column(
+            bool | None,
+            "Whether `standard_error_nats` is at most the tolerance, and the weights look regular.",
+        ),
+    ] = None
+    tolerance_reason: Annotated[
+        tuple[str | None, ...] | None,
+        Column(
+            str | None,
+            "Why the tolerance is not met, and whether more samples would help; null if it is.",
+        ),
+    ] = None
+    num_samples_needed: Annotated[
+        tuple[int | None, ...] | None,
+        Column(
+            int | None,
+            "Where the tolerance is not met: K that would about do; null where more samples would "
+            "hardly help, and where it is met.",
+        ),
+    ] = None
+    max_num_samples: Annotated[
+        int | None,
+        Column(int | None, "Limit of K for each image, where a tolerance was asked for."),
+    ] = None
+    decodings: Annotated[
+        tuple[int, ...] | None,
+        Column(
+            int | None,
+            "Decodings that an image usually takes that goes this way, with pilots and refinement; "
+            "one with a gradient counts twice. Where a tolerance was asked for.",
         ),
     ] = None
     seed: int

@@ -26,7 +26,9 @@ from models.estimators import (
     pareto,
     reconstruction,
     refine,
+    refined_posterior,
     steps,
+    tolerance,
     weight_sums,
 )
 from models.vae.likelihoods import LIKELIHOODS
@@ -116,7 +118,9 @@ def test_what_math_names_exists(name: str) -> None:
             pareto,
             reconstruction,
             refine,
+            refined_posterior,
             steps,
+            tolerance,
             weight_sums,
         )
         for name in public_functions(module)

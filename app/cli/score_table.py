@@ -61,11 +61,13 @@ def _results(rows: Mapping[str, Sequence[Any]], primary: str, sign: str) -> dict
 
 
 def _notes(rows: Mapping[str, Sequence[Any]]) -> list[str]:
-    """What is doubtful about each row: its warnings, and whether weights look irregular."""
+    """What is doubtful about each row: its warnings, its weights, a tolerance that is not met."""
     notes = list(rows.get("warnings", [""] * len(rows["file"])))
     for i, regular in enumerate(rows.get("weights_look_regular", ())):
         if regular is False:
             notes[i] = "; ".join(filter(None, ("irregular weights", notes[i])))
+        elif rows.get("tolerance_met", [None] * len(notes))[i] is False:
+            notes[i] = "; ".join(filter(None, ("tolerance not met", notes[i])))
     return notes
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from app.compute.cost import groups
@@ -30,11 +31,14 @@ from app.operations.parameters import (
 )
 from app.operations.result import Answer
 from app.serving.served_model import ServedModel
+from models.estimators.refined_posterior import refined_posterior_steps
 from models.estimators.steps import Pass, Steps
 
 
 def encode(request: ComputeRequest[EncodeParameters]) -> Steps[Answer]:
     """q(z|x) of each image, its KL to the prior, and draws from it if asked for."""
+    if request.parameters.inference == "refined":
+        return (yield from _encode_refined(request))
     served, num_samples = request.served, request.parameters.num_samples
     vae = served.vae
     given = vae, "posterior" in served.capabilities
@@ -58,6 +62,43 @@ def encode(request: ComputeRequest[EncodeParameters]) -> Steps[Answer]:
     if served.labels:
         facts |= label_used(served, labels)
     return Answer(columns, facts)
+
+
+def _encode_refined(request: ComputeRequest[EncodeParameters]) -> Steps[Answer]:
+    """The refined q(z) of each image in the place of the encoder's q(z|x)."""
+    served, num_samples = request.served, request.parameters.num_samples
+    shape = served.vae.latent_shape
+    found, labels = [], []
+    for part in groups(request, draws_per_item=num_samples):
+        labels.append((yield from most_probable_labels(request, part)))
+        posterior = yield from refined_posterior_steps(
+            served.vae,
+            request.x(part),
+            y=labels[-1],
+            num_samples=num_samples,
+            seed=request.seed,
+            first_item=request.first_item + part.start,
+        )
+        found.append(posterior)
+    kl = [of.kl_nats for of in found if of.kl_nats is not None]
+    columns: dict[str, Any] = {
+        "mean": _latents([of.mean for of in found], shape),
+        "std": _latents([of.scale for of in found], shape),
+        "kl_nats": torch.cat(kl).numpy() if kl else None,
+        "num_modes": [count for of in found for count in of.num_modes],
+    }
+    if num_samples:
+        columns["samples"] = _latents([of.samples for of in found], shape)
+    facts: dict[str, Any] = {"mean_kind": "posterior", **label_used(served, labels)}
+    if served.vae.config.latent_groups:
+        facts["groups"] = latent_groups(served.vae)
+    return Answer(columns, facts)
+
+
+def _latents(parts: Sequence[Tensor], shape: Sequence[int]) -> np.ndarray:
+    """Flat latents of consecutive parts, (..., latent), as float32 of the latent shape."""
+    rows = torch.cat(list(parts)).float().unflatten(-1, tuple(shape))
+    return rows.numpy()
 
 
 def decode(request: ComputeRequest[DecodeParameters]) -> Steps[Answer]:

@@ -6,10 +6,13 @@ from typing import Any
 from app.compute.request import ComputeRequest
 from app.serving.served_model import ServedModel
 from models.estimators.labels import GUESS_NUM_SAMPLES
-from models.estimators.refine import refine_rows
+from models.estimators.refine import refine_noise, refine_rows
+from models.estimators.tolerance import Goal, tolerant_rows
 
 GROUP_ITEMS = 64
 """Largest number of items in a network at once, and so in a chunk of a cheap operation."""
+GROUP_NOISE = 2**23
+"""Largest amount of noise of refinements at once, in numbers: 64 MiB."""
 GROUP_DRAWS = 16384
 """Largest number of latents drawn at once, where they are the answer."""
 CHECK_SAMPLES = 10
@@ -48,16 +51,27 @@ def _rows_per_item(request: ComputeRequest[Any]) -> int:
     operation, served = request.operation, request.served
     drawn = operation.per_item and request.draws
     rows = int(request.parameters.num_samples) if drawn else 1
-    tried = branches(request)
+    tried, goal = branches(request), goal_of(request)
+    if goal is not None:
+        rows = tolerant_rows(served.vae, goal)
     if served.vae.config.posterior.kind == "enumerated":
         return rows + tried
+    if goal is None and vars(request.parameters).get("inference") == "refined":
+        # The encoder's ELBO takes as many draws as the refined one.
+        rows = refine_rows(served.vae) + (2 * rows if operation.name == "elbo" else rows)
     if tried > 1 and drawn:
         rows *= tried
-    if drawn and vars(request.parameters).get("inference") == "refined":
-        rows += refine_rows(served.vae)
     if tried > 1 and operation.guesses and "label_posterior" in served.lacks:
         rows += GUESS_NUM_SAMPLES * tried
     return rows
+
+
+def goal_of(request: ComputeRequest[Any]) -> Goal | None:
+    """The tolerance that a log-likelihood is asked for, and its limit."""
+    asked = vars(request.parameters)
+    if asked.get("tolerance_nats") is None:
+        return None
+    return Goal(asked["tolerance_nats"], asked["num_samples"], asked["inference"])
 
 
 def _rows_of_check(request: ComputeRequest[Any]) -> int:
@@ -102,6 +116,9 @@ def groups(
     if num_items == 1:
         return [slice(0, 1)]
     rows = GROUP_ITEMS // branches(request)
+    if goal_of(request) or vars(request.parameters).get("inference") == "refined":
+        noise = branches(request) * refine_noise(request.served.vae)
+        rows = min(rows, GROUP_NOISE // noise)
     size = max(1, min(rows, GROUP_DRAWS // (draws_per_item or 1)))
     starts = range(0, num_items, size)
     return [slice(start, min(start + size, num_items)) for start in starts]

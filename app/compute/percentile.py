@@ -54,9 +54,14 @@ def find_reference(
     Exact values are compared with exact ones, or else with the estimator iwae's of any K; so are
     iwae's where the posterior is exact: every importance weight is then p(x).
     """
-    parameters = request.parameters
+    parameters, capabilities = request.parameters, request.served.capabilities
     if parameters.label is not None:
         return None, "The stored scores are of log p(x), without a label, not of log p(x|y)."
+    if vars(parameters).get("tolerance_nats") and "exact_posterior" not in capabilities:
+        return None, (
+            "The stored scores are of one number of the encoder's draws, not of a tolerance. Ask "
+            "for num_samples."
+        )
     if vars(parameters).get("inference") == "refined":
         return None, "The stored scores are of the encoder's draws, not of refined ones."
     if parameters.binarize is not None:
@@ -67,7 +72,7 @@ def find_reference(
     references = request.served.stored_scores
     stored = [reference for reference in references if reference.estimator == kind]
     same = [r for r in stored if r.num_samples == parameters.num_samples and kind != "exact"]
-    if kind in ("exact", "iwae") and "exact_posterior" in request.served.capabilities:
+    if kind in ("exact", "iwae") and "exact_posterior" in capabilities:
         for equal in ("exact", "iwae"):
             same += [reference for reference in references if reference.estimator == equal]
     if same:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from app.compute.cost import chunk_rows, groups
+from app.compute.cost import chunk_rows, goal_of, groups
 from app.compute.labels import given_labels, label_used
 from app.compute.percentile import compare
 from app.compute.request import ComputeRequest
@@ -21,7 +21,9 @@ from models.estimators.elbo import elbo_steps
 from models.estimators.importance import log_px_steps
 from models.estimators.labels import classify_steps
 from models.estimators.refine import refined_log_px_steps
+from models.estimators.refined_posterior import refined_elbo_steps
 from models.estimators.steps import Draws, Steps
+from models.estimators.tolerance import Goal, tolerant_log_px_steps
 from models.scores import Estimator, ScoreKind, join_columns
 from models.vae.model import VAE
 
@@ -30,7 +32,9 @@ def elbo(request: ComputeRequest[ElboParameters]) -> Steps[Answer]:
     """The ELBO of each image, its parts, its error and its percentile."""
 
     def steps(x: Tensor, y: Tensor | None, draws: Draws) -> Steps[Any]:
-        return elbo_steps(request.served.vae, x, y=y, **draws)
+        refined = request.parameters.inference == "refined"
+        estimate = refined_elbo_steps if refined else elbo_steps
+        return estimate(request.served.vae, x, y=y, **draws)
 
     return (yield from _score(request, steps, "elbo"))
 
@@ -38,8 +42,12 @@ def elbo(request: ComputeRequest[ElboParameters]) -> Steps[Answer]:
 def log_likelihood(request: ComputeRequest[LogLikelihoodParameters]) -> Steps[Answer]:
     """The estimate of log p(x), or log p(x|y), of each image, its error and its percentile."""
     estimator, vae = request.parameters.estimator, request.served.vae
+    goal = goal_of(request)
+    if goal is not None:
+        _check_iwae(estimator, "tolerance_nats")
+        return (yield from _score(request, partial(_tolerant_steps, vae, goal), estimator))
     if request.parameters.inference == "refined":
-        _check_iwae(estimator)
+        _check_iwae(estimator, "inference='refined'")
         return (yield from _score(request, partial(_refined_steps, vae), estimator))
 
     def steps(x: Tensor, y: Tensor | None, draws: Draws) -> Steps[Any]:
@@ -53,11 +61,22 @@ def _refined_steps(vae: VAE, x: Tensor, y: Tensor | None, draws: Draws) -> Steps
     return refined_log_px_steps(vae, x, y=y, **draws)
 
 
-def _check_iwae(estimator: Estimator) -> None:
+def _tolerant_steps(vae: VAE, goal: Goal, x: Tensor, y: Tensor | None, draws: Draws) -> Steps[Any]:
+    return tolerant_log_px_steps(
+        vae,
+        x,
+        y=y,
+        goal=goal,
+        seed=draws["seed"],
+        first_item=draws["first_item"],
+        chunk_rows=draws["chunk_rows"],
+    )
+
+
+def _check_iwae(estimator: Estimator, asked: str) -> None:
     if estimator != "iwae":
         raise InvalidParameter(
-            f"inference='refined' draws for the estimator iwae, not for {estimator}. Leave "
-            "estimator out.",
+            f"{asked} draws for the estimator iwae, not for {estimator}. Leave estimator out.",
             parameter="estimator",
             received=estimator,
             allowed=["iwae"],

@@ -131,6 +131,10 @@ class EncodeAnswer(Drawn):
     groups: Annotated[
         list[LatentGroup] | None, Field(description="Layers of latents, the one next to x first.")
     ] = None
+    num_modes: Annotated[
+        list[int] | None,
+        Field(description="Modes of p(z|x) that were found; only with `inference=refined`."),
+    ] = None
 
 
 class DecodeAnswer(Drawn):

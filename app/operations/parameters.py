@@ -13,6 +13,7 @@ from pydantic import (
     Field,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from models.scores import Estimator, Inference
@@ -192,12 +193,22 @@ MeanOrSample = Annotated[
 ]
 
 
+Posterior = Annotated[
+    Inference,
+    Field(
+        description="Whose approximate posterior: the encoder's (`amortised`), or normals fitted "
+        "to each image (`refined`), closer to p(z|x) and far dearer. Needs continuous latents."
+    ),
+]
+
+
 class EncodeParameters(Reading, Seeded, Labelled):
     """Parameters of `encode`."""
 
     num_samples: Annotated[
         int, Field(ge=0, description="Samples of the approximate posterior for each image.")
     ] = 0
+    inference: Posterior = "amortised"
     format: ArrayFormat = None
 
 
@@ -272,7 +283,12 @@ class ElboParameters(Reading, Seeded, Labelled):
             "standard error smaller.",
         ),
     ] = 100
+    inference: Posterior = "amortised"
     format: ArrayFormat = None
+
+
+TOLERANCE_NATS, FIXED_SAMPLES, MOST_SAMPLES = 0.1, 1000, 3000
+"""Defaults of `log-likelihood`: the tolerance; K without one; and the largest K with one."""
 
 
 class LogLikelihoodParameters(Reading, Seeded, Labelled):
@@ -286,21 +302,45 @@ class LogLikelihoodParameters(Reading, Seeded, Labelled):
         ),
     ] = "iwae"
     num_samples: Annotated[
-        int,
+        int | None,
         Field(
             ge=1,
-            description="Importance samples K for each image; the expected bound rises with K.",
+            description="Importance samples K for each image; the expected bound rises with K. "
+            "With `tolerance_nats` the largest K. If absent, 3000 with a tolerance, else 1000.",
         ),
-    ] = 1000
+    ] = None
     inference: Annotated[
-        Inference,
+        Inference | None,
         Field(
             description="Proposal of the draws of `iwae`: the encoder's (`amortised`), or normals "
-            "fitted to each image (`refined`), whose weights are far more even. A model with "
-            "labels needs `label` to refine."
+            "fitted to each image (`refined`), whose weights are far more even. Needs "
+            "continuous latents. If absent, the cheaper one that reaches a tolerance, else "
+            "`amortised`."
         ),
-    ] = "amortised"
+    ] = None
+    tolerance_nats: Annotated[
+        float | None,
+        Field(
+            ge=0.001,
+            le=10.0,
+            description="Standard error to reach, nats: each image takes as many draws as its "
+            "pilots ask for, up to `num_samples`. If absent, 0.1 unless `num_samples`, "
+            "`inference` or another `estimator` is given.",
+        ),
+    ] = None
     format: ArrayFormat = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """Fill in what depends on the other parameters."""
+        given = {name: value for name, value in data.items() if value is not None}
+        is_free = given.get("estimator", "iwae") == "iwae"
+        if is_free and not given.keys() & {"num_samples", "inference", "tolerance_nats"}:
+            given["tolerance_nats"] = TOLERANCE_NATS
+        if "tolerance_nats" in given:
+            return {"num_samples": MOST_SAMPLES, **given}
+        return {"num_samples": FIXED_SAMPLES, "inference": "amortised", **given}
 
 
 class ClassifyParameters(Reading, Seeded):

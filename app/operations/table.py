@@ -82,6 +82,7 @@ class Operation:
 
 
 _LABEL: dict[tuple[str, str], Need] = {("label", "*"): "labels"}
+_REFINED: dict[tuple[str, str], Need] = {("inference", "refined"): "posterior"}
 _SAMPLE: dict[tuple[str, str], Need] = {("output", "sample"): "likelihood"}
 
 OPERATIONS: dict[str, Operation] = {
@@ -93,9 +94,9 @@ OPERATIONS: dict[str, Operation] = {
             parameters=EncodeParameters,
             answer=answers.EncodeAnswer,
             primary=("samples", "mean"),
-            draws=lambda asked, abilities: bool(asked.num_samples),
+            draws=lambda asked, abilities: bool(asked.num_samples) or asked.inference == "refined",
             needs=("encoder",),
-            option_needs={("num_samples", "*"): "posterior", **_LABEL},
+            option_needs={("num_samples", "*"): "posterior", **_REFINED, **_LABEL},
             shared=("groups",),
             guesses=True,
         ),

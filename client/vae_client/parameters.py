@@ -41,6 +41,7 @@ class EncodeParameters(Reading, Seeded, Labelled, total=False):
     """Parameters of `encode`."""
 
     num_samples: int | None
+    inference: Literal["amortised", "refined"] | None
 
 
 class DecodeParameters(Rendering, Seeded, Labelled, total=False):
@@ -74,6 +75,7 @@ class ElboParameters(Reading, Seeded, Labelled, total=False):
     """Parameters of `elbo`."""
 
     num_samples: int | None
+    inference: Literal["amortised", "refined"] | None
 
 
 class LogLikelihoodParameters(Reading, Seeded, Labelled, total=False):
@@ -82,6 +84,7 @@ class LogLikelihoodParameters(Reading, Seeded, Labelled, total=False):
     estimator: Literal["iwae", "prior", "exact"] | None
     num_samples: int | None
     inference: Literal["amortised", "refined"] | None
+    tolerance_nats: float | None
 
 
 class ClassifyParameters(Reading, Seeded, total=False):

@@ -134,6 +134,8 @@ class Encodings(Answer):
     samples: np.ndarray | None
     """(N, num_samples, latent shape), where samples were asked for."""
     groups: tuple[LatentGroup, ...] | None
+    num_modes: np.ndarray | None
+    """With `inference="refined"`."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -219,6 +221,10 @@ class ElboScores(Scores):
     kl_per_group_nats: np.ndarray | None
     label_kl_nats: np.ndarray | None
     kl_method: np.ndarray
+    inference: np.ndarray
+    amortised_elbo_nats: np.ndarray | None
+    amortisation_gap_nats: np.ndarray | None
+    num_modes: np.ndarray | None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -245,6 +251,12 @@ class LogLikelihoodScores(Scores):
     amortised_elbo_nats: np.ndarray | None
     amortisation_gap_nats: np.ndarray | None
     num_modes: np.ndarray | None
+    tolerance_nats: np.ndarray | None
+    tolerance_met: np.ndarray | None
+    tolerance_reason: np.ndarray
+    num_samples_needed: np.ndarray | None
+    max_num_samples: np.ndarray | None
+    decodings: np.ndarray | None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

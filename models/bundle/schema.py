@@ -216,7 +216,7 @@ class Annealed(Config):
     acceptance_rate: float
     """Share of moves that were accepted."""
     refined: Paired | None = None
-    """None where the model has too many latents for it."""
+    """The same images by draws from proposals fitted to each."""
 
 
 class Bidirectional(Config):

@@ -13,12 +13,23 @@ _BELOW_1 = float(np.nextafter(np.float32(1), np.float32(0)))
 """Largest uniform: rounding to float32 may reach 1, which is outside [0, 1)."""
 
 
+Items = int | Sequence[int]
+"""Position of the first datum of a batch in a request or data set, or the position of each."""
+
+
 class BatchNoise:
     """One noise stream for each item of a batch."""
 
-    def __init__(self, seed: int, num_items: int, purpose: Purpose, *, first_item: int = 0) -> None:
-        """Open the streams of items first_item..first_item + num_items - 1."""
-        self._streams = [NoiseStream(seed, first_item + i, purpose) for i in range(num_items)]
+    def __init__(
+        self, seed: int, num_items: int, purpose: Purpose, *, first_item: Items = 0
+    ) -> None:
+        """Open the streams of items first_item..first_item + num_items - 1, or of those named."""
+        items: Sequence[int] = (
+            first_item
+            if not isinstance(first_item, int)
+            else range(first_item, first_item + num_items)
+        )
+        self._streams = [NoiseStream(seed, item, purpose) for item in items]
 
     def draw(
         self,

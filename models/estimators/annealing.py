@@ -33,7 +33,7 @@ from models.errors import InputError, UnsupportedOperation
 from models.estimators.defensive import DefensiveMixture, by_item, slope_of
 from models.estimators.importance_weights import RunningWeights
 from models.estimators.passes import posterior_params, slope_steps
-from models.estimators.refine import MAX_LATENTS, Modes, refined_modes_steps
+from models.estimators.refine import Modes, refined_modes_steps
 from models.estimators.steps import Pass, Steps, without_steps
 from models.estimators.weight_sums import WeightSums
 from models.scores import AnnealingStart
@@ -157,12 +157,12 @@ class Simulated:
     """Labels, of a model with labels."""
 
 
-def check_annealable(vae: VAE, y: Tensor | None, *, start: AnnealingStart) -> None:
+def check_annealable(vae: VAE, y: Tensor | None) -> None:
     """Refuse a model whose latents cannot be moved along a gradient.
 
     Raises:
-        UnsupportedOperation: Latents are discrete, there is no prior, a model with labels is given
-            none, or there are too many latents for a refined start.
+        UnsupportedOperation: Latents are discrete, there is no prior, or a model with labels is
+            given none.
     """
     if vae.config.posterior.kind == "enumerated":
         why = "this model's latents are discrete, so that log p(x, z) has no gradient in z"
@@ -171,9 +171,6 @@ def check_annealable(vae: VAE, y: Tensor | None, *, start: AnnealingStart) -> No
         why, fix = "this model is an autoencoder, which has no prior", "Choose a VAE"
     elif vae.num_labels and y is None:
         why, fix = "this model has labels, and no label was given", "Give a label"
-    elif start == "refined" and vae.num_latents > MAX_LATENTS:
-        why = f"this model has {vae.num_latents} latents; at most {MAX_LATENTS} can be refined"
-        fix = "Use start='posterior'"
     else:
         return
     raise UnsupportedOperation(f"log p(x) cannot be annealed: {why}. {fix}.")
@@ -452,7 +449,7 @@ def chains_steps(
     vae: VAE, x: Tensor, y: Tensor | None, settings: Annealing, seed: int, first_item: int
 ) -> Steps[Chains]:
     """Chains of each image, with their start; `annealed_log_px_steps` explains the arguments."""
-    check_annealable(vae, y, start=settings.start)
+    check_annealable(vae, y)
     vae.check_support(x, y)
     double = in_double(vae)
     (params,) = yield Pass(posterior_params, (vae,), (x.to(next(vae.parameters())), y))
@@ -490,9 +487,7 @@ def _plain_start(q0: FromNoise, scale: Tensor, x: Tensor, *, is_prior: bool) -> 
 
 def _times(factor: Tensor, vectors: Latents, *, mT: bool = False) -> Latents:
     """T v or T'v of each image."""
-    if factor.ndim == 2:
-        return factor * vectors
-    return by_item(factor.mT if mT else factor, vectors)
+    return by_item(factor.mT if mT and factor.ndim > 2 else factor, vectors)
 
 
 def _over_chains(values: Float64[Tensor, "chain batch"]) -> Float64[Tensor, " batch"]:

@@ -19,9 +19,12 @@ from torch import Tensor
 
 from models.distributions.from_noise import FromNoise
 from models.distributions.normals import DiagonalNormal
+from models.estimators.factors import inverses, log_dets, times, transposed, variances
 
 WIDE_SHARE, PRIOR_SHARE = 0.15, 0.05
 _NARROW_FROM = WIDE_SHARE + PRIOR_SHARE
+_MAX_NUMBERS = 2**22
+"""Of an axis of matrices times draws, at once: 32 MiB."""
 _LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
 
 
@@ -35,7 +38,7 @@ class DefensiveMixture:
         self,
         log_shares: Float64[Tensor, "batch mode"],
         loc: Float64[Tensor, "batch mode latent"],
-        factor: Float64[Tensor, "batch mode latent latent"],
+        factor: Float64[Tensor, "batch mode latent *latent"],
         prior: FromNoise,
         like: Tensor,
     ) -> None:
@@ -44,17 +47,15 @@ class DefensiveMixture:
         Args:
             log_shares: log a_j; -inf for a datum with fewer normals than another.
             loc: m_j.
-            factor: T_j, of any form.
+            factor: T_j, of any form, or the diagonals of diagonal ones.
             prior: p(z), over the model's latents.
             like: A tensor where the prior is, of its precision.
         """
         self.log_shares, self.loc, self.factor = log_shares, loc, factor
         self.prior, self._like = prior, like
-        # One matrix after the other: a library may take another order for several.
-        matrices = [matrix.clone() for matrix in factor.flatten(0, 1)]
-        self.inverse = torch.stack([m.inverse() for m in matrices]).reshape(factor.shape)
-        log_det = [m.slogdet().logabsdet for m in matrices]
-        self.log_det = torch.stack(log_det).reshape(loc.shape[:2])
+        self._is_matrix = factor.ndim > loc.ndim
+        self.inverse = inverses(factor, is_matrix=self._is_matrix)
+        self.log_det = log_dets(factor, is_matrix=self._is_matrix)
         root = math.sqrt(loc.shape[-1])
         # What a normal that is s times too wide costs of the effective sample size depends on
         # (s - 1) sqrt(L): s is 1.04 and 1.24 for 40 latents.
@@ -64,6 +65,13 @@ class DefensiveMixture:
     def mean(self) -> Tensor:
         """The mean of the normals alone, (batch, latent)."""
         return (self.log_shares.exp().unsqueeze(-1) * self.loc).sum(1)
+
+    @property
+    def scale(self) -> Tensor:
+        """The standard deviation of each dimension of the normals alone, (batch, latent)."""
+        variance = variances(self.factor, is_matrix=self._is_matrix)
+        variance = variance + (self.loc - self.mean.unsqueeze(1)).square()
+        return (self.log_shares.exp().unsqueeze(-1) * variance).sum(1).sqrt()
 
     @property
     def noise(self) -> DiagonalNormal:
@@ -114,10 +122,11 @@ class DefensiveMixture:
         """log q(z) of the normals alone, nats, (sample, batch), and its gradient."""
         terms, slopes = [], []
         for mode in range(self.loc.shape[1]):
-            noise = by_item(self.inverse[:, mode], value - self.loc[:, mode])
+            inverse = self.inverse[:, mode]
+            noise = by_item(inverse, value - self.loc[:, mode])
             each = noise.square() * -0.5 - _LOG_SQRT_2PI
             terms.append(each.sum(-1) - self.log_det[:, mode] + self.log_shares[:, mode])
-            slopes.append(-by_item(self.inverse[:, mode].mT, noise))
+            slopes.append(-by_item(transposed(inverse, is_matrix=self._is_matrix), noise))
         log_terms = torch.stack(terms, -1)
         weights = log_terms.softmax(-1).unsqueeze(-2)
         return log_terms.logsumexp(-1), (weights * torch.stack(slopes, -1)).sum(-1)
@@ -127,21 +136,37 @@ class DefensiveMixture:
         edges = self.log_shares.exp().cumsum(-1)[:, :-1]
         mode = (place.unsqueeze(-1) >= edges).sum(-1)
         item = torch.arange(len(self.loc)).expand_as(mode)
-        normals = noise[..., 1 : 1 + self.loc.shape[-1]].unsqueeze(-2)
-        return self.loc[item, mode] + scale * (self.factor[item, mode] * normals).sum(-1)
+        normals = noise[..., 1 : 1 + self.loc.shape[-1]]
+        moved = [
+            times(self.factor[i, m], v, is_matrix=self._is_matrix)
+            for i, m, v in zip(
+                *(rows.split(self._samples_at_once()) for rows in (item, mode, normals)),
+                strict=True,
+            )
+        ]
+        return self.loc[item, mode] + scale * torch.cat(moved)
+
+    def _samples_at_once(self) -> int:
+        return max(1, _MAX_NUMBERS // self.factor.numel())
 
     def _log_normals(self, value: Tensor, scale: float) -> Tensor:
         """log of sum_j a_j N(z; m_j, scale^2 T_j T_j'), (sample, batch)."""
-        rest = (value.unsqueeze(2) - self.loc).unsqueeze(-2)
-        noise = (self.inverse * rest).sum(-1) / scale
+        rest = value.unsqueeze(2) - self.loc
+        parts = [
+            times(self.inverse, part, is_matrix=self._is_matrix)
+            for part in rest.split(self._samples_at_once())
+        ]
+        noise = torch.cat(parts) / scale
         terms = noise.square() * -0.5 - math.log(scale) - _LOG_SQRT_2PI
         return (terms.sum(-1) - self.log_det + self.log_shares).logsumexp(-1)
 
 
 def by_item(
-    matrices: Float64[Tensor, "batch row latent"], vectors: Float64[Tensor, "sample batch latent"]
-) -> Float64[Tensor, "sample batch row"]:
-    """Each item's matrix times its vectors."""
+    matrices: Float64[Tensor, "batch *row latent"], vectors: Float64[Tensor, "sample batch latent"]
+) -> Float64[Tensor, "sample batch latent"]:
+    """Each item's matrix, or diagonal one, times its vectors."""
+    if matrices.ndim == 2:
+        return matrices * vectors
     # One item after the other, from memory of its own: else a library may add in another order.
     whole = torch.contiguous_format
     each = [

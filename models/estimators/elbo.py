@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from models.distributions.batch_noise import BatchNoise
+from models.distributions.batch_noise import BatchNoise, Items
 from models.distributions.grouped import GroupedNormal
 from models.distributions.kl import has_analytic_kl, kl_divergence, kl_terms, log_ratios
 from models.distributions.normals import DiagonalNormal
@@ -34,7 +34,7 @@ def elbo_steps(
     *,
     num_samples: int,
     seed: int,
-    first_item: int = 0,
+    first_item: Items = 0,
     chunk_rows: int = CHUNK_ROWS,
     y: Tensor | None = None,
     kl_method: KLMethod | None = None,
@@ -46,7 +46,7 @@ def elbo_steps(
         x: Observations; their support is checked first.
         num_samples: Draws z ~ q(z|x) per datum.
         seed: Seed of the noise streams; datum i uses item `first_item + i`.
-        first_item: Position of the first datum in the request or data set.
+        first_item: Position of the first datum in the request or data set, or of each.
         chunk_rows: Largest number of decoder rows per pass; does not change the result.
         y: Labels. A model with labels that is given none averages over q(y|x): the bound of
             unlabelled data of Kingma et al. 2014, equation 7.
@@ -103,7 +103,7 @@ def elbo_steps(
         standard_error_nats=error,
         kl_method=kl_method,
         num_samples=num_samples,
-        reason=tuple(map(_why_null, bound.tolist(), error.tolist())),
+        reason=tuple(map(why_null, bound.tolist(), error.tolist())),
         seed=seed,
     )
 
@@ -112,7 +112,8 @@ estimate_elbo = without_steps(elbo_steps)
 """The ELBO of each datum with its Monte Carlo error; `elbo_steps` explains the arguments."""
 
 
-def _why_null(bound: float, error: float) -> str | None:
+def why_null(bound: float, error: float) -> str | None:
+    """Why an ELBO, nats, or its standard error is missing."""
     if not math.isfinite(bound):
         return "The estimate is not finite: the image is too improbable for float32."
     if not math.isfinite(error):

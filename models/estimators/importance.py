@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from models.distributions.batch_noise import BatchNoise
+from models.distributions.batch_noise import BatchNoise, Items
 from models.distributions.from_noise import FromNoise
 from models.errors import InputError
 from models.estimators.exact import exact_log_px
@@ -59,7 +59,7 @@ class Sampling:
 
     num_samples: Sequence[int]
     seed: int
-    first_item: int
+    first_item: Items
     chunk_rows: int
 
 
@@ -143,14 +143,19 @@ def iwae(
     vae: VAE, x: Tensor, y: Tensor | None, sampling: Sampling
 ) -> Steps[list[EvidenceEstimate]]:
     """Draws from the posterior q(z|x)."""
+    proposal = yield from iwae_proposal_steps(vae, x, y)
+    return (yield from sample_weights(x, proposal, sampling))
+
+
+def iwae_proposal_steps(vae: VAE, x: Tensor, y: Tensor | None) -> Steps[Proposal]:
+    """The posterior q(z|x) as a proposal."""
     rows, labels = _rows(vae, x, y)
     q = yield from posterior_steps(vae, rows, labels)
 
     def log_weights(noise: Tensor) -> Steps[Tensor]:
         return log_weights_steps(vae, x, noise, y, posterior=q)
 
-    proposal = Proposal("iwae", q, "posterior", len(rows), log_weights, has_elbo=rows is x)
-    return (yield from sample_weights(x, proposal, sampling))
+    return Proposal("iwae", q, "posterior", len(rows), log_weights, has_elbo=rows is x)
 
 
 def prior(

@@ -65,8 +65,12 @@ def rows_steps(vae: VAE, x: Images, y: Tensor | None, *, chunk_rows: int) -> Ste
     """
     if not vae.num_labels or y is not None:
         return Rows(x, y)
-    log_q = yield from guess_steps(vae, x, chunk_rows=chunk_rows)
-    terms = log_q.exp() * (log_q - vae.log_label_prior)
+    return average_labels(vae, x, (yield from guess_steps(vae, x, chunk_rows=chunk_rows)))
+
+
+def average_labels(vae: VAE, x: Images, log_q: LogProbabilities) -> Rows:
+    """Each of the data with every label, averaged over the label's probabilities."""
+    terms = log_q.exp() * (log_q - vae.log_label_prior.to(log_q))
     kl = torch.where(log_q.isinf(), torch.zeros_like(terms), terms).sum(-1)
     repeated, labels = vae.every_label(x)
     return Rows(repeated, labels, log_q, kl)

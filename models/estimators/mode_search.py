@@ -12,6 +12,7 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from models.distributions.from_noise import FromNoise
+from models.estimators.factors import inverses, times, transposed
 from models.estimators.normal_fit import Normals
 from models.estimators.passes import slope_steps
 from models.estimators.steps import Steps
@@ -39,16 +40,17 @@ def climb_steps(
 ) -> Steps[tuple[Tensor, Tensor]]:
     """Climb log p(x, z) from each start: the end, and log p(x, z) a step before it, nats."""
     z, mean, square = starts, torch.zeros_like(starts), torch.zeros_like(starts)
-    first, second = _DECAYS
+    (first, second), is_matrix = _DECAYS, known.has_matrices
     for step in range(CLIMB_STEPS):
         log_joint, slope = yield from slope_steps(vae, z, x, y)
-        whitened = (known.factor.mT.contiguous() * slope.unsqueeze(-2)).sum(-1).nan_to_num()
+        back = transposed(known.factor, is_matrix=is_matrix)
+        whitened = times(back, slope, is_matrix=is_matrix).nan_to_num()
         mean = first * mean + (1 - first) * whitened
         square = second * square + (1 - second) * whitened.square()
         unbiased = mean / (1 - first ** (step + 1))
         size = (square / (1 - second ** (step + 1))).sqrt() + _TINY
         rate = _RATE * 0.5 * (1 + math.cos(math.pi * step / CLIMB_STEPS))
-        z = z + rate * (known.factor * (unbiased / size).unsqueeze(-2)).sum(-1)
+        z = z + rate * times(known.factor, unbiased / size, is_matrix=is_matrix)
     return z, log_joint
 
 
@@ -57,7 +59,7 @@ def far_starts(
 ) -> Float64[Tensor, "start row latent"]:
     """Antithetic pairs of draws of the prior, and of points in q's far tails."""
     drawn = prior.from_noise(torch.cat([of_prior, -of_prior])).flatten(2).double().cpu()
-    shift = _TAIL_SCALES * (known.factor * noise.unsqueeze(-2)).sum(-1)
+    shift = _TAIL_SCALES * times(known.factor, noise, is_matrix=known.has_matrices)
     return torch.cat([drawn, known.loc + shift, known.loc - shift])
 
 
@@ -65,10 +67,9 @@ def candidates(
     known: Normals, ends: Float64[Tensor, "start row latent"], log_joint: Tensor
 ) -> tuple[Int64[Tensor, " found"], Float64[Tensor, "found latent"]]:
     """Ends that lie outside the known normal and high enough, with the row of each."""
-    length = known.loc.shape[1]
-    inverse = torch.stack([factor.clone().inverse() for factor in known.factor])
-    log_det = torch.stack([factor.clone().slogdet().logabsdet for factor in known.factor])
-    level = known.elbo_nats - log_det - 0.5 * length * (1 + math.log(2 * math.pi))
+    length, is_matrix = known.loc.shape[1], known.has_matrices
+    inverse = inverses(known.factor, is_matrix=is_matrix)
+    level = known.elbo_nats - known.entropy()
     radius = length + 4 * math.sqrt(2 * length)
     rows, found = [], []
     for row in range(len(known.loc)):
@@ -76,7 +77,8 @@ def candidates(
         for start in log_joint[:, row].argsort(descending=True, stable=True).tolist():
             end = ends[start, row]
             high = bool(log_joint[start, row] > level[row] - _MARGIN_NATS)
-            apart = [((inverse[row] * (end - c)).sum(-1).square().sum() > radius) for c in centres]
+            noises = [times(inverse[row], end - c, is_matrix=is_matrix) for c in centres]
+            apart = [noise.square().sum() > radius for noise in noises]
             if high and all(apart) and len(centres) <= MAX_FURTHER:
                 centres.append(end)
                 rows.append(row)
@@ -87,9 +89,9 @@ def candidates(
 
 def distinct(first: Normals, others: Normals) -> Tensor:
     """Whether the location of each other normal is two scales or more from the first's."""
-    rows = zip(first.loc, first.factor, others.loc, others.factor, strict=True)
-    far = [
-        min((f.clone().inverse() @ (a - b)).norm(), (g.clone().inverse() @ (a - b)).norm()) > 2
-        for a, f, b, g in rows
+    is_matrix, apart = first.has_matrices, first.loc - others.loc
+    squares = [
+        times(inverses(factor, is_matrix=is_matrix), apart, is_matrix=is_matrix).square().sum(-1)
+        for factor in (first.factor, others.factor)
     ]
-    return torch.tensor(far, dtype=torch.bool)
+    return torch.minimum(*squares) > 4

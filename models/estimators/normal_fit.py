@@ -8,8 +8,12 @@ At a fixed point E_q of the gradient is zero and E_q of the negative Hessian is 
 the largest ELBO. The 2 L points integrate a cubic log p(x, z) exactly: of a linear-Gaussian model
 the fit is p(z|x). The eigenvalues of H are bounded, and so is the step, in units of q's own scale.
 
+A diagonal T takes e_k in {+-1}^L instead, antithetic and as many whatever L is, and the diagonal of
+H alone: of a linear-Gaussian model the fit goes to the diagonal q that is nearest to p(z|x).
+
 Source: Opper and Archambeau 2009, Neural Computation 21(3), section 2; the points: Arasaratnam and
-    Haykin 2009, IEEE Transactions on Automatic Control 54(6), section IV.
+    Haykin 2009, IEEE Transactions on Automatic Control 54(6), section IV; a diagonal by signs:
+    Hutchinson 1990, Communications in Statistics - Simulation and Computation 19(2).
 """
 
 import math
@@ -19,11 +23,14 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from models.estimators.factors import log_dets
 from models.estimators.passes import slope_steps
 from models.estimators.steps import Pass, Steps
 from models.vae.model import VAE
 
 MAX_STEPS = 14
+DIAGONAL_PAIRS = 64
+"""Antithetic pairs of points of a diagonal fit."""
 ENOUGH_NATS = 0.1
 """A row has settled after a step whose gain in ELBO is less."""
 _AVERAGED = 4
@@ -47,8 +54,19 @@ class Normals:
     """N(m, T T') of each row, on the CPU, with the ELBO that its points gave."""
 
     loc: Locations
-    factor: Matrices
+    factor: Matrices | Locations
+    """T, or the diagonal of a diagonal one."""
     elbo_nats: Float64[Tensor, " row"]
+
+    @property
+    def has_matrices(self) -> bool:
+        """Whether T is a matrix."""
+        return self.factor.ndim > self.loc.ndim
+
+    def entropy(self) -> Tensor:
+        """-E_q[log q] of each row, nats."""
+        log_det = log_dets(self.factor, is_matrix=self.has_matrices)
+        return log_det + self.loc.shape[1] * (0.5 + _LOG_SQRT_2PI)
 
     def take(self, rows: Tensor) -> "Normals":
         """Some of the rows."""
@@ -65,7 +83,7 @@ def fit_steps(
     x: Tensor,
     y: Tensor | None,
     start: Normals,
-    normals: Float64[Tensor, "row step latent latent"],
+    normals: Float64[Tensor, "row step vector latent"],
 ) -> Steps[Normals]:
     """Fit a normal to p(z|x) of each row, in steps.
 
@@ -74,7 +92,8 @@ def fit_steps(
         x: Observations, one for each row.
         y: Labels, one for each row.
         start: Where to begin.
-        normals: Noise that turns each step's points.
+        normals: Noise that turns each step's points: as many vectors as latents, or pairs of points
+            of diagonal ones.
 
     Returns:
         The normals. A row's steps end when it has settled, whatever the others do.
@@ -110,13 +129,22 @@ def fit_steps(
 
 
 def _points(vae: VAE, loc: Tensor, factor: Tensor, normals: Tensor) -> tuple[Tensor, Tensor]:
-    """The points e and z of each row, (row, 2 latent, latent): a random orthonormal basis."""
+    """The points e and z of each row, (row, 2 latent, latent): a random orthonormal basis.
+
+    Of diagonal factors random signs, (row, 2 pairs, latent).
+    """
     points, latents = [], []
     for row in range(len(loc)):  # one after the other, so that no row's bits depend on others
-        basis = torch.linalg.qr(normals[row].clone()).Q * math.sqrt(loc.shape[1])
-        e = torch.cat([basis, -basis])
+        if factor.ndim > loc.ndim:
+            basis = torch.linalg.qr(normals[row].clone()).Q * math.sqrt(loc.shape[1])
+            e = torch.cat([basis, -basis])
+            moved = e @ factor[row].clone().T
+        else:
+            signs = torch.where(normals[row] < 0, -1.0, 1.0).to(loc)
+            e = torch.cat([signs, -signs])
+            moved = e * factor[row]
         points.append(e)
-        latents.append(loc[row] + e @ factor[row].clone().T)
+        latents.append(loc[row] + moved)
     return torch.stack(points), torch.stack(latents)
 
 
@@ -141,17 +169,25 @@ def _improve(
 def _improve_one(
     loc: Tensor, factor: Tensor, points: Tensor, log_joint: Tensor, slope: Tensor, rate: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    length = len(loc)
-    log_det = factor.slogdet().logabsdet
+    length, is_matrix = len(loc), factor.ndim > loc.ndim
+    log_det = log_dets(factor, is_matrix=is_matrix)
     elbo = log_joint.mean() + log_det + length * (0.5 + _LOG_SQRT_2PI)
     if not (elbo.isfinite() and slope.isfinite().all()):
         return loc, factor, torch.full_like(elbo, -math.inf)
-    whitened = slope @ factor
-    hessian = points.T @ whitened / -len(points)
-    values, vectors = torch.linalg.eigh((hessian + hessian.T) / 2)
-    values = values.clamp(_LEAST, _LARGEST)
-    step = vectors @ ((vectors.T @ whitened.mean(0)) / values)
     longest = max(1.0, _LONGEST * math.sqrt(length))
-    step = step * (longest / step.norm().clamp_min(longest))
-    scale = (1 - rate + rate * values).rsqrt()
-    return loc + rate * (factor @ step), (factor @ vectors) * scale, elbo
+    if is_matrix:
+        whitened = slope @ factor
+        hessian = points.T @ whitened / -len(points)
+        values, vectors = torch.linalg.eigh((hessian + hessian.T) / 2)
+        values = values.clamp(_LEAST, _LARGEST)
+        step = vectors @ ((vectors.T @ whitened.mean(0)) / values)
+        turned, moved = factor @ vectors, factor @ _shorten(step, longest)
+    else:
+        whitened = slope * factor
+        values = -(points * whitened).mean(0).clamp(-_LARGEST, -_LEAST)
+        turned, moved = factor, factor * _shorten(whitened.mean(0) / values, longest)
+    return loc + rate * moved, turned * (1 - rate + rate * values).rsqrt(), elbo
+
+
+def _shorten(step: Tensor, longest: float) -> Tensor:
+    return step * (longest / step.norm().clamp_min(longest))

@@ -230,5 +230,5 @@ def test_refinement_is_measured_beside_the_encoder(
     monkeypatch.setattr(refinement, "BUNDLES", tmp_path)
     monkeypatch.setattr(refinement, "NUM_SAMPLES", 50)
     text = text_of(*refinement.run(quick=True, threads=1))
-    assert text.count("of 4") == 2
+    assert text.count("of 4") == 2 * 3
     assert "left out" in text

@@ -58,6 +58,10 @@ def test_the_fields_of_the_scores_keep_their_order():
         "kl_method",
         "num_samples",
         "reason",
+        "inference",
+        "amortised_elbo_nats",
+        "amortisation_gap_nats",
+        "num_modes",
     ]
     assert list(columns_of(EvidenceScore)) == [
         "estimator",
@@ -77,4 +81,10 @@ def test_the_fields_of_the_scores_keep_their_order():
         "amortised_elbo_nats",
         "amortisation_gap_nats",
         "num_modes",
+        "tolerance_nats",
+        "tolerance_met",
+        "tolerance_reason",
+        "num_samples_needed",
+        "max_num_samples",
+        "decodings",
     ]

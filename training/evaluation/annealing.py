@@ -18,7 +18,6 @@ from models.estimators.annealing import (
     simulate,
 )
 from models.estimators.bounds import bits_per_dim
-from models.estimators.refine import MAX_LATENTS
 from training.data.subset import choose_subset
 from training.evaluation.means import mean_of_values
 from training.evaluation.scoring import Labels, Scorer
@@ -87,7 +86,7 @@ def _anneal(scorer: Scorer, settings: Annealing, seed: int) -> Annealed:
         bits_per_dim=bits,
         effective_sample_size=float(found.effective_sample_size.mean()),
         acceptance_rate=float(found.acceptance_rate.mean()),
-        refined=_compare(scorer, found) if vae.num_latents <= MAX_LATENTS else None,
+        refined=_compare(scorer, found),
     )
 
 

@@ -89,7 +89,7 @@ def choose_settings(
     given = {name: value for name, value in asked if value is not None}
     settings = EvaluationSettings(**given)
     if settings.anneals:
-        check_annealable(model.vae, model.labels, start=settings.ais_start)
+        check_annealable(model.vae, model.labels)
     if not model.vae.has_density:
         return settings
     trial = _try(model, device, seed=settings.seed)

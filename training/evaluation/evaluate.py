@@ -107,7 +107,7 @@ def evaluate(
     vae.check_support(x)
     _check_num_images(len(x), settings)
     if settings.anneals:
-        check_annealable(vae, labels, start=settings.ais_start)
+        check_annealable(vae, labels)
     with ProgressBar(_image_words, console=console) as progress:
         scorer = Scorer(vae, x, progress=progress, unfinished=unfinished)
         has_dimensions = vae.config.encoder is not None

@@ -137,11 +137,12 @@ def test_the_short_table_has_scores_with_errors_percentiles_and_doubts() -> None
         "percentile": [3.21, None, None],
         "warnings": ["constant", "", ""],
         "weights_look_regular": [False, True, None],
+        "tolerance_met": [False, False, None],
     }
     lines = [line.split() for line in short_table(table, OPERATIONS["elbo"]).splitlines()]
     assert ["file", "elbo", "(nats)", "percentile", "note"] in lines
     assert ["a.png", "-91.23", "±", "0.13", "3.2", "irregular", "weights;", "constant"] in lines
-    assert ["b.png", "-80.00", "-"] in lines
+    assert ["b.png", "-80.00", "-", "tolerance", "not", "met"] in lines
     assert ["[c].png", "-", "-"] in lines
 
 

@@ -22,6 +22,7 @@ GIVEN_LABEL: dict[str, Any] = {"label": 1}
 GIVEN: dict[str, Any] = FREE | GIVEN_LABEL
 LABELS = 3
 REFINED: dict[str, Any] = {"num_samples": 9, "inference": "refined"}
+REFINING = 2 * (9 * 2 * 2 + 240) + 100
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,15 @@ def make_request(
         ("labelled", "encode", GIVEN, {}, 1),
         ("labelled", "elbo", FREE, {"num_samples": 9}, (9 + GUESS_NUM_SAMPLES) * LABELS),
         ("labelled", "log-likelihood", FREE, {"num_samples": 9}, 9 * LABELS),
-        ("standard", "log-likelihood", FREE, REFINED, 9 + 2 * (9 * 2 * 2 + 240) + 100),
+        ("standard", "log-likelihood", FREE, REFINED, 9 + REFINING),
+        ("standard", "log-likelihood", FREE, {}, 300 + REFINING + 300 + 3000),
+        ("m2", "log-likelihood", FREE, {}, (300 + REFINING + 300 + 3000) * LABELS),
+        ("categorical", "log-likelihood", FREE, {}, 300 + 3000 + 2),
+        ("standard", "elbo", FREE, REFINED, 2 * 9 + REFINING),
+        ("standard", "encode", FREE, REFINED, 1 + REFINING),
+        ("m2", "elbo", FREE, REFINED, (2 * 9 + REFINING) * LABELS),
+        ("m2", "log-likelihood", FREE, REFINED, (9 + REFINING) * LABELS),
+        ("m2", "encode", FREE, REFINED, 1 + REFINING),
         ("labelled", "classify", FREE, {"num_samples": 9}, 9 * LABELS),
         ("categorical", "log-likelihood", FREE, {"num_samples": 9}, 9 + 2),
         ("categorical", "log-likelihood", FREE, {"estimator": "exact"}, 1 + 2),

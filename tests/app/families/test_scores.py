@@ -9,7 +9,7 @@ import torch
 
 from tests.app.families.family_calls import PICTURES, answer, ask, vae_of
 from tests.app.family_repository import LABELLED, LABELS, PPCA, exact_oracle
-from tests.app.pictures import NPY, npy, read_npy
+from tests.app.pictures import NPY, npy, read_npy, read_npz
 
 pytestmark = pytest.mark.anyio
 
@@ -126,7 +126,6 @@ async def test_a_refined_score_splits_the_gap_and_has_no_percentile(
     ("name", "asked", "status", "parameter"),
     [
         ("standard", {"estimator": "prior"}, 422, "estimator"),
-        ("labelled", {}, 409, "inference"),
         ("categorical", {}, 409, "inference"),
     ],
 )
@@ -137,3 +136,119 @@ async def test_a_score_that_cannot_be_refined_is_refused(
     response = await ask(client, name, "log-likelihood", **params)
     assert response.status_code == status
     assert response.json()["parameter"] == parameter
+
+
+@pytest.mark.parametrize("name", ["standard", "two-layers", "labelled"])
+async def test_a_refined_elbo_says_what_the_encoder_loses(
+    client: httpx.AsyncClient, name: str
+) -> None:
+    asked = {"num_samples": 20, "seed": 3}
+    refined = await answer(client, name, "elbo", inference="refined", **asked)
+    amortised = await answer(client, name, "elbo", **asked)
+    for result, plain in zip(refined["results"], amortised["results"], strict=True):
+        assert (result["inference"], plain["inference"]) == ("refined", "amortised")
+        assert result["amortised_elbo_nats"] == pytest.approx(plain["elbo_nats"], rel=1e-6)
+        gap = result["elbo_nats"] - plain["elbo_nats"]
+        assert result["amortisation_gap_nats"] == pytest.approx(gap, abs=1e-4)
+        parts = result["expected_log_likelihood_nats"] - result["kl_nats"]
+        assert result["elbo_nats"] == pytest.approx(parts, abs=1e-4)
+        assert result["kl_per_dimension_nats"] is result["kl_per_group_nats"] is None
+        assert result["num_modes"] >= 1
+        assert result["percentile"] is None
+        assert "not of refined ones" in result["percentile_reason"]
+
+
+@pytest.mark.parametrize("name", ["standard", "two-layers", "m2"])
+async def test_a_refined_encoding_is_of_the_image_alone(
+    client: httpx.AsyncClient, name: str
+) -> None:
+    asked = {"inference": "refined", "seed": 3, "num_samples": 2}
+    many = 70 if name == "standard" else 3
+    whole = await answer(client, name, "encode", PICTURES[:many], **asked)
+    last = many - 1
+    one = await answer(client, name, "encode", PICTURES[last:many], first_item=last, **asked)
+    for field in ("mean", "std", "samples", "num_modes"):
+        assert whole[field][last] == one[field][0]
+    assert (whole["mean_kind"], whole["seed"]) == ("posterior", 3)
+    assert ("groups" in whole) == (name == "two-layers")
+    assert (whole["kl_nats"] is None) == (name == "two-layers")
+    assert ("label_used" in whole) == (name == "m2")
+    plain = await answer(client, name, "encode", PICTURES[:many], inference="refined", seed=3)
+    assert "samples" not in plain
+    assert plain["mean"] == whole["mean"]
+    arrays = read_npz((await ask(client, name, "encode", format="npz", **asked)).content)
+    assert arrays["mean"].shape == arrays["std"].shape == (2, len(whole["mean"][0]))
+    assert arrays["samples"].shape[:2] == (2, 2)
+    assert arrays["num_modes"].tolist() == whole["num_modes"][:2]
+
+
+async def test_what_has_no_posterior_cannot_be_encoded_refined(client: httpx.AsyncClient) -> None:
+    response = await ask(client, "autoencoder", "encode", inference="refined")
+    assert response.status_code == 409
+    assert "inference=refined" in response.json()["detail"]
+
+
+async def test_a_log_likelihood_that_names_no_draws_goes_to_a_tolerance(
+    client: httpx.AsyncClient,
+) -> None:
+    default = await answer(client, "standard", "log-likelihood", seed=3)
+    named = await answer(client, "standard", "log-likelihood", seed=3, tolerance_nats=0.1)
+    assert default == named
+    alone = await ask(
+        client, "standard", "log-likelihood", PICTURES[1:2], seed=3, first_item=1, format="json"
+    )
+    assert alone.json()["results"][0] == default["results"][1]
+    for result in default["results"]:
+        assert result["tolerance_nats"] == 0.1
+        assert result["max_num_samples"] == 3000
+        assert result["tolerance_met"] == (result["tolerance_reason"] is None)
+        assert result["decodings"] > result["num_samples"] >= 150
+        assert result["standard_error_nats"] <= 0.1
+        assert result["percentile"] is None
+        assert "not of a tolerance" in result["percentile_reason"]
+    arrays = read_npz((await ask(client, "standard", "log-likelihood", format="npz")).content)
+    assert arrays["tolerance_met"].dtype == bool
+    assert arrays["num_samples"].shape == arrays["decodings"].shape == (2,)
+
+
+@pytest.mark.parametrize(
+    ("asked", "fixed"),
+    [
+        ({"num_samples": 1000}, {"inference": "amortised"}),
+        ({"inference": "amortised"}, {"num_samples": 1000}),
+        ({"estimator": "prior"}, {"num_samples": 1000}),
+    ],
+)
+async def test_naming_the_draws_fixes_their_number(
+    client: httpx.AsyncClient, asked: dict[str, str], fixed: dict[str, str]
+) -> None:
+    found = await answer(client, "standard", "log-likelihood", seed=3, **asked)
+    assert found == await answer(client, "standard", "log-likelihood", seed=3, **asked, **fixed)
+    for result in found["results"]:
+        assert result["num_samples"] == 1000
+        assert result["tolerance_nats"] is result["tolerance_met"] is result["decodings"] is None
+
+
+async def test_a_limit_of_the_draws_says_what_would_do(client: httpx.AsyncClient) -> None:
+    asked = {"seed": 3, "tolerance_nats": 0.001, "num_samples": 120, "inference": "amortised"}
+    found = await answer(client, "standard", "log-likelihood", **asked)
+    for result in found["results"]:
+        assert (result["num_samples"], result["max_num_samples"]) == (120, 120)
+        assert result["inference"] == "amortised"
+        assert result["tolerance_met"] is False
+        assert f"num_samples={result['num_samples_needed']}" in result["tolerance_reason"]
+
+
+async def test_every_family_is_scored_to_a_tolerance(client: httpx.AsyncClient) -> None:
+    for name in ("categorical", PPCA, "two-layers", "labelled"):
+        found = await answer(client, name, "log-likelihood", seed=3)
+        assert all(result["tolerance_met"] for result in found["results"]), name
+
+
+async def test_a_tolerance_is_of_draws_of_the_posterior(client: httpx.AsyncClient) -> None:
+    response = await ask(
+        client, "standard", "log-likelihood", tolerance_nats=0.1, estimator="prior"
+    )
+    assert response.status_code == 422
+    assert response.json()["parameter"] == "estimator"
+    assert "tolerance_nats" in response.json()["detail"]

@@ -16,7 +16,6 @@ from models.estimators.refine import estimate_refined_log_px
 from tests.oracle import Oracle, instance, labelled
 from tests.training.trained_cases import of_family
 from training.data.subset import choose_subset
-from training.evaluation import annealing as module
 from training.evaluation import unfinished
 from training.evaluation.evaluate import EvaluationSettings, evaluate
 from training.evaluation.table import format_evaluation, list_annealed
@@ -135,16 +134,6 @@ def test_nothing_is_annealed_unless_it_is_asked_for(oracle: Oracle, x: torch.Ten
     assert found.annealed is None
     assert found.bidirectional is None
     assert list_annealed(found) == []
-
-
-def test_many_latents_have_no_refined_estimate_beside(
-    oracle: Oracle, x: torch.Tensor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "MAX_LATENTS", 7)
-    settings = SETTINGS.model_copy(update={"ais_start": "posterior", "bdmc_num_images": 0})
-    found = evaluate(oracle.vae, x[:3], dataset="oracle", settings=settings)
-    assert annealed_of(found).refined is None
-    assert [row[0] for row in list_annealed(found)] == ["AIS from the encoder's q, 10 steps"]
 
 
 def test_a_model_with_labels_is_scored_given_them() -> None:
