@@ -274,6 +274,44 @@ class EvidenceScore(Generic[Array]):
     seed: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class EvidenceProgress(Generic[Array]):
+    """Running estimate of log p(x) of each image, by the draws so far.
+
+    Arrays are float64, (batch,) unless said.
+    """
+
+    num_samples: Annotated[int, Column(int, "Importance samples so far.", example=512)]
+    estimate_nats: Annotated[
+        Array, Column(Number, "Log of the mean weight so far, nats.", example=-85.1)
+    ]
+    standard_error_nats: Annotated[
+        Array, Column(Number, "Its Monte Carlo standard error, nats.", example=0.13)
+    ]
+    lower_bound_95_nats: Annotated[
+        Array,
+        Column(
+            Number,
+            "Lower confidence bound on log p(x), nats, as in the answer: it holds wherever one "
+            "stops.",
+            example=-85.6,
+        ),
+    ]
+    bound_interval_nats: Annotated[
+        Array,
+        Column(
+            Interval,
+            "Interval of the expected bound by a tenth of the draws so far, nats; [null, null] for "
+            "fewer than 100.",
+            example=[-86.2, -85.3],
+        ),
+    ]
+    """(batch, 2)"""
+    effective_sample_size: Annotated[
+        Array, Column(Number, "Effective number of the weights so far.", example=74.0)
+    ]
+
+
 @cache
 def columns_of(score: type) -> Mapping[str, Column]:
     """The columns of a score's class by their names, in the order of JSON."""

@@ -18,12 +18,11 @@ from app.errors import InvalidParameter
 from app.operations.parameters import ClassifyParameters, ElboParameters, LogLikelihoodParameters
 from app.operations.result import Answer
 from models.estimators.elbo import elbo_steps
-from models.estimators.importance import log_px_steps
+from models.estimators.importance import Report, log_px_steps
 from models.estimators.labels import classify_steps
 from models.estimators.refine import refined_log_px_steps
 from models.estimators.steps import Draws, Steps
 from models.scores import Estimator, ScoreKind, join_columns
-from models.vae.model import VAE
 
 
 def elbo(request: ComputeRequest[ElboParameters]) -> Steps[Answer]:
@@ -40,17 +39,32 @@ def log_likelihood(request: ComputeRequest[LogLikelihoodParameters]) -> Steps[An
     estimator, vae = request.parameters.estimator, request.served.vae
     if request.parameters.inference == "refined":
         _check_iwae(estimator)
-        return (yield from _score(request, partial(_refined_steps, vae), estimator))
+        return (yield from _score(request, partial(_refined_steps, request), estimator))
 
     def steps(x: Tensor, y: Tensor | None, draws: Draws) -> Steps[Any]:
-        estimates = yield from log_px_steps(vae, x, y=y, estimator=estimator, **draws)
+        report = _reporter(request, draws)
+        estimates = yield from log_px_steps(
+            vae, x, y=y, estimator=estimator, report=report, **draws
+        )
         return estimates[-1]
 
     return (yield from _score(request, steps, estimator))
 
 
-def _refined_steps(vae: VAE, x: Tensor, y: Tensor | None, draws: Draws) -> Steps[Any]:
-    return refined_log_px_steps(vae, x, y=y, **draws)
+def _refined_steps(
+    request: ComputeRequest[LogLikelihoodParameters], x: Tensor, y: Tensor | None, draws: Draws
+) -> Steps[Any]:
+    report = _reporter(request, draws)
+    return refined_log_px_steps(request.served.vae, x, y=y, report=report, **draws)
+
+
+def _reporter(request: ComputeRequest[LogLikelihoodParameters], draws: Draws) -> Report | None:
+    """What an estimator tells of the images of some draws, where the answer is streamed."""
+    tell = request.report
+    if tell is None:
+        return None
+    first = draws["first_item"] - request.first_item
+    return lambda progress: tell(first, join_columns([progress]))
 
 
 def _check_iwae(estimator: Estimator) -> None:

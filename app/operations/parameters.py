@@ -175,6 +175,13 @@ ArrayFormat = Annotated[
     Literal["json", "npy", "npz"] | None,
     Field(description="Format of the answer; overrides the Accept header."),
 ]
+StreamedFormat = Annotated[
+    Literal["json", "npy", "npz", "ndjson", "event-stream"] | None,
+    Field(
+        description="Format of the answer; overrides the Accept header. ndjson and event-stream "
+        "have a line for each running estimate, and the JSON answer as the last."
+    ),
+]
 ImageFormat = Annotated[
     Literal["json", "png", "npy", "npz"] | None,
     Field(description="Format of the answer; overrides the Accept header."),
@@ -300,7 +307,7 @@ class LogLikelihoodParameters(Reading, Seeded, Labelled):
             "labels needs `label` to refine."
         ),
     ] = "amortised"
-    format: ArrayFormat = None
+    format: StreamedFormat = None
 
 
 class ClassifyParameters(Reading, Seeded):

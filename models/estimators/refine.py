@@ -22,7 +22,13 @@ from torch import Tensor
 from models.distributions.batch_noise import BatchNoise
 from models.errors import UnsupportedOperation
 from models.estimators.defensive import DefensiveMixture
-from models.estimators.importance import EvidenceEstimate, Proposal, Sampling, sample_weights
+from models.estimators.importance import (
+    EvidenceEstimate,
+    Proposal,
+    Report,
+    Sampling,
+    sample_weights,
+)
 from models.estimators.mode_search import (
     CLIMB_STEPS,
     NEGLIGIBLE_NATS,
@@ -92,6 +98,7 @@ def refined_log_px_steps(
     first_item: int = 0,
     chunk_rows: int = CHUNK_ROWS,
     y: Tensor | None = None,
+    report: Report | None = None,
 ) -> Steps[EvidenceEstimate]:
     """Estimate log p(x), or log p(x|y), by a refined proposal, in steps.
 
@@ -103,6 +110,7 @@ def refined_log_px_steps(
         first_item: Position of the first datum in the request or data set.
         chunk_rows: Largest number of decoder rows per pass; does not change the result.
         y: Labels, for log p(x|y); a model with labels needs them.
+        report: Told the running estimate of the fresh draws.
 
     Returns:
         The estimate, with both gaps, as the generator's value.
@@ -131,7 +139,7 @@ def refined_log_px_steps(
         return log_joint - log_r
 
     proposal = Proposal("iwae", refined.noise, "proposal", len(x), log_weights)
-    sampling = Sampling((num_samples,), seed, first_item, chunk_rows)
+    sampling = Sampling((num_samples,), seed, first_item, chunk_rows, report)
     (estimate,) = yield from sample_weights(x, proposal, sampling)
     bound = elbo.mean()
     return replace(
