@@ -16,6 +16,8 @@ Array = TypeVar("Array")
 
 Estimator = Literal["iwae", "prior", "exact"]
 """Estimators of log p(x); `models.estimators.importance.ESTIMATORS` holds the function of each."""
+EvidenceKind = Literal[Estimator, "ais"]
+"""Those that a request may name: by annealed importance sampling too."""
 ScoreKind = Literal["elbo", Estimator]
 KLMethod = Literal["analytic", "monte_carlo"]
 AnnealingStart = Literal["prior", "posterior", "refined"]
@@ -126,12 +128,15 @@ class EvidenceScore(Generic[Array]):
     """
 
     estimator: Annotated[
-        Estimator, Column(Estimator, "Estimator of log p(x), as asked for.", example="iwae")
+        EvidenceKind, Column(EvidenceKind, "Estimator of log p(x), as asked for.", example="iwae")
     ]
     num_samples: Annotated[
         int,
         Column(
-            int, "Importance samples K for each image; 1 if `estimator` is `exact`.", example=1000
+            int,
+            "Importance samples K for each image; 1 if `estimator` is `exact`, and the number of "
+            "chains if it is `ais`.",
+            example=1000,
         ),
     ]
     estimate_nats: Annotated[
@@ -269,6 +274,14 @@ class EvidenceScore(Generic[Array]):
         Column(
             int | None,
             "Modes of p(z|x) that the refinement found; null unless `inference` is `refined`.",
+        ),
+    ] = None
+    acceptance_rate: Annotated[
+        Array | None,
+        Column(
+            Number,
+            "Share of the moves of annealed chains that were accepted; null unless `estimator` is "
+            "`ais`.",
         ),
     ] = None
     seed: int

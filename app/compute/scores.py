@@ -10,19 +10,20 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from app.compute.cost import chunk_rows, groups
+from app.compute.cost import annealing_of, chunk_rows, groups
 from app.compute.labels import given_labels, label_used
 from app.compute.percentile import compare
 from app.compute.request import ComputeRequest
 from app.errors import InvalidParameter
 from app.operations.parameters import ClassifyParameters, ElboParameters, LogLikelihoodParameters
 from app.operations.result import Answer
+from models.estimators.annealing import annealed_log_px_steps, as_evidence
 from models.estimators.elbo import elbo_steps
 from models.estimators.importance import Report, log_px_steps
 from models.estimators.labels import classify_steps
-from models.estimators.refine import refined_log_px_steps
+from models.estimators.refine import check_refinable, refined_log_px_steps
 from models.estimators.steps import Draws, Steps
-from models.scores import Estimator, ScoreKind, join_columns
+from models.scores import EvidenceKind, ScoreKind, join_columns
 
 
 def elbo(request: ComputeRequest[ElboParameters]) -> Steps[Answer]:
@@ -37,8 +38,10 @@ def elbo(request: ComputeRequest[ElboParameters]) -> Steps[Answer]:
 def log_likelihood(request: ComputeRequest[LogLikelihoodParameters]) -> Steps[Answer]:
     """The estimate of log p(x), or log p(x|y), of each image, its error and its percentile."""
     estimator, vae = request.parameters.estimator, request.served.vae
+    if estimator == "ais":
+        return (yield from _score(request, partial(_annealed_steps, request), estimator))
     if request.parameters.inference == "refined":
-        _check_iwae(estimator)
+        _check_refinable_by(estimator)
         return (yield from _score(request, partial(_refined_steps, request), estimator))
 
     def steps(x: Tensor, y: Tensor | None, draws: Draws) -> Steps[Any]:
@@ -58,6 +61,19 @@ def _refined_steps(
     return refined_log_px_steps(request.served.vae, x, y=y, report=report, **draws)
 
 
+def _annealed_steps(
+    request: ComputeRequest[LogLikelihoodParameters], x: Tensor, y: Tensor | None, draws: Draws
+) -> Steps[Any]:
+    vae, settings = request.served.vae, annealing_of(request.parameters)
+    if settings.start == "refined":
+        check_refinable(vae, y)
+    seed, first_item = draws["seed"], draws["first_item"]
+    found = yield from annealed_log_px_steps(
+        vae, x, seed=seed, settings=settings, first_item=first_item, y=y
+    )
+    return as_evidence(found)
+
+
 def _reporter(request: ComputeRequest[LogLikelihoodParameters], draws: Draws) -> Report | None:
     """What an estimator tells of the images of some draws, where the answer is streamed."""
     tell = request.report
@@ -67,14 +83,14 @@ def _reporter(request: ComputeRequest[LogLikelihoodParameters], draws: Draws) ->
     return lambda progress: tell(first, join_columns([progress]))
 
 
-def _check_iwae(estimator: Estimator) -> None:
+def _check_refinable_by(estimator: EvidenceKind) -> None:
     if estimator != "iwae":
         raise InvalidParameter(
-            f"inference='refined' draws for the estimator iwae, not for {estimator}. Leave "
+            f"inference='refined' is for the estimators iwae and ais, not for {estimator}. Leave "
             "estimator out.",
             parameter="estimator",
             received=estimator,
-            allowed=["iwae"],
+            allowed=["iwae", "ais"],
             suggestion="iwae",
         )
 
@@ -82,7 +98,7 @@ def _check_iwae(estimator: Estimator) -> None:
 def _score(
     request: ComputeRequest[ElboParameters | LogLikelihoodParameters],
     steps: Callable[[Tensor, Tensor | None, Draws], Steps[Any]],
-    kind: ScoreKind,
+    kind: ScoreKind | EvidenceKind,
 ) -> Steps[Answer]:
     """Score the images part by part, and compare the scores with the stored ones."""
     scores, labels = [], []

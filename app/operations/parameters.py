@@ -15,7 +15,7 @@ from pydantic import (
     field_validator,
 )
 
-from models.scores import Estimator, Inference
+from models.scores import EvidenceKind, Inference
 
 MAX_SEED = 2**63 - 1
 INTEGER = re.compile(r"[0-9]+|-[1-9][0-9]*")
@@ -286,10 +286,11 @@ class LogLikelihoodParameters(Reading, Seeded, Labelled):
     """Parameters of `log-likelihood`."""
 
     estimator: Annotated[
-        Estimator,
+        EvidenceKind,
         Field(
             description="Estimator of log p(x): importance sampling from the posterior (`iwae`) "
-            "or from the prior (`prior`), or the exact value (`exact`, needs an exact posterior)."
+            "or from the prior (`prior`), the exact value (`exact`, needs an exact posterior), or "
+            "annealed importance sampling (`ais`), by far the slowest."
         ),
     ] = "iwae"
     num_samples: Annotated[
@@ -304,9 +305,20 @@ class LogLikelihoodParameters(Reading, Seeded, Labelled):
         Field(
             description="Proposal of the draws of `iwae`: the encoder's (`amortised`), or normals "
             "fitted to each image (`refined`), whose weights are far more even. A model with "
-            "labels needs `label` to refine."
+            "labels needs `label` to refine. The chains of `ais` start there."
         ),
     ] = "amortised"
+    ais_steps: Annotated[
+        int, Field(ge=2, description="Steps of each annealed chain; only of `ais`.")
+    ] = 100
+    ais_chains: Annotated[
+        int,
+        Field(
+            ge=16,
+            description="Annealed chains of each image, a multiple of 16; only of `ais`, which has "
+            "no `num_samples`.",
+        ),
+    ] = 16
     format: StreamedFormat = None
 
 

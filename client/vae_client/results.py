@@ -245,6 +245,7 @@ class LogLikelihoodScores(Scores):
     amortised_elbo_nats: np.ndarray | None
     amortisation_gap_nats: np.ndarray | None
     num_modes: np.ndarray | None
+    acceptance_rate: np.ndarray | None
 
 
 @dataclass(frozen=True, kw_only=True)

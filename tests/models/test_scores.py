@@ -77,4 +77,5 @@ def test_the_fields_of_the_scores_keep_their_order():
         "amortised_elbo_nats",
         "amortisation_gap_nats",
         "num_modes",
+        "acceptance_rate",
     ]

@@ -6,7 +6,6 @@ import time
 from typing import Any
 
 import httpx
-import numpy as np
 import pytest
 
 from app.api import streaming
@@ -89,18 +88,6 @@ async def test_events_have_the_same_content_as_lines(open_client: ClientFactory)
     kinds, contents = zip(*(event.split("\n") for event in found), strict=True)
     assert kinds == ("event: progress",) * (len(found) - 1) + ("event: answer",)
     assert [one.removeprefix("data: ") for one in contents] == lines.text.splitlines()
-
-
-async def test_an_exact_value_comes_alone(open_client: ClientFactory) -> None:
-    path = "/v1/models/oracle/log-likelihood?estimator=exact"
-    images = {"images": np.zeros((1, 3, 1, 1)).tolist()}
-    async with open_client() as client:
-        shape = (await client.get("/v1/models/oracle")).json()["image_shape"]
-        images = {"images": np.zeros((2, *shape)).tolist()}
-        whole = await client.post(path, json=images)
-        streamed = await client.post(path, json=images, headers=NDJSON)
-    assert whole.status_code == 200
-    assert streamed.content == whole.content + b"\n"
 
 
 async def test_what_fails_before_the_first_line_is_an_ordinary_problem(
