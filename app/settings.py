@@ -200,6 +200,12 @@ class Settings(BaseSettings):
     max_num_samples: Annotated[
         PositiveInt, Field(description="Largest num_samples of one request.")
     ] = 10_000
+    max_ais_steps: Annotated[
+        PositiveInt, Field(description="Largest ais_steps of one request.")
+    ] = 1_000
+    max_ais_chains: Annotated[
+        PositiveInt, Field(description="Largest ais_chains of one request.")
+    ] = 64
     max_request_cost: Annotated[
         PositiveFloat,
         Field(description="Largest cost of one request, in units (items x samples x MMAC)."),

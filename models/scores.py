@@ -16,6 +16,8 @@ Array = TypeVar("Array")
 
 Estimator = Literal["iwae", "prior", "exact"]
 """Estimators of log p(x); `models.estimators.importance.ESTIMATORS` holds the function of each."""
+EvidenceKind = Literal[Estimator, "ais"]
+"""Those that a request may name: by annealed importance sampling too."""
 ScoreKind = Literal["elbo", Estimator]
 KLMethod = Literal["analytic", "monte_carlo"]
 AnnealingStart = Literal["prior", "posterior", "refined"]
@@ -162,13 +164,14 @@ class EvidenceScore(Generic[Array]):
     """
 
     estimator: Annotated[
-        Estimator, Column(Estimator, "Estimator of log p(x), as asked for.", example="iwae")
+        EvidenceKind, Column(EvidenceKind, "Estimator of log p(x), as asked for.", example="iwae")
     ]
     num_samples: Annotated[
         int | tuple[int, ...],
         Column(
             int,
-            "Importance samples K of the image; 1 if `estimator` is `exact`.",
+            "Importance samples K of the image; 1 if `estimator` is `exact`, and the number of "
+            "chains if it is `ais`.",
             example=1000,
         ),
     ]
@@ -352,7 +355,53 @@ class EvidenceScore(Generic[Array]):
             "one with a gradient counts twice. Where a tolerance was asked for.",
         ),
     ] = None
+    acceptance_rate: Annotated[
+        Array | None,
+        Column(
+            Number,
+            "Share of the moves of annealed chains that were accepted; null unless `estimator` is "
+            "`ais`.",
+        ),
+    ] = None
     seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvidenceProgress(Generic[Array]):
+    """Running estimate of log p(x) of each image, by the draws so far.
+
+    Arrays are float64, (batch,) unless said.
+    """
+
+    num_samples: Annotated[int, Column(int, "Importance samples so far.", example=512)]
+    estimate_nats: Annotated[
+        Array, Column(Number, "Log of the mean weight so far, nats.", example=-85.1)
+    ]
+    standard_error_nats: Annotated[
+        Array, Column(Number, "Its Monte Carlo standard error, nats.", example=0.13)
+    ]
+    lower_bound_95_nats: Annotated[
+        Array,
+        Column(
+            Number,
+            "Lower confidence bound on log p(x), nats, as in the answer: it holds wherever one "
+            "stops.",
+            example=-85.6,
+        ),
+    ]
+    bound_interval_nats: Annotated[
+        Array,
+        Column(
+            Interval,
+            "Interval of the expected bound by a tenth of the draws so far, nats; [null, null] for "
+            "fewer than 100.",
+            example=[-86.2, -85.3],
+        ),
+    ]
+    """(batch, 2)"""
+    effective_sample_size: Annotated[
+        Array, Column(Number, "Effective number of the weights so far.", example=74.0)
+    ]
 
 
 @cache

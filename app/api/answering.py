@@ -4,40 +4,39 @@ What is small is parsed, computed and rendered without leaving the event loop. O
 a thread, and ends early where its client leaves.
 """
 
-import asyncio
 import math
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from starlette.types import Scope
 
 from app.api.body import Incoming, read_body, refuse_body
+from app.api.computing import begin_compute, computed_by, end_compute, off_loop
 from app.api.deadline import read_timeout
 from app.api.headers import changing_lines, etag_matches, fixed_lines
 from app.api.limits import check_limits
 from app.api.metrics import Metrics
 from app.api.plan import Plan, Plans, make_plan
-from app.api.problems import Reply
 from app.api.read_items import INLINE_BYTES, is_small, read_items
 from app.api.record import Record
-from app.api.service import Call, Service, T
+from app.api.reply import Reply
+from app.api.service import Call, Service
+from app.api.streaming import Stream
 from app.compute.cost import Work
 from app.compute.inputs import Inputs
 from app.compute.labels import check_label
 from app.compute.request import ComputeRequest
-from app.compute.table import compute
-from app.errors import ClientDisconnected, DeadlineExceeded
 from app.operations.parameters import Parameters
 from app.operations.result import Answer
 from app.operations.table import Operation
-from app.serving.job import Job, Timing
 from app.serving.served_model import ServedModel
 from app.wire.bodies import parse_body
 from app.wire.items import Body
+from app.wire.media_types import STREAM_TYPES
 from app.wire.rendering import render
 
 _NEVER = threading.Event()
@@ -94,6 +93,9 @@ async def answer(
     if inputs.latents is not None:
         check_label(request)
     work = _work(service, plan, request)
+    if plan.form in STREAM_TYPES:
+        stream = await _stream(call, request, plan, work, scope)
+        return 200, fixed.all + changing_lines(request, (), None, draws=plan.draws), stream
     computed = await _compute(call, request, work)
     content = await _render(call, request, plan, work, computed)
     _count(service.metrics, call, computed, work)
@@ -110,7 +112,7 @@ async def _body(call: Call, scope: Scope) -> Body:
     data = await read_body(headers, call.incoming.next_part, max_bytes=limit)
     if len(data) <= INLINE_BYTES:
         return _parse(call, data)
-    return await _off_loop(call, partial(_parse, call, data))
+    return await off_loop(call, partial(_parse, call, data))
 
 
 def _parse(call: Call, data: bytes) -> Body:
@@ -143,54 +145,38 @@ async def _read_inputs(call: Call, parameters: Parameters, body: Body) -> Inputs
     stop = threading.Event()
     read = partial(read_items, settings, operation, served, body, parameters, stop)
     try:
-        return await _off_loop(call, read)
+        return await off_loop(call, read)
     finally:
         stop.set()
         call.record.end("read", started_at)
 
 
 async def _compute(call: Call, request: ComputeRequest[Any], work: Work) -> Answer:
-    timing, served, record = Timing(), call.served, call.record
-    scheduler = call.service.scheduler
-    job = scheduler.admit(
-        compute(request),
-        model=served.vae,
-        kind=call.operation.name,
-        cost=work.cost,
-        row_cost=served.cost,
-        timing=timing,
-        deadline=call.seconds_left,
-        on_lane=partial(_hold, call),
-    )
-    record.stage = "queue"
+    job = begin_compute(call, request, work)
     try:
-        return await job.future
-    except TimeoutError:
-        raise _too_late(call) from None
+        return await computed_by(call, job)
     finally:
-        scheduler.leave(job)
-        record.end_compute(timing, job.admitted_at)
+        end_compute(call, job)
 
 
-def _hold(call: Call, job: Job[Any]) -> None:
-    """End the wait for a job of the compute lane when its deadline passes or its client hangs up.
+async def _stream(
+    call: Call,
+    request: ComputeRequest[Any],
+    plan: Plan,
+    work: Work,
+    scope: Scope,
+) -> Stream:
+    """The answer line by line, from the first line on."""
 
-    A job on the event loop ends before its client could be seen to leave.
-    """
-    timer = job.future.get_loop().call_later(call.seconds_left, _give_up, job, TimeoutError())
-    gone = ClientDisconnected("The client hung up before the answer.")
-    forget_client = call.incoming.when_gone(lambda: _give_up(job, gone))
+    async def finish(computed: Answer) -> bytes:
+        content = await _render(call, request, plan, work, computed)
+        _count(call.service.metrics, call, computed, work)
+        return content
 
-    def stop(_: object) -> None:
-        timer.cancel()
-        forget_client()
-
-    job.future.add_done_callback(stop)
-
-
-def _give_up(job: Job[Any], error: Exception) -> None:
-    if not job.future.done():
-        job.future.set_exception(error)
+    stream = Stream(call, scope, plan.form)
+    job = begin_compute(call, replace(request, report=stream.report), work)
+    await stream.begin(job, finish)
+    return stream
 
 
 async def _render(
@@ -199,35 +185,18 @@ async def _render(
     started_at = time.perf_counter()
     record, envelope = call.record, _envelope(request, draws=plan.draws)
     record.stage = "render"
-    given = plan.form, computed, call.operation, plan.rendering, envelope
+    form = "json" if plan.form in STREAM_TYPES else plan.form
+    given = form, computed, call.operation, plan.rendering, envelope
     if work.numbers <= INLINE_NUMBERS or _numbers(computed) <= INLINE_NUMBERS:
         content = render(*given)
     else:
-        content = await _off_loop(call, partial(render, *given))
+        content = await off_loop(call, partial(render, *given))
     record.end("render", started_at)
     return content
 
 
 def _numbers(computed: Answer) -> int:
     return sum(getattr(column, "size", 0) for column in computed.columns.values())
-
-
-async def _off_loop(call: Call, function: Callable[[], T]) -> T:
-    """Run a function on a reader thread, and wait no longer than the request's deadline.
-
-    Raises:
-        DeadlineExceeded: The deadline passed.
-    """
-    future = call.service.off_loop(function)
-    timer = future.get_loop().call_later(call.seconds_left, future.cancel)
-    try:
-        return await future
-    except asyncio.CancelledError:
-        if call.seconds_left > 0:
-            raise
-        raise _too_late(call) from None
-    finally:
-        timer.cancel()
 
 
 def _work(service: Service, plan: Plan, request: ComputeRequest[Any]) -> Work:
@@ -238,16 +207,6 @@ def _work(service: Service, plan: Plan, request: ComputeRequest[Any]) -> Work:
     if work is None:
         work = plan.works[key] = check_limits(service.settings, request)
     return work
-
-
-def _too_late(call: Call) -> DeadlineExceeded:
-    seconds = call.timeout
-    return DeadlineExceeded(
-        f"The request takes longer than {seconds:g} s (X-Request-Timeout-Seconds, or "
-        "VAE_REQUEST_TIMEOUT_SECONDS). Send fewer items or samples per request, or retry when the "
-        "server is less busy.",
-        limit=seconds,
-    )
 
 
 def _envelope(request: ComputeRequest[Any], *, draws: bool) -> dict[str, Any]:

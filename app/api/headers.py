@@ -10,7 +10,7 @@ from app.compute.request import ComputeRequest
 from app.operations.table import Operation
 from app.serving.served_model import ServedModel
 from app.wire.header_lines import write_lines
-from app.wire.media_types import MEDIA_TYPES
+from app.wire.media_types import ANSWER_TYPES
 from models import __version__
 from models.warnings import Warned
 
@@ -49,7 +49,7 @@ def fixed_lines(
         "X-Model-Name": served.name,
         "X-Model-Version": str(served.version),
         "X-Bundle-Digest": served.bundle.digest,
-        "Content-Type": MEDIA_TYPES[plan.form],
+        "Content-Type": ANSWER_TYPES[plan.form],
     }
     fixed = FixedLines(etag, _lines(caching), _lines({**caching, **identity}))
     plan.lines[versioned] = fixed
@@ -57,15 +57,20 @@ def fixed_lines(
 
 
 def changing_lines(
-    request: ComputeRequest[Any], warnings: Sequence[Warned], length: int, *, draws: bool
+    request: ComputeRequest[Any], warnings: Sequence[Warned], length: int | None, *, draws: bool
 ) -> bytes:
-    """The other header lines: the answer's length, and its envelope for formats without one."""
+    """The other header lines: the answer's length, and its envelope for formats without one.
+
+    A streamed answer has no length, and asks a proxy to pass its lines on as they come.
+    """
     lines = b"x-seed: %d\r\n" % request.seed if draws else b""
     preprocessing = request.inputs.preprocessing
     if preprocessing is not None:
         lines += _preprocessing_line(preprocessing)
     if warnings:
         lines += write_lines([(b"x-warnings", warnings_header(warnings).encode("latin-1"))])
+    if length is None:
+        return lines + b"x-accel-buffering: no\r\n"
     return lines + b"content-length: %d\r\n" % length
 
 

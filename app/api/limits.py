@@ -61,16 +61,18 @@ def check_limits(settings: Settings, request: ComputeRequest[Any]) -> Work:
 
 
 def _check_samples(settings: Settings, parameters: Parameters) -> None:
-    samples, limit = vars(parameters).get("num_samples", 0), settings.max_num_samples
-    if samples > limit:
-        raise PayloadTooLarge(
-            f"num_samples={samples} is over this server's limit of {limit} (VAE_MAX_NUM_SAMPLES). "
-            f"Send num_samples={limit}.",
-            parameter="num_samples",
-            received=samples,
-            limit=limit,
-            suggestion=limit,
-        )
+    names = ("ais_steps", "ais_chains") if _is_annealed(parameters) else ("num_samples",)
+    for name in names:
+        samples, limit = vars(parameters).get(name, 0), getattr(settings, f"max_{name}")
+        if samples > limit:
+            raise PayloadTooLarge(
+                f"{name}={samples} is over this server's limit of {limit} "
+                f"(VAE_MAX_{name.upper()}). Send {name}={limit}.",
+                parameter=name,
+                received=samples,
+                limit=limit,
+                suggestion=limit,
+            )
 
 
 def _check_items(settings: Settings, request: ComputeRequest[Any], work: Work) -> None:
@@ -109,6 +111,8 @@ def _amount(request: ComputeRequest[Any], work: Work, verb: str) -> str:
     """The request's size and what it does: "24 images x 5,000 samples cost"."""
     samples = getattr(request.parameters, "num_samples", 0)
     times = f" x {samples:,} samples" if samples else ""
+    if _is_annealed(request.parameters):
+        times = f" x {request.parameters.ais_steps:,} annealing steps"
     if name := _counting_parameter(request.parameters):
         return f"{name}={work.items}{times} {verb}s"
     noun = _noun(request.operation)
@@ -122,9 +126,17 @@ def _what_fits(
     """Items, and samples for each, that would each by itself bring the request under a limit."""
     counted = _counting_parameter(request.parameters)
     fits = {counted or _noun(request.operation): int(work.items * limit / getattr(work, attribute))}
-    if getattr(request.parameters, "num_samples", 0) > 1:
+    if _is_annealed(request.parameters):
+        fits["ais_steps"] = int(request.parameters.ais_steps * limit / getattr(work, attribute))
+    elif getattr(request.parameters, "num_samples", 0) > 1:
         fits["num_samples"] = _fitting_samples(request, attribute, limit)
-    return {name: value for name, value in fits.items() if value >= (2 if name == "steps" else 1)}
+    return {
+        name: value for name, value in fits.items() if value >= (2 if name.endswith("steps") else 1)
+    }
+
+
+def _is_annealed(parameters: Parameters) -> bool:
+    return getattr(parameters, "estimator", None) == "ais"
 
 
 def _fitting_samples(request: ComputeRequest[Any], attribute: str, limit: float) -> int:

@@ -51,6 +51,11 @@ class Sampler:
 _refusals = Sampler()
 
 
+def log_crash(error: Exception, record: Record) -> None:
+    """Log an error of the service itself, under the id of its request."""
+    _app_log.error("crash", exc_info=error, extra={"fields": {"request_id": record.request_id}})
+
+
 def log_request(record: Record, scope: Scope, status: int) -> None:
     """Write the access line of an answered request; of refusals for want of room, a few a second.
 

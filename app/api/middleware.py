@@ -3,7 +3,6 @@
 Pure ASGI: starlette's BaseHTTPMiddleware hides disconnects.
 """
 
-import logging
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -16,18 +15,17 @@ from app.api.body import Incoming
 from app.api.exchange import Exchange
 from app.api.headers import SECURITY_HEADERS
 from app.api.keys import RequireKey
-from app.api.logs import log_request
+from app.api.logs import log_crash, log_request
 from app.api.metrics import CANCELLED, Metrics
-from app.api.problems import Reply, describe_in, lookup, reply_of
+from app.api.problems import describe_in, lookup, reply_of
 from app.api.record import Record
+from app.api.reply import Reply, send_reply
 from app.api.routing import PROBES
 from app.api.trace_context import read_trace_id
 from app.api.tracing import Tracing
 from app.errors import ClientDisconnected
 from app.wire.header_lines import split_lines, write_lines
 from app.wire.request_head import two_lengths
-
-log = logging.getLogger("app")
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._~+/=:@-]{1,128}")
 _SECURITY_HEADERS = [(n.lower().encode(), v.encode()) for n, v in SECURITY_HEADERS.items()]
@@ -110,11 +108,14 @@ class Observe:
                 status, lines, content = await operation.answer(scope, exchange)
             except Exception as error:
                 if lookup(type(error))[0] == 500:
-                    _log_crash(error, record)
+                    log_crash(error, record)
                 status, lines, content = reply_of(describe_in(scope, error))
             record.status = status
             lines += _SECURITY_LINES + _own_lines(record)
-            await exchange.reply(status, lines, content)
+            if isinstance(content, bytes):
+                await exchange.reply(status, lines, content)
+            else:
+                await send_reply((status, lines, content), exchange.send)
         finally:
             self._done(record, scope)
 
@@ -137,7 +138,7 @@ class Observe:
     async def _crashed(
         self, error: Exception, record: Record, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        _log_crash(error, record)
+        log_crash(error, record)
         if record.status:  # the answer has begun: only closing the connection tells the client
             raise error
         answer = describe_in(scope, error)
@@ -163,10 +164,6 @@ class Observe:
             log_request(record, scope, status)
         if self.tracing is not None and record.operation != "metrics":
             self.tracing.add(record, scope, status)
-
-
-def _log_crash(error: Exception, record: Record) -> None:
-    log.error("crash", exc_info=error, extra={"fields": {"request_id": record.request_id}})
 
 
 async def _refuse_two_lengths(scope: Scope, receive: Receive, send: Send) -> None:

@@ -112,7 +112,7 @@ def describe_operation(served: ServedModel, operation: Operation) -> OperationDe
         path=f"{prefix}/{operation.name}",
         summary=operation.summary,
         takes=list(operation.takes),
-        formats=list(operation.formats),
+        formats=[*operation.formats, *operation.streams],
         unavailable_options=served.unavailable_options(operation),
         parameters=operation.parameters.model_json_schema(),
     )

@@ -25,6 +25,7 @@ from app.wire.media_types import (
     NPY_TYPE,
     NPZ_TYPE,
     PICTURE_TYPES,
+    STREAM_TYPES,
 )
 
 
@@ -106,11 +107,22 @@ def answers(operation: Operation) -> Described:
         "schema": schema_of(operation.answer),
         "example": ANSWERS[operation.name],
     }
+    content |= {STREAM_TYPES[form]: _lines(form) for form in operation.streams}
     headers = {name: reference("headers", name) for name in HEADERS}
     found = {"200": {"description": "The answer.", "headers": headers, "content": content}}
     if operation.method == "GET":
         found["304"] = {"description": "Not modified: If-None-Match names the answer's ETag."}
     return found
+
+
+def _lines(form: str) -> Described:
+    """An answer line by line."""
+    each = "Lines of JSON" if form == "ndjson" else "Server-sent events with JSON as their data"
+    description = (
+        f"{each}: running estimates, each with the index `item` of its image, and the JSON answer "
+        "as the last. A failure after the first is a last one in the form of a problem."
+    )
+    return {"schema": {"type": "string", "description": description}}
 
 
 def _binary(description: str, url: str | None = None) -> Described:

@@ -118,7 +118,7 @@ class Plans:
 
 def _form(operation: Operation, parameters: Any, accept: bytes | None) -> str:
     """Format of the answer: the one asked for by name, or the best of the Accept header."""
-    formats = operation.formats
+    formats = operation.formats + operation.streams
     if getattr(parameters, "output", None) == "logits":
         formats = tuple(form for form in formats if form != "png")
     text = None if accept is None else accept.decode("latin-1")

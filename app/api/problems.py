@@ -12,6 +12,7 @@ from starlette.types import Scope
 
 from app.api.record import record_of
 from app.api.redaction import is_secret, redact_path
+from app.api.reply import Reply
 from app.errors import (
     BrokenModel,
     ClientDisconnected,
@@ -90,9 +91,6 @@ class Problem(BaseModel):
         Any, Field(description="Value, path, header or command to send instead.")
     ] = None
 
-
-Reply = tuple[int, bytes, bytes]
-"""A whole answer: its status, its header lines and its content."""
 
 TABLE: dict[type[Exception], tuple[int, str]] = {
     MalformedRequest: (400, "malformed-request"),

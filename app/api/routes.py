@@ -15,12 +15,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.api.answering import answer
 from app.api.body import Incoming, Received
 from app.api.plan import Plans
-from app.api.problems import Reply, describe_in, lookup, reply_of
+from app.api.problems import describe_in, lookup, reply_of
+from app.api.reply import Reply, send_reply
 from app.api.routing import MODEL_PATHS, find_model, make_route
 from app.api.service import Service
 from app.operations.table import OPERATIONS, Operation
 from app.serving.served_model import ServedModel
-from app.wire.header_lines import split_lines
 from models.errors import VAEError
 
 MAX_PATHS, MAX_PATH_LENGTH = 256, 256
@@ -70,10 +70,7 @@ class OperationAt:
             if lookup(type(error))[0] == 500:
                 raise
             reply = reply_of(describe_in(scope, error))
-        status, lines, content = reply
-        headers = split_lines(lines)
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": content})
+        await send_reply(reply, send)
 
 
 class ServeOperations:

@@ -1,6 +1,8 @@
 """Sends a command's requests over a given HTTP client, and explains what fails."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.request import getproxies, proxy_bypass
@@ -11,8 +13,9 @@ import numpy as np
 from vae_client.answers import no_answer, read_arrays
 from vae_client.errors import CallError
 from vae_client.operations import model_path
-from vae_client.refusals import refusal
+from vae_client.refusals import refusal, refusal_of
 from vae_client.sources import Source
+from vae_client.streaming import arrays_of
 
 
 @dataclass
@@ -58,11 +61,53 @@ class Client:
         )
         return read_arrays(response.content)
 
+    async def stream(
+        self,
+        operation: str,
+        parameters: Mapping[str, Any],
+        source: Source,
+        tell: Callable[[Mapping[str, Any]], None],
+    ) -> dict[str, np.ndarray]:
+        """Send one request whose answer comes line by line; the fields of the last by their names.
+
+        Args:
+            operation: Its name.
+            parameters: Of the query.
+            source: The items.
+            tell: Called with each line before the last.
+        """
+        query = {**source.defaults, **parameters, "format": "ndjson"}
+        path = f"{self.base}/{operation}"
+        with self._explained():
+            asked = self.http.stream("POST", path, params=query, **source.request())
+            async with asked as response:
+                if response.status_code != 200:
+                    await response.aread()
+                    raise refusal(response, source.labels)
+                async for line in response.aiter_lines():
+                    document = json.loads(line)
+                    if "item" in document:
+                        tell(document)
+                    elif "results" in document:
+                        return arrays_of(document)
+                    else:
+                        raise refusal_of(document, source.labels)
+        raise CallError("The answer ended before its last line. Ask again.")
+
     async def _send(
         self, method: str, path: str, labels: Sequence[str] = (), **arguments: Any
     ) -> httpx.Response:
-        try:
+        with self._explained():
             response = await self.http.request(method, path, **arguments)
+        if response.status_code != 200:
+            raise refusal(response, labels)
+        return response
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Say why the service cannot be reached, and what to do."""
+        try:
+            yield
         except httpx.HTTPError as error:
             reason = str(error) or type(error).__name__
             url = str(self.http.base_url).rstrip("/")
@@ -74,9 +119,6 @@ class Client:
                 else "Start a service with vae serve, or leave --url out to compute in this process"
             )
             raise CallError(f"Cannot reach {url}: {reason.rstrip('.')}. {fix}.") from error
-        if response.status_code != 200:
-            raise refusal(response, labels)
-        return response
 
     async def _read(self, path: str) -> dict[str, Any]:
         """The JSON object at a path."""

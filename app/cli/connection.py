@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from app.cli.client import Client
+from app.cli.in_process import InProcess
 from app.serving.catalogue import check_holds_bundles, list_bundles
 from app.serving.startup_checks import check_repository
 from app.settings import Settings, load_settings
@@ -49,7 +50,7 @@ async def open_client(
     app = create_app(settings)
     async with app.router.lifespan_context(app):
         await app.state.service.registry.wait()
-        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+        transport = InProcess(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://vae") as http:
             yield Client(http, model, version)
 

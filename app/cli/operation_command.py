@@ -13,7 +13,7 @@ import typer
 from pydantic import BaseModel
 
 from app.cli.options import ApiKey, ModelRepository, Url, option
-from app.cli.request_options import DEFAULTS, RequestOptions, TableOptions
+from app.cli.request_options import DEFAULTS, RequestOptions, StreamOptions, TableOptions
 from app.operations.table import Operation
 
 HIDDEN = ("format", "encoding", "first_item")
@@ -38,6 +38,7 @@ def make_command(operation: Operation) -> Callable[..., None]:
     declared: list[type[BaseModel]] = [
         RequestOptions,
         *([TableOptions] if operation.per_item else []),
+        *([StreamOptions] if operation.streams else []),
     ]
     parameters += [
         option(n, field) for model in declared for n, field in model.model_fields.items()
@@ -98,7 +99,10 @@ EXAMPLES = {
         "vae elbo photos/ --sort elbo_nats --top 10",
         "vae elbo photos/*.png --num-samples 100 --seed 1 -o scores.csv",
     ],
-    "log-likelihood": ["vae log-likelihood digits.npy --num-samples 5000 --url http://host:8000"],
+    "log-likelihood": [
+        "vae log-likelihood digits.npy --num-samples 5000 --url http://host:8000",
+        "vae log-likelihood digit.png --num-samples 10000 --stream",
+    ],
     "classify": ["vae classify photos/ --model NAME -o classes.csv"],
 }
 

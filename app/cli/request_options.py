@@ -51,3 +51,15 @@ class TableOptions(BaseModel):
     top: Annotated[
         int | None, Field(ge=1, description="Rows to keep, the first ones after sorting.")
     ] = None
+
+
+class StreamOptions(BaseModel):
+    """Options of a command whose answer may come line by line."""
+
+    stream: Annotated[
+        bool | None,
+        Field(
+            description="Print running estimates on standard output as they come, a line of JSON "
+            "for each, and the answer as JSON at the end."
+        ),
+    ] = None

@@ -25,9 +25,10 @@ from app.cli.request_options import DEFAULTS, RequestOptions, TableOptions
 from app.cli.score_table import check_sort
 from app.cli.sending import Rows, Sender, all_failed, in_words, mean_score, numbers
 from app.cli.target import choose_target
-from app.cli.terminal import messages, say, say_always
+from app.cli.terminal import messages, print_whole, say, say_always
 from app.operations.latents import are_latents, explain_latents
 from app.operations.table import Operation
+from app.wire.rendering import to_json
 from models.errors import printable
 from models.images.axes import as_batch, axes_warnings
 from models.images.spec import ImageSpec
@@ -53,7 +54,8 @@ async def run_operation(operation: Operation, values: dict[str, Any]) -> None:
     """
     messages.quiet = bool(values.pop("quiet"))
     full, sort, top = (values.pop(name, None) for name in TableOptions.model_fields)
-    as_json = bool(values.pop("as_json"))
+    is_streamed = bool(values.pop("stream", None))
+    as_json = bool(values.pop("as_json")) or (is_streamed and values["out"] is None)
     target = choose_target(values.pop("out"), operation, as_json=as_json, full=bool(full))
     if sort is not None:
         check_sort(sort, operation)
@@ -69,7 +71,13 @@ async def run_operation(operation: Operation, values: dict[str, Any]) -> None:
     async with open_client(*where) as client:
         with _progress() as progress:
             rows = await _rows(
-                Sender(client, operation, _parameters(operation, values), strict=strict),
+                Sender(
+                    client,
+                    operation,
+                    _parameters(operation, values),
+                    strict=strict,
+                    tell=_print_line if is_streamed else None,
+                ),
                 inputs,
                 progress,
                 batch_size=batch_size,
@@ -136,6 +144,11 @@ async def _rows(sender: Sender, inputs: Inputs, progress: Progress, *, batch_siz
         else:
             await sender.send_whole(source, rows)
     return rows
+
+
+def _print_line(line: Mapping[str, Any]) -> None:
+    """Print a running estimate."""
+    print_whole(f"{to_json(line).decode()}\n")
 
 
 def _read_arrays(name: str, *, spec: ImageSpec, latent_shape: tuple[int, ...]) -> ReadArrays:

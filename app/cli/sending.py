@@ -7,6 +7,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -54,6 +55,8 @@ class Sender:
         parameters: The same for all requests.
         strict: Whether to raise for the first item that is refused.
         progress: Called after each request.
+        tell: Called with each running estimate, of whose picture it has the name; None asks for
+            none.
     """
 
     client: Client
@@ -61,6 +64,7 @@ class Sender:
     parameters: Mapping[str, str]
     strict: bool = False
     progress: Callable[[Rows], None] = lambda rows: None
+    tell: Callable[[Mapping[str, Any]], None] | None = None
 
     async def send(self, source: Source, rows: Rows, *, batch_size: int) -> None:
         """Send the items of a source in requests of at most `batch_size`, and add their rows."""
@@ -93,8 +97,15 @@ class Sender:
             self.progress(rows)
 
     async def _call(self, query: Mapping[str, str], source: Source | None) -> dict[str, np.ndarray]:
-        operation = self.operation
-        return await self.client.call(operation.method, operation.name, query, source)
+        operation, tell = self.operation, self.tell
+        if tell is None or source is None:
+            return await self.client.call(operation.method, operation.name, query, source)
+        labels = source.labels
+
+        def tell_named(line: Mapping[str, Any]) -> None:
+            tell({"file": labels[line["item"]], **line})
+
+        return await self.client.stream(operation.name, query, source, tell_named)
 
 
 def _refuses_array(piece: Source, error: Refused | UnreadableItems) -> bool:

@@ -4,10 +4,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.compute.request import ComputeRequest
+from app.errors import InvalidParameter
+from app.operations.parameters import LogLikelihoodParameters
 from app.serving.served_model import ServedModel
+from models.estimators.annealing import Annealing
 from models.estimators.labels import GUESS_NUM_SAMPLES
 from models.estimators.refine import refine_noise, refine_rows
 from models.estimators.tolerance import Goal, tolerant_rows
+from models.scores import AnnealingStart
+from models.vae.networks import MIN_ROWS
 
 GROUP_ITEMS = 64
 """Largest number of items in a network at once, and so in a chunk of a cheap operation."""
@@ -17,6 +22,8 @@ GROUP_DRAWS = 16384
 """Largest number of latents drawn at once, where they are the answer."""
 CHECK_SAMPLES = 10
 """Samples of each of the two ELBOs by which `check` compares a picture with its negative."""
+ROWS_PER_GRADIENT = 4
+"""Decodings in float32 that a gradient of log p(x, z) in float64 counts as."""
 CHUNK_COST = 4096.0
 """Cost units of one chunk, some tens of milliseconds."""
 
@@ -49,6 +56,8 @@ def measure(request: ComputeRequest[Any]) -> Work:
 def _rows_per_item(request: ComputeRequest[Any]) -> int:
     """Decodings for each item: draws, times labels or components that are tried in turn."""
     operation, served = request.operation, request.served
+    if vars(request.parameters).get("estimator") == "ais":
+        return _rows_of_chains(request)
     drawn = operation.per_item and request.draws
     rows = int(request.parameters.num_samples) if drawn else 1
     tried, goal = branches(request), goal_of(request)
@@ -72,6 +81,33 @@ def goal_of(request: ComputeRequest[Any]) -> Goal | None:
     if asked.get("tolerance_nats") is None:
         return None
     return Goal(asked["tolerance_nats"], asked["num_samples"], asked["inference"])
+
+
+def annealing_of(parameters: LogLikelihoodParameters) -> Annealing:
+    """The chains that a request asks for.
+
+    Raises:
+        InvalidParameter: Their number is no multiple of 16.
+    """
+    chains = parameters.ais_chains
+    if chains % MIN_ROWS:
+        fixed = MIN_ROWS * round(chains / MIN_ROWS)
+        raise InvalidParameter(
+            f"ais_chains={chains} is no multiple of {MIN_ROWS}, with which an image's result does "
+            f"not depend on its neighbours. Use ais_chains={fixed}.",
+            parameter="ais_chains",
+            received=chains,
+            suggestion=fixed,
+        )
+    start: AnnealingStart = "refined" if parameters.inference == "refined" else "posterior"
+    return Annealing(start, num_steps=parameters.ais_steps, num_chains=chains)
+
+
+def _rows_of_chains(request: ComputeRequest[LogLikelihoodParameters]) -> int:
+    """Decodings for each item of annealed chains, and of the fit that they start from."""
+    settings = annealing_of(request.parameters)
+    fit = refine_rows(request.served.vae) if settings.start == "refined" else 0
+    return ROWS_PER_GRADIENT * settings.gradients + fit
 
 
 def _rows_of_check(request: ComputeRequest[Any]) -> int:

@@ -9,13 +9,13 @@ from app.compute.request import ComputeRequest
 from app.operations.answers import Comparison
 from app.operations.parameters import ElboParameters, LogLikelihoodParameters
 from models.estimators.bounds import bits_per_dim
-from models.scores import ScoreKind
+from models.scores import EvidenceKind, ScoreKind
 
 ScoreParameters = ElboParameters | LogLikelihoodParameters
 
 
 def compare(
-    request: ComputeRequest[ScoreParameters], kind: ScoreKind, values: np.ndarray
+    request: ComputeRequest[ScoreParameters], kind: ScoreKind | EvidenceKind, values: np.ndarray
 ) -> Comparison:
     """Compare scores, nats, with those that the bundle stores for held-out test images."""
     vae = request.served.vae
@@ -47,7 +47,7 @@ def percentile(values: np.ndarray, reference: np.ndarray) -> list[float | None]:
 
 
 def find_reference(
-    request: ComputeRequest[ScoreParameters], kind: ScoreKind
+    request: ComputeRequest[ScoreParameters], kind: ScoreKind | EvidenceKind
 ) -> tuple[np.ndarray | None, str | None]:
     """The stored scores of the same estimator and K, ascending, or None and why there are none.
 
@@ -62,7 +62,7 @@ def find_reference(
             "The stored scores are of one number of the encoder's draws, not of a tolerance. Ask "
             "for num_samples."
         )
-    if vars(parameters).get("inference") == "refined":
+    if kind != "ais" and vars(parameters).get("inference") == "refined":
         return None, "The stored scores are of the encoder's draws, not of refined ones."
     if parameters.binarize is not None:
         return None, (

@@ -1,7 +1,8 @@
 """One request for one operation, as compute takes it: model, items, parameters, label and seed."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -29,6 +30,8 @@ class ComputeRequest(Generic[P]):
     label: int | None = None
     """Index of the label that the caller gave, for every item."""
     inputs: Inputs = field(default_factory=Inputs)
+    report: Callable[[Sequence[int], Mapping[str, Any]], None] | None = None
+    """Told running estimates: the index of the first item, and a column for each field."""
 
     @property
     def draws(self) -> bool:

@@ -3,29 +3,29 @@
 Each operation is a generator that yields passes of the networks and returns an `Answer`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from app.compute.cost import chunk_rows, goal_of, groups
+from app.compute.cost import annealing_of, chunk_rows, goal_of, groups
 from app.compute.labels import given_labels, label_used
 from app.compute.percentile import compare
 from app.compute.request import ComputeRequest
 from app.errors import InvalidParameter
 from app.operations.parameters import ClassifyParameters, ElboParameters, LogLikelihoodParameters
 from app.operations.result import Answer
+from models.estimators.annealing import annealed_log_px_steps, as_evidence
 from models.estimators.elbo import elbo_steps
-from models.estimators.importance import log_px_steps
+from models.estimators.importance import Report, log_px_steps
 from models.estimators.labels import classify_steps
-from models.estimators.refine import refined_log_px_steps
+from models.estimators.refine import check_refinable, refined_log_px_steps
 from models.estimators.refined_posterior import refined_elbo_steps
 from models.estimators.steps import Draws, Steps
 from models.estimators.tolerance import Goal, tolerant_log_px_steps
-from models.scores import Estimator, ScoreKind, join_columns
-from models.vae.model import VAE
+from models.scores import EvidenceKind, EvidenceProgress, ScoreKind, join_columns
 
 
 def elbo(request: ComputeRequest[ElboParameters]) -> Steps[Answer]:
@@ -44,42 +44,89 @@ def log_likelihood(request: ComputeRequest[LogLikelihoodParameters]) -> Steps[An
     estimator, vae = request.parameters.estimator, request.served.vae
     goal = goal_of(request)
     if goal is not None:
-        _check_iwae(estimator, "tolerance_nats")
-        return (yield from _score(request, partial(_tolerant_steps, vae, goal), estimator))
+        _check_iwae(estimator, "tolerance_nats", ["iwae"])
+        return (yield from _score(request, partial(_tolerant_steps, request, goal), estimator))
+    if estimator == "ais":
+        return (yield from _score(request, partial(_annealed_steps, request), estimator))
     if request.parameters.inference == "refined":
-        _check_iwae(estimator, "inference='refined'")
-        return (yield from _score(request, partial(_refined_steps, vae), estimator))
+        _check_iwae(estimator, "inference='refined'", ["iwae", "ais"])
+        return (yield from _score(request, partial(_refined_steps, request), estimator))
 
     def steps(x: Tensor, y: Tensor | None, draws: Draws) -> Steps[Any]:
-        estimates = yield from log_px_steps(vae, x, y=y, estimator=estimator, **draws)
+        report = _reporter(request, draws, len(x))
+        estimates = yield from log_px_steps(
+            vae, x, y=y, estimator=estimator, report=report, **draws
+        )
         return estimates[-1]
 
     return (yield from _score(request, steps, estimator))
 
 
-def _refined_steps(vae: VAE, x: Tensor, y: Tensor | None, draws: Draws) -> Steps[Any]:
-    return refined_log_px_steps(vae, x, y=y, **draws)
+def _refined_steps(
+    request: ComputeRequest[LogLikelihoodParameters], x: Tensor, y: Tensor | None, draws: Draws
+) -> Steps[Any]:
+    report = _reporter(request, draws, len(x))
+    return refined_log_px_steps(request.served.vae, x, y=y, report=report, **draws)
 
 
-def _tolerant_steps(vae: VAE, goal: Goal, x: Tensor, y: Tensor | None, draws: Draws) -> Steps[Any]:
+def _tolerant_steps(
+    request: ComputeRequest[LogLikelihoodParameters],
+    goal: Goal,
+    x: Tensor,
+    y: Tensor | None,
+    draws: Draws,
+) -> Steps[Any]:
+    seed, first_item, tell = draws["seed"], draws["first_item"], request.report
+    first = first_item - request.first_item
+
+    def report(rows: Sequence[int], progress: EvidenceProgress[Tensor]) -> None:
+        if tell is not None:
+            tell([first + row for row in rows], join_columns([progress]))
+
     return tolerant_log_px_steps(
-        vae,
+        request.served.vae,
         x,
         y=y,
         goal=goal,
-        seed=draws["seed"],
-        first_item=draws["first_item"],
+        seed=seed,
+        first_item=first_item,
         chunk_rows=draws["chunk_rows"],
+        report=None if tell is None else report,
     )
 
 
-def _check_iwae(estimator: Estimator, asked: str) -> None:
-    if estimator != "iwae":
+def _annealed_steps(
+    request: ComputeRequest[LogLikelihoodParameters], x: Tensor, y: Tensor | None, draws: Draws
+) -> Steps[Any]:
+    vae, settings = request.served.vae, annealing_of(request.parameters)
+    if settings.start == "refined":
+        check_refinable(vae)
+    seed, first_item = draws["seed"], draws["first_item"]
+    found = yield from annealed_log_px_steps(
+        vae, x, seed=seed, settings=settings, first_item=first_item, y=y
+    )
+    return as_evidence(found)
+
+
+def _reporter(
+    request: ComputeRequest[LogLikelihoodParameters], draws: Draws, count: int
+) -> Report | None:
+    """What an estimator tells of the images of some draws, where the answer is streamed."""
+    tell = request.report
+    if tell is None:
+        return None
+    first = draws["first_item"] - request.first_item
+    return lambda progress: tell(range(first, first + count), join_columns([progress]))
+
+
+def _check_iwae(estimator: EvidenceKind, asked: str, allowed: Sequence[str]) -> None:
+    if estimator not in allowed:
         raise InvalidParameter(
-            f"{asked} draws for the estimator iwae, not for {estimator}. Leave estimator out.",
+            f"{asked} is for the estimator {' or '.join(allowed)}, not for {estimator}. Leave "
+            "estimator out.",
             parameter="estimator",
             received=estimator,
-            allowed=["iwae"],
+            allowed=allowed,
             suggestion="iwae",
         )
 
@@ -87,7 +134,7 @@ def _check_iwae(estimator: Estimator, asked: str) -> None:
 def _score(
     request: ComputeRequest[ElboParameters | LogLikelihoodParameters],
     steps: Callable[[Tensor, Tensor | None, Draws], Steps[Any]],
-    kind: ScoreKind,
+    kind: ScoreKind | EvidenceKind,
 ) -> Steps[Answer]:
     """Score the images part by part, and compare the scores with the stored ones."""
     scores, labels = [], []

@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from models.scores import Estimator, Inference
+from models.scores import EvidenceKind, Inference
 
 MAX_SEED = 2**63 - 1
 INTEGER = re.compile(r"[0-9]+|-[1-9][0-9]*")
@@ -176,6 +176,13 @@ ArrayFormat = Annotated[
     Literal["json", "npy", "npz"] | None,
     Field(description="Format of the answer; overrides the Accept header."),
 ]
+StreamedFormat = Annotated[
+    Literal["json", "npy", "npz", "ndjson", "event-stream"] | None,
+    Field(
+        description="Format of the answer; overrides the Accept header. ndjson and event-stream "
+        "have a line for each running estimate, and the JSON answer as the last."
+    ),
+]
 ImageFormat = Annotated[
     Literal["json", "png", "npy", "npz"] | None,
     Field(description="Format of the answer; overrides the Accept header."),
@@ -295,10 +302,11 @@ class LogLikelihoodParameters(Reading, Seeded, Labelled):
     """Parameters of `log-likelihood`."""
 
     estimator: Annotated[
-        Estimator,
+        EvidenceKind,
         Field(
             description="Estimator of log p(x): importance sampling from the posterior (`iwae`) "
-            "or from the prior (`prior`), or the exact value (`exact`, needs an exact posterior)."
+            "or from the prior (`prior`), the exact value (`exact`, needs an exact posterior), or "
+            "annealed importance sampling (`ais`), by far the slowest."
         ),
     ] = "iwae"
     num_samples: Annotated[
@@ -313,9 +321,9 @@ class LogLikelihoodParameters(Reading, Seeded, Labelled):
         Inference | None,
         Field(
             description="Proposal of the draws of `iwae`: the encoder's (`amortised`), or normals "
-            "fitted to each image (`refined`), whose weights are far more even. Needs "
-            "continuous latents. If absent, the cheaper one that reaches a tolerance, else "
-            "`amortised`."
+            "fitted to each image (`refined`), whose weights are far more even. The chains of "
+            "`ais` start there. Needs continuous latents. If absent, the cheaper one that reaches "
+            "a tolerance, else `amortised`."
         ),
     ] = None
     tolerance_nats: Annotated[
@@ -328,7 +336,18 @@ class LogLikelihoodParameters(Reading, Seeded, Labelled):
             "`inference` or another `estimator` is given.",
         ),
     ] = None
-    format: ArrayFormat = None
+    ais_steps: Annotated[
+        int, Field(ge=2, description="Steps of each annealed chain; only of `ais`.")
+    ] = 100
+    ais_chains: Annotated[
+        int,
+        Field(
+            ge=16,
+            description="Annealed chains of each image, a multiple of 16; only of `ais`, which has "
+            "no `num_samples`.",
+        ),
+    ] = 16
+    format: StreamedFormat = None
 
     @model_validator(mode="before")
     @classmethod

@@ -53,7 +53,9 @@ class Operation:
     takes: tuple[Input, ...] = ("images",)
     """Inputs that the body may hold; empty for a GET."""
     formats: tuple[str, ...] = ("json", "npy", "npz")
-    """Formats of the answer, the default first."""
+    """Formats of the whole answer, the default first."""
+    streams: tuple[str, ...] = ()
+    """Formats of the answer line by line, with running estimates."""
     primary: tuple[str, ...]
     """Fields that an npy answer may hold: the first of these that the answer has."""
     draws: Callable[[Any, Abilities], bool]
@@ -167,6 +169,7 @@ OPERATIONS: dict[str, Operation] = {
             summary=SUMMARIES["log-likelihood"],
             parameters=LogLikelihoodParameters,
             answer=answers.LogLikelihoodAnswer,
+            streams=("ndjson", "event-stream"),
             primary=("estimate_nats",),
             draws=lambda asked, abilities: bool(asked.estimator != "exact"),
             needs=("posterior", "likelihood", "prior"),

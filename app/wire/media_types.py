@@ -66,7 +66,10 @@ MEDIA_TYPES = {
     name: {entry.name: entry.media_type for entry in BODIES}[name]
     for name in ("json", "png", "npy", "npz", "webp", "gif")
 }
-"""Answers: a form's name in `?format=` and its media type."""
+"""Whole answers: a form's name in `?format=` and its media type."""
+STREAM_TYPES = {"ndjson": "application/x-ndjson", "event-stream": "text/event-stream"}
+"""Answers that come line by line."""
+ANSWER_TYPES = MEDIA_TYPES | STREAM_TYPES
 
 
 def bare_media_type(header: str | None) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from app.errors import NotAcceptable
-from app.wire.media_types import MEDIA_TYPES
+from app.wire.media_types import ANSWER_TYPES
 
 
 def negotiate(accept: str | None, formats: Sequence[str], *, wanted: str | None = None) -> str:
@@ -22,10 +22,10 @@ def negotiate(accept: str | None, formats: Sequence[str], *, wanted: str | None 
     if accept is None or not accept.strip():
         return formats[0]
     ranges = [_parse_range(part) for part in accept[:4096].split(",") if part.strip()]
-    qualities = [_quality(MEDIA_TYPES[name], ranges) for name in formats]
+    qualities = [_quality(ANSWER_TYPES[name], ranges) for name in formats]
     best = max(qualities, default=0.0)
     if best <= 0:
-        have = [MEDIA_TYPES[name] for name in formats]
+        have = [ANSWER_TYPES[name] for name in formats]
         unnamed = [media_type for media_type in have if media_type not in accept] or have
         meant = unnamed[0]
         fix = f"format={formats[have.index(meant)]}"

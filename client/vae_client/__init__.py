@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vae_client.errors import Refused as Refused
     from vae_client.errors import Unreachable as Unreachable
     from vae_client.errors import UnreadableItems as UnreadableItems
+    from vae_client.merging import merge as merge
     from vae_client.results import Answer as Answer
     from vae_client.results import AnswerWarning as AnswerWarning
     from vae_client.results import Classifications as Classifications
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from vae_client.results import Images as Images
     from vae_client.results import Interpolation as Interpolation
     from vae_client.results import LatentGroup as LatentGroup
+    from vae_client.results import LogLikelihoodProgress as LogLikelihoodProgress
     from vae_client.results import LogLikelihoodScores as LogLikelihoodScores
     from vae_client.results import Model as Model
     from vae_client.results import ModelVersion as ModelVersion
@@ -37,10 +39,11 @@ if TYPE_CHECKING:
 _PLACES = {
     "clients": ("AsyncVAEClient", "VAEClient"),
     "errors": ("CallError", "Refused", "Unreachable", "UnreadableItems"),
+    "merging": ("merge",),
     "results": (
         *("Answer", "AnswerWarning", "Classifications", "Decodings", "ElboScores", "Encodings"),
-        *("Images", "Interpolation", "LatentGroup", "LogLikelihoodScores", "Model"),
-        *("ModelVersion", "Reconstructions", "Samples", "Scores"),
+        *("Images", "Interpolation", "LatentGroup", "LogLikelihoodProgress"),
+        *("LogLikelihoodScores", "Model", "ModelVersion", "Reconstructions", "Samples", "Scores"),
     ),
 }
 _MODULES = {name: module for module, names in _PLACES.items() for name in names}

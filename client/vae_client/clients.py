@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import AsyncGenerator, Generator
 from types import TracebackType
 from typing import Any, Unpack
 
@@ -35,6 +36,7 @@ from vae_client.results import (
     ElboScores,
     Encodings,
     Interpolation,
+    LogLikelihoodProgress,
     LogLikelihoodScores,
     Model,
     ModelVersion,
@@ -42,6 +44,7 @@ from vae_client.results import (
     Samples,
 )
 from vae_client.sources import Source
+from vae_client.streaming import run_stream, run_stream_async, stream
 
 URL = "http://127.0.0.1:8000"
 CONNECT_SECONDS = 10.0
@@ -120,6 +123,15 @@ class VAEClient:
         return self._run(
             self._exchange.run(LOG_LIKELIHOOD, image_sources(images), parameters, progress=progress)
         )
+
+    def stream_log_likelihood(
+        self, images: Items, **parameters: Unpack[LogLikelihoodParameters]
+    ) -> Generator[LogLikelihoodProgress | LogLikelihoodScores, None, None]:
+        """Running estimates of log p(x) of each picture as they come, and the answer at the end.
+
+        Stopping early stops the service's work.
+        """
+        return run_stream(self._http, stream(self._exchange, image_sources(images), parameters))
 
     def classify(
         self, images: Items, *, progress: bool = False, **parameters: Unpack[ClassifyParameters]
@@ -215,7 +227,10 @@ class VAEClient:
 
 
 class AsyncVAEClient:
-    """As `VAEClient`, for asyncio: every method is awaited; `http` is an `httpx.AsyncClient`."""
+    """As `VAEClient`, for asyncio: methods are awaited, a stream is iterated by `async for`.
+
+    `http` is an `httpx.AsyncClient`.
+    """
 
     def __init__(
         self,
@@ -268,6 +283,14 @@ class AsyncVAEClient:
         """As `VAEClient.log_likelihood`."""
         return await self._run(
             self._exchange.run(LOG_LIKELIHOOD, image_sources(images), parameters, progress=progress)
+        )
+
+    def stream_log_likelihood(
+        self, images: Items, **parameters: Unpack[LogLikelihoodParameters]
+    ) -> AsyncGenerator[LogLikelihoodProgress | LogLikelihoodScores, None]:
+        """As `VAEClient.stream_log_likelihood`, for `async for`."""
+        return run_stream_async(
+            self._http, stream(self._exchange, image_sources(images), parameters)
         )
 
     async def classify(

@@ -50,6 +50,8 @@ class Request:
     method: str
     path: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    lines: bool = False
+    """Whether the answer is read line by line."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ class Exchange:
         counts = [_count(source) for source in sources]
         total = None if None in counts else sum(filter(None, counts))
         with progress_of(operation.name, total, asked=progress) as show:
-            call = self._call(operation, parameters, show)
+            call = self.begin(operation, parameters, show)
             for source in sources:
                 if source.array is not None:
                     yield from self._send_array(call, source)
@@ -146,7 +148,7 @@ class Exchange:
                     yield from self._send_parts(call, len(source), _cuts(source))
                 else:
                     yield from self._send(call, _whole(source))
-        return _answer(operation, call)
+        return finish(operation, call)
 
     def draw(self, n: int, parameters: Mapping[str, Any], *, progress: bool) -> Steps[Samples]:
         """Ask for samples, in as many requests as they need."""
@@ -156,15 +158,15 @@ class Exchange:
             return Part(count, {"n": str(count)}, {})
 
         with progress_of(SAMPLE.name, n, asked=progress) as show:
-            call = self._call(SAMPLE, parameters, show)
+            call = self.begin(SAMPLE, parameters, show)
             if n < 1:
                 yield from self._send(call, Part(n, {"n": str(n)}, {}))
             yield from self._send_parts(call, n, cut)
-        return _answer(SAMPLE, call)
+        return finish(SAMPLE, call)
 
     def models(self) -> Steps[list[ModelVersion]]:
         """Every version of every model."""
-        response = yield from self._ask(Request("GET", "/v1/models"))
+        response = yield from self.ask(Request("GET", "/v1/models"))
         return _read(response, make_versions)
 
     def describe(self, name: str | None, version: int | None) -> Steps[Model]:
@@ -182,7 +184,7 @@ class Exchange:
                 if ready
                 else "No model is served yet. Ask models() for the state of each."
             )
-        response = yield from self._ask(Request("GET", model_path(name, version)))
+        response = yield from self.ask(Request("GET", model_path(name, version)))
         return _read(response, make_model)
 
     def ready(self) -> Steps[bool]:
@@ -193,7 +195,7 @@ class Exchange:
             return False
         return response is not None and response.status_code == 200
 
-    def _call(self, operation: Operation[Any], parameters: Mapping[str, Any], show: Show) -> Call:
+    def begin(self, operation: Operation[Any], parameters: Mapping[str, Any], show: Show) -> Call:
         query = {name: _text(value) for name, value in parameters.items() if value is not None}
         first_item = query.pop("first_item", "0") if operation.splits else "0"
         if operation.splits:
@@ -243,7 +245,7 @@ class Exchange:
                 part = cut(start, call.size)
                 yield from self._send(call, part)
             except UnreadableItems as error:
-                raise _shifted(error, call.done) from error.__cause__
+                raise shifted(error, call.done) from error.__cause__
             except Refused as error:
                 call.size = _smaller(error, part.count or 1, call.query)
             else:
@@ -257,14 +259,14 @@ class Exchange:
         options = {**part.body, "params": query}
         path = f"{call.path}/{call.operation.name}"
         try:
-            response = yield from self._ask(
+            response = yield from self.ask(
                 Request(call.operation.method, path, options), part.labels, begun=bool(call.done)
             )
         except Refused as error:
-            raise _shifted(error, call.done) from error.__cause__
+            raise shifted(error, call.done) from error.__cause__
         call.add(part, read_answer(response))
 
-    def _ask(
+    def ask(
         self, request: Request, labels: Sequence[str] = (), *, begun: bool = False
     ) -> Steps[httpx.Response]:
         """The response of a request, which is sent again where the service is busy.
@@ -283,7 +285,7 @@ class Exchange:
             except httpx.HTTPError as error:
                 broken = isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError)
                 again = broken and (begun or not isinstance(error, httpx.ConnectError))
-                failure: CallError = _unreachable(self.url, error)
+                failure: CallError = unreachable(self.url, error)
                 failure.__cause__ = error
                 seconds = pause
             else:
@@ -332,7 +334,7 @@ def retry_after(text: str) -> float | None:
     return max(0.0, (moment - datetime.now(UTC)).total_seconds())
 
 
-def _answer(operation: Operation[A], call: Call) -> A:
+def finish(operation: Operation[A], call: Call) -> A:
     shared = operation.answer.shared
     return make_answer(
         operation.answer, join(call.answers, shared=shared), call.warnings, call.names
@@ -380,13 +382,13 @@ def _smaller(error: Refused, count: int, query: Mapping[str, str]) -> int:
 Fault = TypeVar("Fault", Refused, UnreadableItems)
 
 
-def _shifted(error: Fault, start: int) -> Fault:
+def shifted(error: Fault, start: int) -> Fault:
     """An error whose items are counted among all that were sent."""
     error.items = {start + i: reason for i, reason in error.items.items()}
     return error
 
 
-def _unreachable(url: str, error: httpx.HTTPError) -> Unreachable:
+def unreachable(url: str, error: httpx.HTTPError) -> Unreachable:
     if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
         return Unreachable(
             f"{url} did not answer in time (timeout_seconds). Send fewer items per request "

@@ -81,10 +81,12 @@ class ElboParameters(Reading, Seeded, Labelled, total=False):
 class LogLikelihoodParameters(Reading, Seeded, Labelled, total=False):
     """Parameters of `log_likelihood`."""
 
-    estimator: Literal["iwae", "prior", "exact"] | None
+    estimator: Literal["iwae", "prior", "exact", "ais"] | None
     num_samples: int | None
     inference: Literal["amortised", "refined"] | None
     tolerance_nats: float | None
+    ais_steps: int | None
+    ais_chains: int | None
 
 
 class ClassifyParameters(Reading, Seeded, total=False):

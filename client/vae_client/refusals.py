@@ -1,6 +1,7 @@
 """What a service's answer says that is no result: a problem, or no words at all."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import httpx
 
@@ -19,16 +20,27 @@ def refusal(response: httpx.Response, labels: Sequence[str] = ()) -> Refused:
     """
     try:
         problem = response.json()
-        detail = str(problem["detail"])
+        str(problem["detail"])
     except (ValueError, KeyError, TypeError):
         words = f"The service answered {response.status_code} {response.reason_phrase}."
         return Refused(words, status=response.status_code)
+    return refusal_of({**problem, "status": response.status_code}, labels)
+
+
+def refusal_of(problem: Mapping[str, Any], labels: Sequence[str] = ()) -> Refused:
+    """The exception of a problem, with files instead of item numbers.
+
+    Args:
+        problem: Its members.
+        labels: Names of the request's items, as far as they have names.
+    """
+    detail = str(problem["detail"])
     listed = {item["index"]: item["reason"] for item in problem.get("items") or ()}
     items = {index: reason for index, reason in listed.items() if index < len(labels)}
     parameter = problem.get("parameter")
     return Refused(
         _explain(detail, items, labels, parameter),
-        status=response.status_code,
+        status=problem["status"],
         parameter=parameter,
         items=items if labels else listed,
         detail=detail,

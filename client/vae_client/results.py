@@ -257,6 +257,22 @@ class LogLikelihoodScores(Scores):
     num_samples_needed: np.ndarray | None
     max_num_samples: np.ndarray | None
     decodings: np.ndarray | None
+    acceptance_rate: np.ndarray | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogLikelihoodProgress:
+    """Running estimate of log p(x) of one picture, by the draws so far; NaN for what is missing."""
+
+    item: int
+    """Place of the picture among those that were sent."""
+    name: str
+    num_samples: int
+    estimate_nats: float
+    standard_error_nats: float
+    lower_bound_95_nats: float
+    bound_interval_nats: tuple[float, float]
+    effective_sample_size: float
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

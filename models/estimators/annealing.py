@@ -31,6 +31,7 @@ from models.distributions.batch_noise import BatchNoise
 from models.distributions.from_noise import FromNoise
 from models.errors import InputError, UnsupportedOperation
 from models.estimators.defensive import DefensiveMixture, by_item, slope_of
+from models.estimators.importance import EvidenceEstimate
 from models.estimators.importance_weights import RunningWeights
 from models.estimators.passes import posterior_params, slope_steps
 from models.estimators.refine import Modes, refined_modes_steps
@@ -123,6 +124,8 @@ class AnnealedEstimate:
     """Over chains, by the delta method; too small where few chains weigh anything."""
     effective_sample_size: Tensor
     """Of the chains' weights, from 1 to M."""
+    lower_bound_95_nats: Tensor
+    """Below log p(x) with 95 % confidence, by betting on the chains' weights."""
     acceptance_rate: Tensor
     """Share of moves that were accepted in the run that counts."""
     seed: int
@@ -292,6 +295,34 @@ def sandwich_steps(
     )
 
 
+def as_evidence(found: AnnealedEstimate) -> EvidenceEstimate:
+    """An annealed estimate in the form of the others: so few chains give no interval."""
+    missing = torch.full_like(found.estimate_nats, math.nan)
+    none, count = torch.stack([missing, missing], -1), len(missing)
+    reason = (
+        f"{found.num_chains} chains are too few to diagnose their weights. Rely on "
+        "lower_bound_95_nats."
+    )
+    return EvidenceEstimate(
+        estimator="ais",
+        num_samples=found.num_chains,
+        estimate_nats=found.estimate_nats,
+        standard_error_nats=found.standard_error_nats,
+        lower_bound_95_nats=found.lower_bound_95_nats,
+        bound_interval_nats=none,
+        log_px_interval_nats=none,
+        weights_look_regular=(False,) * count,
+        effective_sample_size=found.effective_sample_size,
+        pareto_k=missing,
+        elbo_nats=None,
+        gap_lower_bound_nats=None,
+        reason=(reason,) * count,
+        inference="refined" if found.start == "refined" else "amortised",
+        acceptance_rate=found.acceptance_rate,
+        seed=found.seed,
+    )
+
+
 estimate_annealed_log_px = without_steps(annealed_log_px_steps)
 """log p(x) of each datum by annealing; `annealed_log_px_steps` explains the arguments."""
 bound_both_sides = without_steps(sandwich_steps)
@@ -404,7 +435,7 @@ class Chains:
 
     def anneal_steps(
         self, state: _State, path: Tensor, sizes: Float64[Tensor, "move batch"]
-    ) -> Steps[tuple[WeightSums, Tensor]]:
+    ) -> Steps[tuple[RunningWeights, Tensor]]:
         """Take chains along the path: their weights, and the share of moves accepted."""
         log_w = torch.zeros_like(state.log_joint)
         accepted = torch.zeros(len(self.x), dtype=torch.float64)
@@ -417,14 +448,15 @@ class Chains:
                 accepted, state = accepted + _over_chains(has_moved.double()), moved
         weights = RunningWeights(len(self.x), len(log_w))
         weights.add(log_w)
-        return weights.sums(), accepted / len(sizes)
+        return weights, accepted / len(sizes)
 
     def forward_steps(self, sizes: Tensor) -> Steps[AnnealedEstimate]:
         """From q0 to p(x, z)."""
         settings = self.settings
         state = yield from self.first_steps()
         path = schedule(settings.num_steps)
-        weights, accepted = yield from self.anneal_steps(state, path, sizes)
+        chains, accepted = yield from self.anneal_steps(state, path, sizes)
+        weights = chains.sums()
         return AnnealedEstimate(
             start=settings.start,
             num_steps=settings.num_steps,
@@ -433,6 +465,7 @@ class Chains:
             estimate_nats=weights.log_mean(),
             standard_error_nats=weights.standard_error(),
             effective_sample_size=weights.effective_sample_size(),
+            lower_bound_95_nats=chains.lower_bound(),
             acceptance_rate=accepted,
             seed=self.seed,
         )
@@ -442,7 +475,8 @@ class Chains:
         each = z.expand(self.settings.num_chains, *z.shape).contiguous()
         state = yield from self.at_steps(each)
         path = schedule(self.settings.num_steps).flip(0)
-        return (yield from self.anneal_steps(state, path, sizes.flip(0)))
+        chains, accepted = yield from self.anneal_steps(state, path, sizes.flip(0))
+        return chains.sums(), accepted
 
 
 def chains_steps(

@@ -39,7 +39,7 @@ from models.estimators.steps import (
 )
 from models.estimators.weight_sums import t_interval
 from models.noise import Purpose
-from models.scores import Estimator, EvidenceScore
+from models.scores import Estimator, EvidenceProgress, EvidenceScore
 from models.vae.model import VAE
 
 MIN_SAMPLES = 100
@@ -49,8 +49,14 @@ MIN_EFFECTIVE_SAMPLE_SIZE = 50.0
 MAX_PARETO_K = 0.7
 """Above it importance sampling is not reliable at any practical K (Vehtari et al. 2024)."""
 
+REPORT_GROWTH = 1.25
+"""Draws since the last report, in relation to it: where many data share a chunk, a report for each
+costs as much as their decoding."""
+
 EvidenceEstimate = EvidenceScore[Tensor]
 """log p(x) of each datum with its error; tensors are float64 on the CPU, (batch,)."""
+Report = Callable[[EvidenceProgress[Tensor]], None]
+"""Told the running estimate after the first chunk, and whenever the draws have grown by a share."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,7 @@ class Sampling:
     seed: int
     first_item: Items
     chunk_rows: int
+    report: Report | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +97,7 @@ def log_px_steps(
     first_item: int = 0,
     chunk_rows: int = CHUNK_ROWS,
     y: Tensor | None = None,
+    report: Report | None = None,
 ) -> Steps[list[EvidenceEstimate]]:
     """Estimate log p(x) in steps, which a caller may interleave or stop.
 
@@ -103,6 +111,7 @@ def log_px_steps(
         first_item: Position of the first datum in the request or data set.
         chunk_rows: Largest number of decoder rows per pass; does not change the result.
         y: Labels, for log p(x|y). A model with labels that is given none sums over them.
+        report: Told the running estimate; not by "exact", whose one weight is the answer.
 
     Returns:
         One estimate per K, as the generator's value.
@@ -118,9 +127,8 @@ def log_px_steps(
     counts = (num_samples,) if isinstance(num_samples, int) else tuple(num_samples)
     _check_ascending(counts)
     vae.check_support(x, y)
-    return (
-        yield from ESTIMATORS[estimator](vae, x, y, Sampling(counts, seed, first_item, chunk_rows))
-    )
+    sampling = Sampling(counts, seed, first_item, chunk_rows, report)
+    return (yield from ESTIMATORS[estimator](vae, x, y, sampling))
 
 
 def _at_largest(
@@ -223,10 +231,14 @@ def sample_weights(
     noise = BatchNoise(sampling.seed, len(x), proposal.purpose, first_item=sampling.first_item)
     weights = RunningWeights(len(x), sampling.num_samples[-1])
     estimates: list[EvidenceEstimate] = []
+    due = 0.0
     for goal in sampling.num_samples:
         for chunk in chunks(goal - weights.count, proposal.rows, sampling.chunk_rows):
             draw = noise.draw_for(proposal.distribution, chunk, dtype=x.dtype)
             weights.add((yield from proposal.log_weights(draw.to(x.device))))
+            if sampling.report is not None and weights.count >= due:
+                sampling.report(progress_of(weights))
+                due = REPORT_GROWTH * weights.count
         found = summarise_weights(
             weights,
             estimator=proposal.estimator,
@@ -235,6 +247,26 @@ def sample_weights(
         )
         estimates.append(found)
     return estimates
+
+
+def progress_of(weights: RunningWeights) -> EvidenceProgress[Tensor]:
+    """The running estimate of the weights that were added so far, with its bounds."""
+    whole = weights.sums()
+    return EvidenceProgress(
+        num_samples=weights.count,
+        estimate_nats=whole.log_mean(),
+        standard_error_nats=whole.standard_error(),
+        lower_bound_95_nats=weights.lower_bound(),
+        bound_interval_nats=_bound_interval(weights),
+        effective_sample_size=whole.effective_sample_size(),
+    )
+
+
+def _bound_interval(weights: RunningWeights) -> Float[Tensor, "batch 2"]:
+    """Interval of the expected bound; NaN of too few draws."""
+    if weights.count < MIN_SAMPLES:
+        return torch.full((weights.num_items, 2), math.nan, dtype=torch.float64)
+    return t_interval(weights.bound_estimates())
 
 
 def summarise_weights(
@@ -253,7 +285,6 @@ def summarise_weights(
     elbo = weights.mean_log_weight() if has_elbo else None
     reasons = _why_irregular(weights, shape)
     regular = tuple(reason is None for reason in reasons)
-    few = weights.count < MIN_SAMPLES
     none = torch.full((len(estimate), 2), math.nan, dtype=torch.float64)
     return EvidenceEstimate(
         estimator=estimator,
@@ -261,7 +292,7 @@ def summarise_weights(
         estimate_nats=estimate,
         standard_error_nats=whole.standard_error(),
         lower_bound_95_nats=weights.lower_bound(),
-        bound_interval_nats=none if few else t_interval(weights.bound_estimates()),
+        bound_interval_nats=_bound_interval(weights),
         log_px_interval_nats=torch.where(
             torch.tensor(regular, dtype=torch.bool).unsqueeze(-1),
             weights.estimated().log_px_interval(),

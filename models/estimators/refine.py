@@ -23,7 +23,13 @@ from models.distributions.batch_noise import BatchNoise, Items
 from models.errors import UnsupportedOperation
 from models.estimators.defensive import DefensiveMixture
 from models.estimators.elbo import elbo_steps
-from models.estimators.importance import EvidenceEstimate, Proposal, Sampling, sample_weights
+from models.estimators.importance import (
+    EvidenceEstimate,
+    Proposal,
+    Report,
+    Sampling,
+    sample_weights,
+)
 from models.estimators.labels import Rows, average_labels
 from models.estimators.mode_search import (
     CLIMB_STEPS,
@@ -100,6 +106,7 @@ def refined_log_px_steps(
     first_item: int = 0,
     chunk_rows: int = CHUNK_ROWS,
     y: Tensor | None = None,
+    report: Report | None = None,
 ) -> Steps[EvidenceEstimate]:
     """Estimate log p(x), or log p(x|y), by a refined proposal, in steps.
 
@@ -112,6 +119,7 @@ def refined_log_px_steps(
         chunk_rows: Largest number of decoder rows per pass; does not change the result.
         y: Labels, for log p(x|y). A model with labels that is given none sums over them: each
             datum has a proposal for every label, and the same noise for all of these.
+        report: Told the running estimate of the fresh draws.
 
     Returns:
         The estimate, with both gaps, as the generator's value.
@@ -121,7 +129,7 @@ def refined_log_px_steps(
         UnsupportedOperation: `check_refinable` says for which models.
     """
     check_num_samples(num_samples)
-    sampling = Sampling((num_samples,), seed, first_item, chunk_rows)
+    sampling = Sampling((num_samples,), seed, first_item, chunk_rows, report)
     rows, modes = yield from refined_rows_steps(vae, x, y, seed=seed, first_item=first_item)
     return (yield from score_modes_steps(vae, x, y, rows, modes, sampling))
 

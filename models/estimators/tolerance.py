@@ -11,7 +11,7 @@ all. The draws that are scored are fresh: neither pilot nor fit has seen them.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, cast
 
@@ -39,7 +39,7 @@ from models.estimators.refine import (
     take_items,
 )
 from models.estimators.steps import CHUNK_ROWS, Steps, check_num_samples, without_steps
-from models.scores import Inference
+from models.scores import EvidenceProgress, Inference
 from models.vae.model import VAE
 
 PILOT_SAMPLES = 300
@@ -47,6 +47,9 @@ LADDER = (150, 210, 300, 420, 600, 850, 1200, 1700, 2400, 3400, 4800, 6800)
 """K that images may take, beside the limit: few, so that images share passes."""
 _MARGIN = 1.3
 """S: a pilot does not know the variance well."""
+
+
+RowsReport = Callable[[Sequence[int], EvidenceProgress[Tensor]], None]
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ def tolerant_log_px_steps(
     first_item: int = 0,
     chunk_rows: int = CHUNK_ROWS,
     y: Tensor | None = None,
+    report: RowsReport | None = None,
 ) -> Steps[EvidenceEstimate]:
     """Estimate log p(x), or log p(x|y), to a tolerance, in steps.
 
@@ -82,6 +86,8 @@ def tolerant_log_px_steps(
         first_item: Position of the first datum in the request or data set.
         chunk_rows: Largest number of decoder rows per pass; does not change the result.
         y: Labels, for log p(x|y). A model with labels that is given none sums over them.
+        report: Told the rows of some data and their running estimates by the draws that are scored.
+            A datum whose draws miss the goal after all begins anew.
 
     Returns:
         The estimates, each with its own K and inference, as the generator's value.
@@ -92,7 +98,7 @@ def tolerant_log_px_steps(
     """
     check_num_samples(goal.max_samples)
     vae.check_support(x, y)
-    batch = _Batch(vae, x, y, goal, seed, first_item, chunk_rows)
+    batch = _Batch(vae, x, y, goal, seed, first_item, chunk_rows, report)
     left = list(range(len(x)))
     if goal.inference != "refined":
         left = yield from batch.encoder_steps(left)
@@ -123,9 +129,11 @@ class _Batch:
         seed: int,
         first_item: int,
         chunk_rows: int,
+        report: RowsReport | None,
     ) -> None:
         self.vae, self.x, self.y, self.goal = vae, x, y, goal
         self.seed, self.first_item, self.chunk_rows = seed, first_item, chunk_rows
+        self.report = report
         self.may_choose = goal.inference is None and is_refinable(vae)
         self.spent = [0] * len(x)
         """Decodings of each image, for each label."""
@@ -146,7 +154,7 @@ class _Batch:
         for count, some in _by_count(good, needed, self.goal):
             x, y = self._data(some)
             encoder = yield from iwae_proposal_steps(self.vae, x, y)
-            (found,) = yield from sample_weights(x, encoder, self._sampling(some, count))
+            (found,) = yield from sample_weights(x, encoder, self._told(some, count))
             scored += self._keep(some, found, may_fail=not self.may_choose)
         return [i for i in items if i not in scored]
 
@@ -162,7 +170,7 @@ class _Batch:
             x, y = self._data(some)
             places = [items.index(i) for i in some]
             part = take_items(self.vae, rows, modes, places, len(items))
-            sampling = self._sampling(some, count)
+            sampling = self._told(some, count)
             found = yield from score_modes_steps(self.vae, x, y, *part, sampling)
             self._keep(some, found, may_fail=True)
 
@@ -202,6 +210,13 @@ class _Batch:
 
     def _sampling(self, items: list[int], count: int) -> Sampling:
         return Sampling((count,), self.seed, [self.first_item + i for i in items], self.chunk_rows)
+
+    def _told(self, items: list[int], count: int) -> Sampling:
+        """The draws that are the answer, whose running estimates are told."""
+        sampling, report = self._sampling(items, count), self.report
+        if report is None:
+            return sampling
+        return replace(sampling, report=lambda progress: report(items, progress))
 
     def _spend(self, items: list[int], decodings: int) -> None:
         for i in items:

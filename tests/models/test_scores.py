@@ -87,4 +87,5 @@ def test_the_fields_of_the_scores_keep_their_order():
         "num_samples_needed",
         "max_num_samples",
         "decodings",
+        "acceptance_rate",
     ]

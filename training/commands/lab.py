@@ -55,6 +55,11 @@ COMMANDS = (
         _of("report", "report"),
     ),
     Command(
+        "compare",
+        "Compare models by paired differences of their bounds on the same images and seed.",
+        _of("scoring", "compare"),
+    ),
+    Command(
         "compare-runs",
         "Compare runs side by side: bounds with errors, sizes, time, and differences of recipes.",
         _of("scoring", "compare_runs"),

@@ -13,7 +13,16 @@ import typer
 from rich.console import Console
 
 from models.files import check_place
-from training.commands.options import Csv, DataDir, ElboSamples, Images, IwaeSamples, Output, Seed
+from training.commands.options import (
+    AisSteps,
+    Csv,
+    DataDir,
+    ElboSamples,
+    Images,
+    IwaeSamples,
+    Output,
+    Seed,
+)
 from training.commands.runs import say_unfinished
 from training.commands.tables import table_of, wide_console, write_csv
 from training.progress_bar import ProgressBar
@@ -28,6 +37,10 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+
+
+AIS_STEPS = 100
+"""Steps of annealed chains, as in `evaluate --ais`."""
 
 
 class Drawn(NamedTuple):
@@ -208,6 +221,31 @@ def label_accuracy(models: "list[TrainedModel]") -> Drawn:
     return Drawn(rows, plots.label_accuracy(rows, title=_title(models)))
 
 
+def estimates(
+    models: "list[TrainedModel]",
+    *,
+    samples: Annotated[int, typer.Option(min=100, help="Largest number of draws, K.")] = 10_000,
+    ais_steps: AisSteps = None,
+    seed: Seed = 0,
+) -> Drawn:
+    """Draw every estimate of log p(x) of a few images as draws grow, with both bounds.
+
+    By draws from the prior, from the encoder's q(z|x) and from a proposal fitted to the image; and
+    by annealed importance sampling. Solid: the estimate with its standard error. Dashed: the lower
+    bound of 95 %. Shaded: the interval of the expected bound by a tenth of the draws. Models with
+    labels are scored by log p(x|y).
+
+    Example: vae-lab plot estimates models/pretrained/digits/1
+    """
+    from training.studies import estimates as study
+    from training.studies import plots
+
+    rows = study.estimates(
+        models[0], num_samples=samples, ais_steps=ais_steps or AIS_STEPS, seed=seed
+    )
+    return Drawn(rows, plots.estimates(rows, title=models[0].describe()))
+
+
 def _title(models: "Sequence[TrainedModel]") -> str:
     """The models' names, all of a few or the first and the last of many, and the data."""
     names = [model.name for model in models]
@@ -240,6 +278,7 @@ PLOTS: dict[str, Plot] = {
     "gradient-variance": Plot(gradient_variance, "source", images=None),
     "iwae-gap": Plot(iwae_gap, "runs"),
     "label-accuracy": Plot(label_accuracy, "runs", images=0),
+    "estimates": Plot(estimates, "source", images=4),
 }
 
 

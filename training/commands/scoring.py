@@ -1,4 +1,4 @@
-"""The commands `vae-lab evaluate`, `vae-lab compare-runs` and `vae-lab export`: scores of runs."""
+"""The commands `vae-lab evaluate`, `compare`, `compare-runs` and `export`: scores of models."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,8 +19,12 @@ from training.commands.options import (
     BdmcImages,
     ChosenElboSamples,
     ChosenIwaeSamples,
+    Csv,
     DataDir,
     Device,
+    ElboSamples,
+    Images,
+    IwaeSamples,
     ScoredImages,
     Seed,
     Subset,
@@ -28,7 +32,7 @@ from training.commands.options import (
 )
 from training.commands.report import renew_report
 from training.commands.runs import say_unfinished
-from training.commands.tables import wide_console
+from training.commands.tables import say, table_of, wide_console, write_csv
 
 if TYPE_CHECKING:
     from training.evaluation.effort import AskedEffort
@@ -44,6 +48,39 @@ def compare_runs(
     from training.evaluation.compare import compare_runs as compare
 
     wide_console().print(compare(runs))
+
+
+def compare(
+    models: Annotated[list[Path], typer.Argument(help="Folders of runs or bundles: A B ...")],
+    data_dir: DataDir = None,
+    images: Images = 1000,
+    elbo_samples: ElboSamples = 100,
+    iwae_samples: IwaeSamples = 100,
+    seed: Seed = 0,
+    csv: Csv = None,
+) -> None:
+    """Compare models by paired differences of their bounds on the same images and seed.
+
+    Each less the first: the mean over the images, with an interval of 95 %. Models that score
+    different images, or one by probabilities and another by densities, are refused.
+
+    Example: vae-lab compare runs/digits models/pretrained/digits/1
+    """
+    from training.evaluation.trained import load_trained_model
+    from training.studies.bounds import compare_bounds, conclude
+
+    if len(models) < 2:
+        raise typer.BadParameter(f"{models[0]} is one model. Name two: vae-lab compare A B.")
+    say_unfinished(*models)
+    loaded = [load_trained_model(path, data_dir=data_dir, num_images=images) for path in models]
+    rows = compare_bounds(loaded, elbo_samples=elbo_samples, iwae_samples=iwae_samples, seed=seed)
+    console = wide_console()
+    console.print(table_of(rows))
+    for sentence in conclude(rows):
+        say(sentence, console)
+    if csv is not None:
+        write_csv(csv, rows)
+        say(f"The numbers are in {csv}.", console)
 
 
 def evaluate(

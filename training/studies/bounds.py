@@ -103,3 +103,22 @@ def compare_bounds(
         )
         for model, own in zip(models, scored, strict=True)
     ]
+
+
+def conclude(rows: Sequence[BoundsRow]) -> list[str]:
+    """What the paired differences say of each model but the first, a sentence for each bound."""
+    first, sentences = rows[0], []
+    for row in rows[1:]:
+        other = row.estimator
+        if other != first.estimator:
+            other = f"{other} against {first.estimator}"
+        for name, part in (("ELBO", "elbo"), (other, "log_px")):
+            mean, low, high = (
+                getattr(row, f"{part}_difference_{end}nats") for end in ("", "low_", "high_")
+            )
+            verdict = "higher" if low > 0 else "lower" if high < 0 else "not told apart"
+            sentences.append(
+                f"{row.model} less {first.model}, {name}: {mean:+.2f} nats per image, 95 % from "
+                f"{low:+.2f} to {high:+.2f}: {verdict}."
+            )
+    return sentences

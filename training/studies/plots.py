@@ -23,6 +23,7 @@ from models.images.writing import to_uint8, to_unit
 from training.fit.objectives import UNLABELLED
 from training.studies.accuracy import AccuracyRow
 from training.studies.bounds import BoundsRow
+from training.studies.estimates import EstimateRow
 from training.studies.gradients import GradientRow
 from training.studies.iwae_gap import GapRow
 from training.studies.latent_map import Map
@@ -389,3 +390,43 @@ def label_accuracy(rows: Sequence[AccuracyRow], *, title: str) -> "Figure":
         axes.legend()
 
     return _draw(paint, title=title, size=(5.6, 3.8), shape=(1, 1))
+
+
+def estimates(rows: Sequence[EstimateRow], *, title: str) -> "Figure":
+    """A panel for each image: every estimate over K, with its bounds; annealing as a level."""
+    images = sorted({row.image for row in rows})
+    ways = ("prior", "encoder", "refined")
+
+    def paint(*panels: "Axes") -> None:
+        for axes, image in zip(panels, images, strict=True):
+            own = [row for row in rows if row.image == image]
+            for index, way in enumerate(ways):
+                _estimate_line(axes, [row for row in own if row.way == way], index)
+            (annealed,) = (row for row in own if row.way == "annealed")
+            value, error = annealed.estimate_nats, annealed.estimate_error_nats
+            axes.axhline(value, color=COLOURS[4], label="annealed")
+            axes.axhspan(value - 2 * error, value + 2 * error, color=COLOURS[4], alpha=0.2)
+            shown = [row.estimate_nats for row in own if row.way in ("encoder", "refined")]
+            shown += [row.lower_bound_nats for row in own if row.way == "refined"]
+            low, high = min(shown), max(*shown, value)
+            axes.set_ylim(low - 0.1 * (high - low), high + 0.15 * (high - low))
+            axes.set_xscale("log")
+            axes.set_xlabel("draws, K")
+            axes.set_title(f"image {image}")
+        panels[0].set_ylabel("nats")
+        panels[0].legend(fontsize=7, loc="lower right")
+
+    size = (2.9 * len(images) + 0.6, 3.6)
+    return _draw(paint, title=title, size=size, shape=(1, len(images)))
+
+
+def _estimate_line(axes: "Axes", rows: Sequence[EstimateRow], index: int) -> None:
+    """An estimate with its error; below it dashed the lower bound, shaded the expected bound's."""
+    fields = ("num_samples", "estimate_nats", "estimate_error_nats")
+    _line(axes, rows, fields, index, rows[0].way, style="-")
+    count = [row.num_samples for row in rows]
+    colour = COLOURS[index % len(COLOURS)]
+    lower = [row.lower_bound_nats for row in rows]
+    axes.plot(count, lower, color=colour, linestyle="--", linewidth=0.9)
+    low, high = [row.bound_low_nats for row in rows], [row.bound_high_nats for row in rows]
+    axes.fill_between(count, low, high, color=colour, alpha=0.15, linewidth=0)

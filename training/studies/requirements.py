@@ -56,17 +56,18 @@ def require_same_images(first: TrainedModel, other: TrainedModel) -> None:
     if first.x.shape != other.x.shape or not torch.equal(first.x, other.x):
         raise ConfigError(
             f"{first.name} and {other.name} score different images, so their bounds do not "
-            f"compare: {_images(first)}; {_images(other)}. Plot them apart."
+            f"compare: {_images(first)}; {_images(other)}. Score them apart."
         )
     if first.vae.is_mass != other.vae.is_mass:
         by_mass, by_density = (first, other) if first.vae.is_mass else (other, first)
         raise ConfigError(
             f"{by_mass.name} scores probabilities and {by_density.name} densities, so their bounds "
-            "do not compare. Plot them apart."
+            "do not compare. Score them apart."
         )
 
 
 def _images(model: TrainedModel) -> str:
     spec = model.spec
     shape = f"{spec.channels}x{spec.height}x{spec.width}"
-    return f"{model.describe_images()}, {shape}, {spec.levels} levels, {spec.values} values"
+    words = f"{model.describe_images()}, {shape}, {spec.levels} levels, {spec.values} values"
+    return words if spec.binarization == "none" else f"{words}, binarised: {spec.binarization}"

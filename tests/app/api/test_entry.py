@@ -12,8 +12,8 @@ import pytest
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.flow_control import FlowControl
 
-from app.api.answering import _off_loop
 from app.api.body import Received
+from app.api.computing import off_loop
 from app.api.entry import Entry
 from app.api.exchange import Exchange
 from app.api.keys import hash_key
@@ -231,7 +231,7 @@ async def test_a_cancelled_answer_is_no_answer_that_was_late(open_client: Client
             Record("id"),
             timeout=60.0,
         )
-        waiting = asyncio.create_task(_off_loop(call, gate.wait))
+        waiting = asyncio.create_task(off_loop(call, gate.wait))
         await asyncio.sleep(0.01)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):

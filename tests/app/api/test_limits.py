@@ -187,3 +187,14 @@ async def test_default_limits_admit_twenty_images_of_a_thousand_samples(
         response = await client.post("/v1/log-likelihood", content=npy(binary(20)), headers=NPY)
     assert response.status_code == 200
     assert len(response.json()["results"]) == 20
+
+
+async def test_too_many_annealing_steps_are_told_how_many_fit(open_client: ClientFactory) -> None:
+    body = {"images": binary(2).tolist()}
+    url = "/v1/log-likelihood?estimator=ais&ais_steps="
+    async with open_client(max_request_cost=30.0, max_num_samples=1) as client:
+        response = await client.post(f"{url}200", json=body)
+        problem = refused(response, 413, "payload-too-large")
+        assert "2 images x 200 annealing steps cost" in problem["detail"]
+        fits = int(re.findall(r"ais_steps=(\d+)", problem["detail"])[0])
+        assert 2 <= fits < 200

@@ -17,7 +17,7 @@ from app.api.request_schemas import BODIES
 from app.main import create_app
 from app.operations.table import OPERATIONS
 from app.settings import Settings
-from app.wire.media_types import MEDIA_TYPES
+from app.wire.media_types import ANSWER_TYPES
 from tests.app.conftest import ClientFactory
 
 pytestmark = pytest.mark.anyio
@@ -158,7 +158,8 @@ def test_every_component_is_referred_to(document: dict[str, Any]) -> None:
 def test_every_media_type_has_a_schema_and_json_an_example(document: dict[str, Any]) -> None:
     for name, described in described_operations(document).items():
         answers = described["responses"]["200"]["content"]
-        assert set(answers) == {MEDIA_TYPES[form] for form in OPERATIONS[name].formats}
+        forms = OPERATIONS[name].formats + OPERATIONS[name].streams
+        assert set(answers) == {ANSWER_TYPES[form] for form in forms}
         bodies = described.get("requestBody", {"content": {}})["content"]
         assert bool(bodies) == bool(OPERATIONS[name].takes)
         for content in (answers, bodies):

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from models.estimators.annealing import Annealing, estimate_annealed_log_px
+from models.scores import AnnealingStart
 from tests.app.families.family_calls import PICTURES, answer, ask, vae_of
 from tests.app.family_repository import LABELLED, LABELS, PPCA, exact_oracle
 from tests.app.pictures import NPY, npy, read_npy, read_npz
@@ -252,3 +254,63 @@ async def test_a_tolerance_is_of_draws_of_the_posterior(client: httpx.AsyncClien
     assert response.status_code == 422
     assert response.json()["parameter"] == "estimator"
     assert "tolerance_nats" in response.json()["detail"]
+
+
+async def test_an_exact_value_streams_alone(client: httpx.AsyncClient) -> None:
+    whole = await ask(client, "categorical", "log-likelihood", PICTURES, estimator="exact")
+    streamed = await ask(
+        client, "categorical", "log-likelihood", PICTURES, estimator="exact", format="ndjson"
+    )
+    assert streamed.content == whole.content + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "inference", "label"),
+    [("standard", "amortised", None), ("standard", "refined", None), ("m2", "amortised", "bee")],
+)
+async def test_an_annealed_score_is_that_of_the_estimator(
+    client: httpx.AsyncClient, families: Path, name: str, inference: str, label: str | None
+) -> None:
+    asked = {"estimator": "ais", "ais_steps": 4, "inference": inference, "seed": 3, "first_item": 2}
+    asked |= {} if label is None else {"label": label}
+    answered = await answer(client, name, "log-likelihood", PICTURES, **asked)
+    start: AnnealingStart = "refined" if inference == "refined" else "posterior"
+    found = estimate_annealed_log_px(
+        vae_of(families, name),
+        torch.from_numpy(PICTURES[:, None] / 255).float(),
+        seed=3,
+        first_item=2,
+        settings=Annealing(start, num_steps=4),
+        y=None if label is None else torch.full((len(PICTURES),), LABELS.index(label)),
+    )
+    for i, result in enumerate(answered["results"]):
+        for field in ("estimate_nats", "lower_bound_95_nats", "acceptance_rate"):
+            assert result[field] == pytest.approx(float(getattr(found, field)[i]), rel=1e-9)
+        assert (result["estimator"], result["num_samples"]) == ("ais", 16)
+        assert result["inference"] == inference
+        assert result["lower_bound_95_nats"] < result["estimate_nats"]
+        assert result["log_px_interval_nats"] == result["bound_interval_nats"] == [None, None]
+        assert result["weights_look_regular"] is False
+        assert "16 chains are too few" in result["reason"]
+        assert result["elbo_nats"] is result["percentile"] is None
+    streamed = await ask(client, name, "log-likelihood", PICTURES, format="ndjson", **asked)
+    assert streamed.content.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "status", "parameter"),
+    [
+        ("standard", {"ais_chains": 20}, 422, "ais_chains"),
+        ("standard", {"ais_chains": 80}, 413, "ais_chains"),
+        ("standard", {"ais_steps": 1001}, 413, "ais_steps"),
+        ("labelled", {}, 409, None),
+        ("labelled", {"inference": "refined"}, 409, None),
+        ("categorical", {}, 409, None),
+    ],
+)
+async def test_a_score_that_cannot_be_annealed_is_refused(
+    client: httpx.AsyncClient, name: str, asked: dict[str, object], status: int, parameter: str
+) -> None:
+    response = await ask(client, name, "log-likelihood", estimator="ais", **asked)
+    assert response.status_code == status
+    assert response.json().get("parameter") == parameter

@@ -2,7 +2,7 @@
 
 from app.operations.table import OPERATIONS
 from app.wire import media_types
-from app.wire.media_types import MEDIA_TYPES, NPZ, PICTURES, bare_media_type
+from app.wire.media_types import MEDIA_TYPES, NPZ, PICTURES, STREAM_TYPES, bare_media_type
 from models.images.picture_kinds import PICTURE_MEDIA_TYPES
 from vae_client import sources
 
@@ -20,6 +20,7 @@ def test_pictures_are_those_that_are_decoded() -> None:
 
 def test_every_form_of_an_answer_has_a_media_type() -> None:
     assert {form for op in OPERATIONS.values() for form in op.formats} == set(MEDIA_TYPES)
+    assert {form for op in OPERATIONS.values() for form in op.streams} == set(STREAM_TYPES)
 
 
 def test_a_media_type_is_read_without_its_parameters() -> None:

@@ -13,6 +13,7 @@ from models.estimators.annealing import (
     Annealing,
     Chains,
     annealed_log_px_steps,
+    as_evidence,
     bound_both_sides,
     chains_steps,
     check_annealable,
@@ -39,6 +40,7 @@ TENSORS = (
     "estimate_nats",
     "standard_error_nats",
     "effective_sample_size",
+    "lower_bound_95_nats",
     "acceptance_rate",
 )
 
@@ -346,3 +348,18 @@ def test_images_outside_the_support_are_refused():
     vae = random_model(family("standard"))
     with pytest.raises(OutOfSupport):
         estimate_annealed_log_px(vae, torch.full((1, 1, 4, 4), 0.5), seed=0)
+
+
+def test_the_lower_bound_of_sixteen_chains_holds_and_takes_the_form_of_others():
+    oracle = instance("medium")
+    x = oracle.draw(60)
+    e = estimate_annealed_log_px(oracle.vae, x, seed=0, settings=quick())
+    below = oracle.log_px(x) - e.lower_bound_95_nats
+    assert float((below < 0).double().mean()) <= 0.05
+    assert float(below.median()) < 1.5
+    found = as_evidence(e)
+    assert (found.estimator, found.num_samples, found.inference) == ("ais", 16, "amortised")
+    assert torch.equal(found.lower_bound_95_nats, e.lower_bound_95_nats)
+    assert torch.isnan(found.log_px_interval_nats).all()
+    assert not any(found.weights_look_regular)
+    assert as_evidence(replace(e, start="refined")).inference == "refined"

@@ -377,11 +377,13 @@ def test_asked_changes_reach_the_choice(pictures: Path, tmp_path: Path) -> None:
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code("--help") == 0
     printed = capsys.readouterr().out
-    for command in ("train", "compare-runs", "evaluate", "export", "datasets", "plot"):
+    for command in ("train", "compare", "compare-runs", "evaluate", "export", "datasets", "plot"):
         assert command in printed
 
 
-@pytest.mark.parametrize("command", ["train", "compare-runs", "evaluate", "export", "datasets"])
+@pytest.mark.parametrize(
+    "command", ["train", "compare", "compare-runs", "evaluate", "export", "datasets"]
+)
 def test_every_command_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code(command, "--help") == 0
     assert f"Example: vae-lab {command}" in " ".join(capsys.readouterr().out.split())

@@ -47,6 +47,7 @@ def test_bounds_are_printed_written_and_drawn(
         (["gradient-variance", "--images", "2", "--samples", "2", "--draws", "20"], 5),
         (["rate-distortion", "--elbo-samples", "2", *FEW], 1),
         (["iwae-gap", "--elbo-samples", "2", "--iwae-samples", "2", *FEW], 1),
+        (["estimates", "--images", "2", "--samples", "100", "--ais-steps", "4"], 14),
     ],
 )
 def test_every_study_of_a_run_becomes_a_figure_and_numbers(

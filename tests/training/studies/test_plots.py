@@ -18,6 +18,7 @@ from models.images.spec import ImageSpec
 from training.studies import plots
 from training.studies.accuracy import AccuracyRow
 from training.studies.bounds import BoundsRow
+from training.studies.estimates import EstimateRow
 from training.studies.gradients import GradientRow
 from training.studies.iwae_gap import GapRow
 from training.studies.latent_map import Map, MapRow
@@ -65,6 +66,12 @@ ACCURACIES = [
     AccuracyRow("m2-1", 10, 1, 300, 0.7, 0.65, 0.75, 0.6, 0.54, 0.65),
     AccuracyRow("m2-all", 1197, 1, 300, 1.0, 0.98, 1.0, 0.95, 0.92, 0.97),
 ]
+ESTIMATES = [
+    EstimateRow(image, way, count, level - 9 / count, 0.1, level - 1, level - 2, level - 0.5)
+    for image, level in enumerate((-80.0, -90.0))
+    for way in ("prior", "encoder", "refined")
+    for count in (10, 100)
+] + [EstimateRow(i, "annealed", 16, -80.0 - 10 * i, 0.05, nan, nan, nan) for i in range(2)]
 MAP = Map(
     [MapRow(i, i % 12, float(i), float(-i)) for i in range(24)], ("E[z_0 | x]", "E[z_1 | x]"), "pca"
 )
@@ -81,6 +88,10 @@ def walk(channels: int) -> Traversals:
 
 
 FIGURES: dict[str, tuple[Callable[..., Figure], list[str]]] = {
+    "estimates": (
+        lambda: plots.estimates(ESTIMATES, title="T"),
+        ["nats", "draws, K", "image 0", "image 1", "prior", "encoder", "refined", "annealed"],
+    ),
     "bounds": (lambda: plots.bounds(BOUNDS, title="T"), ["nats per image"]),
     "rate-distortion": (
         lambda: plots.rate_distortion(RATES, title="T"),
