@@ -365,6 +365,12 @@ class EvidenceScore(Generic[Array]):
     ] = None
     seed: int
 
+    @property
+    def common_num_samples(self) -> int:
+        """K where all images have the same: unless a tolerance was asked for."""
+        assert isinstance(self.num_samples, int)
+        return self.num_samples
+
 
 @dataclass(frozen=True, kw_only=True)
 class EvidenceProgress(Generic[Array]):

@@ -97,8 +97,8 @@ def _encode_refined(request: ComputeRequest[EncodeParameters]) -> Steps[Answer]:
 
 def _latents(parts: Sequence[Tensor], shape: Sequence[int]) -> np.ndarray:
     """Flat latents of consecutive parts, (..., latent), as float32 of the latent shape."""
-    rows = torch.cat(list(parts)).float().unflatten(-1, tuple(shape))
-    return rows.numpy()
+    rows: np.ndarray = torch.cat(list(parts)).float().unflatten(-1, tuple(shape)).numpy()
+    return rows
 
 
 def decode(request: ComputeRequest[DecodeParameters]) -> Steps[Answer]:

@@ -5,7 +5,7 @@ Each operation is a generator that yields passes of the networks and returns an 
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from torch import Tensor
@@ -172,7 +172,7 @@ def _draws(
 ) -> Draws:
     """The draws of some of the images."""
     return Draws(
-        num_samples=request.parameters.num_samples,
+        num_samples=cast(int, request.parameters.num_samples),
         seed=request.seed,
         first_item=request.first_item + part.start,
         chunk_rows=chunk_rows(request.served),

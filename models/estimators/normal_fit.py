@@ -184,10 +184,11 @@ def _improve_one(
         turned, moved = factor @ vectors, factor @ _shorten(step, longest)
     else:
         whitened = slope * factor
-        values = -(points * whitened).mean(0).clamp(-_LARGEST, -_LEAST)
+        values = (points * -whitened).mean(0).clamp(_LEAST, _LARGEST)
         turned, moved = factor, factor * _shorten(whitened.mean(0) / values, longest)
     return loc + rate * moved, turned * (1 - rate + rate * values).rsqrt(), elbo
 
 
 def _shorten(step: Tensor, longest: float) -> Tensor:
-    return step * (longest / step.norm().clamp_min(longest))
+    shortened: Tensor = step * (longest / step.norm().clamp_min(longest))
+    return shortened

@@ -331,10 +331,10 @@ def find_modes_steps(
 
     Rows that are labels of one datum take its noise, every row the same.
     """
-    turns, *further = _noise_of_rows(vae, x, y, noise)
+    turns, *of_search = _noise_of_rows(vae, x, y, noise)
     turns = turns.transpose(0, 1)
     first = yield from fit_steps(vae, x, y, encoder, turns)
-    rows, found = yield from _search_steps(vae, x, y, first, *further)
+    rows, found = yield from _search_steps(vae, x, y, first, *of_search)
     if not len(rows):
         return Modes(first, first.take(rows), rows)
     at = rows.to(x.device)

@@ -11,7 +11,6 @@ Source: Cremer, Li and Duvenaud 2018, arXiv:1801.03558.
 
 import math
 from dataclasses import dataclass, replace
-from typing import cast
 
 import torch
 from jaxtyping import Float, Float64
@@ -168,9 +167,7 @@ def _closed_kl(normals: Normals, prior: FromNoise) -> Tensor | None:
     loc, scale = (p.double().cpu().flatten(-event) for p in (prior.loc, prior.scale))
     p = DiagonalNormal(loc, scale, event_dim=1)
     if not normals.has_matrices:
-        return cast(
-            Tensor, kl_divergence(DiagonalNormal(normals.loc, normals.factor, event_dim=1), p)
-        )
+        return kl_divergence(DiagonalNormal(normals.loc, normals.factor, event_dim=1), p)
     lower = torch.stack([torch.linalg.cholesky(f.clone() @ f.clone().mT) for f in normals.factor])
     q = FullNormal(normals.loc, lower.diagonal(dim1=-2, dim2=-1), lower)
-    return cast(Tensor, kl_divergence(q, p))
+    return kl_divergence(q, p)

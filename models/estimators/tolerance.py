@@ -195,7 +195,7 @@ class _Batch:
 
     def _keep(self, items: list[int], found: EvidenceEstimate, *, may_fail: bool) -> list[int]:
         """Keep the scores that reach the goal, or all, and give the images of those kept."""
-        self._spend(items, cast(int, found.num_samples))
+        self._spend(items, found.common_num_samples)
         branches = self.vae.num_labels if self.y is None else 0
         spent = [self.spent[i] * max(1, branches) for i in items]
         judged = _judge(found, self.goal, spent)
@@ -238,7 +238,7 @@ def _by_count(
 
 def _needed(found: EvidenceEstimate, goal: Goal) -> list[float]:
     """The K at which weights as varied as these reach the goal; inf of too heavy a tail."""
-    needed, count = [], cast(int, found.num_samples)
+    needed, count = [], found.common_num_samples
     for size, k in zip(found.effective_sample_size.tolist(), found.pareto_k.tolist(), strict=True):
         variance = max(0.0, count / size - 1)
         regular = 2 * MIN_EFFECTIVE_SAMPLE_SIZE * (1 + variance)
@@ -249,7 +249,7 @@ def _needed(found: EvidenceEstimate, goal: Goal) -> list[float]:
 
 def _judge(found: EvidenceEstimate, goal: Goal, spent: Sequence[int]) -> EvidenceEstimate:
     """Say whether the estimates reach the goal, and if not, whether more K would help."""
-    count = cast(int, found.num_samples)
+    count = found.common_num_samples
     met, reasons, more = [], [], []
     errors = found.standard_error_nats.tolist()
     for regular, error, needed in zip(

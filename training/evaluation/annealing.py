@@ -96,7 +96,7 @@ def _compare(scorer: Scorer, annealed: AnnealedEstimate) -> Paired:
     mean = mean_of_values(found.estimate_nats, found.standard_error_nats)
     apart = mean_of_values(annealed.estimate_nats - found.estimate_nats, found.standard_error_nats)
     return Paired(
-        num_samples=found.num_samples,
+        num_samples=found.common_num_samples,
         mean_nats=float(mean.nats),
         standard_error_nats=float(mean.error_nats),
         monte_carlo_error_nats=float(mean.draws_error_nats),

@@ -200,7 +200,7 @@ def _score_log_px(scorer: Scorer, settings: EvaluationSettings) -> list[Scores]:
 
 def _of_log_px(found: EvidenceEstimate, places: Tensor) -> Scores:
     values, errors = found.estimate_nats, found.standard_error_nats
-    return Scores(found.estimator, found.num_samples, values, errors, places)
+    return Scores(found.estimator, found.common_num_samples, values, errors, places)
 
 
 def _classify(scorer: Scorer, labels: Labels, settings: EvaluationSettings) -> Classification:

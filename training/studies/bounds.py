@@ -46,7 +46,7 @@ def score_bounds(model: TrainedModel, *, elbo_samples: int, iwae_samples: int, s
         estimator="exact" if has_exact_posterior(model.vae) else "iwae",
     )
     elbo = scorer.elbo(num_samples=elbo_samples, seed=seed)
-    name = name_estimator(log_px.estimator, log_px.num_samples)
+    name = name_estimator(log_px.estimator, log_px.common_num_samples)
     return Bounds(elbo, log_px.estimate_nats, name)
 
 

@@ -165,17 +165,15 @@ async def test_a_refined_encoding_is_of_the_image_alone(
     client: httpx.AsyncClient, name: str
 ) -> None:
     asked = {"inference": "refined", "seed": 3, "num_samples": 2}
-    many = 70 if name == "standard" else 3
-    whole = await answer(client, name, "encode", PICTURES[:many], **asked)
-    last = many - 1
-    one = await answer(client, name, "encode", PICTURES[last:many], first_item=last, **asked)
+    whole = await answer(client, name, "encode", PICTURES[:3], **asked)
+    one = await answer(client, name, "encode", PICTURES[2:3], first_item=2, **asked)
     for field in ("mean", "std", "samples", "num_modes"):
-        assert whole[field][last] == one[field][0]
+        assert whole[field][2] == one[field][0]
     assert (whole["mean_kind"], whole["seed"]) == ("posterior", 3)
     assert ("groups" in whole) == (name == "two-layers")
     assert (whole["kl_nats"] is None) == (name == "two-layers")
     assert ("label_used" in whole) == (name == "m2")
-    plain = await answer(client, name, "encode", PICTURES[:many], inference="refined", seed=3)
+    plain = await answer(client, name, "encode", PICTURES[:3], inference="refined", seed=3)
     assert "samples" not in plain
     assert plain["mean"] == whole["mean"]
     arrays = read_npz((await ask(client, name, "encode", format="npz", **asked)).content)

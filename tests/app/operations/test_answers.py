@@ -42,7 +42,7 @@ def test_results_have_the_fields_of_their_score(answer: type, score: type) -> No
 def test_fields_of_texts_are_told_by_their_types() -> None:
     texts = {name: text_fields(operation.answer) for name, operation in OPERATIONS.items()}
     assert texts["elbo"] == {
-        *("model", "label_used", "preprocessing", "kl_method"),
+        *("model", "label_used", "preprocessing", "kl_method", "inference"),
         *("reason", "bits_per_dim_reason", "percentile_reason"),
     }
     assert texts["log-likelihood"] >= {"estimator", "reason"}
