@@ -12,7 +12,7 @@ from starlette.types import Scope
 
 from app.api.record import record_of
 from app.api.redaction import is_secret, redact_path
-from app.api.reply import Reply
+from app.api.reply import WholeReply
 from app.errors import (
     BrokenModel,
     ClientDisconnected,
@@ -230,7 +230,7 @@ def describe_in(scope: Scope, error: Exception, instance: str | None = None) -> 
     )
 
 
-def reply_of(response: Response) -> Reply:
+def reply_of(response: Response) -> WholeReply:
     """A response that is whole, as an operation answers."""
     return response.status_code, write_lines(response.raw_headers), bytes(response.body)
 

@@ -17,7 +17,8 @@ class Parts(Protocol):
         """Give up what is left of it."""
 
 
-Reply = tuple[int, bytes, bytes | Parts]
+WholeReply = tuple[int, bytes, bytes]
+Reply = WholeReply | tuple[int, bytes, Parts]
 """An answer: its status, its header lines and its content."""
 
 

@@ -8,7 +8,7 @@ the same numbers.
 from dataclasses import replace
 from datetime import timedelta
 from math import sqrt
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import torch
 from jaxtyping import Float
@@ -26,7 +26,7 @@ from models.estimators.bounds import bits_per_dim, distortion, rate
 from models.estimators.exact import has_exact_posterior
 from models.estimators.importance import EvidenceEstimate
 from models.noise import MAX_SEED
-from models.scores import AnnealingStart
+from models.scores import AnnealingStart, ScoreKind
 from models.vae.model import VAE
 from training.data.subset import choose_subset
 from training.evaluation.annealing import score_by_annealing
@@ -200,7 +200,8 @@ def _score_log_px(scorer: Scorer, settings: EvaluationSettings) -> list[Scores]:
 
 def _of_log_px(found: EvidenceEstimate, places: Tensor) -> Scores:
     values, errors = found.estimate_nats, found.standard_error_nats
-    return Scores(found.estimator, found.common_num_samples, values, errors, places)
+    kind = cast(ScoreKind, found.estimator)  # of importance sampling
+    return Scores(kind, found.common_num_samples, values, errors, places)
 
 
 def _classify(scorer: Scorer, labels: Labels, settings: EvaluationSettings) -> Classification:

@@ -73,9 +73,8 @@ def estimates(
         else:
             estimator: Any = "prior" if way == "prior" else "iwae"
             (last,) = run_steps(log_px_steps(vae, x, estimator=estimator, **options))
-        rows += [
-            row for report in [*thinned(reports, num_samples), last] for row in _rows(way, report)
-        ]
+        rows += [row for report in thinned(reports, num_samples) for row in _rows(way, report)]
+        rows += _rows(way, last)
     settings = Annealing(start="refined", num_steps=ais_steps)
     annealed = estimate_annealed_log_px(vae, x, seed=seed, settings=settings, y=y)
     found = zip(annealed.estimate_nats, annealed.standard_error_nats, strict=True)
@@ -103,7 +102,10 @@ def _rows(way: str, report: Report | EvidenceEstimate) -> list[EstimateRow]:
         report.lower_bound_95_nats,
         *report.bound_interval_nats.unbind(-1),
     )
+    count = (
+        report.num_samples if isinstance(report, EvidenceProgress) else report.common_num_samples
+    )
     return [
-        EstimateRow(i, way, report.num_samples, *map(float, values))
+        EstimateRow(i, way, count, *map(float, values))
         for i, values in enumerate(zip(*numbers, strict=True))
     ]
