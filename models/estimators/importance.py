@@ -55,7 +55,9 @@ costs as much as their decoding."""
 
 EvidenceEstimate = EvidenceScore[Tensor]
 """log p(x) of each datum with its error; tensors are float64 on the CPU, (batch,)."""
-Report = Callable[[EvidenceProgress[Tensor]], None]
+RunningEstimate = EvidenceProgress[Tensor]
+"""The same by the draws so far."""
+Report = Callable[[RunningEstimate], None]
 """Told the running estimate after the first chunk, and whenever the draws have grown by a share."""
 
 
@@ -244,10 +246,10 @@ def sample_weights(
     return estimates
 
 
-def progress_of(weights: RunningWeights) -> EvidenceProgress[Tensor]:
+def progress_of(weights: RunningWeights) -> RunningEstimate:
     """The running estimate of the weights that were added so far, with its bounds."""
     whole = weights.sums()
-    return EvidenceProgress(
+    return RunningEstimate(
         num_samples=weights.count,
         estimate_nats=whole.log_mean(),
         standard_error_nats=whole.standard_error(),
