@@ -15,6 +15,9 @@ from models.vae.networks import MIN_ROWS
 
 GROUP_ITEMS = 64
 """Largest number of items in a network at once, and so in a chunk of a cheap operation."""
+STREAM_ITEMS = 8
+"""The same where running estimates are told: each takes some milliseconds, and other requests wait
+for all of a report."""
 GROUP_DRAWS = 16384
 """Largest number of latents drawn at once, where they are the answer."""
 CHECK_SAMPLES = 10
@@ -137,7 +140,8 @@ def groups(
     num_items = request.inputs.num_items if num_items is None else num_items
     if num_items == 1:
         return [slice(0, 1)]
-    rows = GROUP_ITEMS // branches(request)
+    most = GROUP_ITEMS if request.report is None else STREAM_ITEMS
+    rows = most // branches(request)
     size = max(1, min(rows, GROUP_DRAWS // (draws_per_item or 1)))
     starts = range(0, num_items, size)
     return [slice(start, min(start + size, num_items)) for start in starts]

@@ -50,8 +50,8 @@ MAX_PARETO_K = 0.7
 """Above it importance sampling is not reliable at any practical K (Vehtari et al. 2024)."""
 
 REPORT_GROWTH = 1.25
-"""Draws since the last report, in relation to it: where many data share a chunk, a report for each
-costs as much as their decoding."""
+"""Draws at a report, in relation to those at the one before: a report takes some milliseconds a
+datum, most of them for the lower bound."""
 
 EvidenceEstimate = EvidenceScore[Tensor]
 """log p(x) of each datum with its error; tensors are float64 on the CPU, (batch,)."""
