@@ -47,11 +47,10 @@ class _Answer(httpx.AsyncByteStream):
         self._body: bytes | None = body
         self._messages: asyncio.Queue[Message | None] = asyncio.Queue()
         self._gone = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
 
     def run(self, app: Any) -> None:
         """Let the app answer."""
-        self._task = asyncio.ensure_future(app)
+        self._task: asyncio.Future[None] = asyncio.ensure_future(app)
         self._task.add_done_callback(lambda _: self._messages.put_nowait(None))
 
     async def receive(self) -> Message:
@@ -87,5 +86,4 @@ class _Answer(httpx.AsyncByteStream):
     async def aclose(self) -> None:
         """Leave; the app drops what is left of its work."""
         self._gone.set()
-        if self._task is not None:
-            await asyncio.wait([self._task])
+        await asyncio.wait([self._task])

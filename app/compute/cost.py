@@ -18,6 +18,9 @@ GROUP_ITEMS = 64
 """Largest number of items in a network at once, and so in a chunk of a cheap operation."""
 GROUP_NOISE = 2**23
 """Largest amount of noise of refinements at once, in numbers: 64 MiB."""
+STREAM_ITEMS = 8
+"""The same where running estimates are told: each takes some milliseconds, and other requests wait
+for all of a report."""
 GROUP_DRAWS = 16384
 """Largest number of latents drawn at once, where they are the answer."""
 CHECK_SAMPLES = 10
@@ -151,7 +154,8 @@ def groups(
     num_items = request.inputs.num_items if num_items is None else num_items
     if num_items == 1:
         return [slice(0, 1)]
-    rows = GROUP_ITEMS // branches(request)
+    most = GROUP_ITEMS if request.report is None else STREAM_ITEMS
+    rows = most // branches(request)
     if goal_of(request) or vars(request.parameters).get("inference") == "refined":
         noise = branches(request) * refine_noise(request.served.vae)
         rows = min(rows, GROUP_NOISE // noise)

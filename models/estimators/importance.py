@@ -50,12 +50,14 @@ MAX_PARETO_K = 0.7
 """Above it importance sampling is not reliable at any practical K (Vehtari et al. 2024)."""
 
 REPORT_GROWTH = 1.25
-"""Draws since the last report, in relation to it: where many data share a chunk, a report for each
-costs as much as their decoding."""
+"""Draws at a report, in relation to those at the one before: a report takes some milliseconds a
+datum, most of them for the lower bound."""
 
 EvidenceEstimate = EvidenceScore[Tensor]
 """log p(x) of each datum with its error; tensors are float64 on the CPU, (batch,)."""
-Report = Callable[[EvidenceProgress[Tensor]], None]
+RunningEstimate = EvidenceProgress[Tensor]
+"""The same by the draws so far."""
+Report = Callable[[RunningEstimate], None]
 """Told the running estimate after the first chunk, and whenever the draws have grown by a share."""
 
 
@@ -249,10 +251,10 @@ def sample_weights(
     return estimates
 
 
-def progress_of(weights: RunningWeights) -> EvidenceProgress[Tensor]:
+def progress_of(weights: RunningWeights) -> RunningEstimate:
     """The running estimate of the weights that were added so far, with its bounds."""
     whole = weights.sums()
-    return EvidenceProgress(
+    return RunningEstimate(
         num_samples=weights.count,
         estimate_nats=whole.log_mean(),
         standard_error_nats=whole.standard_error(),

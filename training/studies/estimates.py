@@ -9,17 +9,12 @@ from dataclasses import dataclass
 from math import nan
 from typing import Any
 
-from torch import Tensor
-
 from models.estimators.annealing import Annealing, estimate_annealed_log_px
-from models.estimators.importance import EvidenceEstimate, log_px_steps
+from models.estimators.importance import EvidenceEstimate, RunningEstimate, log_px_steps
 from models.estimators.refine import refined_log_px_steps
 from models.estimators.steps import run_steps
-from models.scores import EvidenceProgress
 from training.evaluation.trained import TrainedModel
 from training.studies.requirements import require_density
-
-Report = EvidenceProgress[Tensor]
 
 LEAST = 40
 """The smallest K; the next ones are about three times larger each. Fewer at once take long."""
@@ -66,7 +61,7 @@ def estimates(
     options: dict[str, Any] = {"num_samples": num_samples, "seed": seed, "y": y}
     options["chunk_rows"] = LEAST * len(x)
     for way in ("prior", "encoder", "refined"):
-        reports: list[Report] = []
+        reports: list[RunningEstimate] = []
         options["report"] = reports.append
         if way == "refined":
             last = run_steps(refined_log_px_steps(vae, x, **options))
@@ -85,9 +80,9 @@ def estimates(
     return sorted(rows, key=lambda row: row.image)
 
 
-def thinned(reports: Sequence[Report], num_samples: int) -> list[Report]:
+def thinned(reports: Sequence[RunningEstimate], num_samples: int) -> list[RunningEstimate]:
     """About two reports for each tenfold number of draws, up to half of the final number."""
-    kept: list[Report] = []
+    kept: list[RunningEstimate] = []
     for report in reports:
         is_apart = not kept or report.num_samples >= 2.9 * kept[-1].num_samples
         if is_apart and 2 * report.num_samples <= num_samples:
@@ -95,7 +90,7 @@ def thinned(reports: Sequence[Report], num_samples: int) -> list[Report]:
     return kept
 
 
-def _rows(way: str, report: Report | EvidenceEstimate) -> list[EstimateRow]:
+def _rows(way: str, report: RunningEstimate | EvidenceEstimate) -> list[EstimateRow]:
     numbers = (
         report.estimate_nats,
         report.standard_error_nats,

@@ -153,7 +153,7 @@ def test_a_figure_names_its_axes_units_and_title(name: str, tmp_path: Path) -> N
     for word in (*said, "T"):
         assert word in words
     for axes in figure.axes:
-        assert axes.get_ylabel() or name in ("bounds", "gradient-variance")
+        assert axes.get_ylabel() or name in ("bounds", "gradient-variance", "estimates")
     picture = np.asarray(Image.open(io.BytesIO(png_of(figure, tmp_path))).convert("RGB"))
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 10
 
