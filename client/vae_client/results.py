@@ -204,6 +204,10 @@ class Scores(Answer):
     percentile: np.ndarray
     percentile_reason: np.ndarray
     reference_n: np.ndarray | None
+    inference: np.ndarray
+    amortised_elbo_nats: np.ndarray | None
+    amortisation_gap_nats: np.ndarray | None
+    num_modes: np.ndarray | None
 
     def _heading(self) -> str:
         return f"{self!r}: {self.bound}"
@@ -221,10 +225,6 @@ class ElboScores(Scores):
     kl_per_group_nats: np.ndarray | None
     label_kl_nats: np.ndarray | None
     kl_method: np.ndarray
-    inference: np.ndarray
-    amortised_elbo_nats: np.ndarray | None
-    amortisation_gap_nats: np.ndarray | None
-    num_modes: np.ndarray | None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -247,10 +247,6 @@ class LogLikelihoodScores(Scores):
     pareto_k: np.ndarray | None
     elbo_nats: np.ndarray | None
     gap_lower_bound_nats: np.ndarray | None
-    inference: np.ndarray
-    amortised_elbo_nats: np.ndarray | None
-    amortisation_gap_nats: np.ndarray | None
-    num_modes: np.ndarray | None
     tolerance_nats: np.ndarray | None
     tolerance_met: np.ndarray | None
     tolerance_reason: np.ndarray
