@@ -76,7 +76,7 @@ def start_from_marginal(
     spread = _SPREAD * torch.randn(vae.decoder.out_shape[0])
     nothing = torch.zeros(1, *vae.decoder.in_shape)
     likelihood = vae.get_submodule("_likelihood")
-    about = ()
+    about: tuple[Tensor, ...] = ()
     if vae.config.principal_path:
         with torch.no_grad():
             location = vae.principal.location(x * (2 / vae.unit_scale) - 1)
