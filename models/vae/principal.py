@@ -1,11 +1,11 @@
 """Principal components beside a model's networks, which both networks correct.
 
     q(z|x) has the location  A halve(u - m) + s encoder's,  u the picture on the scale of [-1, 1]
-    p(x|z) has the location  m + double(B z) + decoder's,   on the same scale
+    p(x|z) has the location  m + grow(B z) + decoder's,   on the same scale
 
 A, B, s and the mean m are fixed: training fits them before its first step, and learns the networks
 alone. With networks that give 0, reconstructions are those of a PCA with as many components as
-latents. `halve` and `double` change the sides of large pictures, so that A and B stay small. Both
+latents. `halve` and `grow` change the sides of large pictures, so that A and B stay small. Both
 are sums of few elements, whose bits do not depend on a row's place.
 """
 
@@ -58,9 +58,9 @@ class PrincipalPath(nn.Module):
         return torch.cat([location, params[:, 1:]], 1)
 
     def picture(self, z: Latents) -> Pictures:
-        """m + double(B z), which the decoder's location is added to."""
+        """m + grow(B z), which the decoder's location is added to."""
         with torch.autocast(z.device.type, enabled=False):
-            return self.mean + self.double(self.decoder(z))
+            return self.mean + self.grow(self.decoder(z))
 
     def halve(self, pictures: Pictures) -> Small:
         """Means of squares of pixels, as large as A takes them."""
@@ -73,7 +73,7 @@ class PrincipalPath(nn.Module):
                 pictures = (first + second) / 2
         return pictures
 
-    def double(self, pictures: Small) -> Pictures:
+    def grow(self, pictures: Small) -> Pictures:
         """Linear interpolation between the pixels that B gives, up to the picture's own size."""
         for size in reversed(self.sizes[:-1]):
             for axis, length in zip((-2, -1), size, strict=True):

@@ -43,7 +43,7 @@ def test_pictures_of_up_to_4096_numbers_are_taken_as_they_are(side):
     path = PrincipalPath((1, side, side), (2,))
     pictures = torch.rand(2, 1, side, side)
     assert torch.equal(path.halve(pictures), pictures)
-    assert torch.equal(path.double(pictures), pictures)
+    assert torch.equal(path.grow(pictures), pictures)
 
 
 @pytest.mark.parametrize(("size", "halvings"), [((64, 64), 1), ((96, 128), 2), ((256, 256), 3)])
@@ -54,13 +54,13 @@ def test_larger_ones_are_means_of_pixels_and_come_back_by_linear_interpolation(s
     expected = small
     for _ in range(halvings):
         expected = F.interpolate(expected, scale_factor=2, mode="bilinear")
-    torch.testing.assert_close(path.double(small), expected)
+    torch.testing.assert_close(path.grow(small), expected)
 
 
 def test_odd_sides_are_halved_upwards_and_cut_again():
     path, flat = PrincipalPath((3, 101, 75), (2,)), torch.full((2, 3, 101, 75), 0.25)
     assert path.halve(flat).shape == (2, 3, 26, 19)
-    assert torch.equal(path.double(path.halve(flat)), flat)
+    assert torch.equal(path.grow(path.halve(flat)), flat)
 
 
 def test_a_new_path_moves_nothing_and_is_not_trained():
