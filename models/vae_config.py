@@ -3,7 +3,7 @@
 The parts are in `config.py`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from math import prod
 from typing import Annotated, Any, Literal, NamedTuple
@@ -21,6 +21,11 @@ from models.config import (
     StandardNormalConfig,
 )
 from models.errors import ConfigError
+
+_OF_LEVELS = ("discretized_logistic", "discretized_normal")
+"""Likelihoods whose locations are on the scale of levels, where level 0 is -1 and the highest 1."""
+_WITH_A_LOCATION = ("diagonal_normal", "full_normal")
+"""Posteriors of one location, which the encoder gives first."""
 
 LatentShape = Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=3)]
 
@@ -50,6 +55,8 @@ class VAEConfig(Config):
     """From latents to the likelihood's parameters."""
     classifier: NetworkConfig | None = None
     """q(y|x), for labels that are not always known (Kingma et al. 2014)."""
+    principal_path: bool = False
+    """Let both networks correct a PCA of training pictures with as many components as latents."""
 
     @property
     def num_dimensions(self) -> int:
@@ -171,6 +178,33 @@ def _label_probabilities_rule(c: VAEConfig) -> Iterator[ConfigError]:
         yield _fault(name, given, words, suggestion=scaled)
 
 
+def may_have_principal_path(vae: Mapping[str, Any]) -> bool:
+    """Whether a model with these entries, the kinds of its parts among them, may have one."""
+    parts = (vae.get(name) for name in ("likelihood", "posterior"))
+    likelihood, posterior = (
+        part.get("kind") if isinstance(part, Mapping) else None for part in parts
+    )
+    latents = vae.get("latent_shape")
+    is_flat = isinstance(latents, list | tuple) and len(latents) == 1
+    return likelihood in _OF_LEVELS and posterior in (None, *_WITH_A_LOCATION) and is_flat
+
+
+def _principal_rule(c: VAEConfig) -> Iterator[ConfigError]:
+    name, has = "vae.principal_path", c.principal_path
+    likelihood, posterior = c.likelihood.kind, c.posterior.kind
+    if has and likelihood not in _OF_LEVELS:
+        words = f"does not go with vae.likelihood.kind = {likelihood!r}, which has no location on "
+        words += f"the scale of levels. Set {name} = false, or vae.likelihood.kind = "
+        yield _fault(name, has, f"{words}'discretized_logistic'.", suggestion=False)
+    if has and posterior not in _WITH_A_LOCATION:
+        words = f"does not go with vae.posterior.kind = {posterior!r}. Set {name} = false, or "
+        yield _fault(name, has, f"{words}vae.posterior.kind = 'diagonal_normal'.", suggestion=False)
+    if has and len(c.latent_shape) > 1:
+        words = f"does not go with vae.latent_shape = {list(c.latent_shape)}: components have one "
+        words += f"axis. Set {name} = false, or vae.latent_shape = [{prod(c.latent_shape)}]."
+        yield _fault(name, has, words, suggestion=False)
+
+
 _RULES: tuple[Callable[[VAEConfig], Iterator[ConfigError]], ...] = (
     _encoder_rule,
     _inseparable_rule,
@@ -178,5 +212,6 @@ _RULES: tuple[Callable[[VAEConfig], Iterator[ConfigError]], ...] = (
     _posterior_rule,
     _labels_rule,
     _label_probabilities_rule,
+    _principal_rule,
 )
 """Each yields what is wrong with parts that do not go together."""

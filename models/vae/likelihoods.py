@@ -102,17 +102,33 @@ class DiscretizedLogisticLikelihood(_LevelLikelihood):
         self._sizes = [1, self.channels, self.channels] + ([3] if self.couples else [])
         self.num_params = self.num_mixtures * sum(self._sizes)
 
-    def forward(self, params: Tensor) -> DiscretizedLogistic:
-        """From (*batch, mixture x (1 + 2 channel [+ 3]), height, width)."""
+    def forward(self, params: Tensor, picture: Tensor | None = None) -> DiscretizedLogistic:
+        """From (*batch, mixture x (1 + 2 channel [+ 3]), height, width).
+
+        Locations and couplings are those of x less `picture`, (*batch, channel, height, width).
+        """
         shape = (*params.shape[:-3], self.num_mixtures, sum(self._sizes), *params.shape[-2:])
         parts = params.reshape(shape).split(self._sizes, dim=-3)
+        loc, coupling = parts[1], parts[3].tanh() if self.couples else None
+        if picture is not None:
+            loc = loc + _less_coupled(picture.unsqueeze(-4), coupling)
         return DiscretizedLogistic(
             logits=parts[0].squeeze(-3),
-            loc=parts[1],
+            loc=loc,
             scale=positive(parts[2]),
             levels=self.levels,
-            coupling=parts[3].tanh() if self.couples else None,
+            coupling=coupling,
         )
+
+
+def _less_coupled(picture: Tensor, coupling: Tensor | None) -> Tensor:
+    """A picture less what the couplings add to each channel for the picture's earlier ones."""
+    if coupling is None:
+        return picture
+    red, green, blue = picture.unbind(-3)
+    red_to_green, red_to_blue, green_to_blue = coupling.unbind(-3)
+    channels = (red, green - red_to_green * red, blue - red_to_blue * red - green_to_blue * green)
+    return torch.stack(torch.broadcast_tensors(*channels), dim=-3)
 
 
 class DiscretizedNormalLikelihood(_LevelLikelihood):
@@ -130,13 +146,15 @@ class DiscretizedNormalLikelihood(_LevelLikelihood):
         if self.is_learned:
             self.raw_scale = nn.Parameter(torch.zeros(()))
 
-    def forward(self, params: Tensor) -> DiscretizedNormal:
-        """From (*batch, num_params, height, width)."""
+    def forward(self, params: Tensor, picture: Tensor | None = None) -> DiscretizedNormal:
+        """From (*batch, num_params, height, width); locations are those of x less `picture`."""
         if self.is_learned:
             loc, scale = params, positive(_LEARNED_FACTOR * self.raw_scale).expand_as(params)
         else:
             loc, raw_scale = params.chunk(2, dim=-3)
             scale = positive(raw_scale)
+        if picture is not None:
+            loc = loc + picture
         return DiscretizedNormal(loc, scale, levels=self.levels)
 
 

@@ -23,6 +23,7 @@ from models.vae.likelihoods import LIKELIHOODS
 from models.vae.networks import MIN_ROWS, Network, make_decoder, make_encoder
 from models.vae.parts import Posterior, Prior
 from models.vae.posteriors import POSTERIORS
+from models.vae.principal import PrincipalPath
 from models.vae.priors import PRIORS
 from models.vae_config import VAEConfig
 
@@ -56,6 +57,8 @@ class VAE(nn.Module):
             decoded if self.num_labels else self._decoded_shape,
             likelihood_shape,
         )
+        if config.principal_path:
+            self.principal = PrincipalPath(self.image_shape, self.latent_shape)
         if self.num_labels:
             # A picture that is added to x: for an encoder that begins with a linear map this equals
             # the label beside x.
@@ -109,11 +112,12 @@ class VAE(nn.Module):
         self._check_label(y)
         if self.config.latent_groups:
             z = z[..., : prod(self._decoded_shape)].unflatten(-1, self._decoded_shape)
+        about = (self.principal.picture(z),) if self.config.principal_path else ()
         if y is not None:
             flat = z.flatten(-len(self._decoded_shape))
             given = F.one_hot(y, self.num_labels).to(z.dtype)
             z = torch.cat([flat, given.expand(*flat.shape[:-1], -1)], -1)
-        return cast(FromNoise, self._likelihood(self.decoder(z).to(z.dtype)))
+        return cast(FromNoise, self._likelihood(self.decoder(z).to(z.dtype), *about))
 
     def label_logits(
         self, x: Float[Tensor, "batch channel height width"]
@@ -174,9 +178,12 @@ class VAE(nn.Module):
 
     def posterior_of_every_label(self, x: Float[Tensor, "batch channel height width"]) -> FromNoise:
         """q(z|x,y) of the rows of `every_label`, in training: x takes the first layer once."""
-        shared = self.encoder.forward_each(self._pictures(x / self.unit_scale), self.label_pictures)
+        pictures = self._pictures(x / self.unit_scale)
+        params = self.encoder.forward_each(pictures, self.label_pictures).to(x.dtype)
+        if self.config.principal_path:
+            params = self.principal.move(params, pictures.repeat(self.num_labels, 1, 1, 1))
         labels = torch.arange(self.num_labels, device=x.device).repeat_interleave(len(x))
-        return self.posterior_from(shared.to(x.dtype), labels)
+        return self.posterior_from(params, labels)
 
     def sum_over_labels(self, log_px_given_y: Float[Tensor, "sample row"]) -> Tensor:
         """log sum_y p(y) p(x|y), (sample, batch), from the rows of `every_label`."""
@@ -301,7 +308,9 @@ class VAE(nn.Module):
             counts.append(outputs.numel() * cast(Tensor, layer.weight)[0].numel())
 
         between = (self._prior, self._posterior) if self.config.latent_groups else ()
-        parts = [module for part in (self.decoder, *between) for module in part.modules()]
+        beside = (self.principal.decoder,) if self.config.principal_path else ()
+        decoding = (self.decoder, *beside, *between)
+        parts = [module for part in decoding for module in part.modules()]
         for network in (part for part in parts if isinstance(part, Network)):
             # A copy: hooks on the model itself would count the passes that it serves meanwhile.
             # torch's own counter loads its compiler, which takes a second and needs a folder to
@@ -323,9 +332,11 @@ class VAE(nn.Module):
     def _encode_unit(self, unit: Tensor, y: Label | None = None) -> Tensor:
         """The encoder's output for pictures in [0, 1]."""
         pictures = self._pictures(unit)
-        if y is not None:
-            pictures = pictures + self.label_pictures[y]
-        return cast(Tensor, self.encoder(pictures).to(unit.dtype))
+        seen = pictures if y is None else pictures + self.label_pictures[y]
+        params = self.encoder(seen).to(unit.dtype)
+        if self.config.principal_path:
+            params = self.principal.move(params, pictures)
+        return cast(Tensor, params)
 
     def _pictures(self, unit: Tensor) -> Tensor:
         """Pictures in [0, 1] as the encoder takes them, in [-1, 1]."""

@@ -271,7 +271,7 @@ class ConvEncoder(Network):
             layers += _blocks(width, blocks, config.dropout)
             layers.append(SiLU())
             channels = width
-        deepest = _sizes(size, len(config.channels))[-1]
+        deepest = halved_sizes(size, len(config.channels))[-1]
         if len(out_shape) > 2 and out_shape[-2:] == deepest:
             layers.append(nn.Conv2d(channels, prod(out_shape[:-2]), 3, padding=1))
         else:
@@ -290,7 +290,7 @@ class ConvDecoder(Network):
         """To (num_params, height, width)."""
         super().__init__(in_shape, out_shape)
         num_params, size = _planes(out_shape)
-        sizes = _sizes(size, len(config.channels))
+        sizes = halved_sizes(size, len(config.channels))
         deepest = (config.channels[-1], *sizes[-1])
         layers: list[nn.Module]
         if len(in_shape) > 2 and in_shape[-2:] == sizes[-1]:
@@ -322,7 +322,7 @@ def _planes(shape: Shape) -> tuple[int, Shape]:
     return prod(shape[:-2]), shape[-2:]
 
 
-def _sizes(size: Sequence[int], halvings: int) -> list[tuple[int, int]]:
+def halved_sizes(size: Sequence[int], halvings: int) -> list[tuple[int, int]]:
     """Sizes from the full one to the one halved `halvings` times, rounding up."""
     sizes = [(size[0], size[1])]
     for _ in range(halvings):

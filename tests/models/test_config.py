@@ -115,6 +115,7 @@ GROUPS = dict(latent_shape=(5,), latent_groups=((3,), (2,)))
 TOP_DOWN = {"kind": "top_down"}
 LADDER = {"kind": "ladder"}
 CONV = {"kind": "conv"}
+LOGISTIC = DiscretizedLogisticConfig()
 
 
 CATEGORICAL = dict(prior={"kind": "categorical"}, posterior={"kind": "enumerated"}, encoder=None)
@@ -250,6 +251,22 @@ REFUSED = [
         "[0.4, 0.6].",
     ),
     (dict(label_probabilities=(1.0,)), "vae.label_probabilities = [1.0] holds 1 numbers"),
+    (
+        dict(principal_path=True),
+        "vae.principal_path = True does not go with vae.likelihood.kind = 'bernoulli', which has "
+        "no location on the scale of levels. Set vae.principal_path = false, or "
+        "vae.likelihood.kind = 'discretized_logistic'.",
+    ),
+    (
+        dict(GROUPS, principal_path=True, likelihood=LOGISTIC, prior=TOP_DOWN, posterior=LADDER),
+        "vae.principal_path = True does not go with vae.posterior.kind = 'ladder'. Set "
+        "vae.principal_path = false, or vae.posterior.kind = 'diagonal_normal'.",
+    ),
+    (
+        dict(principal_path=True, likelihood=LOGISTIC, latent_shape=(2, 3)),
+        "vae.principal_path = True does not go with vae.latent_shape = [2, 3]: components have one "
+        "axis. Set vae.principal_path = false, or vae.latent_shape = [6].",
+    ),
 ]
 
 

@@ -36,8 +36,10 @@ _LEAST_SECONDS = 20.0
 """Time that any evaluation may take."""
 _TRIED_IMAGES, _TRIED_DRAWS = 32, 8
 _TRIED_ANNEALED, _TRIED_GRADIENTS = 10, 3
-_DRAWS = (100, 50, 20, 10)
+_DRAWS = (100, 50, 20, 10, 5, 2)
 """Numbers of draws of the ELBO, and of the IWAE bound, from the most that are worth it."""
+_LEAST_K = 5
+"""Least K of the IWAE bound: with two draws it hardly differs from the ELBO."""
 _ENOUGH_IMAGES = 1_000
 """Images from which on the error of their mean alone decides: percentiles want hundreds."""
 _FEWEST_IMAGES = 100
@@ -148,9 +150,9 @@ def fit_effort(
     fewer_images = [images]
     while fewer_images[-1] > _FEWEST_IMAGES:
         fewer_images.append(max(_FEWEST_IMAGES, fewer_images[-1] // 2))
-    tried = [(images, enough, k) for k in _DRAWS]
-    tried += [(fewer, enough, _DRAWS[-1]) for fewer in fewer_images[1:]]
-    tried += [(fewer_images[-1], draws, _DRAWS[-1]) for draws in _DRAWS if draws < enough]
+    tried = [(images, enough, k) for k in _DRAWS if k >= _LEAST_K]
+    tried += [(fewer, enough, _LEAST_K) for fewer in fewer_images[1:]]
+    tried += [(fewer_images[-1], draws, _LEAST_K) for draws in _DRAWS if draws < enough]
     for number, elbo, iwae in tried:
         drawn = elbo + (0 if is_exact else iwae)
         if number * drawn * trial.seconds_a_draw <= seconds:

@@ -13,6 +13,7 @@ import torch
 
 from models.bundle.schema import Evaluation, Reconstruction
 from models.estimators.reconstruction import PictureErrors, picture_errors
+from models.vae_config import may_have_principal_path
 from training.evaluation.components import Components
 from training.evaluation.scoring import BATCH_SIZE, Images
 from training.recipes.objective import ClassicalKind
@@ -76,7 +77,11 @@ def advise(evaluation: Evaluation, recipe: Mapping[str, Any]) -> str | None:
         return None
     active, count = evaluation.active_units, pca.num_components or 0
     why = ""
-    if recipe.get("vae", {}).get("likelihood", {}).get("kind") == "discretized_logistic":
+    vae = recipe.get("vae", {})
+    likelihood = vae.get("likelihood", {}).get("kind")
+    if may_have_principal_path(vae) and not vae.get("principal_path"):
+        option = "--set vae.principal_path=true, to begin at that PCA"
+    elif likelihood == "discretized_logistic":
         option = "--for reconstruction if errors matter more than bits per dim, or train longer"
     elif kind == "elbo" and active < count:
         why = f": {active} of its latent dimensions are active"

@@ -27,8 +27,8 @@ from training.recipes.name import recipe_name
 from training.runs.exports import record_export
 from training.runs.folder import read_run
 
-MAX_BUNDLE_BYTES = 8 * 2**20
-"""Largest bundle: bundles are kept in the history of the repository."""
+MAX_BUNDLE_BYTES = 16 * 2**20
+"""Largest bundle; those that ship, which the repository's history keeps, have at most half."""
 _NUM_SAMPLES = 64
 
 

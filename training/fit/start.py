@@ -19,6 +19,8 @@ from models.vae.networks import Grow, ResidualBlock
 _PIXELS = 2**14
 # Together they limit how far a bias moves: scales stay wide enough to learn locations with.
 _STEPS, _RATE = 100, 0.03
+_RATE_ABOUT = 0.06
+"""The rate where a principal path gives the locations, and scales are those of what it leaves."""
 _SPREAD = 0.5
 KEPT = 0.3
 """Share of torch's last weights that `start_from_marginal` keeps."""
@@ -72,16 +74,21 @@ def start_from_marginal(
     assert last.bias is not None
     bias, weight = last.bias, last.weight.detach().clone()
     spread = _SPREAD * torch.randn(vae.decoder.out_shape[0])
-    z = torch.zeros(1, *vae.latent_shape)
-    y = torch.zeros(1, dtype=torch.int64) if vae.num_labels else None
+    nothing = torch.zeros(1, *vae.decoder.in_shape)
+    likelihood = vae.get_submodule("_likelihood")
+    about: tuple[Tensor, ...] = ()
+    if vae.config.principal_path:
+        with torch.no_grad():
+            location = vae.principal.location(x * (2 / vae.unit_scale) - 1)
+            about = (vae.principal.picture(location),)
     with torch.no_grad():
         last.weight.zero_()
         # A parameter's biases stand side by side: one per pixel, or per place in a pixel shuffle.
         bias.copy_(spread.repeat_interleave(len(bias) // len(spread)))
-    fitted = [bias, *vae.get_submodule("_likelihood").parameters()]
-    optimizer = torch.optim.Adam(fitted, lr=_RATE)
+    fitted = [bias, *likelihood.parameters()]
+    optimizer = torch.optim.Adam(fitted, lr=_RATE_ABOUT if about else _RATE)
     for _ in range(_STEPS):
-        loss = -vae.likelihood(z, y).log_prob(x).mean()
+        loss = -likelihood(vae.decoder(nothing), *about).log_prob(x).mean()
         for parameter, gradient in zip(fitted, torch.autograd.grad(loss, fitted), strict=True):
             parameter.grad = gradient
         optimizer.step()

@@ -19,6 +19,7 @@ from training.fit.mixture_prior import start_mixture_prior
 from training.fit.objectives import OBJECTIVES
 from training.fit.optimizer import load_optimizer, make_optimizer
 from training.fit.order import Annealing, Plan
+from training.fit.principal import start_principal_path
 from training.fit.progress import Window
 from training.fit.pseudo_inputs import start_pseudo_inputs
 from training.fit.ranks import ALONE, Ranks
@@ -98,6 +99,8 @@ def start_training(
         is_glorot = settings.init == "glorot"
         if is_glorot:
             start_glorot(vae)
+        if recipe.vae.principal_path:
+            start_principal_path(vae, data, recipe)
         if settings.start_from_marginal:
             some = torch.randperm(len(data.cache))[: num_start_images(vae)]
             x = data.batch(some, recipe, progress=1.0).x

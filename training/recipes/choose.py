@@ -27,6 +27,7 @@ from training.recipes.choose_model import (
     decide_latents,
     decide_likelihood,
     decide_networks,
+    decide_principal_path,
     decide_prior,
 )
 from training.recipes.classes import find_classes
@@ -239,6 +240,7 @@ def fast_precision(device: str) -> tuple[Precision, str]:
 
 _DECISIONS: tuple[Callable[[Draft, Description], None], ...] = (
     *(decide_colour, decide_size, decide_fit),
-    *(decide_likelihood, decide_networks, decide_latents, decide_labels, decide_prior),
+    *(decide_likelihood, decide_networks, decide_latents, decide_principal_path),
+    *(decide_labels, decide_prior),
     *(_decide_epochs, _decide_steps, _decide_mirroring, _decide_crops),
 )

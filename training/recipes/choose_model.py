@@ -6,6 +6,7 @@
 from math import ceil, log2
 from typing import Any
 
+from models.vae_config import may_have_principal_path
 from training.recipes.describe import Description
 from training.recipes.draft import Draft, Reason
 
@@ -16,7 +17,7 @@ _ENCODER_WIDTHS = (32, 64, 96, 96, 96, 96, 96, 96)
 _DECODER_WIDTHS = (32, 48, 96, 96, 96, 96, 96, 96)
 _CLASSIFIER_WIDTHS = (16, 32, 64, 64, 64, 64, 64, 64)
 _WIDE_UP_TO = 64
-"""Longest side at which layers have 96 channels: a bundle holds 8 MiB."""
+"""Longest side at which layers have 96 channels, so that weights stay below a dozen MiB."""
 SMALLEST_CONV = 9
 _DEEPEST_SIDE = 7
 _LATENTS = ((256, 16), (1_024, 40), (8_192, 64), (float("inf"), 128))
@@ -108,6 +109,14 @@ def decide_latents(draft: Draft, seen: Description) -> None:
         because = f"a picture holds {values:,} values, and latents that are not needed cost nothing"
     latents = min(described, learnt)
     draft.decide("vae", Reason("latents", str(latents), because), latent_shape=[latents])
+
+
+def decide_principal_path(draft: Draft, seen: Description) -> None:
+    """Principal components, where locations are on the scale of levels and z has one axis."""
+    if may_have_principal_path(draft.values["vae"]):
+        because = "networks then learn what a PCA of as many numbers leaves out of a picture"
+        reason = Reason("start", "the pictures' principal components", because)
+        draft.decide("vae", reason, principal_path=True)
 
 
 def decide_labels(draft: Draft, seen: Description) -> None:

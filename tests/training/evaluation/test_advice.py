@@ -45,11 +45,15 @@ def test_a_smaller_beta_is_advised_where_latents_are_idle_and_else_a_longer_run(
     assert ("3 of its latent dimensions" in said) == ("beta" in entry)
 
 
-def test_a_likelihood_with_one_scale_is_advised_where_the_decoder_chooses_its_own() -> None:
-    recipe = {"vae": {"likelihood": {"kind": "discretized_logistic"}}}
-    said = advise(evaluated(0.2), recipe)
+def test_the_start_at_a_pca_is_advised_and_one_scale_where_the_model_has_begun_so() -> None:
+    vae: dict[str, Any] = {"likelihood": {"kind": "discretized_logistic"}, "latent_shape": [8]}
+    said = advise(evaluated(0.2), {"vae": vae})
     assert said is not None
-    assert "Train again with --for reconstruction if errors matter more" in said
+    assert said.endswith("Train again with --set vae.principal_path=true, to begin at that PCA.")
+    for begun in ({"principal_path": True}, {"posterior": {"kind": "ladder"}}):
+        said = advise(evaluated(0.2), {"vae": vae | begun})
+        assert said is not None
+        assert "Train again with --for reconstruction if errors matter more" in said
 
 
 def test_nothing_is_advised_where_the_model_is_as_good() -> None:

@@ -126,7 +126,7 @@ def test_an_evaluation_says_what_to_try_where_a_pca_reconstructs_better(run_dir:
         if line.startswith("Warning: ")
     ]
     assert line.startswith("Warning: Reconstructions are worse than those of a PCA with 2 comp")
-    assert "Train again with --for reconstruction if errors matter more" in line
+    assert "Train again with --set vae.principal_path=true, to begin at that PCA." in line
 
 
 def test_an_evaluation_of_a_bundle_leaves_its_folder_as_it_is() -> None:

@@ -10,6 +10,7 @@ import pytest
 from training.data.array_split import ArraySplit
 from training.data.datasets import Dataset
 from training.data.image_statistics import ImageStatistics
+from training.recipes import asked as asked_for
 from training.recipes import choose as chooser
 from training.recipes.asked import Asked
 from training.recipes.choose import ChosenRecipe, choose_recipe
@@ -44,6 +45,12 @@ def shape(chosen: ChosenRecipe) -> tuple[int, int, int]:
 
 def reasons(chosen: ChosenRecipe) -> dict[str, str]:
     return {one.subject: str(one) for why in chosen.reasons.values() for one in why}
+
+
+@pytest.fixture(autouse=True)
+def fast_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is chosen by the time is chosen for a fast core, whatever the machine."""
+    monkeypatch.setattr(asked_for, "kind_of_cpu", lambda: "cpu")
 
 
 @pytest.fixture

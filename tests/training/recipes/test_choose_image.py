@@ -5,8 +5,9 @@ import torch
 
 from models.errors import ConfigError
 from tests.training.recipes.conftest import FEW, GREY, MIXED, WIDE, reasons, seen, shape
+from training.recipes import asked as asked_for
 from training.recipes import choose_image
-from training.recipes.asked import PIXELS_A_SECOND
+from training.recipes.asked import PIXELS_A_SECOND, kind_of_cpu
 
 
 @pytest.mark.parametrize(
@@ -86,6 +87,22 @@ def test_larger_pictures_are_chosen_where_the_time_allows_enough_epochs(
     assert enough or side == 32
 
 
+def test_a_core_with_avx2_alone_allows_smaller_ones(chosen, monkeypatch):
+    description = seen(sizes={(300, 300): 1_500}, num_colour=1_500)
+    assert shape(chosen(description)) == (3, 128, 128)
+    monkeypatch.setattr(asked_for, "kind_of_cpu", lambda: "avx2")
+    assert shape(chosen(description)) == (3, 64, 64)
+    assert PIXELS_A_SECOND["avx2"] < PIXELS_A_SECOND["cpu"] < PIXELS_A_SECOND["cuda"]
+
+
+@pytest.mark.parametrize(
+    ("capability", "kind"), [("AVX512", "cpu"), ("AVX2", "avx2"), ("DEFAULT", "cpu")]
+)
+def test_the_kind_of_a_core_is_told_by_its_instructions(monkeypatch, capability, kind):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    assert kind_of_cpu() == kind
+
+
 def test_a_gpu_allows_larger_pictures_than_a_cpu(chosen, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "T4")
@@ -99,11 +116,11 @@ def test_the_reason_for_a_size_says_what_it_costs_and_what_a_larger_one_would(ch
     assert reasons(result)["size"] == (
         "size: 64x64, because all pictures are 300x300, the longer side is 300 in the median, "
         "128 pixels would leave time for 49 epochs only, and 195 epochs of 300 pictures then take "
-        "about 8 minutes on one fast CPU core."
+        "about 8 minutes on one CPU core."
     )
     asked = reasons(chosen(seen(sizes={(300, 300): 300}), "training.epochs=1", minutes=8.0))
     assert asked["size"].endswith(
-        "and 1 epoch of 300 pictures then takes less than a minute on one fast CPU core."
+        "and 1 epoch of 300 pictures then takes less than a minute on one CPU core."
     )
 
 

@@ -132,3 +132,28 @@ def test_latents_that_are_to_hold_everything_are_not_relieved_of_the_class(chose
             )
             assert chosen(described, purpose=purpose).recipe.vae.num_labels == labels
             assert chosen(described, "vae.num_labels=10", purpose=purpose).recipe.vae.num_labels
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ([], True),
+        (["vae.likelihood.kind=discretized_normal"], True),
+        (["vae.likelihood.kind=normal"], False),
+        (["image.levels=2"], False),
+        (["vae.latent_shape=[4, 4, 4]"], False),
+        (["vae.posterior.kind=full_normal"], True),
+        (["vae.principal_path=false"], False),
+    ],
+)
+def test_models_of_levels_begin_at_principal_components(chosen, overrides, expected):
+    result = chosen(GREY, *overrides)
+    assert result.recipe.vae.principal_path == expected
+    assert ("start" in reasons(result)) == expected
+
+
+def test_the_reason_for_the_start_says_what_networks_learn_then(chosen):
+    assert reasons(chosen(GREY))["start"] == (
+        "start: the pictures' principal components, because networks then learn what a PCA of as "
+        "many numbers leaves out of a picture."
+    )
