@@ -223,6 +223,16 @@ class Settings(BaseSettings):
         Field(description="Largest number of requests waiting or computing; a 503 beyond it."),
     ] = 512
 
+    drift_window: Annotated[
+        int,
+        Field(
+            ge=50,
+            le=1_000_000,
+            description="Window of drift: pictures of `anomaly` whose p-values are tested "
+            "together.",
+        ),
+    ] = 500
+
     api_keys_sha256: Annotated[
         tuple[KeyDigest, ...],
         NoDecode,

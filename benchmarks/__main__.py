@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import (
+    anomaly,
     coverage,
     disturbances,
     fairness,
@@ -45,6 +46,7 @@ class Part(StrEnum):
     reaching = "reaching"
     refinement = "refinement"
     coverage = "coverage"
+    anomaly = "anomaly"
 
 
 def main(
@@ -52,7 +54,7 @@ def main(
         list[Part] | None,
         typer.Argument(
             help="Parts to measure; by default all that need no data set, but soak, streaming, "
-            "reaching, refinement and coverage."
+            "reaching, refinement, coverage and anomaly."
         ),
     ] = None,
     seconds: Annotated[
@@ -104,8 +106,12 @@ def main(
         ),
         Part.refinement: lambda: refinement.run(quick=quick, threads=threads, images=pictures),
         Part.coverage: lambda: coverage.run(trials=100 if quick else 2000),
+        Part.anomaly: lambda: anomaly.run(quick=quick, threads=threads),
     }
-    on_request = (Part.soak, Part.streaming, Part.reaching, Part.refinement, Part.coverage)
+    on_request = (
+        *(Part.soak, Part.streaming, Part.reaching),
+        *(Part.refinement, Part.coverage, Part.anomaly),
+    )
     for part in parts or [part for part in Part if part not in on_request]:
         for made in runs[part]():
             if markdown:

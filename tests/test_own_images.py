@@ -36,16 +36,21 @@ SHORTENED = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder with `photos` in it."""
+    """Folder with `photos`, other `good` ones, and `new` ones of which one is odd."""
     folder = tmp_path_factory.mktemp("own")
-    draw_pictures(folder / "photos", 300)
+    for seed, (name, count) in enumerate({"photos": 300, "good": 240, "new": 20}.items()):
+        draw_pictures(folder / name, count, seed=seed)
+    whole = (folder / "photos" / "001.png").read_bytes()
+    (folder / "photos" / "broken.png").write_bytes(whole[: len(whole) // 2])
+    noise = np.random.default_rng(0).integers(0, 256, (48, 48, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(folder / "new" / "odd.png")
     return folder
 
 
-def draw_pictures(photos: Path, count: int) -> None:
-    """Discs and boxes of all colours and many sizes on shaded grounds; one file is broken."""
+def draw_pictures(photos: Path, count: int, *, seed: int) -> None:
+    """Discs and boxes of all colours and many sizes on shaded grounds."""
     photos.mkdir()
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     for index in range(count):
         height, width = rng.integers(40, 72, 2)
         top, bottom, colour = rng.integers(0, 256, (3, 3))
@@ -55,8 +60,6 @@ def draw_pictures(photos: Path, count: int) -> None:
         distance = np.hypot(*offsets) if index % 2 else np.maximum(*offsets)
         picture = np.where(distance[..., None] < rng.integers(8, 16), colour, picture)
         Image.fromarray(picture.astype(np.uint8)).save(photos / f"{index:03}.png")
-    whole = (photos / "001.png").read_bytes()
-    (photos / "broken.png").write_bytes(whole[: len(whole) // 2])
 
 
 @pytest.fixture(scope="module")

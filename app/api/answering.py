@@ -232,3 +232,8 @@ def _count(metrics: Metrics, call: Call, computed: Answer, work: Work) -> None:
     if operation == "elbo":
         percentiles = computed.columns["percentile"]
         metrics.count_percentiles(model, (p for p in percentiles if p and math.isfinite(p)))
+    if operation == "anomaly":
+        drift = call.served.drift
+        window = call.service.settings.drift_window
+        if drift.add(computed.columns["p_value"].tolist(), window) and drift.p_value is not None:
+            metrics.show_drift(model, call.served.version, drift.p_value)

@@ -4,7 +4,7 @@ from typing import Any
 
 from app.operations.answers import Comparison
 from app.operations.table import Operation
-from models.scores import ElboScore, EvidenceScore, columns_of
+from models.scores import AnomalyScore, ElboScore, EvidenceScore, columns_of
 
 PNG_8X8 = (
     "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAAI0lEQVR42mNggAJGBob/EIqB4T8Dw38GBiaYFCaD"
@@ -76,6 +76,16 @@ ANSWERS: dict[str, dict[str, Any]] = {
         "preprocessing": _PREPROCESSING,
         "preprocessing_steps": _STEPS,
         "results": [example_score(EvidenceScore) | {"bits_per_dim": 0.1562}],
+    },
+    "anomaly": {
+        **_ENVELOPE,
+        "seed": 1,
+        "preprocessing": _PREPROCESSING,
+        "preprocessing_steps": _STEPS,
+        "alpha": 0.01,
+        "reference_n": 1000,
+        "smallest_p_value": 0.001,
+        "results": [{name: column.example for name, column in columns_of(AnomalyScore).items()}],
     },
     "classify": {
         **_ENVELOPE,
@@ -213,11 +223,11 @@ PROBLEMS: dict[str, dict[str, Any]] = {
         "suggestion": "-H 'Content-Type: image/png'",
     },
     "invalid-parameter": {
-        "detail": "estimator=iwea is not one of iwae, prior, exact. Did you mean 'iwae'?",
+        "detail": "estimator=iwea is not one of iwae, prior, exact, ais. Did you mean 'iwae'?",
         "instance": "/v1/log-likelihood",
         "parameter": "estimator",
         "received": "iwea",
-        "allowed": ["iwae", "prior", "exact"],
+        "allowed": ["iwae", "prior", "exact", "ais"],
         "suggestion": "iwae",
     },
     "shape-mismatch": {

@@ -70,6 +70,13 @@ class Metrics:
             ["model"],
             buckets=PERCENTILES,
         )
+        self.drift_p_value = gauge(
+            "vae_drift_p_value",
+            "p-value of the last full window of anomaly's pictures: below 0.001 they are unlike "
+            "the good ones. The least of all workers.",
+            ["model", "version"],
+            multiprocess_mode="livemin",
+        )
         self._tallies: list[CounterTally | HistogramTally] = []
         self._of_requests: dict[
             tuple[str, str, int, str | None], tuple[CounterTally, HistogramTally]
@@ -230,6 +237,10 @@ class Metrics:
         for percentile in percentiles:
             if percentile is not None:
                 histogram.observe(percentile)
+
+    def show_drift(self, model: str, version: int, p_value: float) -> None:
+        """Show the test of a version's last full window."""
+        self.drift_p_value.labels(model, str(version)).set(p_value)
 
     def text(self) -> bytes:
         """The metrics in Prometheus's text format, as of the last `flush`; those of all workers."""

@@ -78,6 +78,24 @@ class OperationDescription(Schema):
     parameters: Annotated[dict[str, Any], Field(description="JSON Schema of the parameters.")]
 
 
+class DriftState(Schema):
+    """Whether the pictures that `anomaly` is asked about are like the good ones."""
+
+    windows: Annotated[
+        int, Field(description="Windows of VAE_DRIFT_WINDOW pictures that this worker has filled.")
+    ]
+    p_value: Annotated[
+        float | None,
+        Field(
+            description="p-value of the last one, by a Kolmogorov-Smirnov test of its p-values; "
+            "null before the first is full."
+        ),
+    ]
+    drifts: Annotated[
+        bool | None, Field(description="Whether that is below 0.001; null as `p_value` is.")
+    ]
+
+
 class ModelDescription(Schema):
     """Description of one version of a model."""
 
@@ -123,4 +141,11 @@ class ModelDescription(Schema):
     ]
     operations: list[OperationDescription]
     evaluation: Annotated[dict[str, Any], Field(description="Evaluation on the held-out test set.")]
+    drift: Annotated[
+        DriftState | None,
+        Field(
+            description="Whether the pictures that this worker is asked about are like the good "
+            "ones; null for a model that lacks `good_pictures`."
+        ),
+    ]
     provenance: dict[str, Any]

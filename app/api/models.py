@@ -5,6 +5,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app.api.model_descriptions import (
+    DriftState,
     ModelDescription,
     ModelList,
     ModelSummary,
@@ -17,6 +18,7 @@ from app.compute.latents import latent_groups
 from app.operations.answers import LatentGroup
 from app.operations.table import Operation
 from app.serving.capabilities import offered_operations
+from app.serving.drift import Drift
 from app.serving.registry import Registry
 from app.serving.served_model import ServedModel
 
@@ -99,8 +101,14 @@ def describe_model(registry: Registry, served: ServedModel) -> ModelDescription:
             describe_operation(served, operation) for operation in offered_operations(served.lacks)
         ],
         evaluation=evaluation,
+        drift=None if "good_pictures" in served.lacks else describe_drift(served.drift),
         provenance=config.provenance.model_dump(mode="json"),
     )
+
+
+def describe_drift(drift: Drift) -> DriftState:
+    """Describe what the last full window of p-values says."""
+    return DriftState(windows=drift.windows, p_value=drift.p_value, drifts=drift.drifts)
 
 
 def describe_operation(served: ServedModel, operation: Operation) -> OperationDescription:

@@ -80,11 +80,14 @@ def make_plan(
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
     parameters: Any = parse_parameters(operation, pairs, members, served=served)
     registry.check_needs(served, operation, parameters)
+    form = _form(operation, parameters, accept)
+    if form == "png" and operation.pictures == "map" and parameters.map == "none":
+        parameters = parameters.model_copy(update={"map": "overlay"})
     return Plan(
         parameters,
         find_label(served, getattr(parameters, "label", None)),
         getattr(parameters, "seed", None),
-        _form(operation, parameters, accept),
+        form,
         operation.draws(parameters, served.capabilities),
         parameters if isinstance(parameters, Rendering) else _PLAINLY,
     )

@@ -13,7 +13,13 @@ import typer
 from pydantic import BaseModel
 
 from app.cli.options import ApiKey, ModelRepository, Url, option
-from app.cli.request_options import DEFAULTS, RequestOptions, StreamOptions, TableOptions
+from app.cli.request_options import (
+    DEFAULTS,
+    AlarmOptions,
+    RequestOptions,
+    StreamOptions,
+    TableOptions,
+)
 from app.operations.table import Operation
 
 HIDDEN = ("format", "encoding", "first_item")
@@ -39,6 +45,7 @@ def make_command(operation: Operation) -> Callable[..., None]:
         RequestOptions,
         *([TableOptions] if operation.per_item else []),
         *([StreamOptions] if operation.streams else []),
+        *([AlarmOptions] if operation.alarms else []),
     ]
     parameters += [
         option(n, field) for model in declared for n, field in model.model_fields.items()
@@ -69,7 +76,7 @@ def make_command(operation: Operation) -> Callable[..., None]:
 
 
 def _output_help(operation: Operation) -> str:
-    if "png" in operation.formats:
+    if "png" in operation.formats and not operation.per_item:
         forms = ", ".join(f".{form}" for form in operation.formats)
         return (
             f"File to write ({forms}), folder/ of PNGs, or - (standard output, npy). Default: "
@@ -77,7 +84,8 @@ def _output_help(operation: Operation) -> str:
         )
     files = "File to write (.csv, .jsonl, .parquet, .json, .npy, .npz), or - (standard output"
     if operation.per_item:
-        return f"{files}). Default: a short table on a terminal, CSV elsewhere."
+        maps = ", or .png and folder/ for maps" if "png" in operation.formats else ""
+        return f"{files}){maps}. Default: a short table on a terminal, CSV elsewhere."
     return f"{files}, npy). Default: CSV on standard output."
 
 
@@ -102,6 +110,11 @@ EXAMPLES = {
     "log-likelihood": [
         "vae log-likelihood digits.npy --num-samples 5000 --url http://host:8000",
         "vae log-likelihood digit.png --num-samples 10000 --stream",
+    ],
+    "anomaly": [
+        "vae anomaly photos/ --alpha 0.01 --sort p_value --top 20",
+        "vae anomaly photos/ --move-to odd/ --fail-on-anomaly",
+        "vae anomaly part.png --map overlay -o where.png",
     ],
     "classify": ["vae classify photos/ --model NAME -o classes.csv"],
 }

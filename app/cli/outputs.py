@@ -82,7 +82,7 @@ def write(
     output, form = target
     if form == "folder":
         assert output is not None  # a folder is none of standard output's forms
-        _write_pictures(output, columns["images"], labels)
+        _write_pictures(output, columns[operation.pictures], labels)
         return
     if form not in TABLES:
         answer = Answer(columns, warnings=warnings)

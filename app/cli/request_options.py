@@ -63,3 +63,17 @@ class StreamOptions(BaseModel):
             "for each, and the answer as JSON at the end."
         ),
     ] = None
+
+
+class AlarmOptions(BaseModel):
+    """Options of the command that raises alarms."""
+
+    move_to: Annotated[
+        str | None,
+        Field(
+            description="Folder to move the files of anomalous pictures to; none is overwritten."
+        ),
+    ] = None
+    fail_on_anomaly: Annotated[
+        bool | None, Field(description="Exit with 3 where a picture is anomalous.")
+    ] = None

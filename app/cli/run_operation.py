@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import typer
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -17,11 +18,12 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from app.cli.alarms import ANOMALOUS, find_anomalous, move_files
 from app.cli.connection import open_client
 from app.cli.flags import as_flags
 from app.cli.inputs import Inputs, find_inputs, open_inputs
 from app.cli.outputs import Results, write
-from app.cli.request_options import DEFAULTS, RequestOptions, TableOptions
+from app.cli.request_options import DEFAULTS, AlarmOptions, RequestOptions, TableOptions
 from app.cli.score_table import check_sort
 from app.cli.sending import Rows, Sender, all_failed, in_words, mean_score, numbers
 from app.cli.target import choose_target
@@ -56,7 +58,10 @@ async def run_operation(operation: Operation, values: dict[str, Any]) -> None:
     full, sort, top = (values.pop(name, None) for name in TableOptions.model_fields)
     is_streamed = bool(values.pop("stream", None))
     as_json = bool(values.pop("as_json")) or (is_streamed and values["out"] is None)
+    alarms = {name: values.pop(name, None) for name in AlarmOptions.model_fields}
     target = choose_target(values.pop("out"), operation, as_json=as_json, full=bool(full))
+    if operation.alarms and target.form in ("png", "folder"):
+        values["map"] = values["map"] or "overlay"
     if sort is not None:
         check_sort(sort, operation)
     strict = bool(values.pop("strict")) or operation.exact_items is not None
@@ -91,11 +96,17 @@ async def run_operation(operation: Operation, values: dict[str, Any]) -> None:
     if operation.exact_items is not None:
         labels, named = numbers(0, len(fields["images"])), False
     results = Results(fields, labels, rows.warnings)
+    odd = find_anomalous(fields, labels) if operation.alarms else []
     if sort is not None or top is not None:
         results = results.ranked(operation, sort, top)
     write(target, operation, results, values, named=named)
     written = len(results.labels)
+    if operation.alarms:
+        say(f"{len(odd):,} of {len(labels):,} are anomalous at alpha={fields['alpha']:g}.")
+        move_files(odd, alarms["move_to"])
     _report(target.path, len(labels), inputs.left_out, rows.failed, written=written)
+    if odd and alarms["fail_on_anomaly"]:
+        raise typer.Exit(ANOMALOUS)
 
 
 def _parameters(operation: Operation, values: Mapping[str, Any]) -> dict[str, str]:

@@ -33,7 +33,7 @@ def short_table(rows: Mapping[str, Sequence[Any]], operation: Operation) -> str:
         columns["note"] = notes
     table = Table(
         *(
-            Column(name, justify="left" if name in ("file", "label", "note") else "right")
+            Column(name, justify="left" if name in ("file", "label", "by", "note") else "right")
             for name in columns
         ),
         box=box.SIMPLE,
@@ -48,6 +48,12 @@ def short_table(rows: Mapping[str, Sequence[Any]], operation: Operation) -> str:
 
 def _results(rows: Mapping[str, Sequence[Any]], primary: str, sign: str) -> dict[str, list[str]]:
     """The score of each row with its standard error, or its label with its probability."""
+    if "is_anomalous" in rows:
+        return {
+            "p value": [_number(value, ".3g") for value in rows[primary]],
+            "anomalous": ["yes" if odd else "" for odd in rows["is_anomalous"]],
+            "by": [name.replace("_", " ") for name in rows["decided_by"]],
+        }
     if primary in rows:
         errors = rows.get(ERROR, [None] * len(rows[primary]))
         cells = [

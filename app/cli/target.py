@@ -48,8 +48,7 @@ def choose_target(
         return _file(out, operation)
     if as_json:
         return Target(None, "json")
-    images = "png" in operation.formats
-    if images and out is None:
+    if "png" in operation.formats and not operation.per_item and out is None:
         return _file(Path(f"{operation.name}.png"), operation)
     if is_standard and not operation.per_item:
         return _rows_for_the_next_command(operation)
@@ -78,7 +77,8 @@ def _file(output: Path, operation: Operation) -> Target:
             )
         check_place(output, flag="--out", is_folder=True)
         return Target(output, "folder")
-    suffixes = [f".{form}" for form in operation.formats] + ([] if images else [*TABLE_SUFFIXES])
+    tables = TABLE_SUFFIXES if operation.per_item or not images else ()
+    suffixes = [f".{form}" for form in operation.formats] + [*tables]
     if suffix not in suffixes:
         raise CallError(
             f"--out {output} ends in {suffix}; {operation.name} writes {', '.join(suffixes)}"

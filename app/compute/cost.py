@@ -8,6 +8,7 @@ from app.errors import InvalidParameter
 from app.operations.parameters import LogLikelihoodParameters
 from app.serving.served_model import ServedModel
 from models.estimators.annealing import Annealing
+from models.estimators.anomaly import NUM_SAMPLES
 from models.estimators.labels import GUESS_NUM_SAMPLES
 from models.estimators.refine import refine_noise, refine_rows
 from models.estimators.tolerance import Goal, tolerant_rows
@@ -62,12 +63,14 @@ def _rows_per_item(request: ComputeRequest[Any]) -> int:
     if vars(request.parameters).get("estimator") == "ais":
         return _rows_of_chains(request)
     drawn = operation.per_item and request.draws
-    rows = int(request.parameters.num_samples) if drawn else 1
+    rows = num_draws(request) if drawn else 1
     tried, goal = branches(request), goal_of(request)
     if goal is not None:
         rows = tolerant_rows(served.vae, goal)
     if served.vae.config.posterior.kind == "enumerated":
         return rows + tried
+    if served.good_pictures_are_refined and operation.alarms:
+        rows = refine_rows(served.vae) + 2 * rows
     if goal is None and vars(request.parameters).get("inference") == "refined":
         # The encoder's ELBO takes as many draws as the refined one.
         rows = refine_rows(served.vae) + (2 * rows if operation.name == "elbo" else rows)
@@ -111,6 +114,11 @@ def _rows_of_chains(request: ComputeRequest[LogLikelihoodParameters]) -> int:
     settings = annealing_of(request.parameters)
     fit = refine_rows(request.served.vae) if settings.start == "refined" else 0
     return ROWS_PER_GRADIENT * settings.gradients + fit
+
+
+def num_draws(request: ComputeRequest[Any]) -> int:
+    """Draws for each item: those that are asked for, or those of every anomaly score."""
+    return int(vars(request.parameters).get("num_samples", NUM_SAMPLES))
 
 
 def _rows_of_check(request: ComputeRequest[Any]) -> int:

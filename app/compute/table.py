@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from app.compute.anomaly import anomaly
 from app.compute.codec import decode, encode, interpolate, reconstruct, sample
 from app.compute.request import ComputeRequest
 from app.compute.scores import classify, elbo, log_likelihood
@@ -20,6 +21,7 @@ COMPUTE: dict[str, Callable[[ComputeRequest[Any]], Steps[Answer]]] = {
     "elbo": elbo,
     "log-likelihood": log_likelihood,
     "classify": classify,
+    "anomaly": anomaly,
 }
 
 

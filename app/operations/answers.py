@@ -3,7 +3,7 @@
 Fields of scores derive from models/scores.py, where each is written once.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from models.scores import Column, ElboScore, EvidenceScore, columns_of
+from models.scores import AnomalyScore, Column, ElboScore, EvidenceScore, columns_of
 from models.warnings import Code
 
 Vector = list[float]
@@ -229,18 +229,56 @@ class Scored(Drawn):
 
 def score_answer(name: str, score: type) -> type[Scored]:
     """Derive the answer `{name}Answer`, with one `{name}Result` per image, from a score's class."""
-    columns = {**columns_of(score), **columns_of(Comparison)}
     words = (score.__doc__ or "").partition("\n")[0]
-    fields: dict[str, Any] = {
-        field: (column.kind, Field(description=column.words)) for field, column in columns.items()
-    }
-    result = create_model(f"{name}Result", __base__=Schema, __doc__=words, **fields)
+    result = _result(name, score, words, columns_of(Comparison))
     results: Any = (list[result], ...)  # type: ignore[valid-type]
     return create_model(f"{name}Answer", __base__=Scored, __doc__=words, results=results)
 
 
+def _result(
+    name: str, score: type, words: str, more: Mapping[str, Column], **others: Any
+) -> type[Schema]:
+    """`{name}Result`, with a field for each column of a score's class, and of what is more."""
+    columns = {**columns_of(score), **more}
+    fields: dict[str, Any] = {
+        field: (column.kind, Field(description=column.words)) for field, column in columns.items()
+    }
+    return create_model(f"{name}Result", __base__=Schema, __doc__=words, **fields, **others)
+
+
 ElboAnswer = score_answer("Elbo", ElboScore)
 LogLikelihoodAnswer = score_answer("LogLikelihood", EvidenceScore)
+
+_MAP = (
+    str | list[list[Vector]] | None,
+    Field(
+        None,
+        description="Where the reconstruction fails: base64 PNG, or numbers C x H x W in 0..1 "
+        "with `encoding=float`. Absent unless `map` asks for it.",
+    ),
+)
+AnomalyResult = _result(
+    "Anomaly",
+    AnomalyScore,
+    "Scores of oddness of one image, and their p-values.",
+    {},
+    map=_MAP,
+)
+
+
+class AnomalyAnswer(Scored):
+    """Scores of oddness of each image, and their p-values among good pictures."""
+
+    alpha: Annotated[
+        float, Field(description="Share of good pictures that may be called anomalous.")
+    ]
+    reference_n: Annotated[
+        int, Field(description="Held-out good pictures that p-values are ranked among, n.")
+    ]
+    smallest_p_value: Annotated[
+        float, Field(description="1 / (n + 1): no picture can have a smaller p-value.")
+    ]
+    results: list[AnomalyResult]  # type: ignore[valid-type]
 
 
 class ClassifyResult(Schema):

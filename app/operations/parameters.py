@@ -204,7 +204,8 @@ Posterior = Annotated[
     Inference,
     Field(
         description="Whose approximate posterior: the encoder's (`amortised`), or normals fitted "
-        "to each image (`refined`), closer to p(z|x) and far dearer. Needs continuous latents."
+        "to each image (`refined`), closer to the exact one and far dearer. Needs continuous "
+        "latents."
     ),
 ]
 
@@ -374,3 +375,26 @@ class ClassifyParameters(Reading, Seeded):
         ),
     ] = 100
     format: ArrayFormat = None
+
+
+class AnomalyParameters(Rendering, Reading, Seeded):
+    """Parameters of `anomaly`."""
+
+    alpha: Annotated[
+        float | None,
+        Field(
+            gt=0.0,
+            lt=1.0,
+            description="Share of good pictures that may be called anomalous; at least the "
+            "smallest p-value that the bundle's good pictures can give. If absent, 0.01, or that "
+            "one where it is larger.",
+        ),
+    ] = None
+    map: Annotated[
+        Literal["none", "error", "overlay"],
+        Field(
+            description="Add where the reconstruction fails: each pixel's error (`error`), or the "
+            "picture with the error in red (`overlay`). A PNG answer shows the overlay by default."
+        ),
+    ] = "none"
+    format: ImageFormat = None

@@ -13,5 +13,6 @@ SUMMARIES = {
     "standard error.",
     "log-likelihood": "Log-likelihood log p(x) of each image by importance sampling, in nats, with "
     "its standard error, a lower confidence bound and intervals.",
+    "anomaly": "Anomaly scores of each image, and a p-value with a known rate of false alarms.",
     "classify": "Classify images: probability of each label, or of each component of a mixture.",
 }

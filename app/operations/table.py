@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from app.operations import answers
 from app.operations.parameters import (
+    AnomalyParameters,
     ClassifyParameters,
     DecodeParameters,
     ElboParameters,
@@ -36,6 +37,7 @@ Need = Literal[
     "labels",
     "classes",
     "label_posterior",
+    "good_pictures",
 ]
 """Capability of a model that an operation may need; docs/api.md explains each."""
 Abilities = frozenset[Need]
@@ -71,6 +73,10 @@ class Operation:
     """Number of items that the body must hold; None is one or more."""
     is_path: bool = False
     """Whether the images are steps of one path, which a PNG shows in one row."""
+    pictures: str = "images"
+    """Field of the answer that a PNG shows."""
+    alarms: bool = False
+    """Whether items may be anomalous, so that a command can move their files and fail."""
 
     @property
     def method(self) -> Literal["GET", "POST"]:
@@ -174,6 +180,18 @@ OPERATIONS: dict[str, Operation] = {
             draws=lambda asked, abilities: bool(asked.estimator != "exact"),
             needs=("posterior", "likelihood", "prior"),
             option_needs={("estimator", "exact"): "exact_posterior", **_LABEL},
+        ),
+        Operation(
+            name="anomaly",
+            summary=SUMMARIES["anomaly"],
+            parameters=AnomalyParameters,
+            answer=answers.AnomalyAnswer,
+            formats=("json", "png", "npy", "npz"),
+            primary=("p_value",),
+            draws=lambda asked, abilities: True,
+            needs=("encoder", "decoder", "posterior", "likelihood", "prior", "good_pictures"),
+            pictures="map",
+            alarms=True,
         ),
         Operation(
             name="classify",

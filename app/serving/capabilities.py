@@ -15,12 +15,15 @@ _AUTOENCODER = "it is an autoencoder, which has no likelihood, prior or posterio
 _UNLABELLED = "it was trained without labels"
 
 
-def unmet_needs(config: VAEConfig, *, exact_posterior: bool) -> dict[Need, str]:
+def unmet_needs(
+    config: VAEConfig, *, exact_posterior: bool, good_pictures: bool
+) -> dict[Need, str]:
     """The needs that a model does not meet, each with the reason.
 
     Args:
         config: The model's.
         exact_posterior: Whether its q(z|x) is p(z|x), which for some models the weights decide.
+        good_pictures: Whether its bundle has scores of good pictures.
     """
     mixture = config.posterior.kind == "enumerated"
     autoencoder = config.likelihood.kind == "point"
@@ -40,6 +43,11 @@ def unmet_needs(config: VAEConfig, *, exact_posterior: bool) -> dict[Need, str]:
         reasons["labels"] = _UNLABELLED
         if not mixture:
             reasons["classes"] = _UNLABELLED
+    if not good_pictures:
+        reasons["good_pictures"] = (
+            "its bundle has no scores of good pictures that this version can use; "
+            "`vae-lab calibrate` makes a version that has"
+        )
     if config.classifier is None and not mixture:
         reasons["label_posterior"] = "it has no classifier"
     return reasons

@@ -106,11 +106,12 @@ def _list(entry: Entry, folder: Path) -> ListedModel:
     if entry.fault is not None:
         return replace(broken, reason=entry.fault)
     try:
-        config, evaluation, digest = read_description(entry.path)
+        config, evaluation, digest, good_pictures = read_description(entry.path)
     except (VAEError, OSError) as error:
         words = explain_os_error(error) if isinstance(error, OSError) else str(error)
         return replace(broken, reason=printable(words.replace(str(folder), "<repository>")))
-    lacks = unmet_needs(config.vae, exact_posterior=False)  # no operation needs it, options do
+    # No operation needs an exact posterior, options do.
+    lacks = unmet_needs(config.vae, exact_posterior=False, good_pictures=good_pictures)
     return ListedModel(
         config.name,
         config.version,

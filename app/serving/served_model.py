@@ -10,8 +10,11 @@ import torch
 from app.operations.parameters import Parameters
 from app.operations.table import Abilities, Need, Operation
 from app.serving.capabilities import abilities, example_latents, unmet_needs
+from app.serving.drift import Drift
 from models.bundle.loading import Bundle
+from models.estimators.code_length import CODE_VERSION
 from models.estimators.exact import has_exact_posterior
+from models.estimators.typicality import Typical
 from models.noise import NoiseKind, Purpose
 from models.vae.model import VAE
 
@@ -85,6 +88,24 @@ class ServedModel:
         return next((kept.nats for kept in self.stored_scores if kept.estimator == "elbo"), None)
 
     @cached_property
+    def good_pictures_are_refined(self) -> bool:
+        """Whether anomaly scores need a posterior refined for each picture."""
+        stored = self.bundle.good_pictures
+        return stored is not None and "likelihood_regret" in stored.fitted
+
+    @cached_property
+    def typical(self) -> Typical:
+        """Scores of good pictures, of a model that has the need `good_pictures`."""
+        stored = self.bundle.good_pictures
+        assert stored is not None  # the operation's needs were checked
+        return Typical.of(stored)
+
+    @cached_property
+    def drift(self) -> Drift:
+        """The p-values of this worker's requests, of a model that has the need `good_pictures`."""
+        return Drift(len(self.typical.evidence))
+
+    @cached_property
     def classes(self) -> tuple[str, ...]:
         """Classes of `classify`: labels, or the indices of a mixture's components."""
         if "classes" in self.lacks:
@@ -135,9 +156,19 @@ class ServedModel:
 
 def serve_bundle(bundle: Bundle, device: str) -> ServedModel:
     """Find out what a loaded bundle can do and costs."""
-    lacks = unmet_needs(bundle.config.vae, exact_posterior=has_exact_posterior(bundle.vae))
+    lacks = unmet_needs(
+        bundle.config.vae,
+        exact_posterior=has_exact_posterior(bundle.vae),
+        good_pictures=_can_rank(bundle),
+    )
     cost = max(bundle.vae.decoder_macs() / 1e6, MIN_COST)
     return ServedModel(bundle, lacks, cost, device)
+
+
+def _can_rank(bundle: Bundle) -> bool:
+    """Whether there are scores of good pictures, with code lengths as this version finds them."""
+    stored = bundle.good_pictures
+    return stored is not None and stored.code_version == CODE_VERSION
 
 
 @torch.no_grad()

@@ -42,7 +42,7 @@ def render(
         return _npy(_array(name, answer.columns[name], operation, options))
     if form == "npz":
         return _npz(answer, operation, options, envelope)
-    images = to_uint8(answer.columns["images"])
+    images = to_uint8(answer.columns[operation.pictures])
     if form == "png":
         return _png(images, options.columns or (len(images) if operation.is_path else None))
     there_and_back = np.concatenate([images, images[-2:0:-1]])
@@ -52,10 +52,10 @@ def render(
 def _json(
     answer: Answer, operation: Operation, options: Rendering, envelope: Mapping[str, Any]
 ) -> bytes:
-    columns = dict(answer.columns)
-    if "images" in columns and options.encoding == "png":
-        images = to_uint8(columns["images"])
-        columns["images"] = [base64.b64encode(to_png(image)).decode() for image in images]
+    columns, pictures = dict(answer.columns), operation.pictures
+    if pictures in columns and options.encoding == "png":
+        images = to_uint8(columns[pictures])
+        columns[pictures] = [base64.b64encode(to_png(image)).decode() for image in images]
     body: dict[str, Any] = {**envelope, **_warnings(answer.warnings), **answer.facts}
     if operation.per_item:
         rows = zip(*columns.values(), strict=True)
@@ -83,7 +83,7 @@ def _plain(value: Any) -> Any:
 
 def _array(name: str, value: Any, operation: Operation, options: Rendering) -> np.ndarray:
     """A field as an array: null is NaN among numbers and "" among texts; objects are JSON."""
-    if name == "images" and options.dtype == "uint8":
+    if name == operation.pictures and options.dtype == "uint8":
         return to_uint8(value)
     if isinstance(value, np.ndarray):
         return value

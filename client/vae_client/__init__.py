@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vae_client.errors import Unreachable as Unreachable
     from vae_client.errors import UnreadableItems as UnreadableItems
     from vae_client.merging import merge as merge
+    from vae_client.results import AnomalyScores as AnomalyScores
     from vae_client.results import Answer as Answer
     from vae_client.results import AnswerWarning as AnswerWarning
     from vae_client.results import Classifications as Classifications
@@ -41,9 +42,10 @@ _PLACES = {
     "errors": ("CallError", "Refused", "Unreachable", "UnreadableItems"),
     "merging": ("merge",),
     "results": (
-        *("Answer", "AnswerWarning", "Classifications", "Decodings", "ElboScores", "Encodings"),
-        *("Images", "Interpolation", "LatentGroup", "LogLikelihoodProgress"),
-        *("LogLikelihoodScores", "Model", "ModelVersion", "Reconstructions", "Samples", "Scores"),
+        *("AnomalyScores", "Answer", "AnswerWarning", "Classifications", "Decodings"),
+        *("ElboScores", "Encodings", "Images", "Interpolation", "LatentGroup"),
+        *("LogLikelihoodProgress", "LogLikelihoodScores", "Model", "ModelVersion"),
+        *("Reconstructions", "Samples", "Scores"),
     ),
 }
 _MODULES = {name: module for module, names in _PLACES.items() for name in names}

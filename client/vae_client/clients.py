@@ -12,6 +12,7 @@ from vae_client.errors import CallError
 from vae_client.exchange import Exchange, Pause, Request, Steps, T
 from vae_client.inputs import Items, Latents, image_sources, latent_source
 from vae_client.operations import (
+    ANOMALY,
     CLASSIFY,
     DECODE,
     ELBO,
@@ -21,6 +22,7 @@ from vae_client.operations import (
     RECONSTRUCT,
 )
 from vae_client.parameters import (
+    AnomalyParameters,
     ClassifyParameters,
     DecodeParameters,
     ElboParameters,
@@ -31,6 +33,7 @@ from vae_client.parameters import (
     SampleParameters,
 )
 from vae_client.results import (
+    AnomalyScores,
     Classifications,
     Decodings,
     ElboScores,
@@ -132,6 +135,14 @@ class VAEClient:
         Stopping early stops the service's work.
         """
         return run_stream(self._http, stream(self._exchange, image_sources(images), parameters))
+
+    def anomaly(
+        self, images: Items, *, progress: bool = False, **parameters: Unpack[AnomalyParameters]
+    ) -> AnomalyScores:
+        """Whether each picture is odd for the model, at a known rate of false alarms."""
+        return self._run(
+            self._exchange.run(ANOMALY, image_sources(images), parameters, progress=progress)
+        )
 
     def classify(
         self, images: Items, *, progress: bool = False, **parameters: Unpack[ClassifyParameters]
@@ -291,6 +302,14 @@ class AsyncVAEClient:
         """As `VAEClient.stream_log_likelihood`, for `async for`."""
         return run_stream_async(
             self._http, stream(self._exchange, image_sources(images), parameters)
+        )
+
+    async def anomaly(
+        self, images: Items, *, progress: bool = False, **parameters: Unpack[AnomalyParameters]
+    ) -> AnomalyScores:
+        """As `VAEClient.anomaly`."""
+        return await self._run(
+            self._exchange.run(ANOMALY, image_sources(images), parameters, progress=progress)
         )
 
     async def classify(

@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from vae_client.results import (
     A,
+    AnomalyScores,
     Classifications,
     Decodings,
     ElboScores,
@@ -35,6 +36,7 @@ SAMPLE = Operation("sample", Samples, method="GET")
 INTERPOLATE = Operation("interpolate", Interpolation, splits=False)
 ELBO = Operation("elbo", ElboScores)
 LOG_LIKELIHOOD = Operation("log-likelihood", LogLikelihoodScores)
+ANOMALY = Operation("anomaly", AnomalyScores)
 CLASSIFY = Operation("classify", Classifications)
 
 

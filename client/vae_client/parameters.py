@@ -93,3 +93,10 @@ class ClassifyParameters(Reading, Seeded, total=False):
     """Parameters of `classify`."""
 
     num_samples: int | None
+
+
+class AnomalyParameters(Rendering, Reading, Seeded, total=False):
+    """Parameters of `anomaly`."""
+
+    alpha: float | None
+    map: Literal["none", "error", "overlay"] | None

@@ -94,7 +94,7 @@ class Answer:
         return {
             name: array
             for name, array in self.arrays.items()
-            if name not in (*self.shared, "images", "logits")
+            if name not in (*self.shared, "images", "logits", "map")
             if array.ndim and len(array) == len(self)
         }
 
@@ -286,6 +286,40 @@ class Classifications(Answer):
 
     def _classes(self) -> Sequence[str]:
         return self.labels
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class AnomalyScores(Answer):
+    """p-values of each picture among good ones, and its scores: the higher, the odder."""
+
+    alpha: float
+    """Share of good pictures that may be called anomalous."""
+    reference_n: int
+    smallest_p_value: float
+    p_value: np.ndarray
+    """Of all scores together."""
+    is_anomalous: np.ndarray
+    decided_by: np.ndarray
+    typicality: np.ndarray
+    typicality_p_value: np.ndarray
+    complexity: np.ndarray
+    complexity_p_value: np.ndarray
+    reconstruction_error: np.ndarray
+    reconstruction_error_p_value: np.ndarray
+    residual_peak: np.ndarray
+    residual_peak_p_value: np.ndarray
+    latent_distance: np.ndarray
+    latent_distance_p_value: np.ndarray
+    sharpness: np.ndarray
+    sharpness_p_value: np.ndarray
+    likelihood_regret: np.ndarray | None
+    """Where the bundle was calibrated with it."""
+    likelihood_regret_p_value: np.ndarray | None
+    layers_ratio: np.ndarray | None
+    """Of ladders."""
+    layers_ratio_p_value: np.ndarray | None
+    map: np.ndarray | None
+    """Where the reconstruction fails, (N, C, H, W) in 0..1, where it was asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
     <repository>/<model>/<version>/
         config.json  model.safetensors  parity.safetensors  evaluation.json  README.md  *.png
+        good_pictures.json                scores behind the operation `anomaly`; optional
         manifest.json                     sha256 and size of every other file
 
 docs/bundle-format.md is normative.
@@ -15,8 +16,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from torch import Tensor
 
+from models.bundle.good_pictures import GoodPictures
 from models.bundle.parity import check_parity
-from models.bundle.reading import describe, read_files
+from models.bundle.reading import describe, parse_good_pictures, read_files
 from models.bundle.schema import CONFIG, PARITY, WEIGHTS, BundleConfig, Evaluation
 from models.errors import BundleCorrupt
 from models.vae import VAE
@@ -33,6 +35,8 @@ class Bundle:
     vae: VAE
     digest: str
     """sha256 of manifest.json, hex; it changes when any byte of the bundle does."""
+    good_pictures: GoodPictures | None = None
+    """Scores of good pictures; None where the bundle has none."""
 
     @property
     def name(self) -> str:
@@ -59,14 +63,22 @@ def load_bundle(path: Path, *, device: torch.device | str = "cpu") -> Bundle:
         BundleCorrupt: A file is missing, damaged or does not match; the message names it.
     """
     files = read_files(path)
-    config, evaluation, digest = describe(path, files)
+    config, evaluation, digest, _ = describe(path, files)
+    good_pictures = parse_good_pictures(path, files, config)
     weights = _read_tensors(path, WEIGHTS, files[WEIGHTS])
     _check_weights(path, weights, _expected_tensors(path, config.vae))
     vae = VAE(config.vae)
     vae.load_state_dict(weights)
     vae.to(device).freeze()
     check_parity(path, vae, _read_tensors(path, PARITY, files[PARITY]))
-    return Bundle(path=path, config=config, evaluation=evaluation, vae=vae, digest=digest)
+    return Bundle(
+        path=path,
+        config=config,
+        evaluation=evaluation,
+        vae=vae,
+        digest=digest,
+        good_pictures=good_pictures,
+    )
 
 
 def _read_tensors(path: Path, name: str, raw: bytes) -> dict[str, Tensor]:

@@ -9,11 +9,13 @@ import json
 import os
 import stat
 from collections.abc import Collection
+from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from models.bundle.good_pictures import GOOD_PICTURES, GoodPictures
 from models.bundle.schema import (
     CARD,
     CONFIG,
@@ -47,6 +49,8 @@ class Description(NamedTuple):
     evaluation: Evaluation
     digest: str
     """sha256 of manifest.json, hex; it changes when any byte of the bundle does."""
+    has_good_pictures: bool
+    """Whether it has scores of good pictures, for the operation `anomaly`."""
 
 
 class _Head(BaseModel):
@@ -84,7 +88,29 @@ def describe(path: Path, files: dict[str, bytes]) -> Description:
             f"{path} {'is a link; it ' if is_link else ''}holds the bundle "
             f"{config.name}/{config.version}. {'Remove the link' if is_link else fix}."
         )
-    return Description(config, evaluation, hashlib.sha256(files[MANIFEST]).hexdigest())
+    digest = hashlib.sha256(files[MANIFEST]).hexdigest()
+    listed = _parse_versioned(path, MANIFEST, files[MANIFEST], Manifest).files
+    return Description(config, evaluation, digest, GOOD_PICTURES in listed)
+
+
+def parse_good_pictures(
+    path: Path, files: dict[str, bytes], config: BundleConfig
+) -> GoodPictures | None:
+    """The scores of good pictures among the files of `read_files`; None where there are none.
+
+    Raises:
+        BundleVersionUnsupported: They have another format version.
+        BundleCorrupt: The file does not say what it must, or is of another model.
+    """
+    if GOOD_PICTURES not in files:
+        return None
+    found = _parse_versioned(path, GOOD_PICTURES, files[GOOD_PICTURES], GoodPictures)
+    if (received := len(found.latent_mean)) != (latents := prod(config.vae.latent_shape)):
+        raise BundleCorrupt(
+            f"{path / GOOD_PICTURES} is of a model of {received} latents; this one has {latents}. "
+            "Run vae-lab calibrate again."
+        )
+    return found
 
 
 def read_files(path: Path, *, only: Collection[str] | None = None) -> dict[str, bytes]:
@@ -110,7 +136,7 @@ def read_files(path: Path, *, only: Collection[str] | None = None) -> dict[str, 
             f"{path} holds {', '.join(map(printable, extra))}, which {MANIFEST} does not list. "
             "Remove them."
         )
-    for name in (CONFIG, EVALUATION):
+    for name in {CONFIG, EVALUATION, GOOD_PICTURES} & present.keys():
         _check_json_size(path, present[name])
     files = {MANIFEST: raw}
     for name, listed in manifest.files.items():

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from models.bundle.good_pictures import GOOD_PICTURES, GoodPictures
 from models.bundle.parity import PARITY_ITEMS, parity_tensors
 from models.bundle.schema import (
     CARD,
@@ -42,6 +43,7 @@ def save_bundle(
     card: str,
     pictures: Mapping[str, bytes],
     parity_inputs: Tensor,
+    good_pictures: GoodPictures | None = None,
 ) -> None:
     """Write a bundle completely or not at all.
 
@@ -53,6 +55,7 @@ def save_bundle(
         card: The model card, Markdown.
         pictures: PNG files by name.
         parity_inputs: 8 observations, (8, channel, height, width), float32.
+        good_pictures: Scores of good pictures, for the operation `anomaly`.
 
     Raises:
         FileExistsError: The version exists already.
@@ -68,21 +71,38 @@ def save_bundle(
     _check_parity_inputs(vae, parity_inputs)
     vae = vae.cpu().float().eval()
     files = {
-        CONFIG: _json(config),
+        CONFIG: to_json(config),
         WEIGHTS: save_tensors({k: v.contiguous() for k, v in vae.state_dict().items()}),
         PARITY: save_tensors(parity_tensors(vae, parity_inputs)),
-        EVALUATION: _json(evaluation),
+        EVALUATION: to_json(evaluation),
         CARD: card.encode(),
         **pictures,
     }
+    if good_pictures is not None:
+        files[GOOD_PICTURES] = to_json(good_pictures)
+    save_files(path, files)
+
+
+def save_files(path: Path, files: Mapping[str, bytes]) -> None:
+    """Write a bundle's files and their manifest, completely or not at all.
+
+    Args:
+        path: `<repository>/<model>/<version>`; must not exist.
+        files: Content by name, without the manifest.
+
+    Raises:
+        FileExistsError: The version exists already.
+    """
+    if path.exists():
+        raise _exists_error(path)
     entries = {name: _entry(data) for name, data in sorted(files.items())}
-    files[MANIFEST] = _json(Manifest(format_version=FORMAT_VERSION, files=entries))
+    manifest = to_json(Manifest(format_version=FORMAT_VERSION, files=entries))
     # Two processes may save the same version: each has a folder of its own, and one is renamed.
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
-        for name, data in files.items():
+        for name, data in {**files, MANIFEST: manifest}.items():
             (partial / name).write_bytes(data)
         partial.rename(path)
     except OSError as error:
@@ -142,7 +162,8 @@ def _check_parity_inputs(vae: VAE, x: Tensor) -> None:
     vae.check_support(x)
 
 
-def _json(model: Config) -> bytes:
+def to_json(model: Config) -> bytes:
+    """A JSON file of a bundle."""
     return model.model_dump_json(indent=2).encode() + b"\n"
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from models.bundle.good_pictures import GoodPictures
 from models.bundle.saving import save_bundle
 from models.bundle.schema import BundleConfig, Evaluation, Reference
 from models.config import BernoulliConfig, DiscretizedLogisticConfig, MLPConfig
@@ -13,6 +14,7 @@ from models.vae.model import VAE
 from models.vae_config import VAEConfig
 from tests import oracle
 from tests.provenance import make_provenance
+from training.evaluation.good_pictures import can_score, fit_good_pictures, measure_pictures
 
 SIDE = 8
 LATENTS = 4
@@ -62,7 +64,18 @@ def write_bundle(
         card="# A test's model\n",
         pictures={},
         parity_inputs=x if image.values == "unit" else x.round(),
+        good_pictures=good_pictures(vae, image) if can_score(vae) else None,
     )
+
+
+@torch.no_grad()
+def good_pictures(vae: VAE, image: ImageSpec, count: int = 200) -> GoodPictures:
+    """Scores of pictures of noise, as the parity inputs are, so that `anomaly` is offered."""
+    top = 1.0 if image.values == "unit" else image.levels - 1
+    x = torch.rand(count, *image.shape, generator=torch.Generator().manual_seed(1)) * top
+    whole = x if image.values == "unit" else x.round()
+    measured = measure_pictures(vae, whole.numpy(), image)
+    return fit_good_pictures(measured, dataset="noise", split="test")
 
 
 def random_vae(config: VAEConfig, seed: int = 0) -> VAE:

@@ -75,7 +75,8 @@ async def test_every_input_gets_every_output(
             bodies |= image_bodies(model["image_shape"], operation.exact_items or 1)
         if "latents" in operation.takes:
             bodies |= {f"latents {k}": v for k, v in latent_bodies(model["latent_shape"]).items()}
-        params = {"num_samples": "4"} if operation.per_item else {}
+        draws = "num_samples" in operation.parameters.model_fields and operation.per_item
+        params = {"num_samples": "4"} if draws else {}
         # Two random images may seem to be of different labels, and latents have none.
         labelled = bool(model["labels"]) and "labels" in model["capabilities"]
         if labelled and operation.name in ("decode", "interpolate"):

@@ -25,6 +25,7 @@ MORE: dict[str, dict[str, Any]] = {
     "elbo": {"num_samples": 5, "check": True},
     "log_likelihood": {"num_samples": 7},
     "classify": {"num_samples": 3},
+    "anomaly": {"map": "error"},
 }
 GIVEN: dict[str, Any] = {"decode": LATENTS, "sample": 11}
 

@@ -13,7 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.settings import PRETRAINED
-from tests.app.pictures import binary, encoded
+from tests.app.pictures import NPY, binary, encoded, npy
 from tests.app.server_process import ROOT, serving
 
 DASHBOARD = json.loads((ROOT / "deploy/grafana/vae-serve.json").read_text(encoding="utf-8"))
@@ -69,6 +69,8 @@ def use(client: httpx.Client) -> None:
     }
     for operation in ("encode", "elbo", "log-likelihood?num_samples=10"):
         assert client.post(f"/v1/models/mnist/{operation}", **picture).status_code == 200
+    window = npy(binary(50, side=28))
+    assert client.post("/v1/models/mnist/anomaly", content=window, headers=NPY).status_code == 200
     assert client.get("/v1/sample").status_code == 200
     assert client.get("/nowhere").status_code == 404
 
@@ -79,7 +81,7 @@ def exposed(
 ) -> Iterator[dict[str, set[str]]]:
     """Metrics of a real server, with their labels."""
     log = tmp_path_factory.mktemp("monitoring") / "log"
-    with serving(PRETRAINED, log, "--workers", request.param) as server:
+    with serving(PRETRAINED, log, "--workers", request.param, "--drift-window", "50") as server:
         use(server.client)
         yield labels_by_name(server.client.get("/metrics").text)
 

@@ -75,6 +75,16 @@ COMMANDS = (
         _of("scoring", "export"),
     ),
     Command(
+        "calibrate",
+        "Write a bundle's next version, whose anomaly p-values are among your good pictures.",
+        _of("anomaly", "calibrate"),
+    ),
+    Command(
+        "ood",
+        "Measure how well a bundle's anomaly scores tell odd pictures from good ones.",
+        _of("anomaly", "ood"),
+    ),
+    Command(
         "datasets",
         "List the known data sets: shape, splits, licence, and whether their files are there.",
         _of("datasets", "app"),

@@ -9,6 +9,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 
+from models.bundle.good_pictures import GoodPictures
 from models.bundle.repository import Repository
 from models.bundle.saving import save_bundle
 from models.bundle.schema import BundleConfig, Evaluation
@@ -20,8 +21,10 @@ from training.data.summary import picture_of
 from training.errors import RunError
 from training.evaluation.effort import AskedEffort, choose_settings
 from training.evaluation.evaluate import EvaluationSettings
+from training.evaluation.good_pictures import FEWEST_PICTURES, can_score, find_good_pictures
 from training.evaluation.pictures import draw_samples, reconstruct_some
 from training.evaluation.trained import TrainedModel, load_trained_model
+from training.export.alarms import with_alarms
 from training.export.card import write_card
 from training.recipes.name import recipe_name
 from training.runs.exports import record_export
@@ -82,20 +85,23 @@ def export_run(
         labels=dataset.class_names,
         provenance=model.provenance,
     )
+    good = _find_good_pictures(model, device=device, console=console)
     vae = model.vae.cpu()  # the evaluation may have moved it
     pictures = {"reconstructions.png": picture_of(reconstruct_some(vae, x), config.image)}
     if vae.has_density:
         pictures["samples.png"] = picture_of(draw_samples(vae, _NUM_SAMPLES), config.image)
     _check_size(vae, evaluation, pictures)
+    card = write_card(config, evaluation, dataset, vae)
     try:
         save_bundle(
             target,
             vae=vae,
             config=config,
             evaluation=evaluation,
-            card=write_card(config, evaluation, dataset, vae),
+            card=card if good is None else with_alarms(card, good),
             pictures=pictures,
             parity_inputs=x[torch.arange(8) % len(x)],  # a split of less than 8 images repeats
+            good_pictures=good,
         )
     except FileExistsError as error:  # another process was faster
         raise _exists_error(target) from error
@@ -118,6 +124,23 @@ def _evaluate(
         settings = choose_settings(model, settings, device=device, console=shown)
     return model.stored_evaluation(settings) or model.evaluate(
         settings=settings, device=device, console=console
+    )
+
+
+def _find_good_pictures(
+    model: TrainedModel, *, device: str | torch.device, console: Console | None
+) -> GoodPictures | None:
+    """Scores of the test images, for the operation `anomaly`, where there are enough."""
+    if not can_score(model.vae) or len(model.x) < FEWEST_PICTURES:
+        return None
+    return find_good_pictures(
+        model.vae,
+        model.x.numpy(),
+        model.spec,
+        dataset=model.provenance.dataset,
+        split="test",
+        device=device,
+        console=console,
     )
 
 

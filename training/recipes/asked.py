@@ -6,8 +6,6 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-import torch
-
 from models.errors import ConfigError, closest
 
 Purpose = Literal["density", "reconstruction", "samples", "anomaly", "embeddings"]
@@ -69,6 +67,8 @@ class Asked:
 
 def kind_of_cpu() -> Literal["cpu", "avx2"]:
     """Which of the rates this machine's cores have: "avx2" without wider instructions."""
+    import torch  # help needs none
+
     return "avx2" if torch.backends.cpu.get_cpu_capability() == "AVX2" else "cpu"
 
 

@@ -5,7 +5,7 @@ markers and line styles differ with them. Error bars are standard errors. matplo
 when the first figure is made.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from io import BytesIO
 from math import isfinite, nan
@@ -20,6 +20,7 @@ from models.files import write_whole
 from models.images.grid import drawn
 from models.images.spec import ImageSpec
 from models.images.writing import to_uint8, to_unit
+from training.evaluation.odd_pictures import Values
 from training.fit.objectives import UNLABELLED
 from training.studies.accuracy import AccuracyRow
 from training.studies.bounds import BoundsRow
@@ -430,3 +431,35 @@ def _estimate_line(axes: "Axes", rows: Sequence[EstimateRow], index: int) -> Non
     axes.plot(count, lower, color=colour, linestyle="--", linewidth=0.9)
     low, high = [row.bound_low_nats for row in rows], [row.bound_high_nats for row in rows]
     axes.fill_between(count, low, high, color=colour, alpha=0.15, linewidth=0)
+
+
+def roc_curves(scores: Mapping[str, Mapping[str, Values]], *, good: str, title: str) -> "Figure":
+    """A panel for each odd set, and in it a curve for each anomaly score.
+
+    Args:
+        scores: Scores of each set by name, as `measure_detection` returns them.
+        good: Name of the good set.
+        title: Title of the figure.
+    """
+    odd = [name for name in scores if name != good]
+
+    def paint(*panels: "Axes") -> None:
+        for axes, name in zip(panels, odd, strict=True):
+            for index, (kind, values) in enumerate(scores[name].items()):
+                bounds = np.unique(np.concatenate([values, scores[good][kind]]))[::-1]
+                false, found = (
+                    1 - np.searchsorted(np.sort(one), bounds, side="left") / len(one)
+                    for one in (scores[good][kind], values)
+                )
+                axes.step(
+                    [0, *false],
+                    [0, *found],
+                    where="post",
+                    color=COLOURS[index % len(COLOURS)],
+                    linewidth=2.0 if index == 0 else 1.0,
+                    label=kind.replace("_", " "),
+                )
+            axes.set(title=name, xlabel="false alarms", ylabel="found", xlim=(0, 1), ylim=(0, 1.01))
+        panels[-1].legend(fontsize=7.5)
+
+    return _draw(paint, title=title, size=(4.2 * len(odd), 3.8), shape=(1, len(odd)))

@@ -43,7 +43,7 @@ async def test_every_operation_answers_in_every_form_it_offers(
     assert response.headers["x-request-id"]
     assert "total;dur=" in response.headers["server-timing"]
     assert response.headers["vary"] == "Accept"
-    draws = operation in ("sample", "elbo", "log-likelihood")
+    draws = operation in ("sample", "elbo", "log-likelihood", "anomaly")
     assert ("x-seed" in response.headers) == draws
     takes_images = "images" in OPERATIONS[operation].takes
     assert ("x-preprocessing" in response.headers) == takes_images

@@ -124,7 +124,11 @@ async def test_a_whole_number_is_digits_in_every_parameter(
 async def test_a_number_is_written_in_ascii(open_client: ClientFactory, written: str) -> None:
     async with open_client() as client:
         for name, parameter in _numbers(float):
-            answer = await client.get(f"/v1/{name}", params={parameter: written})
+            operation = OPERATIONS[name]
+            body = body_of(name) if operation.takes else {}
+            answer = await client.request(
+                operation.method, f"/v1/{name}", params={parameter: written}, **body
+            )
             assert refused(answer, 422, "invalid-parameter")["parameter"] == parameter
 
 

@@ -57,7 +57,7 @@ async def test_an_estimator_that_no_model_has_is_refused_with_the_others(
     assert problem["detail"].startswith("mnist cannot estimate log-likelihood with estimator=exact")
     assert problem["detail"].endswith("Leave estimator out.")
     assert (problem["parameter"], problem["received"]) == ("estimator", "exact")
-    assert (problem["allowed"], problem["suggestion"]) == (["iwae", "prior"], "iwae")
+    assert (problem["allowed"], problem["suggestion"]) == (["iwae", "prior", "ais"], "iwae")
 
 
 async def test_no_form_that_the_caller_accepts_is_406(open_client: ClientFactory) -> None:

@@ -195,3 +195,12 @@ async def test_an_items_answer_is_bitwise_the_same_among_any_number_of_neighbour
             if first.ndim and field not in OPERATIONS[operation].shared:
                 same = {many[field][0].tobytes() for many in answers}
                 assert len(same) == 1, (operation, field)
+
+
+async def test_only_a_model_with_good_pictures_has_a_drift(client: Any) -> None:
+    described = {
+        name: (await client.get(f"/v1/models/{name}")).json()
+        for name in ("standard", "autoencoder")
+    }
+    assert described["standard"]["drift"]["windows"] == 0
+    assert described["autoencoder"]["drift"] is None

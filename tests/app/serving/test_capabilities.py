@@ -11,10 +11,12 @@ from models.vae.model import VAE
 from tests.app.family_repository import exact_oracle
 from tests.app.repository import random_vae
 from tests.models.family_cases import FAMILIES, family
+from training.evaluation.good_pictures import can_score
 
 
 def lacks_of(vae: VAE) -> dict[Need, str]:
-    return unmet_needs(vae.config, exact_posterior=has_exact_posterior(vae))
+    exact = has_exact_posterior(vae)
+    return unmet_needs(vae.config, exact_posterior=exact, good_pictures=can_score(vae))
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -31,7 +33,7 @@ def test_a_need_is_met_or_has_its_reason(name: str) -> None:
         ("standard", {"labels", "classes", "label_posterior", "exact_posterior"}),
         ("m2", {"exact_posterior"}),
         ("labelled", {"exact_posterior", "label_posterior"}),
-        ("categorical", {"encoder", "labels", "standard_normal_prior"}),
+        ("categorical", {"encoder", "good_pictures", "labels", "standard_normal_prior"}),
         ("autoencoder", set(get_args(Need)) - {"encoder", "decoder"}),
     ],
 )
