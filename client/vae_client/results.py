@@ -313,10 +313,10 @@ class AnomalyScores(Answer):
     sharpness: np.ndarray
     sharpness_p_value: np.ndarray
     likelihood_regret: np.ndarray | None
-    """Where the bundle was calibrated with it."""
+    """NaN unless the bundle was calibrated with it."""
     likelihood_regret_p_value: np.ndarray | None
     layers_ratio: np.ndarray | None
-    """Of ladders."""
+    """NaN unless the model is a ladder."""
     layers_ratio_p_value: np.ndarray | None
     map: np.ndarray | None
     """Where the reconstruction fails, (N, C, H, W) in 0..1, where it was asked for."""

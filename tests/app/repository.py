@@ -44,6 +44,7 @@ def write_bundle(
     image: ImageSpec,
     *refs: Reference,
     labels: tuple[str, ...] = (),
+    with_regret: bool = False,
 ) -> None:
     """One bundle, with its parity inputs drawn as the likelihood has them."""
     top = 1.0 if image.values == "unit" else image.levels - 1
@@ -64,17 +65,22 @@ def write_bundle(
         card="# A test's model\n",
         pictures={},
         parity_inputs=x if image.values == "unit" else x.round(),
-        good_pictures=good_pictures(vae, image) if can_score(vae) else None,
+        good_pictures=good_pictures(vae, image, with_regret=with_regret)
+        if can_score(vae)
+        else None,
     )
 
 
 @torch.no_grad()
-def good_pictures(vae: VAE, image: ImageSpec, count: int = 200) -> GoodPictures:
+def good_pictures(
+    vae: VAE, image: ImageSpec, count: int = 200, *, with_regret: bool = False
+) -> GoodPictures:
     """Scores of pictures of noise, as the parity inputs are, so that `anomaly` is offered."""
     top = 1.0 if image.values == "unit" else image.levels - 1
     x = torch.rand(count, *image.shape, generator=torch.Generator().manual_seed(1)) * top
     whole = x if image.values == "unit" else x.round()
-    measured = measure_pictures(vae, whole.numpy(), image)
+    some = whole.numpy()[:40] if with_regret else whole.numpy()
+    measured = measure_pictures(vae, some, image, with_regret=with_regret)
     return fit_good_pictures(measured, dataset="noise", split="test")
 
 

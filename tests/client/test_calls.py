@@ -228,6 +228,11 @@ def test_a_service_in_another_process_answers_the_client_that_waits(
         assert client.reconstruct(tmp_path, dtype="uint8").images.dtype == np.uint8
         assert client.encode(tmp_path).std is not None
         assert client.interpolate([tmp_path / "0.png", tmp_path / "1.png"], label=2).steps == 8
+        odd = client.anomaly(tmp_path, seed=1, alpha=0.05)
+        assert odd.alpha == 0.05
+        assert ((odd.p_value <= 0.05) == odd.is_anomalous).all()
+        assert odd.map is None
+        assert np.isnan([odd.likelihood_regret, odd.layers_ratio]).all()
         found = client.classify(tmp_path)
         assert found.labels == ("0", "1", "2")
         assert found.probabilities.sum(1) == pytest.approx(1)

@@ -1,18 +1,22 @@
 """Anomaly scores over HTTP: as computed by hand, with alarms as rare as asked for, and maps."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from app.settings import Settings
 from models.bundle.loading import load_bundle
 from models.estimators.anomaly import measure
 from models.estimators.typicality import KINDS, Typical, score
 from models.images.levels import binarize_by_content, to_observations
+from models.images.spec import ImageSpec
 from tests.app.api.calls import PICTURES, body_of, call
-from tests.app.conftest import ClientFactory
+from tests.app.conftest import ClientFactory, client_of
 from tests.app.pictures import read_npy, read_npz, read_picture
 from tests.app.refusals import refused
-from tests.app.repository import SIDE
+from tests.app.repository import SIDE, binary_vae, write_bundle
 
 pytestmark = pytest.mark.anyio
 
@@ -94,3 +98,21 @@ async def test_maps_show_where_the_reconstruction_fails(open_client: ClientFacto
     assert read_npy(numbers.content).tolist() == [
         result["p_value"] for result in rows.json()["results"]
     ]
+
+
+async def test_the_regret_is_a_score_where_good_pictures_have_it(tmp_path: Path) -> None:
+    binary = ImageSpec(channels=1, height=SIDE, width=SIDE, levels=2, binarization="stochastic")
+    write_bundle(tmp_path, "mnist", 1, binary_vae(1), binary, with_regret=True)
+    async with client_of(Settings(model_repository=tmp_path)) as client:
+        asked = {"seed": 3, "alpha": 0.2}
+        found = (await call(client, "anomaly", params=asked)).json()["results"]
+        refined = (
+            await call(
+                client, "elbo", params={"seed": 3, "inference": "refined", "num_samples": 16}
+            )
+        ).json()["results"]
+    for result, score_of in zip(found, refined, strict=True):
+        gap = score_of["amortisation_gap_nats"]
+        assert result["likelihood_regret"] == pytest.approx(gap, rel=1e-9)
+        assert 1 / 21 <= result["likelihood_regret_p_value"] <= 1
+        assert result["layers_ratio"] is result["layers_ratio_p_value"] is None

@@ -96,9 +96,10 @@ async def test_what_fails_before_the_first_line_is_an_ordinary_problem(
     async with open_client() as client:
         bad = await client.post(f"{URL}?num_samples=0", json=PICTURES, headers=NDJSON)
         refused(bad, 422, "invalid-parameter")
-        path = "/v1/models/mnist-labelled/log-likelihood?estimator=exact"
-        response = await client.post(path, json=PICTURES, headers=NDJSON)
-        refused(response, 409, "unsupported-operation")
+        path = "/v1/models/mnist-labelled/log-likelihood?estimator="
+        for estimator in ("exact", "ais"):  # before the job, and in it: labels are not summed
+            response = await client.post(path + estimator, json=PICTURES, headers=NDJSON)
+            refused(response, 409, "unsupported-operation")
         service = client.app.state.service  # type: ignore[attr-defined]
         assert service.scheduler.jobs == 0
         response = await client.post("/v1/elbo", json=PICTURES, headers=NDJSON)

@@ -12,6 +12,7 @@ from app.compute.request import ComputeRequest
 from app.operations.table import OPERATIONS
 from app.serving.served_model import serve_bundle
 from models.bundle.loading import load_bundle
+from models.estimators.anomaly import NUM_SAMPLES
 from models.estimators.labels import GUESS_NUM_SAMPLES
 from tests.app.family_repository import make_families
 
@@ -47,6 +48,8 @@ def make_request(
         ("m2", "encode", FREE, {}, 1),
         ("m2", "elbo", FREE, {"num_samples": 9}, 9 * LABELS),
         ("m2", "elbo", GIVEN, {"num_samples": 9}, 9),
+        ("standard", "anomaly", FREE, {}, NUM_SAMPLES),
+        ("m2", "anomaly", FREE, {}, NUM_SAMPLES * LABELS),
         ("m2", "classify", FREE, {"num_samples": 9}, 1),
         ("labelled", "encode", FREE, {}, 1 + GUESS_NUM_SAMPLES * LABELS),
         ("labelled", "encode", GIVEN, {}, 1),

@@ -52,6 +52,16 @@ def test_scores_are_what_they_say():
     assert found["sharpness"] == pytest.approx([0.1, 0.4])
 
 
+def test_what_was_measured_on_request_is_a_score_too():
+    more = measured(likelihood_regret=[1.5, 20.0], layers_ratio=[0.25, 3.0])
+    found = score(more, CENTRES)
+    assert found["likelihood_regret"].tolist() == [1.5, 20]
+    assert found["layers_ratio"].tolist() == [0.25, 3]
+    typical = fit_typical(CENTRES, found, found)
+    assert typical.kinds == (*KINDS, "likelihood_regret", "layers_ratio")
+    assert set(typical.rank(found).p_values) == set(typical.kinds)
+
+
 def test_a_single_row_of_the_factor_is_its_diagonal():
     centres = Centres(-90.0, 0.5, np.array([1.0, -1.0]), np.array([[2.0, 3.0]]))
     assert score(measured(), centres)["latent_distance"].tolist() == [0, 2**2 + 6**2]

@@ -21,6 +21,11 @@ def test_the_p_value_is_that_of_two_samples(pictures: int, references: int, shif
     assert found == pytest.approx(kolmogorov(distance * np.sqrt(size)), abs=1e-9)
 
 
+def test_ranks_that_are_spread_evenly_are_certainly_uniform() -> None:
+    known = np.arange(1_000.0)
+    assert uniformity_p_value(conformal_p(known, known + 0.5), 1_000) == 1.0
+
+
 def test_ties_with_references_are_ranks_too() -> None:
     known = np.repeat([0.0, 1.0], 50)
     found = uniformity_p_value(conformal_p(known, np.ones(100)), 100)

@@ -70,6 +70,11 @@ def test_calibrating_writes_the_next_version_with_the_same_weights(
     assert "of `mine` (all pictures)" in card
 
 
+def test_a_version_that_exists_is_not_overwritten(bundle: Path, mine: Path) -> None:
+    with pytest.raises(FileExistsError, match="never overwritten"):
+        calibrate(bundle, str(mine), version=1)
+
+
 def test_a_model_without_a_likelihood_is_not_calibrated(
     bundle: Path, mine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,7 +34,7 @@ def test_a_recipe_is_that_of_a_run() -> None:
 def test_other_images_or_another_scale_do_not_compare() -> None:
     first, other = of_family("standard"), of_family("vamp")
     require_same_images(first, other)
-    with pytest.raises(ConfigError, match=r"standard and vamp score different .*Plot them apart"):
+    with pytest.raises(ConfigError, match=r"standard and vamp score different .*Score them apart"):
         require_same_images(first, replace(other, x=1 - other.x))
     with pytest.raises(ConfigError, match=r"n = 12, 1x4x4, .* n = 5, 1x4x4, 2 levels, integer"):
         require_same_images(first, replace(other, x=other.x[:5], labels=None))
