@@ -16,7 +16,7 @@ The last two are there where good pictures were scored by them (`layers.py`).
                           above it, continued as an exponential beyond the largest tenth
     p of all              (1 + number of held-out evidences that are not lower) / (n + 1)
 
-Two disjoint halves of good pictures stand behind it: medians, covariance and tails are of the
+Two disjoint parts of the good pictures stand behind it: medians, covariance and tails are of the
 fitted ones, and all p-values of the held-out ones. If a picture is drawn like these, P(p <= a) <= a
 for every a (Vovk, Gammerman and Shafer 2005, proposition 2.4), whatever the scores are worth.
 
