@@ -61,7 +61,7 @@ async def run_operation(operation: Operation, values: dict[str, Any]) -> None:
     alarms = {name: values.pop(name, None) for name in AlarmOptions.model_fields}
     target = choose_target(values.pop("out"), operation, as_json=as_json, full=bool(full))
     if operation.alarms and target.form in ("png", "folder"):
-        values["map"] = values["map"] or "overlay"
+        values["map"] = "error" if values["map"] == "error" else "overlay"
     if sort is not None:
         check_sort(sort, operation)
     strict = bool(values.pop("strict")) or operation.exact_items is not None

@@ -69,9 +69,11 @@ def test_a_terminal_gets_a_short_table(
 
 
 def test_maps_are_written_as_pictures(vae: Vae, folder: Path) -> None:
-    done(vae("anomaly", str(folder / "black.png"), "-o", "where.png", "--alpha", ALPHA))
-    with Image.open("where.png") as shown:
-        assert (shown.mode, shown.size) == ("RGB", (SIDE, SIDE))
+    for more in ((), ("--map", "none")):  # a picture has to show something
+        black = str(folder / "black.png")
+        done(vae("anomaly", black, "-o", "where.png", "--alpha", ALPHA, *more))
+        with Image.open("where.png") as shown:
+            assert (shown.mode, shown.size) == ("RGB", (SIDE, SIDE))
     done(vae("anomaly", "photos", "-o", "maps", "--map", "error", "--alpha", ALPHA))
     assert len(list(Path("maps").glob("*.png"))) == 4
     with Image.open(next(Path("maps").glob("*.png"))) as shown:
