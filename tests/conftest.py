@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+import tests.checked  # noqa: F401  (pyproject.toml names it)
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

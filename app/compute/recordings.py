@@ -72,11 +72,12 @@ class Recording:
         return tuple(next(found) if is_there else None for is_there in self._is_there)
 
 
-_recordings: WeakKeyDictionary[VAE, dict[tuple[Any, ...], Recording]] = WeakKeyDictionary()
+_recordings: WeakKeyDictionary[VAE, dict[tuple[Any, ...], Recording | None]] = WeakKeyDictionary()
+"""None for a call that cannot be recorded."""
 
 
 def record(call: Call, vae: VAE, *options: Any, shape: tuple[int, ...]) -> None:
-    """Record a call of a frozen model on a CPU, if the recording gives the same bits.
+    """Record a call of a frozen model on a CPU once, if the recording gives the same bits.
 
     Args:
         call: The call.
@@ -84,9 +85,18 @@ def record(call: Call, vae: VAE, *options: Any, shape: tuple[int, ...]) -> None:
         options: What the call takes between the model and the rows.
         shape: Of one row.
     """
-    weight = next(vae.parameters())
-    if weight.device.type != "cpu":
+    if next(vae.parameters()).device.type != "cpu":
         return
+    kept, key = _recordings.setdefault(vae, {}), (call, *options)
+    if key not in kept:
+        kept[key] = _try_to_record(call, vae, options, shape)
+
+
+def _try_to_record(
+    call: Call, vae: VAE, options: tuple[Any, ...], shape: tuple[int, ...]
+) -> Recording | None:
+    """None where torch cannot record the call, or the recording gives other bits."""
+    weight = next(vae.parameters())
     random = torch.Generator().manual_seed(0)
 
     def example(count: int) -> tuple[Tensor, Tensor | None]:
@@ -100,11 +110,11 @@ def record(call: Call, vae: VAE, *options: Any, shape: tuple[int, ...]) -> None:
             wanted = [call(vae, *options, *rows) for rows in tries]
             for _ in range(2):  # torch improves a recording after its first call
                 if not all(map(_is_same, [recording(*rows) for rows in tries], wanted)):
-                    return
+                    return None
     except Exception as error:  # whatever torch cannot record runs as it is written
         _forget(error)
-    else:
-        _recordings.setdefault(vae, {})[call, *options] = recording
+        return None
+    return recording
 
 
 def _forget(error: BaseException | None) -> None:

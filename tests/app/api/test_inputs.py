@@ -142,6 +142,8 @@ async def test_null_leaves_out_any_parameter_of_any_operation(
                 body = body_of(operation.name)["json"]
                 if operation.name == "decode" and model == "mnist-labelled" and name != "label":
                     body = {**body, "label": "0"}
+                if "num_samples" in operation.parameters.model_fields:
+                    body = {"num_samples": 2, **body}  # the default refines for seconds
                 url = f"/v1/models/{model}/{operation.name}"
                 response = await client.post(url, json={**body, name: None})
                 where = (operation.name, name, response.text)

@@ -52,7 +52,8 @@ def load(name: str) -> ServedModel:
 
 
 def recorded(vae: VAE) -> dict[Any, recordings.Recording]:
-    return recordings._recordings.get(vae, {})
+    found = recordings._recordings.get(vae, {})
+    return {call: recording for call, recording in found.items() if recording is not None}
 
 
 def answers(vae: VAE) -> Iterator[tuple[np.ndarray | None, ...]]:

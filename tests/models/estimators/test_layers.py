@@ -32,20 +32,15 @@ def pictures(count):
 def by_hand(vae, x, count):
     """Both bounds by draws of its own."""
     q, prior = vae.posterior(x), vae.prior(None)
-    found = []
-    for draw in range(count):
-        generator = torch.Generator().manual_seed(100 + draw)
-        noise = torch.randn(1, len(x), 5, generator=generator)
-        z = q.from_noise(noise)
-        lower, upper = z.split(q.sizes, -1)
-        terms_q, terms_p = q.log_prob_per_group(z), prior.log_prob_per_group(z)
-        whole = vae.likelihood(z).log_prob(x) + (terms_p - terms_q).sum(-1)
-        normal = prior.conditional(0, upper)
-        fresh = normal.loc + normal.scale * torch.randn(lower.shape, generator=generator)
-        above = vae.likelihood(torch.cat([fresh, upper], -1)).log_prob(x)
-        above = above + (terms_p - terms_q)[..., 1]
-        found.append((whole - above)[0].double().numpy())
-    found = np.array(found)
+    generator = torch.Generator().manual_seed(100)
+    z = q.from_noise(torch.randn(count, len(x), 5, generator=generator))
+    lower, upper = z.split(q.sizes, -1)
+    terms_q, terms_p = q.log_prob_per_group(z), prior.log_prob_per_group(z)
+    whole = vae.likelihood(z).log_prob(x) + (terms_p - terms_q).sum(-1)
+    normal = prior.conditional(0, upper)
+    fresh = normal.loc + normal.scale * torch.randn(lower.shape, generator=generator)
+    above = vae.likelihood(torch.cat([fresh, upper], -1)).log_prob(x)
+    found = (whole - above - (terms_p - terms_q)[..., 1]).double().numpy()
     return found.mean(0), found.std(0) / np.sqrt(count)
 
 
