@@ -5,6 +5,8 @@ the same way: three tenths give the medians, the covariance and the tails, half 
 p-values, and two tenths, of which nothing is stored, are ranked to count false alarms.
 """
 
+import math
+import time
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,12 +30,15 @@ MOST_PICTURES = 2_000
 """Pictures that are scored at most: a thousand p-values, in a minute or two."""
 FEWEST_PICTURES = 20
 """With fewer, no p-value is below a tenth."""
+ENOUGH_PICTURES = 200
+"""Pictures that are scored whatever they take: a hundred p-values, enough for alarms at 5 %."""
 MOST_FACTORS = 256
 """Latents with a full covariance; of more, the diagonal is kept."""
 ALPHAS = (0.001, 0.01, 0.05)
 SEED = 0
 _FITTED, _HELD_OUT = 0.3, 0.5
 _ROWS = 64
+_TRIED_PICTURES = 16
 
 Pictures = Float32[np.ndarray, "_ channel height width"]
 
@@ -113,6 +118,7 @@ def find_good_pictures(
     device: str | torch.device = "cpu",
     console: Console | None = None,
     with_regret: bool = False,
+    most_seconds: float = math.inf,
 ) -> GoodPictures:
     """Score good pictures, at most `MOST_PICTURES` at random, and fit what ranks others.
 
@@ -125,6 +131,8 @@ def find_good_pictures(
         device: Where to compute.
         console: Shows progress; nowhere by default.
         with_regret: Refine the posterior of each picture, for the likelihood regret.
+        most_seconds: Time that is worth more than `ENOUGH_PICTURES`: fewer are scored where more
+            would take longer, by a trial.
 
     Raises:
         InputError: Fewer than `FEWEST_PICTURES`.
@@ -138,9 +146,15 @@ def find_good_pictures(
             suggestion=FEWEST_PICTURES,
         )
     x = x[chosen_pictures(len(x))]
-    measured = measure_pictures(
-        vae, x, spec, device=device, console=console, with_regret=with_regret
-    )
+    options: dict[str, Any] = {"device": device, "with_regret": with_regret}
+    if len(x) > ENOUGH_PICTURES and most_seconds < math.inf:
+        start = time.perf_counter()
+        measure_pictures(vae, x[:_TRIED_PICTURES], spec, **options)
+        each = (time.perf_counter() - start) / _TRIED_PICTURES
+        affordable = max(ENOUGH_PICTURES, int(most_seconds / each))
+        if affordable < len(x):
+            x = x[choose_subset(len(x), affordable, seed=SEED).numpy()]
+    measured = measure_pictures(vae, x, spec, console=console, **options)
     return fit_good_pictures(measured, dataset=dataset, split=split)
 
 

@@ -3,6 +3,7 @@
 `training.evaluation` computes the numbers, `models.bundle` writes the files.
 """
 
+import math
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ from models.config import Name
 from models.errors import ConfigError
 from models.files import check_place
 from models.vae.model import VAE
+from training.data.catalogue import DATASETS
 from training.data.summary import picture_of
 from training.errors import RunError
 from training.evaluation.effort import AskedEffort, choose_settings
@@ -33,6 +35,10 @@ from training.runs.folder import read_run
 MAX_BUNDLE_BYTES = 16 * 2**20
 """Largest bundle; those that ship, which the repository's history keeps, have at most half."""
 _NUM_SAMPLES = 64
+_SHARE_OF_TRAINING = 0.1
+"""Largest time of the anomaly scores of own images over that of the training."""
+_LEAST_SECONDS = 10.0
+"""Time that they may take after any training."""
 
 
 def export_run(
@@ -130,7 +136,10 @@ def _evaluate(
 def _find_good_pictures(
     model: TrainedModel, *, device: str | torch.device, console: Console | None
 ) -> GoodPictures | None:
-    """Scores of the test images, for the operation `anomaly`, where there are enough."""
+    """Scores of the test images, for the operation `anomaly`, where there are enough.
+
+    Those of own images take no longer than a share of the training.
+    """
     if not can_score(model.vae) or len(model.x) < FEWEST_PICTURES:
         return None
     return find_good_pictures(
@@ -141,7 +150,14 @@ def _find_good_pictures(
         split="test",
         device=device,
         console=console,
+        most_seconds=_most_seconds(model),
     )
+
+
+def _most_seconds(model: TrainedModel) -> float:
+    if model.provenance.dataset in DATASETS:
+        return math.inf
+    return max(_LEAST_SECONDS, _SHARE_OF_TRAINING * model.provenance.training_seconds)
 
 
 def _note_export(run_dir: Path, target: Path, weights_sha256: str, console: Console) -> None:

@@ -85,6 +85,18 @@ def test_too_few_pictures_are_refused(vae: VAE, pictures: np.ndarray) -> None:
         find_good_pictures(vae, pictures[:5], SPEC, dataset="digits", split="test")
 
 
+def test_no_more_pictures_are_scored_than_the_time_allows_but_enough(
+    vae: VAE, pictures: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(good_pictures, "ENOUGH_PICTURES", 40)
+    asked = {"dataset": "digits", "split": "test"}
+    held_out = [
+        len(find_good_pictures(vae, pictures[:100], SPEC, **asked, most_seconds=seconds).evidence)
+        for seconds in (0.0, 1e6)
+    ]
+    assert held_out == [20, 50]
+
+
 def test_of_many_pictures_the_same_ones_are_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(good_pictures, "MOST_PICTURES", 10)
     assert chosen_pictures(10).tolist() == list(range(10))
