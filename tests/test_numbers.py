@@ -1,4 +1,4 @@
-"""The numbers agree: README, model card, evaluation.json, and what the service answers."""
+"""The numbers agree: docs/models.md, model card, evaluation.json, and what the service answers."""
 
 import io
 from pathlib import Path
@@ -41,8 +41,8 @@ def in_nats(estimate: Estimate) -> str:
     return f"{estimate.mean_nats:.2f} ± {estimate.standard_error_nats:.2f}"
 
 
-def readme_cells(bundle: Bundle) -> list[str]:
-    """The cells of the README's table that hold numbers, in its order."""
+def table_cells(bundle: Bundle) -> list[str]:
+    """The cells of the table of models that hold numbers, in its order."""
     large = max(bundle.evaluation.estimates, key=lambda estimate: estimate.num_samples)
     return [
         in_nats(find(bundle, "elbo", 100)),
@@ -57,11 +57,11 @@ def test_the_promised_models_ship():
     assert {"digits", "mnist", "fashion-mnist", "bccd", "mnist-labelled"} <= set(NAMES)
 
 
-def test_the_readme_repeats_the_evaluation_to_the_printed_digit(bundle: Bundle):
-    readme = (ROOT / "README.md").read_text()
-    row = next(line for line in readme.splitlines() if line.startswith(f"| [{bundle.name}]("))
+def test_the_table_repeats_the_evaluation_to_the_printed_digit(bundle: Bundle):
+    page = (ROOT / "docs" / "models.md").read_text()
+    row = next(line for line in page.splitlines() if line.startswith(f"| [{bundle.name}]("))
     cells = [cell.strip() for cell in row.strip("|").split("|")]
-    assert cells[3:8] == readme_cells(bundle)
+    assert cells[3:8] == table_cells(bundle)
 
 
 def test_the_card_repeats_the_evaluation_to_the_printed_digit(bundle: Bundle):
