@@ -29,7 +29,7 @@ from models.estimators.reconstruction import latent_steps
 from models.estimators.steps import CHUNK_ROWS, run_steps
 from models.estimators.typicality import Scores, Typical, score
 from models.images import ReadOptions, read_images
-from models.scores import AnomalyKind
+from models.scores.kinds import AnomalyKind
 from training.data.datasets import load
 from training.data.split import Split
 from training.data.subset import choose_subset

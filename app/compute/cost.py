@@ -12,7 +12,7 @@ from models.estimators.anomaly import NUM_SAMPLES
 from models.estimators.labels import GUESS_NUM_SAMPLES
 from models.estimators.refine import refine_noise, refine_rows
 from models.estimators.tolerance import Goal, tolerant_rows
-from models.scores import AnnealingStart
+from models.scores.kinds import AnnealingStart
 from models.vae.networks import MIN_ROWS
 
 GROUP_ITEMS = 64

@@ -37,7 +37,7 @@ from models.estimators.passes import posterior_params, slope_steps
 from models.estimators.refine import Modes, refined_modes_steps
 from models.estimators.steps import Pass, Steps, without_steps
 from models.estimators.weight_sums import WeightSums
-from models.scores import AnnealingStart
+from models.scores.kinds import AnnealingStart
 from models.vae.model import VAE
 from models.vae.networks import MIN_ROWS
 

@@ -39,7 +39,8 @@ from models.estimators.refine import (
     take_items,
 )
 from models.estimators.steps import CHUNK_ROWS, Steps, check_num_samples, without_steps
-from models.scores import EvidenceProgress, Inference
+from models.scores.evidence import EvidenceProgress
+from models.scores.kinds import Inference
 from models.vae.model import VAE
 
 PILOT_SAMPLES = 300

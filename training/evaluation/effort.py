@@ -21,7 +21,7 @@ from models.estimators.exact import has_exact_posterior
 from models.estimators.passes import slope_steps
 from models.estimators.steps import run_steps
 from models.noise import MAX_SEED
-from models.scores import AnnealingStart
+from models.scores.kinds import AnnealingStart
 from training.data.catalogue import DATASETS
 from training.data.subset import choose_subset
 from training.evaluation.evaluate import EvaluationSettings

@@ -26,7 +26,7 @@ from models.estimators.bounds import bits_per_dim, distortion, rate
 from models.estimators.exact import has_exact_posterior
 from models.estimators.importance import EvidenceEstimate
 from models.noise import MAX_SEED
-from models.scores import AnnealingStart, ScoreKind
+from models.scores.kinds import AnnealingStart, ScoreKind
 from models.vae.model import VAE
 from training.data.subset import choose_subset
 from training.evaluation.annealing import score_by_annealing

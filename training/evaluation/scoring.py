@@ -37,7 +37,7 @@ from models.estimators.reconstruction import (
 )
 from models.estimators.refine import refined_log_px_steps
 from models.estimators.steps import CHUNK_ROWS, Pass, Steps, run_steps
-from models.scores import Estimator
+from models.scores.kinds import Estimator
 from models.vae.model import VAE
 from training.evaluation.unfinished import Unfinished
 

@@ -13,7 +13,7 @@ from models.estimators.annealing import Annealing, estimate_annealed_log_px
 from models.estimators.importance import EvidenceEstimate, RunningEstimate, log_px_steps
 from models.estimators.refine import refined_log_px_steps
 from models.estimators.steps import run_steps
-from models.scores import EvidenceProgress
+from models.scores.evidence import EvidenceProgress
 from training.evaluation.trained import TrainedModel
 from training.studies.requirements import require_density
 

@@ -8,7 +8,7 @@ from models.bundle.good_pictures import GOOD_PICTURES, FalseAlarms, GoodPictures
 from models.bundle.loading import load_bundle
 from models.bundle.reading import read_description
 from models.errors import BundleCorrupt, BundleVersionUnsupported, ConfigError
-from models.scores import AnomalyKind
+from models.scores.kinds import AnomalyKind
 from tests.models.bundle_cases import TINY, config_of, edit_json, refused, save, tiny_vae
 
 KINDS = AnomalyKind.__args__
