@@ -16,7 +16,7 @@ from models.estimators.anomaly import Measured, join_measured, measure_steps
 from models.estimators.steps import Steps
 from models.estimators.typicality import Typical, score
 from models.images import to_unit
-from models.scores.anomaly import AnomalyScore
+from models.scores.anomaly_score import AnomalyScore
 from models.scores.columns import join_columns
 
 DEFAULT_ALPHA = 0.01

@@ -7,7 +7,7 @@ from app.compute.request import ComputeRequest
 from app.errors import InvalidParameter
 from app.operations.parameters import LogLikelihoodParameters
 from app.serving.served_model import ServedModel
-from models.estimators.annealing import Annealing
+from models.estimators.annealed_chains import Annealing
 from models.estimators.anomaly import NUM_SAMPLES
 from models.estimators.labels import GUESS_NUM_SAMPLES
 from models.estimators.refine import refine_noise, refine_rows

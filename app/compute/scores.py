@@ -26,7 +26,7 @@ from models.estimators.refined_posterior import refined_elbo_steps
 from models.estimators.steps import Draws, Steps
 from models.estimators.tolerance import Goal, tolerant_log_px_steps
 from models.scores.columns import join_columns
-from models.scores.evidence import EvidenceProgress
+from models.scores.evidence_score import EvidenceProgress
 from models.scores.kinds import EvidenceKind, ScoreKind
 
 

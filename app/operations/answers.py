@@ -11,10 +11,10 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from models.scores.anomaly import AnomalyScore
+from models.scores.anomaly_score import AnomalyScore
 from models.scores.columns import Column, columns_of
-from models.scores.elbo import ElboScore
-from models.scores.evidence import EvidenceScore
+from models.scores.elbo_score import ElboScore
+from models.scores.evidence_score import EvidenceScore
 from models.warnings import Code
 
 Vector = list[float]

@@ -21,7 +21,7 @@ from models.bundle.schema import Classification, Estimate, Evaluation, Reference
 from models.config import Config
 from models.errors import InputError
 from models.estimators.activity import active_units
-from models.estimators.annealing import Annealing, check_annealable
+from models.estimators.annealed_chains import Annealing, check_annealable
 from models.estimators.bounds import bits_per_dim, distortion, rate
 from models.estimators.exact import has_exact_posterior
 from models.estimators.importance import EvidenceEstimate

@@ -23,7 +23,7 @@ from models.bundle.loading import load_bundle
 from models.estimators import elbo as estimator
 from models.estimators.steps import run_steps
 from models.scores.columns import Array, Column, Number
-from models.scores.elbo import ElboScore
+from models.scores.elbo_score import ElboScore
 from tests import oracle
 from tests.app.conftest import ClientFactory
 from tests.app.pictures import NPY, levels, npy, read_npz

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 
 from models.scores.columns import Column, columns_of, join_columns
-from models.scores.elbo import ElboScore
-from models.scores.evidence import EvidenceScore
+from models.scores.elbo_score import ElboScore
+from models.scores.evidence_score import EvidenceScore
 
 
 @dataclass(frozen=True, kw_only=True)
