@@ -70,7 +70,7 @@ async def test_a_family_answers_exactly_what_it_offers_and_says_why_not_the_rest
             {},
             "cannot sample: it is an autoencoder, which has no",
         ),
-        ("standard", "anomaly", {}, "cannot look for anomalies: its bundle has no scores"),
+        ("autoencoder", "anomaly", {}, "cannot look for anomalies: it is an autoencoder"),
         (
             "autoencoder",
             "decode",
