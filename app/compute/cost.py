@@ -27,7 +27,8 @@ GROUP_DRAWS = 16384
 CHECK_SAMPLES = 10
 """Samples of each of the two ELBOs by which `check` compares a picture with its negative."""
 ROWS_PER_GRADIENT = 4
-"""Decodings in float32 that a gradient of log p(x, z) in float64 counts as."""
+"""Decodings in float32 that a gradient of log p(x, z) in float64 counts as: one of digits took as
+long as 3.4, and one of mnist, which is convolutional, as 7.2, on a busy processor with AVX2."""
 CHUNK_COST = 4096.0
 """Cost units of one chunk, some tens of milliseconds."""
 
