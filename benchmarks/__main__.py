@@ -13,6 +13,7 @@ from benchmarks import (
     anomaly,
     coverage,
     disturbances,
+    estimates,
     fairness,
     folders,
     media,
@@ -33,6 +34,7 @@ class Part(StrEnum):
     """Part of the project to measure."""
 
     scoring = "scoring"
+    estimates = "estimates"
     media = "media"
     folders = "folders"
     opcodes = "opcodes"
@@ -58,12 +60,13 @@ def main(
         ),
     ] = None,
     seconds: Annotated[
-        float, typer.Option(min=0.0, help="Seconds for scoring, and for media.")
+        float, typer.Option(min=0.0, help="Seconds for scoring, estimates and media each.")
     ] = 24.0,
     threads: Annotated[
         int,
         typer.Option(
-            min=1, help="Threads of one operator, of scoring and training and their floors."
+            min=1,
+            help="Threads of one operator of scoring, estimates, training and their floors.",
         ),
     ] = 1,
     quick: Annotated[
@@ -89,6 +92,9 @@ def main(
     console.print(machine(threads))
     runs: dict[Part, Callable[[], Iterator[Table]]] = {
         Part.scoring: lambda: scoring.run(seconds=seconds, threads=threads),
+        Part.estimates: lambda: estimates.run(
+            seconds=seconds, peers_python=peers_python, threads=threads
+        ),
         Part.media: lambda: media.run(seconds=seconds, threads=threads),
         Part.folders: lambda: folders.run(pictures=500 if quick else pictures or 20_000),
         Part.opcodes: lambda: opcodes.run(rounds=2 if quick else opcodes.ROUNDS),

@@ -19,7 +19,7 @@ from torch.distributions import Categorical, Distribution, MixtureSameFamily, No
 from benchmarks.timing import table
 from models.estimators.importance import summarise_weights
 from models.estimators.importance_weights import RunningWeights
-from models.scores import EvidenceScore
+from models.scores.evidence_score import EvidenceScore
 
 Draw = Callable[[torch.Generator, int, int], Tensor]
 """Log-weights minus log p(x), (sample, trial), float64."""

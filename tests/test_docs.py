@@ -13,11 +13,13 @@ from pydantic import BaseModel
 from models.bundle import parity, schema
 from models.distributions import kl
 from models.estimators import (
+    annealed_chains,
     annealing,
     betting,
     bounds,
     elbo,
     exact,
+    fitted_modes,
     importance,
     importance_weights,
     mode_search,
@@ -27,6 +29,7 @@ from models.estimators import (
     reconstruction,
     refine,
     refined_posterior,
+    simulated,
     steps,
     tolerance,
     weight_sums,
@@ -104,11 +107,13 @@ def test_what_math_names_exists(name: str) -> None:
     [
         name
         for module in (
+            annealed_chains,
             annealing,
             betting,
             bounds,
             elbo,
             exact,
+            fitted_modes,
             importance,
             importance_weights,
             kl,
@@ -119,6 +124,7 @@ def test_what_math_names_exists(name: str) -> None:
             reconstruction,
             refine,
             refined_posterior,
+            simulated,
             steps,
             tolerance,
             weight_sums,

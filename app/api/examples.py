@@ -4,7 +4,10 @@ from typing import Any
 
 from app.operations.answers import Comparison
 from app.operations.table import Operation
-from models.scores import AnomalyScore, ElboScore, EvidenceScore, columns_of
+from models.scores.anomaly_score import AnomalyScore
+from models.scores.columns import columns_of
+from models.scores.elbo_score import ElboScore
+from models.scores.evidence_score import EvidenceScore
 
 PNG_8X8 = (
     "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAAI0lEQVR42mNggAJGBob/EIqB4T8Dw38GBiaYFCaD"

@@ -16,7 +16,8 @@ from models.estimators.anomaly import Measured, join_measured, measure_steps
 from models.estimators.steps import Steps
 from models.estimators.typicality import Typical, score
 from models.images import to_unit
-from models.scores import AnomalyScore, join_columns
+from models.scores.anomaly_score import AnomalyScore
+from models.scores.columns import join_columns
 
 DEFAULT_ALPHA = 0.01
 _SHADE = 0.6

@@ -7,12 +7,12 @@ from app.compute.request import ComputeRequest
 from app.errors import InvalidParameter
 from app.operations.parameters import LogLikelihoodParameters
 from app.serving.served_model import ServedModel
-from models.estimators.annealing import Annealing
+from models.estimators.annealed_chains import Annealing
 from models.estimators.anomaly import NUM_SAMPLES
 from models.estimators.labels import GUESS_NUM_SAMPLES
 from models.estimators.refine import refine_noise, refine_rows
 from models.estimators.tolerance import Goal, tolerant_rows
-from models.scores import AnnealingStart
+from models.scores.kinds import AnnealingStart
 from models.vae.networks import MIN_ROWS
 
 GROUP_ITEMS = 64
@@ -27,7 +27,8 @@ GROUP_DRAWS = 16384
 CHECK_SAMPLES = 10
 """Samples of each of the two ELBOs by which `check` compares a picture with its negative."""
 ROWS_PER_GRADIENT = 4
-"""Decodings in float32 that a gradient of log p(x, z) in float64 counts as."""
+"""Decodings in float32 that a gradient of log p(x, z) in float64 counts as: one of digits took as
+long as 3.4, and one of mnist, which is convolutional, as 7.2, on a busy processor with AVX2."""
 CHUNK_COST = 4096.0
 """Cost units of one chunk, some tens of milliseconds."""
 

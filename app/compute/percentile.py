@@ -9,7 +9,7 @@ from app.compute.request import ComputeRequest
 from app.operations.answers import Comparison
 from app.operations.parameters import ElboParameters, LogLikelihoodParameters
 from models.estimators.bounds import bits_per_dim
-from models.scores import EvidenceKind, ScoreKind
+from models.scores.kinds import EvidenceKind, ScoreKind
 
 ScoreParameters = ElboParameters | LogLikelihoodParameters
 

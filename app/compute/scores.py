@@ -25,7 +25,9 @@ from models.estimators.refine import check_refinable, refined_log_px_steps
 from models.estimators.refined_posterior import refined_elbo_steps
 from models.estimators.steps import Draws, Steps
 from models.estimators.tolerance import Goal, tolerant_log_px_steps
-from models.scores import EvidenceKind, EvidenceProgress, ScoreKind, join_columns
+from models.scores.columns import join_columns
+from models.scores.evidence_score import EvidenceProgress
+from models.scores.kinds import EvidenceKind, ScoreKind
 
 
 def elbo(request: ComputeRequest[ElboParameters]) -> Steps[Answer]:

@@ -1,6 +1,6 @@
 """Answers of the operations as JSON has them: types and descriptions of every field.
 
-Fields of scores derive from models/scores.py, where each is written once.
+Fields of scores derive from models/scores/, where each is written once.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,10 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from models.scores import AnomalyScore, Column, ElboScore, EvidenceScore, columns_of
+from models.scores.anomaly_score import AnomalyScore
+from models.scores.columns import Column, columns_of
+from models.scores.elbo_score import ElboScore
+from models.scores.evidence_score import EvidenceScore
 from models.warnings import Code
 
 Vector = list[float]

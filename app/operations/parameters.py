@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from models.scores import EvidenceKind, Inference
+from models.scores.kinds import EvidenceKind, Inference
 
 MAX_SEED = 2**63 - 1
 INTEGER = re.compile(r"[0-9]+|-[1-9][0-9]*")

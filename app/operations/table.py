@@ -77,6 +77,8 @@ class Operation:
     """Field of the answer that a PNG shows."""
     alarms: bool = False
     """Whether items may be anomalous, so that a command can move their files and fail."""
+    action: str = ""
+    """What a refusal says that a model cannot do, where the name is no verb."""
 
     @property
     def method(self) -> Literal["GET", "POST"]:
@@ -162,6 +164,7 @@ OPERATIONS: dict[str, Operation] = {
         Operation(
             name="elbo",
             summary=SUMMARIES["elbo"],
+            action="estimate the ELBO",
             parameters=ElboParameters,
             answer=answers.ElboAnswer,
             primary=("elbo_nats",),
@@ -173,6 +176,7 @@ OPERATIONS: dict[str, Operation] = {
         Operation(
             name="log-likelihood",
             summary=SUMMARIES["log-likelihood"],
+            action="estimate the log-likelihood",
             parameters=LogLikelihoodParameters,
             answer=answers.LogLikelihoodAnswer,
             streams=("ndjson", "event-stream"),
@@ -184,6 +188,7 @@ OPERATIONS: dict[str, Operation] = {
         Operation(
             name="anomaly",
             summary=SUMMARIES["anomaly"],
+            action="look for anomalies",
             parameters=AnomalyParameters,
             answer=answers.AnomalyAnswer,
             formats=("json", "png", "npy", "npz"),

@@ -286,8 +286,8 @@ class Registry:
             fixes = ["No other served model can."]
         if of_options:
             fixes.append(f"{'Or leave' if able else 'Leave'} {listed(names, 'and')} out.")
-        verb = "estimate " if operation.primary[0].endswith("_nats") else ""
-        asked = f"{verb}{operation.name}" + (f" with {' and '.join(options)}" if options else "")
+        action = operation.action or operation.name
+        asked = action + (f" with {' and '.join(options)}" if options else "")
         details: dict[str, Any] = {"parameter": "model", "received": served.name}
         if able:
             details |= {"allowed": able, "suggestion": able[0]}

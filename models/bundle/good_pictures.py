@@ -9,7 +9,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from models.config import Config
 from models.errors import ConfigError
-from models.scores import AnomalyKind
+from models.scores.kinds import AnomalyKind
 
 GOOD_PICTURES = "good_pictures.json"
 OPTIONAL: set[AnomalyKind] = {"likelihood_regret", "layers_ratio"}

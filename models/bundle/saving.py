@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -79,7 +80,7 @@ def save_bundle(
         **pictures,
     }
     if good_pictures is not None:
-        files[GOOD_PICTURES] = to_json(good_pictures)
+        files[GOOD_PICTURES] = to_json_lines(good_pictures)
     save_files(path, files)
 
 
@@ -165,6 +166,14 @@ def _check_parity_inputs(vae: VAE, x: Tensor) -> None:
 def to_json(model: Config) -> bytes:
     """A JSON file of a bundle."""
     return model.model_dump_json(indent=2).encode() + b"\n"
+
+
+def to_json_lines(model: Config) -> bytes:
+    """A JSON file of a bundle with a line for each field, whose numbers are many."""
+    lines = (
+        f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in model.model_dump().items()
+    )
+    return "\n".join(["{", ",\n".join(lines), "}", ""]).encode()
 
 
 def _entry(data: bytes) -> ManifestEntry:

@@ -11,7 +11,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from models.config import MAX_VERSION, Config, Name
 from models.errors import ConfigError
 from models.images.spec import ImageSpec, check_fit
-from models.scores import AnnealingStart, ScoreKind
+from models.scores.kinds import AnnealingStart, ScoreKind
 from models.vae_config import VAEConfig
 
 FORMAT_VERSION = 1

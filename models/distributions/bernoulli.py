@@ -1,6 +1,6 @@
 """Distributions of binary pixels, and of grey values in [0, 1].
 
-    Bernoulli             log p = x l - softplus(l)                        x in {0, 1}
+    Bernoulli             log p = -softplus((1 - 2 x) l)                   x in {0, 1}
     ContinuousBernoulli   log p = (x - 1/2) l - log(sinh(l/2) / (l/2))     x in [0, 1]
 
 l is a logit. Nothing is clamped, and no constant is left out.
@@ -8,15 +8,14 @@ l is a logit. Nothing is clamped, and no constant is left out.
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from models.distributions.elementwise import polynomial, sigmoid
+from models.distributions.elementwise import polynomial, sigmoid, softplus
 from models.distributions.from_noise import IMAGE_DIM, FromNoise, sum_event
 from models.noise import NoiseKind
 
 
 class Bernoulli(FromNoise):
-    """Binary pixels, with the fused log-mass x l - softplus(l): exact for any logit."""
+    """Binary pixels, with the fused log-mass -softplus(+-l): exact for any logit."""
 
     noise_kind: NoiseKind = "uniform"
 
@@ -32,7 +31,9 @@ class Bernoulli(FromNoise):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-mass, nats, summed over the image."""
-        return sum_event(value * self.logits + F.logsigmoid(-self.logits), IMAGE_DIM)
+        # -l where the pixel is 1, and l where it is 0.
+        signed = torch.addcmul(self.logits, self.logits, value, value=-2)
+        return -sum_event(softplus(signed), IMAGE_DIM)
 
     def from_noise(self, noise: Tensor, *, temperature: float = 1.0) -> Tensor:
         """1 where the uniform is below the probability."""

@@ -20,7 +20,8 @@ from models.estimators.labels import rows_steps
 from models.estimators.moments import RunningMoments
 from models.estimators.passes import log_likelihood_steps, posterior_steps
 from models.estimators.steps import CHUNK_ROWS, Steps, check_num_samples, chunks, without_steps
-from models.scores import ElboScore, KLMethod
+from models.scores.elbo_score import ElboScore
+from models.scores.kinds import KLMethod
 from models.vae.model import VAE
 
 ElboEstimate = ElboScore[Tensor]

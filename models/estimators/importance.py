@@ -39,7 +39,8 @@ from models.estimators.steps import (
 )
 from models.estimators.weight_sums import t_interval
 from models.noise import Purpose
-from models.scores import Estimator, EvidenceProgress, EvidenceScore
+from models.scores.evidence_score import EvidenceProgress, EvidenceScore
+from models.scores.kinds import Estimator
 from models.vae.model import VAE
 
 MIN_SAMPLES = 100

@@ -12,8 +12,12 @@ from models.estimators.steps import Pass, Steps
 from models.vae.model import VAE
 from models.vae.networks import MIN_ROWS
 
-_GRADIENT_ROWS = 4 * MIN_ROWS
-"""Rows whose gradients are computed at once: every layer's output is kept for them."""
+_GRADIENT_ROWS = 8 * MIN_ROWS
+"""Rows whose gradients are computed at once: every layer's output is kept for them.
+
+Refining an image of mnist, K = 200, took 3.5, 3.4, 3.0, 2.4 and 2.6 s of a busy processor at 1, 2,
+4, 8 and 16 times `MIN_ROWS`.
+"""
 
 
 def posterior_steps(vae: VAE, x: Tensor, y: Tensor | None) -> Steps[FromNoise]:

@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from models.estimators.fitted_modes import has_further_modes_steps
 from models.estimators.importance import (
     MAX_PARETO_K,
     MIN_EFFECTIVE_SAMPLE_SIZE,
@@ -30,7 +31,6 @@ from models.estimators.importance import (
 )
 from models.estimators.refine import (
     SEARCH_ROWS,
-    has_further_modes_steps,
     is_refinable,
     modes_proposal,
     refine_rows,
@@ -39,7 +39,8 @@ from models.estimators.refine import (
     take_items,
 )
 from models.estimators.steps import CHUNK_ROWS, Steps, check_num_samples, without_steps
-from models.scores import EvidenceProgress, Inference
+from models.scores.evidence_score import EvidenceProgress
+from models.scores.kinds import Inference
 from models.vae.model import VAE
 
 PILOT_SAMPLES = 300

@@ -33,7 +33,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from models.estimators.anomaly import Measured
-from models.scores import AnomalyKind
+from models.scores.kinds import AnomalyKind
 
 KINDS: tuple[AnomalyKind, ...] = tuple(
     kind for kind in get_args(AnomalyKind) if kind not in ("likelihood_regret", "layers_ratio")

@@ -49,7 +49,8 @@ def test_every_simple_detector_finds_pictures_of_another_kind() -> None:
 def test_alarms_are_measured_beside_simple_detectors(
     monkeypatch: pytest.MonkeyPatch, tmp_path: object
 ) -> None:
-    cases = Case("digits", ("digits",)), Case("digits", label=0), Case("digits", ("mnist",))
+    one_class = Case("digits", label=0, with_regret=True)
+    cases = Case("digits", ("digits",)), one_class, Case("digits", ("mnist",))
     monkeypatch.setattr(anomaly, "CASES", cases)
     monkeypatch.setattr(anomaly, "ODD_PICTURES", 5)
     monkeypatch.setattr(anomaly, "TRAINING_PICTURES", 60)
@@ -62,6 +63,8 @@ def test_alarms_are_measured_beside_simple_detectors(
     text = console.export_text()
     for name in (ALL, *(kind.replace("_", " ") for kind in KINDS), "PCA", *CORRUPTIONS):
         assert (name in text) == (name not in UNCHANGED)
+    assert "digits, one class, with the regret: " in text
+    assert "likelihood regret" in text
     assert "left out" in text
     assert f"of {anomaly.SPLITS}" in text
 

@@ -16,6 +16,7 @@ from rich.console import Console
 from app.serving.served_model import serve_bundle
 from app.settings import PRETRAINED
 from benchmarks import (
+    estimates,
     folders,
     media,
     opcodes,
@@ -59,6 +60,15 @@ def test_scoring_is_measured_beside_its_floor_and_its_parts(
     text = text_of(*scoring.run(seconds=0, threads=1))
     for name in ("log_px_steps", "estimate_elbo", "floor: decoder", "noise", "accumulation"):
         assert name in text
+
+
+def test_estimates_are_measured_beside_the_decoder_and_pythae(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(estimates, "ESTIMATES", ((2, 8),))
+    text = text_of(*estimates.run(seconds=0, peers_python=sys.executable, threads=1))
+    assert "2, 8" in text  # this Python has no pythae
+    assert "nan" in text
 
 
 def test_codecs_are_measured_beside_their_floors() -> None:

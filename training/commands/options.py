@@ -10,7 +10,7 @@ import typer
 from models.errors import closest
 from models.files import check_place
 from models.noise import MAX_SEED
-from models.scores import AnnealingStart
+from models.scores.kinds import AnnealingStart
 from training.recipes.asked import Purpose, known_purpose
 from training.recipes.loop import Precision
 

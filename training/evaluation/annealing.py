@@ -10,14 +10,10 @@ from math import sqrt
 from typing import Any, TypedDict
 
 from models.bundle.schema import Annealed, Bidirectional, Paired
-from models.estimators.annealing import (
-    AnnealedEstimate,
-    Annealing,
-    Sandwich,
-    in_double,
-    simulate,
-)
+from models.estimators.annealed_chains import Annealing, in_double
+from models.estimators.annealing import AnnealedEstimate, Sandwich
 from models.estimators.bounds import bits_per_dim
+from models.estimators.simulated import simulate
 from training.data.subset import choose_subset
 from training.evaluation.means import mean_of_values
 from training.evaluation.scoring import Labels, Scorer

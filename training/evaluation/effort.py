@@ -16,12 +16,13 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from rich.console import Console
 
 from models.config import Config
-from models.estimators.annealing import Annealing, check_annealable, in_double, simulate
+from models.estimators.annealed_chains import Annealing, check_annealable, in_double
 from models.estimators.exact import has_exact_posterior
 from models.estimators.passes import slope_steps
+from models.estimators.simulated import simulate
 from models.estimators.steps import run_steps
 from models.noise import MAX_SEED
-from models.scores import AnnealingStart
+from models.scores.kinds import AnnealingStart
 from training.data.catalogue import DATASETS
 from training.data.subset import choose_subset
 from training.evaluation.evaluate import EvaluationSettings

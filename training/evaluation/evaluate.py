@@ -21,12 +21,12 @@ from models.bundle.schema import Classification, Estimate, Evaluation, Reference
 from models.config import Config
 from models.errors import InputError
 from models.estimators.activity import active_units
-from models.estimators.annealing import Annealing, check_annealable
+from models.estimators.annealed_chains import Annealing, check_annealable
 from models.estimators.bounds import bits_per_dim, distortion, rate
 from models.estimators.exact import has_exact_posterior
 from models.estimators.importance import EvidenceEstimate
 from models.noise import MAX_SEED
-from models.scores import AnnealingStart, ScoreKind
+from models.scores.kinds import AnnealingStart, ScoreKind
 from models.vae.model import VAE
 from training.data.subset import choose_subset
 from training.evaluation.annealing import score_by_annealing

@@ -20,7 +20,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from models.bundle.schema import Difference
-from models.scores import ScoreKind
+from models.scores.kinds import ScoreKind
 
 
 @dataclass(frozen=True)

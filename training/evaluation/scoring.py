@@ -16,11 +16,10 @@ from torch import Tensor
 
 from models.bundle.schema import Annealed
 from models.estimators.activity import activity, prior_variance, two_means_steps
+from models.estimators.annealed_chains import Annealing
 from models.estimators.annealing import (
     AnnealedEstimate,
-    Annealing,
     Sandwich,
-    Simulated,
     annealed_log_px_steps,
     sandwich_steps,
 )
@@ -36,8 +35,9 @@ from models.estimators.reconstruction import (
     reconstruction_steps,
 )
 from models.estimators.refine import refined_log_px_steps
+from models.estimators.simulated import Simulated
 from models.estimators.steps import CHUNK_ROWS, Pass, Steps, run_steps
-from models.scores import Estimator
+from models.scores.kinds import Estimator
 from models.vae.model import VAE
 from training.evaluation.unfinished import Unfinished
 

@@ -13,7 +13,7 @@ from models.bundle.good_pictures import GOOD_PICTURES
 from models.bundle.loading import load_bundle
 from models.bundle.reading import read_files
 from models.bundle.repository import Repository
-from models.bundle.saving import save_files, to_json
+from models.bundle.saving import save_files, to_json, to_json_lines
 from models.bundle.schema import CARD, CONFIG, MANIFEST
 from models.errors import UnsupportedOperation
 from training.data.datasets import load
@@ -84,7 +84,7 @@ def calibrate(
     del files[MANIFEST]
     files[CONFIG] = to_json(config.model_copy(update={"version": version}))
     files[CARD] = with_alarms(files[CARD].decode(), good).encode()
-    files[GOOD_PICTURES] = to_json(good)
+    files[GOOD_PICTURES] = to_json_lines(good)
     target = repository / config.name / str(version)
     save_files(target, files)
     return target

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from math import nan
 from typing import Any
 
-from models.estimators.annealing import Annealing, estimate_annealed_log_px
+from models.estimators.annealed_chains import Annealing
+from models.estimators.annealing import estimate_annealed_log_px
 from models.estimators.importance import EvidenceEstimate, RunningEstimate, log_px_steps
 from models.estimators.refine import refined_log_px_steps
 from models.estimators.steps import run_steps
-from models.scores import EvidenceProgress
+from models.scores.evidence_score import EvidenceProgress
 from training.evaluation.trained import TrainedModel
 from training.studies.requirements import require_density
 

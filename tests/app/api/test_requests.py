@@ -54,7 +54,9 @@ async def test_an_estimator_that_no_model_has_is_refused_with_the_others(
             "/v1/models/mnist/log-likelihood?estimator=exact", json={"images": binary().tolist()}
         )
     problem = refused(response, 409, "unsupported-operation")
-    assert problem["detail"].startswith("mnist cannot estimate log-likelihood with estimator=exact")
+    assert problem["detail"].startswith(
+        "mnist cannot estimate the log-likelihood with estimator=exact: "
+    )
     assert problem["detail"].endswith("Leave estimator out.")
     assert (problem["parameter"], problem["received"]) == ("estimator", "exact")
     assert (problem["allowed"], problem["suggestion"]) == (["iwae", "prior", "ais"], "iwae")

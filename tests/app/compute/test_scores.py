@@ -22,7 +22,8 @@ from app.wire.rendering import render
 from models.bundle.loading import load_bundle
 from models.estimators import elbo as estimator
 from models.estimators.steps import run_steps
-from models.scores import Array, Column, ElboScore, Number
+from models.scores.columns import Array, Column, Number
+from models.scores.elbo_score import ElboScore
 from tests import oracle
 from tests.app.conftest import ClientFactory
 from tests.app.pictures import NPY, levels, npy, read_npz

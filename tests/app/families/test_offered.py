@@ -62,9 +62,15 @@ async def test_a_family_answers_exactly_what_it_offers_and_says_why_not_the_rest
 @pytest.mark.parametrize(
     ("name", "operation", "params", "reason"),
     [
-        ("autoencoder", "elbo", {}, "it is an autoencoder, which has no likelihood"),
-        ("autoencoder", "log-likelihood", {}, "it is an autoencoder, which has no likelihood"),
-        ("autoencoder", "sample", {}, "it is an autoencoder, which has no likelihood"),
+        ("autoencoder", "elbo", {}, "cannot estimate the ELBO: it is an autoencoder, which has no"),
+        ("autoencoder", "log-likelihood", {}, "cannot estimate the log-likelihood: it is an auto"),
+        (
+            "autoencoder",
+            "sample",
+            {},
+            "cannot sample: it is an autoencoder, which has no",
+        ),
+        ("autoencoder", "anomaly", {}, "cannot look for anomalies: it is an autoencoder"),
         (
             "autoencoder",
             "decode",

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from models.estimators.annealing import Annealing, estimate_annealed_log_px
-from models.scores import AnnealingStart
+from models.estimators.annealed_chains import Annealing
+from models.estimators.annealing import estimate_annealed_log_px
+from models.scores.kinds import AnnealingStart
 from tests.app.families.family_calls import PICTURES, answer, ask, vae_of
 from tests.app.family_repository import LABELLED, LABELS, PPCA, exact_oracle
 from tests.app.pictures import NPY, npy, read_npy, read_npz

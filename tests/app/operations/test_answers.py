@@ -6,7 +6,9 @@ import pytest
 
 from app.operations.answers import Comparison, ElboAnswer, LogLikelihoodAnswer, text_fields
 from app.operations.table import OPERATIONS
-from models.scores import ElboScore, EvidenceScore, columns_of
+from models.scores.columns import columns_of
+from models.scores.elbo_score import ElboScore
+from models.scores.evidence_score import EvidenceScore
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -8,7 +8,7 @@ from models.bundle.good_pictures import GOOD_PICTURES, FalseAlarms, GoodPictures
 from models.bundle.loading import load_bundle
 from models.bundle.reading import read_description
 from models.errors import BundleCorrupt, BundleVersionUnsupported, ConfigError
-from models.scores import AnomalyKind
+from models.scores.kinds import AnomalyKind
 from tests.models.bundle_cases import TINY, config_of, edit_json, refused, save, tiny_vae
 
 KINDS = AnomalyKind.__args__
@@ -39,6 +39,8 @@ def bundle(tmp_path):
 def test_a_bundle_keeps_its_good_pictures(bundle, tmp_path):
     assert load_bundle(bundle).good_pictures == GOOD
     assert read_description(bundle).has_good_pictures
+    lines = (bundle / GOOD_PICTURES).read_text().splitlines()
+    assert len(lines) == 2 + len(GoodPictures.model_fields)  # not a line for each number
     without = tmp_path / "other" / "1"
     save(without, tiny_vae(), config=config_of(TINY, name="other"))
     assert load_bundle(without).good_pictures is None

@@ -8,21 +8,23 @@ import torch
 
 from models.distributions.batch_noise import BatchNoise
 from models.errors import InputError, OutOfSupport, UnsupportedOperation
-from models.estimators import annealing
-from models.estimators.annealing import (
+from models.estimators import annealed_chains
+from models.estimators.annealed_chains import (
     Annealing,
     Chains,
+    chains_steps,
+    check_annealable,
+    in_double,
+    schedule,
+)
+from models.estimators.annealing import (
     annealed_log_px_steps,
     as_evidence,
     bound_both_sides,
-    chains_steps,
-    check_annealable,
     estimate_annealed_log_px,
-    in_double,
     sandwich_steps,
-    schedule,
-    simulate,
 )
+from models.estimators.simulated import simulate
 from models.estimators.steps import run_steps
 from models.vae.model import VAE
 from tests.models.estimators.test_refine import (
@@ -47,8 +49,8 @@ TENSORS = (
 
 @pytest.fixture(autouse=True)
 def _short_pilot_run(monkeypatch):
-    monkeypatch.setattr(annealing, "PLACES", 4)
-    monkeypatch.setattr(annealing, "PILOT_MOVES", 4)
+    monkeypatch.setattr(annealed_chains, "PLACES", 4)
+    monkeypatch.setattr(annealed_chains, "PILOT_MOVES", 4)
 
 
 def quick(start="posterior", steps=12, leapfrog=2):

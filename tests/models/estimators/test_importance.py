@@ -21,7 +21,7 @@ from models.estimators.importance import (
     log_px_steps,
 )
 from models.estimators.steps import run_steps
-from models.scores import Estimator
+from models.scores.kinds import Estimator
 from tests.oracle import instance, make
 
 TENSORS = (

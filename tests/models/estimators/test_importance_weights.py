@@ -41,6 +41,6 @@ def test_memory_grows_with_the_root_of_the_number_of_samples_only():
         assert weights.count == count
         assert weights.waiting == []
         held = [weights.log_sums, weights.log_w_sums, weights.bets.counts, weights.bets.offsets]
-        sizes[count] = sum(t.numel() for t in held), weights.largest.numel()
+        sizes[count] = sum(t.nbytes for t in held), weights.largest.numel()
     assert sizes[20_000][0] == sizes[1_000][0]
     assert sizes[20_000][1] == (math.ceil(3 * math.sqrt(10_000)) + 1) * 2

@@ -8,12 +8,12 @@ import torch
 from models.config import MLPConfig
 from models.distributions.batch_noise import BatchNoise
 from models.errors import InputError, UnsupportedOperation
-from models.estimators import normal_fit, refine
+from models.estimators import fitted_modes, normal_fit
+from models.estimators.fitted_modes import Modes
 from models.estimators.importance import estimate_log_px
 from models.estimators.normal_fit import MAX_STEPS, Normals, fit_steps
 from models.estimators.passes import slope_steps
 from models.estimators.refine import (
-    Modes,
     check_refinable,
     estimate_refined_log_px,
     refine_rows,
@@ -308,7 +308,7 @@ def test_the_stated_rows_are_about_those_that_are_run(monkeypatch):
 def test_many_latents_are_refined_by_a_diagonal_normal(monkeypatch):
     oracle = instance("hard")
     x = oracle.draw(6)
-    monkeypatch.setattr(refine, "MAX_FULL", 1)
+    monkeypatch.setattr(fitted_modes, "MAX_FULL", 1)
     e = estimate_refined_log_px(oracle.vae, x, num_samples=400, seed=0, chunk_rows=50_000)
     assert_within_errors(e, oracle.log_px(x))
     torch.testing.assert_close(e.elbo_nats, oracle.log_px(x), rtol=0, atol=0.05)
@@ -327,7 +327,7 @@ def test_a_diagonal_fit_of_correlated_latents_is_the_nearest_diagonal_normal(mon
     x = plain.draw(4)
     turn = torch.linalg.qr(torch.randn(6, 6, generator=torch.Generator().manual_seed(0)).double()).Q
     vae = rotated(plain, turn)
-    monkeypatch.setattr(refine, "MAX_FULL", 1)
+    monkeypatch.setattr(fitted_modes, "MAX_FULL", 1)
     found = describe_refined_posterior(vae, x, num_samples=1, seed=0)
     _, scale = plain.exact_posterior(x)
     precision = turn.T @ torch.diag(scale**-2.0) @ turn
@@ -353,7 +353,7 @@ def rotated(plain, turn):
 
 @pytest.mark.parametrize("name", ["standard", "two-layers"])
 def test_a_diagonal_refinement_has_the_same_bits_alone(name, monkeypatch):
-    monkeypatch.setattr(refine, "MAX_FULL", 1)
+    monkeypatch.setattr(fitted_modes, "MAX_FULL", 1)
     config = family(name)
     vae, (x, _) = random_model(config), batch(config)
     whole = estimate_refined_log_px(vae, x, num_samples=40, seed=3)

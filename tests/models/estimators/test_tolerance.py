@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from models.errors import InputError, UnsupportedOperation
+from models.estimators.fitted_modes import has_further_modes_steps
 from models.estimators.importance import estimate_log_px
-from models.estimators.refine import SEARCH_ROWS, has_further_modes_steps, refine_rows
+from models.estimators.refine import SEARCH_ROWS, refine_rows
 from models.estimators.steps import run_steps
 from models.estimators.tolerance import (
     PILOT_SAMPLES,

@@ -10,9 +10,10 @@ from rich.console import Console
 
 from models.bundle.schema import Annealed, Bidirectional, Evaluation
 from models.errors import InputError, UnsupportedOperation
-from models.estimators import annealing as estimator
-from models.estimators.annealing import bound_both_sides, estimate_annealed_log_px, simulate
+from models.estimators import annealed_chains
+from models.estimators.annealing import bound_both_sides, estimate_annealed_log_px
 from models.estimators.refine import estimate_refined_log_px
+from models.estimators.simulated import simulate
 from tests.oracle import Oracle, instance, labelled
 from tests.training.trained_cases import of_family
 from training.data.subset import choose_subset
@@ -25,8 +26,8 @@ from training.evaluation.unfinished import Unfinished
 @pytest.fixture(autouse=True, scope="module")
 def _short_pilot_run() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(estimator, "PLACES", 4)
-        patch.setattr(estimator, "PILOT_MOVES", 4)
+        patch.setattr(annealed_chains, "PLACES", 4)
+        patch.setattr(annealed_chains, "PILOT_MOVES", 4)
         yield
 
 

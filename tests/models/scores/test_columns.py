@@ -6,7 +6,9 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 
-from models.scores import Column, ElboScore, EvidenceScore, columns_of, join_columns
+from models.scores.columns import Column, columns_of, join_columns
+from models.scores.elbo_score import ElboScore
+from models.scores.evidence_score import EvidenceScore
 
 
 @dataclass(frozen=True, kw_only=True)
