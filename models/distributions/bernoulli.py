@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.distributions.elementwise import polynomial, sigmoid
-from models.distributions.from_noise import IMAGE_DIM, FromNoise, sum_event
+from models.distributions.from_noise import IMAGE_DIM, FromNoise, sum_channels, sum_event
 from models.noise import NoiseKind
 
 
@@ -32,7 +32,14 @@ class Bernoulli(FromNoise):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-mass, nats, summed over the image."""
-        return sum_event(value * self.logits + F.logsigmoid(-self.logits), IMAGE_DIM)
+        return sum_event(self._terms(value), IMAGE_DIM)
+
+    def pixel_log_prob(self, value: Tensor) -> Tensor:
+        """Log-mass of each pixel, nats, summed over its channels."""
+        return sum_channels(self._terms(value))
+
+    def _terms(self, value: Tensor) -> Tensor:
+        return value * self.logits + F.logsigmoid(-self.logits)
 
     def from_noise(self, noise: Tensor, *, temperature: float = 1.0) -> Tensor:
         """1 where the uniform is below the probability."""
@@ -69,7 +76,14 @@ class ContinuousBernoulli(FromNoise):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density per unit of the [0, 1] scale, nats, summed over the image."""
-        return sum_event((value - 0.5) * self.logits - _log_sinhc(self.logits.abs()), IMAGE_DIM)
+        return sum_event(self._terms(value), IMAGE_DIM)
+
+    def pixel_log_prob(self, value: Tensor) -> Tensor:
+        """Log-density of each pixel, nats, summed over its channels."""
+        return sum_channels(self._terms(value))
+
+    def _terms(self, value: Tensor) -> Tensor:
+        return (value - 0.5) * self.logits - _log_sinhc(self.logits.abs())
 
     def from_noise(self, noise: Tensor, *, temperature: float = 1.0) -> Tensor:
         """Inverse distribution function of the uniform."""
