@@ -149,3 +149,12 @@ class ModelDescription(Schema):
         ),
     ]
     provenance: dict[str, Any]
+    references: Annotated[
+        dict[str, list[float] | None],
+        Field(
+            description="Quantiles of the scores of held-out images that percentiles are taken "
+            "among, nats: 101 of each, from 0 % (the lowest score) to 100 %. `elbo_nats`, null "
+            "where the bundle stores none; `exact_nats`, and `iwae_K_nats` for each K, where it "
+            "does."
+        ),
+    ]

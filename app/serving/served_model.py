@@ -20,6 +20,9 @@ from models.vae.model import VAE
 
 MIN_COST = 0.01
 """Least cost units of one row: a pass of even the smallest network takes time."""
+_PERCENT = np.linspace(0, 1, 101)
+_DIGITS = 4
+"""Of quantiles, nats: far below what a page shows."""
 
 
 class StoredScores(NamedTuple):
@@ -97,6 +100,19 @@ class ServedModel:
     def typical(self) -> Typical:
         """Scores of good pictures, of a model that has the need `good_pictures`."""
         stored = self.bundle.good_pictures
+    @cached_property
+    def reference_quantiles(self) -> dict[str, list[float] | None]:
+        """The 0 %, 1 %, ..., 100 % quantiles of the stored scores, nats, by what they are.
+
+        Those of `iwae` and `prior`, which depend on K, by K too; `elbo_nats` is None without any.
+        """
+        found: dict[str, list[float] | None] = {"elbo_nats": None}
+        for estimator, num_samples, nats in reversed(self.stored_scores):
+            by_draws = f"_{num_samples}" if estimator in ("iwae", "prior") else ""
+            quantiles = np.quantile(nats, _PERCENT).round(_DIGITS)
+            found[f"{estimator}{by_draws}_nats"] = quantiles.tolist()
+        return found
+
         assert stored is not None  # the operation's needs were checked
         return Typical.of(stored)
 
