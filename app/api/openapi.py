@@ -36,8 +36,6 @@ SERVERS = [{"url": "/", "description": "The service that this document comes fro
 KEY: list[dict[str, list[str]]] = [{"key": []}]
 """Security of what asks for a key."""
 TAGS = {
-    "probes": "Liveness, readiness and metrics.",
-    "models": "The models that are served; loading and unloading them.",
     **{operation.name: operation.summary for operation in OPERATIONS.values()},
 }
 
@@ -46,6 +44,8 @@ def openapi_document(
     *,
     with_keys: bool = False,
     metrics_open: bool = False,
+    "models": "The models that are served; loading and unloading them.",
+    "probes": "Liveness, readiness and metrics.",
     latents_body: dict[str, Any] | None = None,
 ) -> Described:
     """Build the whole document.
@@ -66,10 +66,10 @@ def openapi_document(
         "servers": SERVERS,
         "security": KEY if with_keys else [],
         "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
-        "paths": probe_paths(metrics_open=metrics_open)
+        "paths": operation_paths(latents_body)
         | model_paths()
         | control_paths()
-        | operation_paths(latents_body),
+        | probe_paths(metrics_open=metrics_open),
         "components": {
             "schemas": schemas(),
             "parameters": parameters(),
