@@ -29,9 +29,7 @@ class HeldOut:
     """Their classes, where these are known."""
 
     def take(self, most: int) -> "HeldOut":
-        """So many of them at most, a random subset that is always the same."""
-        if len(self.x) <= most:
-            return self
+        """So many of them at most, at random and in random order, always the same."""
         chosen = choose_subset(len(self.x), most, seed=_SEED).numpy()
         labels = None if self.labels is None else self.labels[chosen]
         return HeldOut(self.dataset, self.split, self.x[chosen], labels)
