@@ -44,6 +44,11 @@ const ui = SwaggerUIBundle({
   displayRequestDuration: true,
   validatorUrl: null,
 });
+// Folding changes the address, which may lead to what is folded.
+const { hash, pathname } = location;
 for (const name of Object.values(FOLDED)) {
-  ui.layoutActions.show(["operations-tag", name], false);
+  if (!decodeURIComponent(hash).startsWith(`#/${name}`)) {
+    ui.layoutActions.show(["operations-tag", name], false);
+  }
 }
+history.replaceState(null, "", hash || pathname);
