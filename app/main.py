@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 
 from app.api.entry import Entry
 from app.api.headers import IDENTITY_HEADERS
+from app.api.held_out import held_out_routes
 from app.api.keys import RequireKey
 from app.api.metrics import Metrics
 from app.api.middleware import Observe
@@ -112,6 +113,7 @@ def create_app(
     app.router.routes += [
         *probe_routes(lifecycle, service.metrics),
         *model_routes(service.registry),
+        *held_out_routes(service.registry),
         *model_control_routes(service.registry, reloader, settings),
         *operation_routes(service),
         *(page_routes(document) if settings.docs else []),

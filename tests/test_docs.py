@@ -11,6 +11,8 @@ import pytest
 from pydantic import BaseModel
 
 from models.bundle import parity, schema
+from models.bundle.examples import Examples
+from models.bundle.latent_map import LatentMap
 from models.distributions import kl
 from models.estimators import (
     annealed_chains,
@@ -43,7 +45,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MATH = (ROOT / "docs" / "math.md").read_text(encoding="utf-8")
 FORMAT = (ROOT / "docs" / "bundle-format.md").read_text(encoding="utf-8")
 NAMED = sorted(set(re.findall(r"`((?:\w+\.)+(?!py`)\w+)`", MATH)))
-SCHEMAS = [schema.BundleConfig, schema.Evaluation, schema.Manifest]
+SCHEMAS = [schema.BundleConfig, schema.Evaluation, schema.Manifest, Examples, LatentMap]
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
 
 

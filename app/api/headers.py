@@ -44,7 +44,7 @@ def fixed_lines(
     The plan keeps them.
     """
     etag = _etag(plan, served) if operation.method == "GET" and plan.seed is not None else None
-    caching = _caching_headers(etag, versioned=versioned)
+    caching = caching_headers(etag, versioned=versioned)
     identity = {
         "X-Model-Name": served.name,
         "X-Model-Version": str(served.version),
@@ -104,7 +104,7 @@ def _cut(text: str) -> str:
     return text if len(text) <= MAX_HEADER else text[: MAX_HEADER - 3] + "..."
 
 
-def _caching_headers(etag: str | None, *, versioned: bool) -> dict[str, str]:
+def caching_headers(etag: str | None, *, versioned: bool) -> dict[str, str]:
     """Caching of the answer: a seeded GET for ever, from the URL of one version."""
     if etag is None:
         return {"Vary": "Accept", "Cache-Control": "no-store"}

@@ -96,6 +96,58 @@ class DriftState(Schema):
     ]
 
 
+class Example(Schema):
+    """A held-out picture."""
+
+    index: Annotated[int, Field(description="Its place in the arrays of npy and npz, from 0.")]
+    label: Annotated[
+        str | None, Field(description="Name of its class; null where that is not known.")
+    ]
+    png: Annotated[str, Field(description="Base64 of a PNG of the model's own size.")]
+
+
+class ExamplesAnswer(Schema):
+    """Held-out pictures of a model's data, as the model takes them."""
+
+    model: str
+    version: int
+    source: Annotated[
+        str, Field(description="What they show, where they are from, and their licence.")
+    ]
+    examples: list[Example]
+
+
+class MapAnswer(Schema):
+    """Held-out pictures in a plane of the latent space: z = mean + a axis 1 + b axis 2."""
+
+    model: str
+    version: int
+    source: Annotated[
+        str, Field(description="Which pictures they are, where they are from, and their licence.")
+    ]
+    mean: Annotated[
+        list[float],
+        Field(description="Mean of their posterior means, the latent flattened in C order."),
+    ]
+    axes: Annotated[
+        list[list[float]],
+        Field(description="Two orthonormal directions, that of the largest variance first."),
+    ]
+    explained: Annotated[
+        list[float],
+        Field(description="Share of the variance of posterior means along each axis."),
+    ]
+    points: Annotated[
+        list[list[float]],
+        Field(description="Coordinates of each picture along the axes, from the mean."),
+    ]
+    labels: Annotated[
+        list[int | None],
+        Field(description="Index into `label_names` of each picture's class; null if not known."),
+    ]
+    label_names: list[str]
+
+
 class ModelDescription(Schema):
     """Description of one version of a model."""
 
@@ -141,6 +193,15 @@ class ModelDescription(Schema):
     ]
     operations: list[OperationDescription]
     evaluation: Annotated[dict[str, Any], Field(description="Evaluation on the held-out test set.")]
+    references: Annotated[
+        dict[str, list[float] | None],
+        Field(
+            description="Quantiles of the scores of held-out images that percentiles are taken "
+            "among, nats: 101 of each, from 0 % (the lowest score) to 100 %. `elbo_nats`, null "
+            "where the bundle stores none; `exact_nats`, and `iwae_K_nats` for each K, where it "
+            "does."
+        ),
+    ]
     drift: Annotated[
         DriftState | None,
         Field(

@@ -101,6 +101,7 @@ def describe_model(registry: Registry, served: ServedModel) -> ModelDescription:
             describe_operation(served, operation) for operation in offered_operations(served.lacks)
         ],
         evaluation=evaluation,
+        references=served.reference_quantiles,
         drift=None if "good_pictures" in served.lacks else describe_drift(served.drift),
         provenance=config.provenance.model_dump(mode="json"),
     )

@@ -8,9 +8,16 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from app.api.model_descriptions import ModelControl, ModelDescription, ModelList
+from app.api.model_descriptions import (
+    ExamplesAnswer,
+    MapAnswer,
+    ModelControl,
+    ModelDescription,
+    ModelList,
+)
 from app.api.openapi_components import (
     ANYWHERE,
+    NOT_MODIFIED,
     Described,
     answer_headers,
     parameters,
@@ -24,7 +31,7 @@ from app.api.openapi_operations import operation_paths
 from app.api.probes import Status
 from app.api.routing import MODEL_PATHS
 from app.operations.table import OPERATIONS
-from app.wire.media_types import JSON_TYPE
+from app.wire.media_types import JSON_TYPE, MEDIA_TYPES
 from models import __version__
 
 DESCRIPTION = (
@@ -36,9 +43,9 @@ SERVERS = [{"url": "/", "description": "The service that this document comes fro
 KEY: list[dict[str, list[str]]] = [{"key": []}]
 """Security of what asks for a key."""
 TAGS = {
-    "probes": "Liveness, readiness and metrics.",
-    "models": "The models that are served; loading and unloading them.",
     **{operation.name: operation.summary for operation in OPERATIONS.values()},
+    "models": "The models that are served; loading and unloading them.",
+    "probes": "Liveness, readiness and metrics.",
 }
 
 
@@ -66,10 +73,11 @@ def openapi_document(
         "servers": SERVERS,
         "security": KEY if with_keys else [],
         "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
-        "paths": probe_paths(metrics_open=metrics_open)
+        "paths": operation_paths(latents_body)
         | model_paths()
+        | held_out_paths()
         | control_paths()
-        | operation_paths(latents_body),
+        | probe_paths(metrics_open=metrics_open),
         "components": {
             "schemas": schemas(),
             "parameters": parameters(),
@@ -139,6 +147,33 @@ def model_paths() -> Described:
     }
 
 
+def held_out_paths() -> Described:
+    """What a bundle keeps of held-out pictures."""
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    shown = json_answer("The pictures.", ExamplesAnswer)
+    shown["content"] |= {MEDIA_TYPES[form]: binary for form in ("png", "npy", "npz")}
+    mapped = json_answer("The map.", MapAnswer)
+    paths: Described = {}
+    for scope, what in (("model", "a model's highest version"), ("version", "one version")):
+        prefix = MODEL_PATHS[scope]
+        faults = (*ANYWHERE, 401, 404, 406, 409, 422, 503)
+        paths[f"{prefix}/examples"] = _get(
+            f"examples_by_{scope}",
+            f"Held-out pictures of {what}, with their labels and licence.",
+            {"200": shown, "304": NOT_MODIFIED, **problems(*faults)},
+            parameters=[*path_parameters(prefix), _format_parameter("json", "png", "npy", "npz")],
+            tag="models",
+        )
+        paths[f"{prefix}/map"] = _get(
+            f"map_by_{scope}",
+            f"Held-out pictures of {what} in a plane of its latents.",
+            {"200": mapped, "304": NOT_MODIFIED, **problems(*faults)},
+            parameters=[*path_parameters(prefix), _format_parameter("json")],
+            tag="models",
+        )
+    return paths
+
+
 def control_paths() -> Described:
     """Loading and unloading of a model, and of one version of it."""
     done = json_answer("Every worker has done it.", ModelControl)
@@ -158,6 +193,15 @@ def control_paths() -> Described:
             }
             paths[f"{prefix}/{action}"] = {"post": described}
     return paths
+
+
+def _format_parameter(*formats: str) -> Described:
+    return {
+        "name": "format",
+        "in": "query",
+        "description": "Format of the answer; overrides the Accept header.",
+        "schema": {"type": "string", "enum": list(formats)},
+    }
 
 
 def _get(

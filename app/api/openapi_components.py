@@ -8,7 +8,13 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from app.api.examples import EXAMPLE_ID, PROBLEMS
-from app.api.model_descriptions import ModelControl, ModelDescription, ModelList
+from app.api.model_descriptions import (
+    ExamplesAnswer,
+    MapAnswer,
+    ModelControl,
+    ModelDescription,
+    ModelList,
+)
 from app.api.probes import Status
 from app.api.problems import TABLE, Problem, title
 from app.api.request_schemas import BODIES
@@ -49,11 +55,14 @@ HEADERS = {
 }
 
 
+NOT_MODIFIED: Described = {"description": "Not modified: If-None-Match names the answer's ETag."}
+
+
 def schemas() -> Described:
     """Schemas of every answer and of every body in JSON or of a form, by name."""
     operations = OPERATIONS.values()
     models: list[type[BaseModel]] = [
-        *(Problem, ModelList, ModelDescription, ModelControl, Status),
+        *(Problem, ModelList, ModelDescription, ExamplesAnswer, MapAnswer, ModelControl, Status),
         *(operation.answer for operation in operations),
         *BODIES.values(),
     ]

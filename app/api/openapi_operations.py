@@ -5,6 +5,7 @@ from typing import Any
 from app.api.examples import ANSWERS, example_body
 from app.api.openapi_components import (
     HEADERS,
+    NOT_MODIFIED,
     Described,
     component_of,
     operation_id,
@@ -111,7 +112,7 @@ def answers(operation: Operation) -> Described:
     headers = {name: reference("headers", name) for name in HEADERS}
     found = {"200": {"description": "The answer.", "headers": headers, "content": content}}
     if operation.method == "GET":
-        found["304"] = {"description": "Not modified: If-None-Match names the answer's ETag."}
+        found["304"] = NOT_MODIFIED
     return found
 
 

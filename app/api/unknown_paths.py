@@ -22,7 +22,11 @@ PATHS = (
     "/v1/models",
     *PREFIXES[1:],
     *(f"{prefix}/{operation}" for prefix in PREFIXES for operation in OPERATIONS),
-    *(f"{prefix}/{action}" for prefix in PREFIXES[1:] for action in ("load", "unload")),
+    *(
+        f"{prefix}/{page}"
+        for prefix in PREFIXES[1:]
+        for page in ("examples", "map", "load", "unload")
+    ),
     *("/livez", "/readyz", "/healthz", "/metrics"),
 )
 PAGES = ("/", "/docs", "/openapi.json")

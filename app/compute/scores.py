@@ -36,7 +36,7 @@ def elbo(request: ComputeRequest[ElboParameters]) -> Steps[Answer]:
     def steps(x: Tensor, y: Tensor | None, draws: Draws) -> Steps[Any]:
         refined = request.parameters.inference == "refined"
         estimate = refined_elbo_steps if refined else elbo_steps
-        return estimate(request.served.vae, x, y=y, **draws)
+        return estimate(request.served.vae, x, y=y, pixels=request.parameters.pixels, **draws)
 
     return (yield from _score(request, steps, "elbo"))
 

@@ -292,6 +292,13 @@ class ElboParameters(Reading, Seeded, Labelled):
         ),
     ] = 100
     inference: Posterior = "amortised"
+    pixels: Annotated[
+        bool,
+        Field(
+            description="Add what each pixel adds to the reconstruction term: "
+            "`pixel_log_likelihood_nats`."
+        ),
+    ] = False
     format: ArrayFormat = None
 
 

@@ -38,8 +38,10 @@ Need = Literal[
     "classes",
     "label_posterior",
     "good_pictures",
+    "examples",
+    "map",
 ]
-"""Capability of a model that an operation may need; docs/api.md explains each."""
+"""Capability of a model that an operation or a page may need; docs/api.md explains each."""
 Abilities = frozenset[Need]
 Input = Literal["images", "latents"]
 

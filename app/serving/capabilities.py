@@ -1,14 +1,16 @@
 """Capabilities of a model: the needs of operations that it meets, and why it lacks the others.
 
-They follow from its config, but for one, so that no weights are needed to list them.
+They follow from its config and the files that its bundle has, but for one, so that no weights are
+needed to list them.
 """
 
-from collections.abc import Container
+from collections.abc import Collection, Container
 from typing import get_args
 
 import numpy as np
 
 from app.operations.table import OPERATIONS, Abilities, Need, Operation
+from models.bundle.latent_map import why_no_map
 from models.vae_config import VAEConfig
 
 _AUTOENCODER = "it is an autoencoder, which has no likelihood, prior or posterior"
@@ -16,14 +18,14 @@ _UNLABELLED = "it was trained without labels"
 
 
 def unmet_needs(
-    config: VAEConfig, *, exact_posterior: bool, good_pictures: bool
+    config: VAEConfig, *, exact_posterior: bool, kept: Collection[Need]
 ) -> dict[Need, str]:
     """The needs that a model does not meet, each with the reason.
 
     Args:
         config: The model's.
         exact_posterior: Whether its q(z|x) is p(z|x), which for some models the weights decide.
-        good_pictures: Whether its bundle has scores of good pictures.
+        kept: Those needs of files that its bundle meets.
     """
     mixture = config.posterior.kind == "enumerated"
     autoencoder = config.likelihood.kind == "point"
@@ -43,16 +45,24 @@ def unmet_needs(
         reasons["labels"] = _UNLABELLED
         if not mixture:
             reasons["classes"] = _UNLABELLED
-    if not good_pictures:
-        reasons["good_pictures"] = (
-            "its bundle has no scores of good pictures that this version can use; "
-            "`vae-lab calibrate` makes a version that has"
-        )
+    if why := why_no_map(config):
+        reasons["map"] = why
+    for need, reason in _FILES.items():
+        if need not in kept:
+            reasons.setdefault(need, reason)
     if config.classifier is None and not mixture:
         reasons["label_posterior"] = "it has no classifier"
     return reasons
 
 
+_FILES: dict[Need, str] = {
+    "good_pictures": "its bundle has no scores of good pictures that this version can use; "
+    "`vae-lab calibrate` makes a version that has",
+    "examples": "its bundle has no held-out pictures; `vae-lab illustrate` makes a version that "
+    "has",
+    "map": "its bundle has no map; `vae-lab illustrate` makes a version that has",
+}
+"""Needs that a bundle's optional files meet, and what is said where there is none."""
 _DISTRIBUTIONS: tuple[Need, ...] = (
     "likelihood",
     "prior",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from app.operations.table import Need
 from app.serving.capabilities import offered_operations, unmet_needs
 from models.bundle.reading import read_description
 from models.bundle.repository import Entry, Repository
@@ -110,8 +111,9 @@ def _list(entry: Entry, folder: Path) -> ListedModel:
     except (VAEError, OSError) as error:
         words = explain_os_error(error) if isinstance(error, OSError) else str(error)
         return replace(broken, reason=printable(words.replace(str(folder), "<repository>")))
-    # No operation needs an exact posterior, options do.
-    lacks = unmet_needs(config.vae, exact_posterior=False, good_pictures=good_pictures)
+    # Options need an exact posterior and pages need other files, but no operation does.
+    kept: tuple[Need, ...] = ("good_pictures",) if good_pictures else ()
+    lacks = unmet_needs(config.vae, exact_posterior=False, kept=kept)
     return ListedModel(
         config.name,
         config.version,

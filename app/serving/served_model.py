@@ -20,6 +20,9 @@ from models.vae.model import VAE
 
 MIN_COST = 0.01
 """Least cost units of one row: a pass of even the smallest network takes time."""
+_PERCENT = np.linspace(0, 1, 101)
+_DIGITS = 4
+"""Of quantiles, nats: far below what a page shows."""
 
 
 class StoredScores(NamedTuple):
@@ -29,6 +32,16 @@ class StoredScores(NamedTuple):
     num_samples: int
     nats: np.ndarray
     """Ascending."""
+
+
+class HeldOutPictures(NamedTuple):
+    """Pictures that the model has not seen."""
+
+    source: str
+    """What they show, where they are from, and their licence."""
+    labels: tuple[str | None, ...]
+    unit: np.ndarray
+    """In 0..1, (N, C, H, W)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +101,19 @@ class ServedModel:
         return next((kept.nats for kept in self.stored_scores if kept.estimator == "elbo"), None)
 
     @cached_property
+    def reference_quantiles(self) -> dict[str, list[float] | None]:
+        """The 0 %, 1 %, ..., 100 % quantiles of the stored scores, nats, by what they are.
+
+        Those of `iwae` and `prior`, which depend on K, by K too; `elbo_nats` is None without any.
+        """
+        found: dict[str, list[float] | None] = {"elbo_nats": None}
+        for estimator, num_samples, nats in reversed(self.stored_scores):
+            by_draws = f"_{num_samples}" if estimator in ("iwae", "prior") else ""
+            quantiles = np.quantile(nats, _PERCENT).round(_DIGITS)
+            found[f"{estimator}{by_draws}_nats"] = quantiles.tolist()
+        return found
+
+    @cached_property
     def good_pictures_are_refined(self) -> bool:
         """Whether anomaly scores need a posterior refined for each picture."""
         stored = self.bundle.good_pictures
@@ -99,6 +125,13 @@ class ServedModel:
         stored = self.bundle.good_pictures
         assert stored is not None  # the operation's needs were checked
         return Typical.of(stored)
+
+    @cached_property
+    def examples(self) -> HeldOutPictures:
+        """Held-out pictures, of a model that has the need `examples`."""
+        kept = self.bundle.examples
+        assert kept is not None  # the need was checked
+        return HeldOutPictures(kept.source, kept.labels, kept.pictures(self.bundle.config.image))
 
     @cached_property
     def drift(self) -> Drift:
@@ -159,16 +192,21 @@ def serve_bundle(bundle: Bundle, device: str) -> ServedModel:
     lacks = unmet_needs(
         bundle.config.vae,
         exact_posterior=has_exact_posterior(bundle.vae),
-        good_pictures=_can_rank(bundle),
+        kept=_kept(bundle),
     )
     cost = max(bundle.vae.decoder_macs() / 1e6, MIN_COST)
     return ServedModel(bundle, lacks, cost, device)
 
 
-def _can_rank(bundle: Bundle) -> bool:
-    """Whether there are scores of good pictures, with code lengths as this version finds them."""
-    stored = bundle.good_pictures
-    return stored is not None and stored.code_version == CODE_VERSION
+def _kept(bundle: Bundle) -> set[Need]:
+    """The needs that the bundle's optional files meet; code lengths must be this version's."""
+    good = bundle.good_pictures
+    kept: dict[Need, bool] = {
+        "good_pictures": good is not None and good.code_version == CODE_VERSION,
+        "examples": bundle.examples is not None,
+        "map": bundle.latent_map is not None,
+    }
+    return {need for need, is_kept in kept.items() if is_kept}
 
 
 @torch.no_grad()

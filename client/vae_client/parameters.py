@@ -76,6 +76,7 @@ class ElboParameters(Reading, Seeded, Labelled, total=False):
 
     num_samples: int | None
     inference: Literal["amortised", "refined"] | None
+    pixels: bool | None
 
 
 class LogLikelihoodParameters(Reading, Seeded, Labelled, total=False):

@@ -94,7 +94,7 @@ class Answer:
         return {
             name: array
             for name, array in self.arrays.items()
-            if name not in (*self.shared, "images", "logits", "map")
+            if name not in (*self.shared, "images", "logits", "map", "pixel_log_likelihood_nats")
             if array.ndim and len(array) == len(self)
         }
 
@@ -225,6 +225,9 @@ class ElboScores(Scores):
     kl_per_group_nats: np.ndarray | None
     label_kl_nats: np.ndarray | None
     kl_method: np.ndarray
+    pixel_log_likelihood_nats: np.ndarray
+    """What each pixel adds to `expected_log_likelihood_nats`, (N, H, W), with `pixels=True`; else
+    NaN, (N,)."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

@@ -3,6 +3,7 @@
     <repository>/<model>/<version>/
         config.json  model.safetensors  parity.safetensors  evaluation.json  README.md  *.png
         good_pictures.json                scores behind the operation `anomaly`; optional
+        examples.json  map.json           held-out pictures for a page; optional
         manifest.json                     sha256 and size of every other file
 
 docs/bundle-format.md is normative.
@@ -16,9 +17,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from torch import Tensor
 
+from models.bundle.examples import Examples
 from models.bundle.good_pictures import GoodPictures
+from models.bundle.latent_map import LatentMap
+from models.bundle.optional_files import parse_examples, parse_good_pictures, parse_map
 from models.bundle.parity import check_parity
-from models.bundle.reading import describe, parse_good_pictures, read_files
+from models.bundle.reading import describe, read_files
 from models.bundle.schema import CONFIG, PARITY, WEIGHTS, BundleConfig, Evaluation
 from models.errors import BundleCorrupt
 from models.vae import VAE
@@ -37,6 +41,10 @@ class Bundle:
     """sha256 of manifest.json, hex; it changes when any byte of the bundle does."""
     good_pictures: GoodPictures | None = None
     """Scores of good pictures; None where the bundle has none."""
+    examples: Examples | None = None
+    """Held-out pictures; None where the bundle has none."""
+    latent_map: LatentMap | None = None
+    """Held-out pictures in a plane of the latent space; None where the bundle has none."""
 
     @property
     def name(self) -> str:
@@ -65,6 +73,7 @@ def load_bundle(path: Path, *, device: torch.device | str = "cpu") -> Bundle:
     files = read_files(path)
     config, evaluation, digest, _ = describe(path, files)
     good_pictures = parse_good_pictures(path, files, config)
+    examples = parse_examples(path, files, config)
     weights = _read_tensors(path, WEIGHTS, files[WEIGHTS])
     _check_weights(path, weights, _expected_tensors(path, config.vae))
     vae = VAE(config.vae)
@@ -78,6 +87,8 @@ def load_bundle(path: Path, *, device: torch.device | str = "cpu") -> Bundle:
         vae=vae,
         digest=digest,
         good_pictures=good_pictures,
+        examples=examples,
+        latent_map=parse_map(path, files, config),
     )
 
 

@@ -9,13 +9,14 @@ import json
 import os
 import stat
 from collections.abc import Collection
-from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from models.bundle.good_pictures import GOOD_PICTURES, GoodPictures
+from models.bundle.examples import EXAMPLES
+from models.bundle.good_pictures import GOOD_PICTURES
+from models.bundle.latent_map import MAP
 from models.bundle.schema import (
     CARD,
     CONFIG,
@@ -79,7 +80,7 @@ def describe(path: Path, files: dict[str, bytes]) -> Description:
         BundleVersionUnsupported: The bundle has another format version.
         BundleCorrupt: A file does not say what it must, or the folder is another bundle's.
     """
-    config = _parse_versioned(path, CONFIG, files[CONFIG], BundleConfig)
+    config = parse_versioned(path, CONFIG, files[CONFIG], BundleConfig)
     evaluation = _parse(path, EVALUATION, files[EVALUATION], Evaluation)
     if (config.name, str(config.version)) != (path.parent.name, path.name):
         is_link = path.is_symlink() or path.parent.is_symlink()
@@ -89,28 +90,8 @@ def describe(path: Path, files: dict[str, bytes]) -> Description:
             f"{config.name}/{config.version}. {'Remove the link' if is_link else fix}."
         )
     digest = hashlib.sha256(files[MANIFEST]).hexdigest()
-    listed = _parse_versioned(path, MANIFEST, files[MANIFEST], Manifest).files
+    listed = parse_versioned(path, MANIFEST, files[MANIFEST], Manifest).files
     return Description(config, evaluation, digest, GOOD_PICTURES in listed)
-
-
-def parse_good_pictures(
-    path: Path, files: dict[str, bytes], config: BundleConfig
-) -> GoodPictures | None:
-    """The scores of good pictures among the files of `read_files`; None where there are none.
-
-    Raises:
-        BundleVersionUnsupported: They have another format version.
-        BundleCorrupt: The file does not say what it must, or is of another model.
-    """
-    if GOOD_PICTURES not in files:
-        return None
-    found = _parse_versioned(path, GOOD_PICTURES, files[GOOD_PICTURES], GoodPictures)
-    if (received := len(found.latent_mean)) != (latents := prod(config.vae.latent_shape)):
-        raise BundleCorrupt(
-            f"{path / GOOD_PICTURES} is of a model of {received} latents; this one has {latents}. "
-            "Run vae-lab calibrate again."
-        )
-    return found
 
 
 def read_files(path: Path, *, only: Collection[str] | None = None) -> dict[str, bytes]:
@@ -126,7 +107,7 @@ def read_files(path: Path, *, only: Collection[str] | None = None) -> dict[str, 
         BundleCorrupt: A file is missing, damaged or not listed; the message names it.
     """
     raw, present = _read_manifest(path)
-    manifest = _parse_versioned(path, MANIFEST, raw, Manifest)
+    manifest = parse_versioned(path, MANIFEST, raw, Manifest)
     for entry in present.values():
         _check_plain(path, entry)
     if missing := sorted({*manifest.files, *_REQUIRED} - present.keys()):
@@ -136,7 +117,7 @@ def read_files(path: Path, *, only: Collection[str] | None = None) -> dict[str, 
             f"{path} holds {', '.join(map(printable, extra))}, which {MANIFEST} does not list. "
             "Remove them."
         )
-    for name in {CONFIG, EVALUATION, GOOD_PICTURES} & present.keys():
+    for name in {CONFIG, EVALUATION, GOOD_PICTURES, EXAMPLES, MAP} & present.keys():
         _check_json_size(path, present[name])
     files = {MANIFEST: raw}
     for name, listed in manifest.files.items():
@@ -188,8 +169,19 @@ def _check_json_size(path: Path, entry: os.DirEntry[str]) -> None:
         )
 
 
-def _parse_versioned(path: Path, name: str, raw: bytes, model: type[T]) -> T:
-    """Parse a file whose format version is checked before its other fields."""
+def parse_versioned(path: Path, name: str, raw: bytes, model: type[T]) -> T:
+    """Parse a file whose format version is checked before its other fields.
+
+    Args:
+        path: The version's folder.
+        name: The file's name.
+        raw: Its content.
+        model: What it must hold.
+
+    Raises:
+        BundleVersionUnsupported: It has another format version.
+        BundleCorrupt: It does not say what it must.
+    """
     head = _parse(path, name, raw, _Head)
     if head.format_version != FORMAT_VERSION:
         raise BundleVersionUnsupported(

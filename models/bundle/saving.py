@@ -13,7 +13,9 @@ import torch
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from models.bundle.examples import EXAMPLES, Examples
 from models.bundle.good_pictures import GOOD_PICTURES, GoodPictures
+from models.bundle.latent_map import MAP, LatentMap
 from models.bundle.parity import PARITY_ITEMS, parity_tensors
 from models.bundle.schema import (
     CARD,
@@ -45,6 +47,8 @@ def save_bundle(
     pictures: Mapping[str, bytes],
     parity_inputs: Tensor,
     good_pictures: GoodPictures | None = None,
+    examples: Examples | None = None,
+    latent_map: LatentMap | None = None,
 ) -> None:
     """Write a bundle completely or not at all.
 
@@ -57,6 +61,8 @@ def save_bundle(
         pictures: PNG files by name.
         parity_inputs: 8 observations, (8, channel, height, width), float32.
         good_pictures: Scores of good pictures, for the operation `anomaly`.
+        examples: Held-out pictures that a page can show.
+        latent_map: The same in a plane of the latent space.
 
     Raises:
         FileExistsError: The version exists already.
@@ -79,9 +85,25 @@ def save_bundle(
         CARD: card.encode(),
         **pictures,
     }
-    if good_pictures is not None:
-        files[GOOD_PICTURES] = to_json_lines(good_pictures)
+    files |= optional_files(good_pictures=good_pictures, examples=examples, latent_map=latent_map)
     save_files(path, files)
+
+
+def optional_files(
+    *,
+    good_pictures: GoodPictures | None = None,
+    examples: Examples | None = None,
+    latent_map: LatentMap | None = None,
+) -> dict[str, bytes]:
+    """Content of the files that a bundle may have, by name; None has no file."""
+    found: dict[str, bytes] = {}
+    if good_pictures is not None:
+        found[GOOD_PICTURES] = to_json_lines(good_pictures)
+    if examples is not None:
+        found[EXAMPLES] = to_json(examples)
+    if latent_map is not None:
+        found[MAP] = to_json(latent_map, indent=None)
+    return found
 
 
 def save_files(path: Path, files: Mapping[str, bytes]) -> None:
@@ -163,9 +185,9 @@ def _check_parity_inputs(vae: VAE, x: Tensor) -> None:
     vae.check_support(x)
 
 
-def to_json(model: Config) -> bytes:
-    """A JSON file of a bundle."""
-    return model.model_dump_json(indent=2).encode() + b"\n"
+def to_json(model: Config, *, indent: int | None = 2) -> bytes:
+    """A JSON file of a bundle; without an indent on one line."""
+    return model.model_dump_json(indent=indent).encode() + b"\n"
 
 
 def to_json_lines(model: Config) -> bytes:

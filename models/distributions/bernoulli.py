@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from models.distributions.elementwise import polynomial, sigmoid, softplus
-from models.distributions.from_noise import IMAGE_DIM, FromNoise, sum_event
+from models.distributions.from_noise import IMAGE_DIM, FromNoise, sum_channels, sum_event
 from models.noise import NoiseKind
 
 
@@ -31,9 +31,16 @@ class Bernoulli(FromNoise):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-mass, nats, summed over the image."""
+        return sum_event(self._terms(value), IMAGE_DIM)
+
+    def pixel_log_prob(self, value: Tensor) -> Tensor:
+        """Log-mass of each pixel, nats, summed over its channels."""
+        return sum_channels(self._terms(value))
+
+    def _terms(self, value: Tensor) -> Tensor:
         # -l where the pixel is 1, and l where it is 0.
         signed = torch.addcmul(self.logits, self.logits, value, value=-2)
-        return -sum_event(softplus(signed), IMAGE_DIM)
+        return softplus(signed).neg()
 
     def from_noise(self, noise: Tensor, *, temperature: float = 1.0) -> Tensor:
         """1 where the uniform is below the probability."""
@@ -70,7 +77,14 @@ class ContinuousBernoulli(FromNoise):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density per unit of the [0, 1] scale, nats, summed over the image."""
-        return sum_event((value - 0.5) * self.logits - _log_sinhc(self.logits.abs()), IMAGE_DIM)
+        return sum_event(self._terms(value), IMAGE_DIM)
+
+    def pixel_log_prob(self, value: Tensor) -> Tensor:
+        """Log-density of each pixel, nats, summed over its channels."""
+        return sum_channels(self._terms(value))
+
+    def _terms(self, value: Tensor) -> Tensor:
+        return (value - 0.5) * self.logits - _log_sinhc(self.logits.abs())
 
     def from_noise(self, noise: Tensor, *, temperature: float = 1.0) -> Tensor:
         """Inverse distribution function of the uniform."""

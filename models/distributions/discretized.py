@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.distributions.expected_level import expected_level
-from models.distributions.from_noise import IMAGE_DIM, FromNoise, sum_event
+from models.distributions.from_noise import IMAGE_DIM, FromNoise, sum_channels, sum_event
 from models.noise import NoiseKind
 
 
@@ -70,6 +70,10 @@ class DiscretizedLogistic(FromNoise):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-mass, nats, summed over the image."""
+        return self.pixel_log_prob(value).flatten(-2).sum(-1)
+
+    def pixel_log_prob(self, value: Tensor) -> Tensor:
+        """Log-mass of each pixel, nats: of its channels together, which share a component."""
         x = self._scaled(value).unsqueeze(-4)
         centre = (x - self._conditional_loc(x)) / self.scale
         half = 1 / ((self.levels - 1) * self.scale)
@@ -80,7 +84,7 @@ class DiscretizedLogistic(FromNoise):
         by_component = log_mass.sum(-3)
         if self.num_mixtures > 1:
             by_component = by_component + self.logits.log_softmax(-3)
-        return by_component.logsumexp(-3).flatten(-2).sum(-1)
+        return by_component.logsumexp(-3)
 
     @property
     def mean(self) -> Tensor:
@@ -165,6 +169,13 @@ class DiscretizedNormal(FromNoise):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-mass, nats, summed over the image."""
+        return sum_event(self._terms(value), IMAGE_DIM).to(self.loc.dtype)
+
+    def pixel_log_prob(self, value: Tensor) -> Tensor:
+        """Log-mass of each pixel, nats, summed over its channels."""
+        return sum_channels(self._terms(value)).to(self.loc.dtype)
+
+    def _terms(self, value: Tensor) -> Tensor:
         k = value.double()
         scale = self.scale.double()
         centre = (k * (2 / (self.levels - 1)) - 1 - self.loc.double()) / scale
@@ -174,8 +185,7 @@ class DiscretizedNormal(FromNoise):
         log_high, log_low = _log_phi(high), _log_phi(low)
         interior = log_high + torch.log(-torch.expm1(log_low - log_high))
         bottom, top = _log_phi(half + centre), _log_phi(half - centre)
-        log_mass = torch.where(k == 0, bottom, torch.where(k == self.levels - 1, top, interior))
-        return sum_event(log_mass, IMAGE_DIM).to(self.loc.dtype)
+        return torch.where(k == 0, bottom, torch.where(k == self.levels - 1, top, interior))
 
     @property
     def mean(self) -> Tensor:

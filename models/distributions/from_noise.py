@@ -9,6 +9,7 @@ is made of other noise than one number for each of its own.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from copy import copy
+from functools import reduce
 from typing import Any, ClassVar
 
 import torch
@@ -47,6 +48,14 @@ class FromNoise(Distribution, ABC):
     @abstractmethod
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density or log-mass of (*sample, *batch, *event), nats, summed over the event."""
+
+    def pixel_log_prob(self, value: Tensor) -> Tensor:
+        """What each pixel of an image adds to `log_prob`, nats, (*sample, *batch, height, width).
+
+        Raises:
+            UnsupportedOperation: The distribution is none of images.
+        """
+        raise UnsupportedOperation(f"{type(self).__name__} is no distribution of images.")
 
     @property
     def noise_event_shape(self) -> tuple[int, ...]:
@@ -118,6 +127,11 @@ class FromNoise(Distribution, ABC):
         draw = torch.randn if self.noise_kind == "normal" else torch.rand
         mean = self.mean
         return draw(self.noise_shape(sample_shape), dtype=mean.dtype, device=mean.device)
+
+
+def sum_channels(terms: Tensor) -> Tensor:
+    """Sum over the channels of an image, (*batch, channel, height, width), in their order."""
+    return reduce(torch.add, terms.unbind(-IMAGE_DIM))
 
 
 def sum_event(terms: Tensor, event_dim: int) -> Tensor:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from models.distributions.from_noise import FromNoise, sum_event
+from models.distributions.from_noise import FromNoise, sum_channels, sum_event
 
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
@@ -42,8 +42,15 @@ class DiagonalNormal(FromNoise):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density, nats, summed over the event."""
+        return sum_event(self._terms(value), len(self.event_shape))
+
+    def pixel_log_prob(self, value: Tensor) -> Tensor:
+        """Log-density of each pixel of an image, nats, summed over its channels."""
+        return sum_channels(self._terms(value))
+
+    def _terms(self, value: Tensor) -> Tensor:
         terms = ((value - self.loc) / self.scale).square() * -0.5 - self.scale.log()
-        return sum_event(terms - _HALF_LOG_2PI, len(self.event_shape))
+        return terms - _HALF_LOG_2PI
 
     def from_noise(self, noise: Tensor, *, temperature: float = 1.0) -> Tensor:
         """loc + scale * noise * temperature."""

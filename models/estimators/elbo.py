@@ -18,7 +18,8 @@ from models.distributions.normals import DiagonalNormal
 from models.distributions.one_hot import OneHot
 from models.estimators.labels import rows_steps
 from models.estimators.moments import RunningMoments
-from models.estimators.passes import log_likelihood_steps, posterior_steps
+from models.estimators.passes import posterior_steps
+from models.estimators.pixel_map import PixelMap
 from models.estimators.steps import CHUNK_ROWS, Steps, check_num_samples, chunks, without_steps
 from models.scores.elbo_score import ElboScore
 from models.scores.kinds import KLMethod
@@ -39,6 +40,7 @@ def elbo_steps(
     chunk_rows: int = CHUNK_ROWS,
     y: Tensor | None = None,
     kl_method: KLMethod | None = None,
+    pixels: bool = False,
 ) -> Steps[ElboEstimate]:
     """Estimate the ELBO in steps, which a caller may interleave or stop.
 
@@ -54,6 +56,7 @@ def elbo_steps(
         kl_method: "analytic" subtracts the closed-form KL, "monte_carlo" averages the log-weights.
             None takes the one with the smaller error: analytic where there is a closed form,
             except for a categorical latent.
+        pixels: Whether to split the mean of log p(x|z) by pixels, too.
 
     Returns:
         The estimate, as the generator's value.
@@ -71,11 +74,12 @@ def elbo_steps(
     kl_method = kl_method or ("analytic" if analytic else "monte_carlo")
     analytic_kl = kl_divergence(q, prior).double() if kl_method == "analytic" else None
     noise = BatchNoise(seed, len(x), "posterior", first_item=first_item)
+    by_pixel = PixelMap(rows, pixels)
     log_likelihood, log_w, kl_of_groups = RunningMoments(), RunningMoments(), RunningMoments()
     for chunk in chunks(num_samples, len(rows.x), chunk_rows):
         draw = noise.draw_for(q, chunk, dtype=x.dtype).to(x.device)
         z = q.from_noise(rows.repeat(draw))
-        terms = (yield from log_likelihood_steps(vae, z, rows.x, rows.y)).double()
+        terms = (yield from by_pixel.log_likelihood_steps(vae, z)).double()
         log_likelihood.add(rows.expect(terms, axis=1))
         if kl_method == "monte_carlo":
             ratios = log_ratios(q, prior, z).double()
@@ -105,6 +109,7 @@ def elbo_steps(
         kl_method=kl_method,
         num_samples=num_samples,
         reason=tuple(map(why_null, bound.tolist(), error.tolist())),
+        pixel_log_likelihood_nats=by_pixel.mean,
         seed=seed,
     )
 

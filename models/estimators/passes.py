@@ -30,11 +30,22 @@ def log_likelihood_steps(
     vae: VAE, z: Float[Tensor, "sample row ..."], x: Tensor, y: Tensor | None
 ) -> Steps[Float[Tensor, "sample row"]]:
     """log p(x|z) or log p(x|z, y), nats; the decoder is a pass."""
-    samples = len(z)
-    repeated = None if y is None else y.expand(samples, *y.shape)
     log_px: Tensor
-    (log_px,) = yield Pass(_log_likelihood, (vae,), (z, x.expand(samples, *x.shape), repeated), 2)
+    (log_px,) = yield Pass(_log_likelihood, (vae,), _rows_of_draws(z, x, y), 2)
     return log_px
+
+
+def pixel_log_likelihood_steps(
+    vae: VAE, z: Float[Tensor, "sample row ..."], x: Tensor, y: Tensor | None
+) -> Steps[tuple[Float[Tensor, "sample row"], Float[Tensor, "sample row height width"]]]:
+    """The same, and what each pixel adds to it, its channels together."""
+    log_px, by_pixel = yield Pass(_pixel_log_likelihood, (vae,), _rows_of_draws(z, x, y), 2)
+    return log_px, by_pixel
+
+
+def _rows_of_draws(z: Tensor, x: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    samples = len(z)
+    return z, x.expand(samples, *x.shape), None if y is None else y.expand(samples, *y.shape)
 
 
 def log_weights_steps(
@@ -63,9 +74,18 @@ def posterior_params(vae: VAE, x: Tensor, y: Tensor | None) -> tuple[Tensor, ...
 
 
 def _log_likelihood(vae: VAE, z: Tensor, x: Tensor, y: Tensor | None) -> tuple[Tensor, ...]:
+    return (_likelihood(vae, z, y).log_prob(x),)
+
+
+def _pixel_log_likelihood(vae: VAE, z: Tensor, x: Tensor, y: Tensor | None) -> tuple[Tensor, ...]:
+    likelihood = _likelihood(vae, z, y)
+    return likelihood.log_prob(x), likelihood.pixel_log_prob(x)
+
+
+def _likelihood(vae: VAE, z: Tensor, y: Tensor | None) -> FromNoise:
     if y is not None and y.ndim > 1:  # the same labels for every sample
         y = y[0]
-    return (vae.likelihood(z, y).log_prob(x),)
+    return vae.likelihood(z, y)
 
 
 def slope_steps(

@@ -23,7 +23,7 @@ from models.distributions.normals import DiagonalNormal, FullNormal
 from models.estimators.elbo import ElboEstimate, elbo_steps, why_null
 from models.estimators.moments import RunningMoments
 from models.estimators.normal_fit import Normals
-from models.estimators.passes import log_likelihood_steps
+from models.estimators.pixel_map import PixelMap
 from models.estimators.refine import count_modes, refined_rows_steps
 from models.estimators.steps import CHUNK_ROWS, Steps, check_num_samples, chunks, without_steps
 from models.vae.model import VAE
@@ -39,6 +39,7 @@ def refined_elbo_steps(
     first_item: int = 0,
     chunk_rows: int = CHUNK_ROWS,
     y: Tensor | None = None,
+    pixels: bool = False,
 ) -> Steps[ElboEstimate]:
     """Estimate the ELBO of the refined q(z), and what the encoder's is lower by, in steps.
 
@@ -50,6 +51,7 @@ def refined_elbo_steps(
         first_item: Position of the first datum in the request or data set.
         chunk_rows: Largest number of decoder rows per pass; does not change the result.
         y: Labels. A model with labels that is given none averages over them.
+        pixels: Whether to split the mean of log p(x|z) by pixels, too.
 
     Returns:
         The estimate, as the generator's value.
@@ -62,12 +64,13 @@ def refined_elbo_steps(
     rows, modes = yield from refined_rows_steps(vae, x, y, seed=seed, first_item=first_item)
     q, prior = modes.proposal(vae, rows.x, rows.y), vae.prior(rows.y)
     noise = BatchNoise(seed, len(x), "proposal", first_item=first_item)
+    by_pixel = PixelMap(rows, pixels)
     log_likelihood, log_w = RunningMoments(), RunningMoments()
     for chunk in chunks(num_samples, len(rows.x), chunk_rows):
         draw = rows.repeat(noise.draw_for(q.noise, chunk, dtype=x.dtype))
         z = q.q_from_noise(draw).to(x)
         shaped = z.unflatten(-1, vae.latent_shape)
-        terms = (yield from log_likelihood_steps(vae, shaped, rows.x, rows.y)).double().cpu()
+        terms = (yield from by_pixel.log_likelihood_steps(vae, shaped)).double().cpu()
         log_ratio = q.log_q(z.double().cpu()) - prior.log_prob(shaped).double().cpu()
         log_likelihood.add(rows.expect(terms, axis=1))
         log_w.add(rows.expect(terms - log_ratio, axis=1))
@@ -98,6 +101,7 @@ def refined_elbo_steps(
         amortised_elbo_nats=amortised.elbo_nats,
         amortisation_gap_nats=bound - amortised.elbo_nats,
         num_modes=count_modes(rows, modes),
+        pixel_log_likelihood_nats=by_pixel.mean,
     )
 
 

@@ -13,6 +13,7 @@ Array = TypeVar("Array")
 Number = float | None
 """Null in JSON, and NaN in arrays, where it is not finite or does not exist."""
 Vector = list[float] | None
+Matrix = list[list[Number]] | None
 Interval = Annotated[list[Number], Field(min_length=2, max_length=2)]
 
 
@@ -25,6 +26,8 @@ class Column:
     words: str
     example: Any = None
     """A value that fits the examples of the other columns."""
+    keeps_shape: bool = False
+    """Whether the arrays of one image keep their axes; they are flattened otherwise."""
 
 
 @cache
@@ -47,13 +50,14 @@ def join_columns(scores: Sequence[Any]) -> dict[str, Any]:
     """
     first = scores[0]
     joined: dict[str, Any] = {}
-    for name in columns_of(first.__class__):
+    for name, column_of in columns_of(first.__class__).items():
         values = [getattr(score, name) for score in scores]
         if isinstance(values[0], tuple | list):
             joined[name] = [entry for value in values for entry in value]
         elif hasattr(values[0], "shape"):
             rows = np.concatenate([np.asarray(value) for value in values])
-            joined[name] = rows if rows.ndim == 1 else rows.reshape(len(rows), -1)
+            as_it_is = rows.ndim == 1 or column_of.keeps_shape
+            joined[name] = rows if as_it_is else rows.reshape(len(rows), -1)
         else:
             joined[name] = values[0]
     count = max(len(column) for column in joined.values() if isinstance(column, list | np.ndarray))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Generic
 
-from models.scores.columns import Array, Column, Number, Vector
+from models.scores.columns import Array, Column, Matrix, Number, Vector
 from models.scores.kinds import Inference, KLMethod
 
 
@@ -118,4 +118,15 @@ class ElboScore(Generic[Array]):
             "Modes of p(z|x) that the refinement found; null unless `inference` is `refined`.",
         ),
     ] = None
+    pixel_log_likelihood_nats: Annotated[
+        Array | None,
+        Column(
+            Matrix,
+            "What each pixel adds to `expected_log_likelihood_nats`, nats: log p(x_i|z) of its "
+            "channels together, the mean over the samples, height x width. Their sum is that "
+            "field. Null unless `pixels` asks for it.",
+            keeps_shape=True,
+        ),
+    ] = None
+    """(batch, height, width)"""
     seed: int

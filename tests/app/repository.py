@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from models.bundle.examples import Examples
 from models.bundle.good_pictures import GoodPictures
+from models.bundle.latent_map import LatentMap
 from models.bundle.saving import save_bundle
 from models.bundle.schema import BundleConfig, Evaluation, Reference
 from models.config import BernoulliConfig, DiscretizedLogisticConfig, MLPConfig
@@ -19,6 +21,7 @@ from training.evaluation.good_pictures import can_score, fit_good_pictures, meas
 SIDE = 8
 LATENTS = 4
 LABELS = ("0", "1", "2")
+SOURCE = "8 of 99 held-out pictures of noise (test): noise. Licence: MIT."
 REFERENCES = tuple(float(v) for v in np.linspace(-60.0, -20.0, 99))
 
 
@@ -45,11 +48,17 @@ def write_bundle(
     *refs: Reference,
     labels: tuple[str, ...] = (),
     with_regret: bool = False,
+    with_page: bool = False,
 ) -> None:
-    """One bundle, with its parity inputs drawn as the likelihood has them."""
+    """One bundle, with its parity inputs drawn as the likelihood has them.
+
+    With a page they are its held-out pictures, too, the first one of no known class.
+    """
     top = 1.0 if image.values == "unit" else image.levels - 1
     generator = torch.Generator().manual_seed(0)
     x = torch.rand(8, *image.shape, generator=generator) * top
+    x = x if image.values == "unit" else x.round()
+    classes = (None, *(labels or "abc"))
     save_bundle(
         repository / name / str(version),
         vae=vae,
@@ -64,10 +73,30 @@ def write_bundle(
         evaluation=evaluation(*refs),
         card="# A test's model\n",
         pictures={},
-        parity_inputs=x if image.values == "unit" else x.round(),
+        parity_inputs=x,
+        examples=Examples.of(
+            x.numpy(), image, labels=[classes[i % len(classes)] for i in range(8)], source=SOURCE
+        )
+        if with_page
+        else None,
+        latent_map=map_of(vae) if with_page else None,
         good_pictures=good_pictures(vae, image, with_regret=with_regret)
         if can_score(vae)
         else None,
+    )
+
+
+def map_of(vae: VAE) -> LatentMap:
+    """A map in the first two latents."""
+    first, second = np.eye(2, vae.num_latents).tolist()
+    return LatentMap(
+        source=SOURCE,
+        mean=(0.25,) * vae.num_latents,
+        axes=(tuple(first), tuple(second)),
+        explained=(0.5, 0.25),
+        points=((0.0, 1.5), (-2.0, 0.5)),
+        labels=(1, None),
+        label_names=("a", "b"),
     )
 
 
@@ -113,7 +142,7 @@ def make_repository(path: Path) -> Path:
         Reference(estimator="iwae", num_samples=200, values_nats=REFERENCES),
     )
     write_bundle(path, "mnist", 1, binary_vae(1), binary, *references)
-    write_bundle(path, "mnist", 2, binary_vae(2), binary, *references)
+    write_bundle(path, "mnist", 2, binary_vae(2), binary, *references, with_page=True)
     colour = VAEConfig(
         image_shape=(3, 6, 5),
         latent_shape=(2,),
@@ -122,7 +151,7 @@ def make_repository(path: Path) -> Path:
         decoder=MLPConfig(hidden=(8,)),
     )
     spec = ImageSpec(channels=3, height=6, width=5)
-    write_bundle(path, "colour", 1, random_vae(colour), spec)
+    write_bundle(path, "colour", 1, random_vae(colour), spec, with_page=True)
     labelled = VAEConfig(
         image_shape=(1, SIDE, SIDE),
         latent_shape=(LATENTS,),

@@ -13,7 +13,7 @@ from app.settings import PRETRAINED
 from app.wire.media_types import MEDIA_TYPES
 from models.bundle.repository import Repository
 from tests.app.conftest import ClientFactory
-from tests.app.pictures import NPY, NPZ, encoded, npy, npz
+from tests.app.pictures import NPY, NPZ, encoded, npy, npz, read_npy
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -98,6 +98,33 @@ async def test_every_input_gets_every_output(
 
 def test_there_are_shipped_bundles() -> None:
     assert BUNDLES
+
+
+@pytest.mark.parametrize(("name", "version"), BUNDLES, ids=[f"{n}-{v}" for n, v in BUNDLES])
+async def test_a_bundle_shows_held_out_pictures_that_its_card_names(
+    open_client: ClientFactory, name: str, version: int
+) -> None:
+    path = f"/v1/models/{name}/versions/{version}"
+    card = (PRETRAINED / name / str(version) / "README.md").read_text(encoding="utf-8")
+    async with open_client(model_repository=PRETRAINED) as client:
+        shown = (await client.get(f"{path}/examples")).json()
+        pictures = read_npy((await client.get(f"{path}/examples?format=npy")).content)
+        answer = await client.get(f"{path}/map")
+        some = {"content": npy(pictures[:8]), "headers": NPY}
+        scores = (await client.post(f"{path}/elbo?num_samples=100&seed=1", **some)).json()
+    labels = [example["label"] for example in shown["examples"]]
+    assert len(labels) == len(pictures) == 64
+    assert None not in labels
+    assert shown["source"] in card
+    assert "Licence: " in shown["source"]
+    assert len(answer.content) <= 60_000
+    assert answer.json()["source"] in card
+    points = np.asarray(answer.json()["points"])
+    assert len(points) == len(answer.json()["labels"]) >= 300
+    np.testing.assert_allclose(points.mean(0), 0, atol=0.01)  # of posterior means less their mean
+    # Pictures of the kind that the references are of: their ranks are about uniform.
+    percentiles = [result["percentile"] for result in scores["results"]]
+    assert 20 < np.mean(percentiles) < 80
 
 
 PICTURE = {"json": {"images": [PNG_8X8]}}

@@ -22,7 +22,7 @@ MORE: dict[str, dict[str, Any]] = {
     "decode": {"output": "sample"},
     "reconstruct": {"output": "sample", "with_error": True},
     "sample": {"output": "sample", "temperature": 0.7},
-    "elbo": {"num_samples": 5, "check": True},
+    "elbo": {"num_samples": 5, "check": True, "pixels": True},
     "log_likelihood": {"num_samples": 7},
     "classify": {"num_samples": 3},
     "anomaly": {"map": "error"},

@@ -80,6 +80,11 @@ COMMANDS = (
         _of("anomaly", "calibrate"),
     ),
     Command(
+        "illustrate",
+        "Write a bundle's next version, with held-out pictures and a map of their latents.",
+        _of("illustrate", "illustrate"),
+    ),
+    Command(
         "ood",
         "Measure how well a bundle's anomaly scores tell odd pictures from good ones.",
         _of("anomaly", "ood"),

@@ -161,6 +161,14 @@ DataDir = Annotated[
         help="Folder of the data sets; VAE_DATA_DIR or ./data otherwise.", file_okay=False
     ),
 ]
+PublishedExamples = Annotated[
+    bool | None,
+    typer.Option(
+        "--examples/--no-examples",
+        help="Publish up to 64 held-out pictures with the bundle; otherwise only those whose "
+        "licence is known to allow it.",
+    ),
+]
 Device = Annotated[str, typer.Option(help="cpu, cuda, mps, or auto: a GPU if there is one.")]
 GroupBy = Annotated[
     str | None,

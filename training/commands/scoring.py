@@ -25,6 +25,7 @@ from training.commands.options import (
     ElboSamples,
     Images,
     IwaeSamples,
+    PublishedExamples,
     ScoredImages,
     Seed,
     Subset,
@@ -145,6 +146,7 @@ def export(
     version: Annotated[
         str, typer.Option(help="Version: a number, or next for the highest plus one.")
     ] = ("next"),
+    examples: PublishedExamples = None,
     data_dir: DataDir = None,
     device: Device = "auto",
     seed: Seed = 0,
@@ -173,6 +175,7 @@ def export(
         version=_version(version),
         data_dir=data_dir,
         settings=_asked(seed, images, elbo_samples, iwae_samples, subset, subset_samples),
+        with_examples=examples,
         device=find_device(device),
         console=console,
     )

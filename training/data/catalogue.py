@@ -101,6 +101,13 @@ class Entry:
     sha256: str | None = None
     """`Dataset.sha256`, the same from every source."""
     class_names: tuple[str, ...] = ()
+    pictures_licence: str = ""
+    """Licence of its pictures where the source states none, and who states it."""
+
+    @property
+    def republished_under(self) -> str:
+        """Licence under which single pictures may be published again; empty where none is known."""
+        return self.licence if self.licence in _OPEN else self.pictures_licence
 
     def find(self, data_dir: Path) -> tuple[Source, list[Path]] | None:
         """The first source that is complete, with its paths."""
@@ -109,6 +116,14 @@ class Entry:
             if paths is not None:
                 return source, paths
         return None
+
+
+_OPEN = ("MIT", "CC BY 4.0", "CC BY-SA 4.0")
+"""Licences that let pictures be published again, with their source."""
+_OF_MNIST = (
+    "CC BY-SA 3.0, (c) Yann LeCun and Corinna Cortes, as the documentation of Keras states it "
+    "(keras.io/api/datasets/mnist); the source states none"
+)
 
 
 def _plain_or_gzipped(path: Path) -> Path | None:
@@ -125,6 +140,7 @@ def _mnist_like(
     md5: str,
     class_names: tuple[str, ...],
     sha256: str | None = None,
+    pictures_licence: str = "",
 ) -> Entry:
     """MNIST, or a set in its four IDX files; `md5` has their digests, one after the other."""
     return Entry(
@@ -135,6 +151,7 @@ def _mnist_like(
         sources=(Source(folder, IDX_FILES, split_idx, url=url, md5=tuple(md5.split())),),
         sha256=sha256,
         class_names=class_names,
+        pictures_licence=pictures_licence,
     )
 
 
@@ -157,6 +174,7 @@ DATASETS: dict[str, Entry] = {
     "mnist-static": Entry(
         about="handwritten digits, the fixed binarisation of Larochelle and Murray (2011)",
         licence="none stated",
+        pictures_licence=_OF_MNIST,
         image_shape=(1, 28, 28),
         counts=(50_000, 10_000, 10_000),
         levels=2,
@@ -173,6 +191,7 @@ DATASETS: dict[str, Entry] = {
     "mnist": _mnist_like(
         "handwritten digits, grey (LeCun et al. 1998)",
         licence="none stated",
+        pictures_licence=_OF_MNIST,
         folder="mnist",
         url="https://ossci-datasets.s3.amazonaws.com/mnist/",
         md5="f68b3c2dcbeaaa9fbdd348bbdeb94873 d53e105ee54ea40749a09fcbcd1e9432 "

@@ -48,6 +48,8 @@ class Dataset:
     test: Split
     licence: str
     """Licence, as the source states it."""
+    republished_under: str = ""
+    """Licence under which single pictures may be published again; empty where none is known."""
     about: str = ""
     """What it shows and where it is from, in one line."""
     class_names: tuple[str, ...] = ()
@@ -195,6 +197,7 @@ def _load_known(name: str, data_dir: Path, *, download: bool) -> Dataset:
         validation=validation,
         test=test,
         licence=entry.licence,
+        republished_under=entry.republished_under,
         about=entry.about,
         class_names=entry.class_names,
     )

@@ -23,6 +23,7 @@ from models.images.spec import ImageSpec
 from models.vae.model import VAE
 from training.data.catalogue import DATASETS
 from training.data.datasets import Dataset
+from training.data.split import Split
 from training.data.subset import choose_subset
 from training.progress_bar import ProgressBar
 
@@ -51,8 +52,7 @@ def can_score(vae: VAE) -> bool:
 def pictures_of(
     dataset: Dataset, spec: ImageSpec, *, trained_on: str, console: Console | None = None
 ) -> tuple[Pictures, str]:
-    """All pictures of a data set, and what they are called; of one that was trained on, the test
-    split alone, as of a known one.
+    """The pictures of `unseen_splits` as the model takes them, and what they are called.
 
     Args:
         dataset: The data set.
@@ -60,11 +60,16 @@ def pictures_of(
         trained_on: sha256 of the data that the model was trained on.
         console: Shows progress; nowhere by default.
     """
+    splits, name = unseen_splits(dataset, trained_on=trained_on)
+    return np.concatenate([one.observations(spec, console=console) for one in splits]), name
+
+
+def unseen_splits(dataset: Dataset, *, trained_on: str) -> tuple[list[Split], str]:
+    """All splits of a data set, and what they are called together; of one that was trained on, the
+    test split alone, as of a known one."""
     if dataset.name in DATASETS or dataset.sha256 == trained_on:
-        return dataset.test.observations(spec, console=console), "test"
-    splits = dataset.train, dataset.validation, dataset.test
-    parts = [split.observations(spec, console=console) for split in splits if len(split)]
-    return np.concatenate(parts), "all pictures"
+        return [dataset.test], "test"
+    return [split for split in dataset.splits.values() if len(split)], "all pictures"
 
 
 def measure_pictures(

@@ -21,6 +21,7 @@ from training.data.subset import choose_subset
 from training.errors import RunError
 from training.evaluation.baselines import score_baselines
 from training.evaluation.evaluate import EvaluationSettings, evaluate
+from training.evaluation.held_out import HeldOut
 from training.evaluation.quality import measure_quality
 from training.evaluation.reconstruction import advise
 from training.evaluation.scoring import Images, Labels
@@ -51,6 +52,12 @@ class TrainedModel:
     """Test images: all, or a random subset."""
     labels: Labels | None
     """Labels of `x`, where the data set has labels."""
+
+    @property
+    def held_out(self) -> HeldOut:
+        """The test images, for what a bundle keeps of them."""
+        labels = None if self.labels is None else self.labels.numpy()
+        return HeldOut(self.dataset, "test", self.x.numpy(), labels)
 
     def describe(self) -> str:
         """The model's name and images, for a title."""

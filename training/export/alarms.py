@@ -2,13 +2,14 @@
 
 from models.bundle.good_pictures import FalseAlarms, GoodPictures
 from training.evaluation.proportion import wilson_interval
+from training.export.sections import with_section
 
 _TITLE = "## Alarms"
 
 
 def with_alarms(card: str, good: GoodPictures) -> str:
-    """A card with this section at its end, in place of another one."""
-    return f"{card.partition(_TITLE)[0].rstrip()}\n\n{_section(good)}"
+    """A card with this section, in place of another one."""
+    return with_section(card, _section(good))
 
 
 def _section(good: GoodPictures) -> str:

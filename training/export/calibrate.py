@@ -4,21 +4,19 @@ The weights stay, so that only seconds are needed; every other file but the vers
 the card's section on alarms is copied.
 """
 
-import os
 from pathlib import Path
 
 from rich.console import Console
 
 from models.bundle.good_pictures import GOOD_PICTURES
 from models.bundle.loading import load_bundle
-from models.bundle.reading import read_files
-from models.bundle.repository import Repository
-from models.bundle.saving import save_files, to_json, to_json_lines
-from models.bundle.schema import CARD, CONFIG, MANIFEST
+from models.bundle.saving import to_json_lines
+from models.bundle.schema import CARD
 from models.errors import UnsupportedOperation
 from training.data.datasets import load
 from training.evaluation.good_pictures import can_score, find_good_pictures, pictures_of
 from training.export.alarms import with_alarms
+from training.export.next_version import write_next_version
 
 
 def calibrate(
@@ -65,8 +63,6 @@ def calibrate(
             parameter="bundle",
             received=str(bundle),
         )
-    repository = repository or Path(os.path.relpath(bundle.resolve().parent.parent))
-    version = version or Repository(repository).next_version(config.name)
     own = config.provenance.dataset_sha256
     dataset = load(pictures, data_dir=data_dir, console=console)
     x, split = pictures_of(dataset, config.image, trained_on=own, console=console)
@@ -80,11 +76,6 @@ def calibrate(
         console=console,
         with_regret=with_regret,
     )
-    files = read_files(bundle)
-    del files[MANIFEST]
-    files[CONFIG] = to_json(config.model_copy(update={"version": version}))
-    files[CARD] = with_alarms(files[CARD].decode(), good).encode()
-    files[GOOD_PICTURES] = to_json_lines(good)
-    target = repository / config.name / str(version)
-    save_files(target, files)
-    return target
+    card = with_alarms((bundle / CARD).read_text(encoding="utf-8"), good)
+    changed = {CARD: card.encode(), GOOD_PICTURES: to_json_lines(good)}
+    return write_next_version(bundle, config, changed, repository=repository, version=version)

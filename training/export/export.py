@@ -28,6 +28,7 @@ from training.evaluation.pictures import draw_samples, reconstruct_some
 from training.evaluation.trained import TrainedModel, load_trained_model
 from training.export.alarms import with_alarms
 from training.export.card import write_card
+from training.export.held_out_files import make_held_out_files
 from training.recipes.name import recipe_name
 from training.runs.exports import record_export
 from training.runs.folder import read_run
@@ -49,6 +50,7 @@ def export_run(
     version: int | None = None,
     data_dir: Path | None = None,
     settings: EvaluationSettings | AskedEffort | None = None,
+    with_examples: bool | None = None,
     device: str | torch.device = "cpu",
     console: Console | None = None,
 ) -> Path:
@@ -62,6 +64,8 @@ def export_run(
         data_dir: Folder of the data sets.
         settings: Settings of the evaluation, or what is asked of it and the rest chosen; an
             evaluation that the run has suffices by default.
+        with_examples: Whether to publish test images with it; by default, where their licence
+            allows it.
         device: Device that evaluates.
         console: Console that shows progress; none by default.
 
@@ -97,7 +101,10 @@ def export_run(
     if vae.has_density:
         pictures["samples.png"] = picture_of(draw_samples(vae, _NUM_SAMPLES), config.image)
     _check_size(vae, evaluation, pictures)
-    card = write_card(config, evaluation, dataset, vae)
+    kept = make_held_out_files(vae, config.image, model.held_out, with_examples=with_examples)
+    for reason in kept.left_out:
+        _say(console or Console(stderr=True), reason)
+    card = kept.describe_on(write_card(config, evaluation, dataset, vae))
     try:
         save_bundle(
             target,
@@ -108,6 +115,8 @@ def export_run(
             pictures=pictures,
             parity_inputs=x[torch.arange(8) % len(x)],  # a split of less than 8 images repeats
             good_pictures=good,
+            examples=kept.examples,
+            latent_map=kept.latent_map,
         )
     except FileExistsError as error:  # another process was faster
         raise _exists_error(target) from error
@@ -165,12 +174,11 @@ def _note_export(run_dir: Path, target: Path, weights_sha256: str, console: Cons
     try:
         record_export(run_dir, target, weights_sha256=weights_sha256)
     except RunError as error:  # the bundle is there
-        console.print(
-            f"Warning: the export is not noted in {run_dir}: {error.__cause__}.",
-            soft_wrap=True,
-            markup=False,
-            highlight=False,
-        )
+        _say(console, f"Warning: the export is not noted in {run_dir}: {error.__cause__}.")
+
+
+def _say(console: Console, sentence: str) -> None:
+    console.print(sentence, soft_wrap=True, markup=False, highlight=False)
 
 
 def _exists_error(target: Path) -> ConfigError:

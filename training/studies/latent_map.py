@@ -8,6 +8,7 @@ from torch import Tensor
 
 from models.errors import UnsupportedOperation
 from models.estimators.activity import ACTIVE
+from training.evaluation.latent_plane import principal_axes
 from training.evaluation.scoring import Scorer
 from training.evaluation.trained import TrainedModel
 from training.fit.objectives import UNLABELLED
@@ -105,9 +106,5 @@ def principal_plane(
     """
     active = means.var(0) > ACTIVE
     kept = means[:, active] if int(active.sum()) >= 2 else means
-    centred = kept - kept.mean(0)
-    _, singular, directions = torch.linalg.svd(centred, full_matrices=False)
-    largest = directions.abs().argmax(1, keepdim=True)
-    directions = directions * directions.gather(1, largest).sign()
-    shares = (singular.square() / singular.square().sum().clamp_min(1e-300)).tolist()
-    return centred @ directions[:2].T, (shares[0], shares[1]), kept.shape[1]
+    axes, shares = principal_axes(kept)
+    return (kept - kept.mean(0)) @ axes.T, shares, kept.shape[1]

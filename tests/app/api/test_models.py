@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from app.api.model_descriptions import ModelDescription, ModelList
 from app.operations.table import OPERATIONS
 from models.images.spec import ImageSpec
 from tests.app.conftest import ClientFactory
-from tests.app.repository import binary_vae, make_repository, write_bundle
+from tests.app.repository import REFERENCES, binary_vae, make_repository, write_bundle
 
 pytestmark = pytest.mark.anyio
 
@@ -45,6 +46,10 @@ async def test_a_model_says_what_it_is_and_can_do(open_client: ClientFactory) ->
         "num_samples": 100,
         "n": 99,
     }
+    # REFERENCES are 99 evenly spaced values: so are their quantiles, ends included.
+    evenly = pytest.approx(np.linspace(REFERENCES[0], REFERENCES[-1], 101), abs=1e-4)
+    assert described.references == {"elbo_nats": evenly, "iwae_200_nats": evenly}
+    assert oracle.json()["references"] == {"elbo_nats": None}
     assert oldest.json()["version"] == 1
     decode = next(op for op in oracle.json()["operations"] if op["name"] == "decode")
     assert decode["unavailable_options"] == ["output=logits", "label=*"]

@@ -7,6 +7,7 @@ import pytest
 from app.api.openapi import openapi_document
 from app.api.pages import PLAYGROUND
 from app.api.problems import HTTP_SLUGS, TABLE
+from app.api.routing import MODEL_PATHS
 from app.operations.table import OPERATIONS
 from tests.app.conftest import ClientFactory
 
@@ -25,6 +26,19 @@ async def test_docs_and_the_start_page_load_nothing_from_elsewhere(
             for link in links:
                 assert (await client.get(f"/{link}")).status_code == 200, link
             assert "https://" not in page
+
+
+async def test_the_page_of_the_api_runs_no_inline_script(open_client: ClientFactory) -> None:
+    async with open_client() as client:
+        page = await client.get("/docs")
+        script = (await client.get("/assets/docs-page/docs.js")).text
+        tags = [tag["name"] for tag in (await client.get("/openapi.json")).json()["tags"]]
+    assert "script-src 'self';" in page.headers["content-security-policy"]
+    assert "<script>" not in page.text
+    assert tags == [*OPERATIONS, "models", "probes"]
+    # The page tells the three paths of an operation apart by the ends of their ids.
+    scopes = "|".join(f"by_{scope}" for scope in list(MODEL_PATHS)[1:])
+    assert f"/_({scopes})$/" in script
 
 
 async def test_pages_can_be_turned_off(open_client: ClientFactory) -> None:

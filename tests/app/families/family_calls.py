@@ -52,8 +52,10 @@ async def answer(
     return response.json()
 
 
-def fewer_draws(operation: str) -> dict[str, int]:
-    return {"num_samples": 5} if operation in SCORES else {}
+def fewer_draws(operation: str) -> dict[str, Any]:
+    """Parameters of a score of few draws, with the pixels' parts where it has them."""
+    pixels = {"pixels": True} if operation == "elbo" else {}
+    return {"num_samples": 5, **pixels} if operation in SCORES else {}
 
 
 def vae_of(families: Path, name: str) -> VAE:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from app.operations.table import OPERATIONS
 from app.settings import PRETRAINED
 from tests.app.family_repository import make_families
 from tests.app.pictures import encoded
@@ -257,12 +258,24 @@ def test_the_start_page_asks_for_a_key_where_there_are_keys(tmp_path: Path) -> N
 
 def test_docs_render_and_try_out_without_a_network(browser: Browser) -> None:
     browser.open("/docs")
-    browser.until(lambda: len(browser.driver.find_elements(By.CSS_SELECTOR, ".opblock")) >= 28)
+    browser.until_there("#operations-probes-metrics")
+    tags = browser.driver.find_elements(By.CSS_SELECTOR, ".opblock-tag")
+    assert [tag.get_attribute("data-tag") for tag in tags] == [
+        *("operations", "models", "the same, for a model"),
+        *("the same, for one version of a model", "probes"),
+    ]
+    shown = [tag.get_attribute("data-is-open") for tag in tags]
+    assert shown == ["true", "true", "false", "false", "true"]  # one path for each operation
+    paths = browser.driver.find_elements(By.CSS_SELECTOR, ".opblock-summary-path")
+    assert [path.get_attribute("data-path") for path in paths[:9]] == [
+        f"/v1/{name}" for name in OPERATIONS
+    ]
+    assert browser.until_there(".btn.authorize")
     for name, form, shown in (
         ("decode", "application/json", "code"),
         ("sample", "image/png", "img"),
     ):
-        block = f"#operations-{name}-{name}"
+        block = f"#operations-operations-{name}"
         browser.find(f"{block} .opblock-summary-control").click()
         browser.until_there(f"{block} .try-out__btn").click()
         Select(browser.until_there(f"{block} .response-control-media-type select")).select_by_value(

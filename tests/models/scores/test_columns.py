@@ -64,6 +64,7 @@ def test_the_fields_of_the_scores_keep_their_order():
         "amortised_elbo_nats",
         "amortisation_gap_nats",
         "num_modes",
+        "pixel_log_likelihood_nats",
     ]
     assert list(columns_of(EvidenceScore)) == [
         "estimator",
