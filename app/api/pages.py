@@ -7,10 +7,12 @@ from typing import Any
 
 import fastapi_offline
 from fastapi.openapi.docs import get_swagger_ui_html
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
 
 from app.api.problems import TABLE, title
 from app.api.routing import json_response, make_route
@@ -62,9 +64,24 @@ def page_routes(document: Callable[[], dict[str, Any]]) -> list[BaseRoute]:
         make_route("GET", "/docs", docs),
         make_route("GET", "/openapi.json", openapi),
         make_route("GET", "/problems/{slug}", problem_type),
-        Mount("/assets/docs", StaticFiles(directory=SWAGGER_ASSETS)),
-        Mount("/assets", StaticFiles(directory=PLAYGROUND)),
+        Mount("/assets/docs", compressed(StaticFiles(directory=SWAGGER_ASSETS))),
+        Mount("/assets", compressed(PageFiles(directory=PLAYGROUND))),
     ]
+
+
+class PageFiles(StaticFiles):
+    """Files of the page, which browsers ask for again each time: a new service has new ones."""
+
+    def file_response(self, *arguments: Any, **options: Any) -> Response:
+        """The file, or that it has not changed."""
+        response = super().file_response(*arguments, **options)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
+def compressed(app: ASGIApp) -> ASGIApp:
+    """An app whose answers are compressed for browsers that read that."""
+    return GZipMiddleware(app, minimum_size=512)
 
 
 def swagger_page() -> HTMLResponse:

@@ -1,0 +1,27 @@
+"""/docs in a real browser, without a network."""
+
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import Select
+
+from tests.e2e.browser import Browser, needs_browser
+
+pytestmark = needs_browser
+
+
+def test_docs_render_and_try_out_without_a_network(browser: Browser) -> None:
+    browser.open("/docs")
+    browser.until(lambda: len(browser.driver.find_elements(By.CSS_SELECTOR, ".opblock")) >= 28)
+    for name, form, shown in (
+        ("decode", "application/json", "code"),
+        ("sample", "image/png", "img"),
+    ):
+        block = f"#operations-{name}-{name}"
+        browser.find(f"{block} .opblock-summary-control").click()
+        browser.until_there(f"{block} .try-out__btn").click()
+        Select(browser.until_there(f"{block} .response-control-media-type select")).select_by_value(
+            form
+        )
+        browser.until_there(f"{block} .execute").click()
+        answer = f"{block} .live-responses-table tr.response"
+        assert browser.until_there(f"{answer} .response-col_status").text.startswith("200")
+        assert browser.until_there(f"{answer} {shown}")
