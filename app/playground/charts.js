@@ -64,7 +64,7 @@ export function classBars(labels, probabilities) {
 
 // q(z|x) of each dimension over the prior: mean and two standard deviations.
 export function posterior(mean, std, order, isStandard) {
-  const [width, height, middle] = [960, 120, 60];
+  const [width, height, middle] = [640, 130, 65];
   const reach = Math.max(3, ...mean.map((m, i) => Math.abs(m) + 2 * (std ? std[i] : 0)));
   const y = (value) => middle - (value / reach) * (middle - 6);
   const step = (width - 40) / order.length;
@@ -116,7 +116,7 @@ export function tightening(points, final, elbo, most) {
   const line = (field, kind) => s("polyline", { class: kind, points: points.filter((p) => Number.isFinite(p[field])).map((p) => `${x(p.num_samples).toFixed(1)},${y(p[field]).toFixed(1)}`).join(" ") });
   const sure = points.filter((p) => p.bound_interval_nats[0] !== null);
   const band = [...sure.map((p) => [x(p.num_samples), y(p.bound_interval_nats[1])]), ...sure.toReversed().map((p) => [x(p.num_samples), y(p.bound_interval_nats[0])])];
-  const ticks = [low, (low + high) / 2, high];
+  const ticks = high - low < 0.3 ? [(low + high) / 2] : [low, (low + high) / 2, high];
   return frame(width, height, `Running estimate of log p(x): ${nats(points.at(-1).estimate_nats)} after ${count(points.at(-1).num_samples)} draws`,
     ...ticks.map((tick) => s("g", {}, s("line", { x1: left, x2: width - 8, y1: y(tick), y2: y(tick), class: "grid" }), text(left - 6, y(tick) + 4, number(tick, high - low < 10 ? 1 : 0), "end", "quiet"))),
     band.length ? s("polygon", { class: "band", points: band.map((point) => point.map((v) => v.toFixed(1)).join(",")).join(" ") }) : null,

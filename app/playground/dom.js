@@ -41,8 +41,8 @@ export const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
 // Percent in words: never 0 or 100 where a picture stands between.
 export function percent(value) {
-  if (value < 1) return "less than 1 %";
-  return value > 99 && value < 100 ? "99 %" : `${Math.round(value)} %`;
+  if (value < 1) return "less than 1\u00a0%";
+  return value > 99 && value < 100 ? "99\u00a0%" : `${Math.round(value)}\u00a0%`;
 }
 
 // Run an action; its failure is shown in `place`, in the API's own words.

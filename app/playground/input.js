@@ -14,7 +14,7 @@ export function pictureInput(app, take, place) {
     class: "pixels sheet", tabIndex: 0,
     aria_label: "Drawing sheet. Draw with a pointer; or move with the arrow keys, and hold Shift to draw.",
   });
-  const context = canvas.getContext("2d", { willReadFrequently: true });
+  const context = canvas.getContext("2d");
   const colour = h("input", { type: "color", value: "#c03060", aria_label: "Colour of the pen" });
   const cursor = { x: width / 2, y: height / 2 };
   let last = null;

@@ -4,8 +4,9 @@ import { tightening } from "./charts.js";
 import { attempt, count, errorPlace, h, help, nats, number, swatch } from "./dom.js";
 import { lines, operate } from "./server.js";
 
-const FIRST_DRAWS = 1000;
-const MORE_DRAWS = 5000;
+const FIRST_DRAWS = 2000;
+const REFINED_DRAWS = 1000;
+const MORE_DRAWS = 10000;
 
 // A panel for one view; `describe()` gives {picture, query, elbo} of what is shown.
 export function likelihoodPanel(app, describe) {
@@ -14,7 +15,7 @@ export function likelihoodPanel(app, describe) {
   const words = h("dl", { class: "facts" });
   const state = h("p", { class: "quiet", aria_live: "polite" });
   const buttons = {
-    refine: h("button", { onclick: () => start({ inference: "refined", num_samples: FIRST_DRAWS }) }, "Refine"),
+    refine: h("button", { onclick: () => start({ inference: "refined", num_samples: REFINED_DRAWS }) }, "Refine"),
     more: h("button", { onclick: () => start({ num_samples: MORE_DRAWS }) }, `${count(MORE_DRAWS)} draws`),
     stop: h("button", { disabled: true, onclick: stop }, "Stop"),
   };
@@ -64,6 +65,7 @@ export function likelihoodPanel(app, describe) {
   }
 
   function finish(result, elbo, asked) {
+    if (points.length && result.num_samples > points.at(-1).num_samples) points.push(result);
     if (points.length) chart.replaceChildren(tightening(points, result, elbo, asked.num_samples) || "");
     state.textContent = result.inference === "refined"
       ? `Refined: ${count(result.num_samples)} draws of normals fitted to this picture. The encoder loses ${nats(result.amortisation_gap_nats)} against them.`

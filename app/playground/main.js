@@ -42,7 +42,7 @@ const app = {
   refuses(operation) {
     if (app.model.operations.some(({ name }) => name === operation)) return null;
     const need = NEEDS[operation]?.find((name) => app.model.lacks[name]);
-    return need ? app.model.lacks[need] : `${app.model.name} has no ${operation}.`;
+    return need ? sentence(app.model.lacks[need]) : `${app.model.name} has no ${operation}.`;
   },
   hasParameter: (operation, name) => app.model.operations.some((one) => one.name === operation && name in one.parameters.properties),
   hasOption: (operation, option) => app.model.operations.some((one) => one.name === operation && !one.unavailable_options.includes(option)),
@@ -54,6 +54,9 @@ const app = {
   forget() { app.picture = null; },
   notify,
 };
+
+// A reason of the API, which begins in the middle of one: "it was trained without labels".
+const sentence = (reason) => `${reason[0].toUpperCase()}${reason.slice(1).replaceAll("`", "")}.`;
 
 const descriptions = new Map();
 const opened = new Map(); // views of the chosen model

@@ -18,7 +18,9 @@ export function download(blob, name) {
 
 // A canvas of the model's own pixels; the style sheet enlarges it.
 export function canvasOf([, height, width], properties = {}) {
-  return h("canvas", { width, height, class: "pixels", ...properties });
+  const canvas = h("canvas", { width, height, class: "pixels", ...properties });
+  canvas.getContext("2d", { willReadFrequently: true });
+  return canvas;
 }
 
 // Paint one picture (C, H, W) of bytes at a place of a canvas.

@@ -106,9 +106,9 @@ class Browser:
         """The bytes of a canvas as PNG; None while nothing is painted on it."""
         script = """
             const canvas = document.querySelector(arguments[0]);
-            const { width, height } = canvas ?? {};
-            const pixels = canvas?.getContext("2d").getImageData(0, 0, width, height).data;
-            return pixels?.some(Boolean) ? canvas.toDataURL() : null"""
+            const blank = document.createElement("canvas");
+            [blank.width, blank.height] = [canvas?.width, canvas?.height];
+            return canvas && canvas.toDataURL() !== blank.toDataURL() ? canvas.toDataURL() : null"""
         return self.run(script, selector) or None
 
     def emulate(self, *, width: int, scheme: str) -> None:

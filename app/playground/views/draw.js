@@ -6,7 +6,7 @@ import { tiles } from "../gallery.js";
 import { atModelSize, pictureInput } from "../input.js";
 import { likelihoodPanel } from "../likelihood.js";
 import { readLatent, round, writeLatent } from "../link.js";
-import { canvasOf, fitInto, pngOf } from "../pictures.js";
+import { canvasOf, pngOf } from "../pictures.js";
 import { operate } from "../server.js";
 import { errorMap, pixelMap } from "../maps.js";
 
@@ -84,6 +84,9 @@ export function drawView(app) {
   }
 
   function showWarnings() {
+    const shown = [...found.values()].join("\n");
+    if (shown === warnings.dataset.shown) return; // a button stays while it is pressed
+    warnings.dataset.shown = shown;
     warnings.replaceChildren(...[...found].map(([code, message]) => h("li", {}, message, " ", fixOf(code, message))));
   }
 
@@ -122,13 +125,13 @@ export function drawView(app) {
     const { quantiles } = app;
     verdict.replaceChildren(
       h("p", { class: "sentence", id: "sentence" }, sentence(result)),
-      quantiles ? heldOut(quantiles, result.elbo_nats) : null,
+      quantiles ? heldOut(quantiles, result.elbo_nats) : "",
       h("dl", { class: "facts" },
         h("dt", {}, "ELBO"), h("dd", {}, h("span", { class: "num" }, `${nats(result.elbo_nats)}${result.standard_error_nats === null ? "" : ` \u00b1 ${number(result.standard_error_nats)}`}`), help("A guaranteed lower bound on log p(x): how well the picture can be rebuilt from its latents, minus what the latents cost.", "elbo")),
         h("dt", {}, "pixels given latents"), h("dd", {}, h("span", { class: "num" }, nats(result.expected_log_likelihood_nats)), help("log p(x|z), averaged over the latents that the encoder finds for the picture.", "elbo")),
         h("dt", {}, "\u2212 KL"), h("dd", {}, h("span", { class: "num" }, nats(-result.kl_nats)), help("Minus the divergence of the picture's latents from the prior: the price of saying which latents. Both rows add up to the ELBO.", "elbo")),
         h("dt", {}, "bits per dim"), h("dd", {}, result.bits_per_dim === null ? h("span", { class: "why" }, result.bits_per_dim_reason) : h("span", { class: "num" }, number(result.bits_per_dim, 3)), help("The same bound per pixel and channel, in bits. Lower is better. It compares models of the same size and the same levels only.", "elbo"))),
-      result.expected_log_likelihood_nats < 0 && result.kl_nats > 0 ? costs(-result.expected_log_likelihood_nats, result.kl_nats) : null);
+      result.expected_log_likelihood_nats < 0 && result.kl_nats > 0 ? costs(-result.expected_log_likelihood_nats, result.kl_nats) : "");
     pixelMap(surprise, surprise.firstChild, result.pixel_log_likelihood_nats);
     await tryCentring(result);
   }
@@ -209,7 +212,9 @@ export function drawView(app) {
     controller?.abort();
     likelihood.clear();
     app.picture = null;
-    for (const place of [verdict, alarm, classes, warnings, steps, latents]) place.replaceChildren();
+    found = new Map();
+    showWarnings();
+    for (const place of [verdict, alarm, classes, steps, latents]) place.replaceChildren();
     for (const canvas of [seen, again, difference]) canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
     verdict.replaceChildren(h("p", { class: "sentence" }, "Draw something."));
   };

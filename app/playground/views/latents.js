@@ -7,7 +7,7 @@ import { readLatent, round, writeLatent } from "../link.js";
 import { canvasOf, paint, toBlob } from "../pictures.js";
 import { operate } from "../server.js";
 
-const FIRST = 12;
+const FIRST = 16;
 const STRIP = 11;
 const REACH = 4;
 
@@ -26,6 +26,8 @@ export function latentsView(app) {
   let latent = new Array(app.size).fill(0);
   let chosen = app.dimensions[0];
   let seed = 0;
+  const discrete = app.refuses("encode") && !app.isStandard;
+  strip.hidden = Boolean(discrete);
 
   const show = newest(async (given, signal) => {
     const began = performance.now();
@@ -41,7 +43,7 @@ export function latentsView(app) {
     stripWords.textContent = `Latent ${dimension} from \u22123 to 3, all others as they are`;
   });
   const decoded = () => attempt(error, () => show(latent));
-  const traversed = () => attempt(error, () => traverse(chosen));
+  const traversed = () => (discrete ? null : attempt(error, () => traverse(chosen)));
 
   function set(dimension, value) {
     latent = latent.with(dimension, Math.round(value * 1000) / 1000);
@@ -139,7 +141,6 @@ export function latentsView(app) {
   };
   buttons.prior.disabled = Boolean(app.refuses("sample"));
 
-  const discrete = app.refuses("encode") && !app.isStandard;
   const components = discrete ? h("div", { class: "row" }, Array.from({ length: Math.min(app.size, 64) }, (_, i) => h("button", {
     onclick: () => take(latent.map((_, d) => (d === i ? 1 : 0))),
   }, `component ${i}`))) : null;

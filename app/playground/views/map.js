@@ -92,18 +92,20 @@ export function mapView(app) {
       context.imageSmoothingEnabled = false;
       context.drawImage(behind, left, top, right - left, bottom - top);
     }
-    const size = Math.max(2, canvas.height / 190);
+    const size = Math.max(2, canvas.height / (plane.points.length > 3 ? 190 : 45));
     plane.points.forEach((at, i) => {
       const [x, y] = toScreen(at);
       context.fillStyle = plane.labels[i] === null || plane.labels[i] === undefined ? "#8a8f99" : hue(plane.labels[i], plane.names.length);
       context.fillRect(x - size / 2, y - size / 2, size, size);
     });
     const [x, y] = toScreen(point);
-    context.strokeStyle = getComputedStyle(canvas).color;
-    context.lineWidth = 2 * devicePixelRatio;
-    context.beginPath();
-    context.arc(x, y, 7 * devicePixelRatio, 0, 2 * Math.PI);
-    context.stroke();
+    for (const [colour, wide] of [["#fff", 5], ["#111", 2]]) { // seen on any ground
+      context.strokeStyle = colour;
+      context.lineWidth = wide * devicePixelRatio;
+      context.beginPath();
+      context.arc(x, y, 7 * devicePixelRatio, 0, 2 * Math.PI);
+      context.stroke();
+    }
   }
 
   const fillGrid = () => (withGrid.checked ? attempt(error, () => gridded({ ...view })) : null);
