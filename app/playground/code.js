@@ -49,7 +49,9 @@ function command({ model, operation, query, picture, latents }) {
   const isStream = query.some(([, value]) => value === "ndjson");
   const input = picture ? quote(picture.name) : latents ? "latents.npy" : "";
   const out = SUFFIX[operation] ? `-o ${fileOf(operation, query)}` : isStream ? "--stream" : "--json";
-  return ["vae", operation, input, ...flags, `--model ${model.name} --version ${model.version}`, `--url ${root()}`, out].filter(Boolean).join(" ");
+  const line = ["vae", operation, input, ...flags, `--model ${model.name} --version ${model.version}`, `--url ${root()}`, out].filter(Boolean).join(" ");
+  const hasPrefix = new URL(root()).pathname !== "/";
+  return hasPrefix ? `# --url takes no path yet: put the address behind the proxy\n${line}` : line;
 }
 
 // Show the last call in a dialog.

@@ -21,7 +21,7 @@ export async function errorMap({ app, seen, again, difference, legend, map, exch
   const pixels = new ImageData(difference.width, difference.height);
   x.forEach((value, i) => {
     const lack = value - theirs[i];
-    pixels.data.set([...(lack > 0 ? [214, 74, 42] : [42, 110, 230]), 255 * Math.min(1, Math.abs(lack))], 4 * i);
+    pixels.data.set([...(lack > 0 ? [214, 74, 42] : [42, 110, 230]), 255 * Math.min(1, Math.abs(lack) ** 0.7)], 4 * i); // small errors are seen, too
   });
   context.putImageData(pixels, 0, 0);
   if (shape[0] === 1) showSeen(seen, x);

@@ -49,8 +49,9 @@ export function drawView(app) {
     const { picture } = app;
     if (!picture) return;
     controller?.abort();
-    controller = new AbortController();
-    const { signal } = controller;
+    const mine = new AbortController(); // a later run has another
+    controller = mine;
+    const { signal } = mine;
     likelihood.clear();
     found = new Map();
     showWarnings();
@@ -58,19 +59,22 @@ export function drawView(app) {
     markExamples();
     await attempt(error, async () => {
       const call = (operation, more, options) => (app.refuses(operation) ? null : operate(model, operation, { query: { ...query(), ...more }, picture, signal, note: false, ...options }));
+      const elbo = Promise.resolve(call("elbo", { num_samples: 100, seed: 1, check: true, pixels: app.hasParameter("elbo", "pixels") }, { note: true }));
+      const anomaly = elbo.then(() => call("anomaly", { seed: 1, map: "error" })); // the verdict comes first
       const parts = [
-        Promise.resolve(call("elbo", { num_samples: 100, seed: 1, check: true, pixels: app.hasParameter("elbo", "pixels") }, { note: true })).then(showScore),
-        Promise.all([call("reconstruct", { with_error: true }), call("anomaly", { seed: 1, map: "error" })]).then(showPictures),
+        elbo.then((answer) => showScore(answer, signal)),
+        Promise.all([call("reconstruct", { with_error: true }), anomaly]).then((answers) => showPictures(answers, signal)),
         Promise.resolve(call("encode")).then((answer) => showPosterior(answer, signal)),
         Promise.resolve(call("classify", { seed: 1 })).then(showClasses),
       ];
       try {
         await Promise.all(parts);
       } catch (failure) {
-        controller.abort();
+        mine.abort();
         throw failure;
       }
     });
+    if (controller !== mine) return;
     verdict.removeAttribute("aria-busy");
     if (signal.aborted) return;
     app.changed();
@@ -101,10 +105,9 @@ export function drawView(app) {
   }
 
   // A drawing beside the middle is the commonest fault: say what centring gains.
-  async function tryCentring(result) {
+  async function tryCentring(result, signal) {
     const { picture } = app;
     if (picture.source === "example" || reading.centre.checked || found.has("constant") || !(result.percentile < 25)) return;
-    const { signal } = controller;
     const answer = await operate(model, "elbo", { query: { ...query(), centre: true, num_samples: 100, seed: 1 }, picture, signal, note: false });
     const gain = answer.results[0].elbo_nats - result.elbo_nats;
     if (gain > 5 * answer.results[0].standard_error_nats && !signal.aborted) {
@@ -113,7 +116,7 @@ export function drawView(app) {
     }
   }
 
-  async function showScore(answer) {
+  async function showScore(answer, signal) {
     if (!answer) {
       verdict.replaceChildren(h("p", {}, app.refuses("elbo")));
       return;
@@ -133,7 +136,7 @@ export function drawView(app) {
         h("dt", {}, "bits per dim"), h("dd", {}, result.bits_per_dim === null ? h("span", { class: "why" }, result.bits_per_dim_reason) : h("span", { class: "num" }, number(result.bits_per_dim, 3)), help("The same bound per pixel and channel, in bits. Lower is better. It compares models of the same size and the same levels only.", "elbo"))),
       result.expected_log_likelihood_nats < 0 && result.kl_nats > 0 ? costs(-result.expected_log_likelihood_nats, result.kl_nats) : "");
     pixelMap(surprise, surprise.firstChild, result.pixel_log_likelihood_nats);
-    await tryCentring(result);
+    await tryCentring(result, signal);
   }
 
   function sentence(result) {
@@ -144,8 +147,7 @@ export function drawView(app) {
     return `More typical than ${percent(percentile)} of held-out pictures.`;
   }
 
-  async function showPictures([answer, odd]) {
-    const { signal } = controller;
+  async function showPictures([answer, odd], signal) {
     const own = await atModelSize(app, app.picture.blob);
     if (signal.aborted) return;
     for (const canvas of [seen, again, difference]) canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
@@ -186,7 +188,7 @@ export function drawView(app) {
     app.latent = round(mean);
     const order = app.dimensions.slice(0, 120);
     latents.replaceChildren(
-      h("h3", {}, "What it is to the model: ", `${mean.length} latents, the most used first`, help("The encoder turns the picture into a normal distribution of each latent. Bars: mean and two standard deviations; the shaded band is the prior. Narrow bars away from 0 carry information.", "encode"),
+      h("h3", {}, `${mean.length} latents, the most used first`, help("The encoder turns the picture into a normal distribution of each latent. Bars: mean and two standard deviations; the shaded band is the prior. Narrow bars away from 0 carry information.", "encode"),
         h("button", { class: "aside", onclick: () => app.go("latents") }, "Play with them \u2192")),
       posterior(mean, std, order, app.isStandard));
   }
