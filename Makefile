@@ -5,6 +5,7 @@
 #   make test                    run every test, with coverage
 #   make check                   check format, lint and types
 #   make format                  format, and fix what lint can fix
+#   make e2e                     run the tests of the pages in a browser, where chromium is installed
 #   make check-clients           generate clients from the OpenAPI document, and call the service with them
 #   make bench                   measure speeds, overload and disturbances, in some 40 minutes
 #   make soak                    look for leaks, in ten minutes
@@ -25,7 +26,7 @@ BIN := .venv/bin
 PARALLEL := --numprocesses=auto --maxprocesses=8 --dist=loadscope
 LOCK := pyproject.toml constraints.txt
 
-.PHONY: serve quick test check check-clients format bench soak image
+.PHONY: serve quick test e2e check check-clients format bench soak image
 .DELETE_ON_ERROR:
 
 serve: .venv/installed-serve
@@ -36,6 +37,9 @@ quick: .venv/installed-dev
 
 test: .venv/installed-dev
 	$(BIN)/pytest $(PARALLEL) --cov --cov-report=term --cov-fail-under=100
+
+e2e: .venv/installed-dev
+	$(BIN)/pytest -rs tests/e2e
 
 check: .venv/installed-dev
 	$(BIN)/ruff format --check .

@@ -107,6 +107,7 @@ def create_app(
             with_keys=bool(settings.api_keys_sha256),
             metrics_open=settings.metrics_open,
             latents_body=service.registry.default_latents,
+            root_path=settings.root_path,
         )
 
     app.openapi = document  # type: ignore[method-assign]
@@ -153,6 +154,7 @@ def _around(app: FastAPI, service: Service) -> ASGIApp:
         access_log=settings.access_log,
         tracing=service.tracing,
         keys=keys,
+        root_path=settings.root_path,
     )
     app.state.entry = Entry(app, observe, None if settings.cors_origins else operations)
     return observe

@@ -57,7 +57,7 @@ def _lower(value: Any) -> Any:
 
 
 def _origin(value: Any) -> Any:
-    """An origin as browsers send it: without a slash at its end."""
+    """An origin as browsers send it, or a prefix of paths: without a slash at its end."""
     return value.rstrip("/") if isinstance(value, str) else value
 
 
@@ -132,6 +132,15 @@ class Settings(BaseSettings):
     port: Annotated[
         int, Field(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     ] = 8000
+    root_path: Annotated[
+        str,
+        BeforeValidator(_origin),
+        Field(
+            pattern=r"^(/[A-Za-z0-9._~-]+)*$",
+            description="Path prefix under which a proxy serves the service, such as /vae; "
+            "requests come with it or without.",
+        ),
+    ] = ""
     workers: Annotated[
         PositiveInt,
         Field(description="Worker processes behind one port; on a CPU, they share the models."),

@@ -50,6 +50,8 @@ class Connections:
     """Limit of requests that are there as a whole and not yet answered."""
     count_rejection: CountRejection = count_nothing
     """Called with the reason of each refusal that no app answers."""
+    root_path: str = ""
+    """Path prefix of the service, which requests may come with."""
     turns: Turns = field(default_factory=Turns, compare=False)
     open: set[Connection] = field(default_factory=set)
     buffered: int = 0

@@ -17,7 +17,7 @@ from app.api.headers import SECURITY_HEADERS
 from app.api.keys import RequireKey
 from app.api.logs import log_crash, log_request
 from app.api.metrics import CANCELLED, Metrics
-from app.api.problems import describe_in, lookup, reply_of
+from app.api.problems import ROOT_PATH, describe_in, lookup, reply_of
 from app.api.record import Record
 from app.api.reply import Reply, send_reply
 from app.api.routing import PROBES
@@ -53,6 +53,7 @@ class Observe:
         access_log: bool,
         tracing: Tracing | None = None,
         keys: RequireKey | None = None,
+        root_path: str = "",
     ) -> None:
         """Observe an app.
 
@@ -62,12 +63,14 @@ class Observe:
             access_log: Whether requests are logged.
             tracing: Traces them, if it is on.
             keys: The app's check of keys, which `answer` makes too; None where there is none.
+            root_path: Path prefix of the service, for the types of problems.
         """
         self.app = app
         self.metrics = metrics
         self.access_log = access_log
         self.tracing = tracing
         self.keys = keys
+        self.root_path = root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -122,6 +125,8 @@ class Observe:
     def _begin(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Record:
         """Begin the record of a request."""
         record = scope["vae.record"] = Record(_request_id(headers.get(b"x-request-id")), headers)
+        if self.root_path:
+            scope[ROOT_PATH] = self.root_path
         content_type = headers.get(b"content-type")
         if content_type is not None:
             record.body_type = content_type.decode("latin-1")

@@ -39,7 +39,7 @@ DESCRIPTION = (
     "and score images by ELBO and log-likelihood."
 )
 LICENSE = {"name": "MIT", "identifier": "MIT"}
-SERVERS = [{"url": "/", "description": "The service that this document comes from."}]
+SERVER = "The service that this document comes from."
 KEY: list[dict[str, list[str]]] = [{"key": []}]
 """Security of what asks for a key."""
 TAGS = {
@@ -54,6 +54,7 @@ def openapi_document(
     with_keys: bool = False,
     metrics_open: bool = False,
     latents_body: dict[str, Any] | None = None,
+    root_path: str = "",
 ) -> Described:
     """Build the whole document.
 
@@ -61,6 +62,7 @@ def openapi_document(
         with_keys: Whether the service asks for API keys.
         metrics_open: Whether the metrics need none of them.
         latents_body: Example of a JSON body of latents, which the default model can decode.
+        root_path: Path prefix of the service.
     """
     return {
         "openapi": "3.1.0",
@@ -70,7 +72,7 @@ def openapi_document(
             "version": __version__,
             "license": LICENSE,
         },
-        "servers": SERVERS,
+        "servers": [{"url": root_path or "/", "description": SERVER}],
         "security": KEY if with_keys else [],
         "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
         "paths": operation_paths(latents_body)

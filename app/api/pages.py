@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import fastapi_offline
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
 
 from app.api.problems import TABLE, title
 from app.api.routing import json_response, make_route
@@ -63,15 +65,30 @@ def page_routes(document: Callable[[], dict[str, Any]]) -> list[BaseRoute]:
         make_route("GET", "/docs", docs),
         make_route("GET", "/openapi.json", openapi),
         make_route("GET", "/problems/{slug}", problem_type),
-        Mount("/assets/docs", StaticFiles(directory=SWAGGER_ASSETS)),
-        Mount("/assets/docs-page", StaticFiles(directory=DOCS_PAGE)),
-        Mount("/assets", StaticFiles(directory=PLAYGROUND)),
+        Mount("/assets/docs", compressed(StaticFiles(directory=SWAGGER_ASSETS))),
+        Mount("/assets/docs-page", compressed(PageFiles(directory=DOCS_PAGE))),
+        Mount("/assets", compressed(PageFiles(directory=PLAYGROUND))),
     ]
 
 
 def _page(path: Path, policy: str) -> Response:
     headers = {"Content-Security-Policy": policy, "Cache-Control": "no-cache"}
     return FileResponse(path, headers=headers)
+
+
+class PageFiles(StaticFiles):
+    """Files of the page, which browsers ask for again each time: a new service has new ones."""
+
+    def file_response(self, *arguments: Any, **options: Any) -> Response:
+        """The file, or that it has not changed."""
+        response = super().file_response(*arguments, **options)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
+def compressed(app: ASGIApp) -> ASGIApp:
+    """An app whose answers are compressed for browsers that read that."""
+    return GZipMiddleware(app, minimum_size=512)
 
 
 def problem_meanings() -> dict[str, str]:

@@ -48,6 +48,8 @@ from models.errors import (
     UnsupportedOperation,
 )
 
+ROOT_PATH = "vae.root_path"
+"""Key of a scope: the path prefix of the service, where it has one (VAE_ROOT_PATH)."""
 MAX_TEXT = 200
 MAX_ENTRIES = 64
 """Limits of what a problem repeats of the caller's values."""
@@ -147,6 +149,7 @@ def problem(
     items: tuple[tuple[int, str], ...] = (),
     headers: Mapping[str, str] | None = None,
     details: Mapping[str, Any] | None = None,
+    root: str = "",
 ) -> Response:
     """An `application/problem+json` answer.
 
@@ -160,9 +163,10 @@ def problem(
         items: (index, reason) of each item at fault.
         headers: Headers beside the usual ones.
         details: `parameter`, `received`, `allowed`, `limit`, `suggestion`, as far as they exist.
+        root: Path prefix of the service (VAE_ROOT_PATH).
     """
     body: dict[str, Any] = {
-        "type": f"/problems/{slug}",
+        "type": f"{root}/problems/{slug}",
         "title": title(slug),
         "status": status,
         "detail": detail,
@@ -190,7 +194,9 @@ def title(slug: str) -> str:
     return slug.replace("-", " ").capitalize()
 
 
-def describe(error: Exception, *, instance: str, request_id: str, trace_id: str = "") -> Response:
+def describe(
+    error: Exception, *, instance: str, request_id: str, trace_id: str = "", root: str = ""
+) -> Response:
     """The problem of an exception; a 500 leaves its message and its members to the log."""
     status, slug = lookup(type(error))
     detail = (
@@ -209,6 +215,7 @@ def describe(error: Exception, *, instance: str, request_id: str, trace_id: str 
         items=getattr(error, "items", ()),
         headers=getattr(error, "headers", None),
         details=getattr(error, "details", None) if status != 500 else None,
+        root=root,
     )
 
 
@@ -227,6 +234,7 @@ def describe_in(scope: Scope, error: Exception, instance: str | None = None) -> 
         instance=scope["path"] if instance is None else instance,
         request_id=record.request_id,
         trace_id=record.trace_id,
+        root=scope.get(ROOT_PATH, ""),
     )
 
 

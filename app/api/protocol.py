@@ -147,9 +147,8 @@ class StrictProtocol(HttpToolsProtocol):
 
     def _begin(self, head: Head) -> None:
         self.scope = scope = {**self._facts, **head.scope}
-        if self.root_path:
-            scope["path"] = self.root_path + scope["path"]
-            scope["raw_path"] = self.root_path.encode() + scope["raw_path"]
+        if self.shared.root_path:
+            _strip(scope, self.shared.root_path)
         self.cycle = Exchange(
             scope,
             self._apps_transport,
@@ -204,7 +203,8 @@ class StrictProtocol(HttpToolsProtocol):
         """Refuse a request for want of room as cheaply as can be; the connection goes on."""
         self.shared.shed += 1
         self.shared.count_rejection("queue")
-        self.transport.write(no_room(head.target, self.shared.max_requests))
+        room = self.shared.max_requests, self.shared.root_path
+        self.transport.write(no_room(head.target, *room))
         self._expect_body(head, "rest")
 
     def _read_body(self, data: bytes) -> bytes:
@@ -374,11 +374,19 @@ class StrictProtocol(HttpToolsProtocol):
 
     def _send_problem(self, error: ServiceError, path: str, request_id: str) -> None:
         self.shared.count_rejection(error.reason)
-        problem = describe(error, instance=path, request_id=request_id)
+        root = self.shared.root_path
+        problem = describe(error, instance=path, request_id=request_id, root=root)
         status, lines, content = reply_of(problem)
         lines += b"x-request-id: %b\r\nconnection: close\r\n" % request_id.encode()
         self.transport.write(STATUS_LINE[status] + lines + b"\r\n" + content)
         self._close_gently()
+
+
+def _strip(scope: Any, root: str) -> None:
+    """Take off the service's path prefix, which some proxies leave on."""
+    if scope["path"].startswith(f"{root}/"):
+        scope["path"] = scope["path"].removeprefix(root)
+        scope["raw_path"] = scope["raw_path"].removeprefix(root.encode())
 
 
 def serving_protocol(settings: Settings, count_rejection: CountRejection = count_nothing) -> Any:
@@ -390,5 +398,6 @@ def serving_protocol(settings: Settings, count_rejection: CountRejection = count
         max_buffered_bytes=settings.max_buffered_bytes,
         max_requests=settings.max_queue_requests,
         count_rejection=count_rejection,
+        root_path=settings.root_path,
     )
     return partial(StrictProtocol, connections=connections)

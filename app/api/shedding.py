@@ -9,12 +9,18 @@ from app.api.redaction import redact_path
 from app.wire.media_types import PROBLEM_TYPE
 
 
-def no_room(target: bytes, limit: int) -> bytes:
-    """A 503 by hand, as its bytes: under overload most answers are these."""
+def no_room(target: bytes, limit: int, root: str = "") -> bytes:
+    """A 503 by hand, as its bytes: under overload most answers are these.
+
+    Args:
+        target: Path and query of the request.
+        limit: VAE_MAX_QUEUE_REQUESTS.
+        root: Path prefix of the service.
+    """
     request_id = f"{getrandbits(128):032x}"
     path = target.partition(b"?")[0][:200].decode()
     problem = {
-        "type": "/problems/queue-full",
+        "type": f"{root}/problems/queue-full",
         "title": title("queue-full"),
         "status": 503,
         "detail": f"The server is busy: {limit} requests wait or compute (VAE_MAX_QUEUE_REQUESTS). "

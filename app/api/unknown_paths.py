@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api.examples import curl_options
-from app.api.problems import HTTP_SLUGS, problem
+from app.api.problems import HTTP_SLUGS, ROOT_PATH, problem
 from app.api.record import record_of
 from app.api.redaction import redact_path, redact_query
 from app.api.routing import MODEL_PATHS, VERSION
@@ -58,6 +58,7 @@ async def answer_http_error(request: Request, error: Exception) -> Response:
         trace_id=record.trace_id,
         headers=error.headers,
         details=details,
+        root=request.scope.get(ROOT_PATH, ""),
     )
 
 

@@ -43,9 +43,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(repository: Path, log: Path, *flags: str, ready: int = 200) -> Iterator[Served]:
+def serving(
+    repository: Path, log: Path, *flags: str, ready: int = 200, port: int | None = None
+) -> Iterator[Served]:
     """`vae serve` with these flags, once /readyz has this status; stopped by its own pid."""
-    port = free_port()
+    port = free_port() if port is None else port
     command = [sys.executable, "-m", "app", "serve", "--port", str(port)]
     command += ["--model-repository", str(repository), "--compute-threads", "1", *flags]
     with log.open("wb") as stderr:

@@ -84,6 +84,7 @@ def test_keys_are_listed_by_commas_in_either_case(monkeypatch: pytest.MonkeyPatc
         ("VAE_PORT", "9000\r", "port", 9000),
         ("VAE_MAX_ITEMS", "1_000", "max_items", 1000),
         ("VAE_DEFAULT_MODEL", "mnist ", "default_model", "mnist"),
+        ("VAE_ROOT_PATH", "/ml/vae/", "root_path", "/ml/vae"),
     ],
 )
 def test_what_is_unambiguous_is_read(
@@ -142,6 +143,7 @@ def test_a_file_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -
         ("VAE_MAX_BODY_BYTES", "0"),
         ("VAE_API_KEYS_SHA256", '["secret"]'),
         ("VAE_LOG_LEVEL", "loud"),
+        ("VAE_ROOT_PATH", "vae"),
         ("VAE_MAX_ITEMS", "1e6"),
         ("VAE_MAX_BODY_BYTES", "10MB"),
         ("VAE_MAX_NUM_SAMPLES", "-1"),

@@ -61,7 +61,7 @@ async def test_a_callers_id_is_kept_and_an_unsafe_one_replaced(open_client: Clie
 
 async def test_every_answer_has_the_security_headers(open_client: ClientFactory) -> None:
     async with open_client() as client:
-        for path in ("/", "/docs", "/v1/sample", "/nothing", "/livez", "/assets/page.js"):
+        for path in ("/", "/docs", "/v1/sample", "/nothing", "/livez", "/assets/main.js"):
             headers = (await client.get(path)).headers
             assert headers["x-content-type-options"] == "nosniff"
             assert "frame-ancestors 'none'" in headers["content-security-policy"]
@@ -124,7 +124,7 @@ async def test_probes_and_pages_stay_open_and_metrics_as_set(open_client: Client
             "/",
             "/docs",
             "/openapi.json",
-            "/assets/page.js",
+            "/assets/main.js",
         ):
             assert (await client.get(path)).status_code == 200, path
         assert (await client.get("/metrics")).status_code == 401

@@ -13,6 +13,9 @@ from tests.app.conftest import ClientFactory
 
 pytestmark = pytest.mark.anyio
 
+MOST_BYTES = 80_000
+"""Of the playground over the wire, as browsers ask for it."""
+
 
 async def test_docs_and_the_start_page_load_nothing_from_elsewhere(
     open_client: ClientFactory,
@@ -43,7 +46,7 @@ async def test_the_page_of_the_api_runs_no_inline_script(open_client: ClientFact
 
 async def test_pages_can_be_turned_off(open_client: ClientFactory) -> None:
     async with open_client(docs=False) as client:
-        for path in ("/", "/docs", "/openapi.json", "/assets/page.js"):
+        for path in ("/", "/docs", "/openapi.json", "/assets/main.js"):
             assert (await client.get(path)).status_code == 404
 
 
@@ -59,13 +62,42 @@ async def test_the_type_of_every_problem_says_what_it_means(open_client: ClientF
     assert unknown.status_code == 404
 
 
-def test_the_start_page_calls_only_what_there_is() -> None:
-    script = (PLAYGROUND / "page.js").read_text(encoding="utf-8")
-    called = set(re.findall(r"\$\{modelPath\(\)\}/([\w-]+)", script))
-    assert called == {"sample", "reconstruct", "elbo", "classify"}
-    assert called <= set(OPERATIONS)
-    assert "v1/models" in script
+async def test_a_path_prefix_is_in_problem_types_and_the_document(
+    open_client: ClientFactory,
+) -> None:
+    async with open_client(root_path="/vae/") as client:
+        document = (await client.get("/openapi.json")).json()
+        problems = [(await client.get(path)).json() for path in ("/nothing", "/v1/sample?n=0")]
+    assert document["servers"][0]["url"] == "/vae"
+    assert [one["type"] for one in problems] == [
+        "/vae/problems/not-found",
+        "/vae/problems/invalid-parameter",
+    ]
+
+
+async def test_the_playground_is_small_and_asked_for_anew(open_client: ClientFactory) -> None:
+    files = [file for file in PLAYGROUND.rglob("*") if file.is_file()]
+    paths = ["/", *(f"/assets/{file.relative_to(PLAYGROUND).as_posix()}" for file in files)]
+    size = 0
+    async with open_client() as client:
+        for path in paths:
+            async with client.stream("GET", path, headers={"Accept-Encoding": "gzip"}) as answer:
+                assert answer.status_code == 200, path
+                assert answer.headers["cache-control"] == "no-cache"
+                size += len(b"".join([part async for part in answer.aiter_raw()]))
+    assert size <= MOST_BYTES
+
+
+def test_the_playground_imports_and_calls_only_what_there_is() -> None:
+    scripts = {file: file.read_text(encoding="utf-8") for file in PLAYGROUND.rglob("*.js")}
+    for file, script in scripts.items():
+        for imported in re.findall(r'from "([^"]+)"', script):
+            assert (file.parent / imported).resolve() in scripts, (file, imported)
+    every = "".join(scripts.values())
+    called = set(re.findall(r'operate\((?:app\.)?model, (?:byAnomaly \? )?"([\w-]+)"', every))
+    called |= set(re.findall(r'call\("([\w-]+)"', every))
+    assert called == set(OPERATIONS)
     assert "/v1/models" in openapi_document()["paths"]
-    ids = set(re.findall(r'\$\("(\w+)"\)', script))
+    ids = set(re.findall(r'\$\("(\w+)"\)', every))
     page = (PLAYGROUND / "index.html").read_text(encoding="utf-8")
     assert all(f'id="{name}"' in page for name in ids)

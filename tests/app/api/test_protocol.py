@@ -130,7 +130,7 @@ async def test_two_lengths_get_one_answer_whichever_parser_is_used(
         assert (await exchange(port, BOTH + LAST)).statuses == [400]
 
 
-async def test_a_root_path_stands_before_the_path_and_headers_are_each_apps_own() -> None:
+async def test_a_root_path_is_taken_off_and_headers_are_each_apps_own() -> None:
     seen: list[Any] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -139,6 +139,8 @@ async def test_a_root_path_stands_before_the_path_and_headers_are_each_apps_own(
         await answer(send, b"")
 
     async with listening(app, root_path="/a") as port:
-        for _ in range(2):
-            assert (await exchange(port, LAST)).statuses == [200]
-    assert seen == [("/a/livez", b"/a/livez", 2)] * 2
+        for path in (b"/livez", b"/a/livez"):
+            assert (await exchange(port, LAST.replace(b"/livez", path))).statuses == [200]
+        refused = await exchange(port, BOTH)
+    assert seen == [("/livez", b"/livez", 2)] * 2
+    assert refused.problem["type"] == "/a/problems/malformed-request"
