@@ -24,6 +24,7 @@ from app.serving.loading import Loader, Record
 from app.serving.served_model import ServedModel
 from app.serving.snapshot import BrokenBundle, ModelState, Snapshot
 from models.errors import UnsupportedOperation, closest
+from models.memory import keep_freed_memory
 
 log = logging.getLogger("app.registry")
 
@@ -83,6 +84,7 @@ class Registry:
         Loading ends whatever happens, so that nobody waits for ever.
         """
         try:
+            keep_freed_memory()
             if self.compute_threads is not None:
                 torch.set_num_threads(self.compute_threads)
             self.loader.load(self.publish)

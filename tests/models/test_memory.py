@@ -1,6 +1,9 @@
-"""Memory that a process may use: the machine's, and the limits of its control groups."""
+"""Memory that a process may use, the machine's and its control groups'; and what it keeps."""
 
+import ctypes
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,3 +32,45 @@ def test_the_lowest_limit_of_any_group_above_a_process_counts(
     assert memory.usable_memory() == physical
     (tmp_path / file).write_text(text)
     assert memory.usable_memory() == 4096
+
+
+CHURN = """
+import resource, sys, torch
+from models.memory import keep_freed_memory
+kept = sys.argv[1] == "keep" and keep_freed_memory()
+torch.set_num_threads(1)
+for _ in range(3):
+    torch.ones(500_000).exp().log1p()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(100):
+    torch.ones(500_000).exp().log1p()
+print(kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="the C library is not glibc")
+def test_freed_memory_is_kept_for_the_next_results() -> None:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_")}
+    faults = {}
+    for what in ("keep", "give back"):
+        command = [sys.executable, "-c", CHURN, what]
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=True, timeout=120
+        )
+        kept, count = done.stdout.split()
+        assert (kept == "True") == (what == "keep")
+        faults[what] = int(count)
+    assert faults["keep"] < faults["give back"] / 10
+
+
+def test_variables_of_malloc_decide_instead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "2")
+    assert not memory.keep_freed_memory()
+
+
+def test_another_c_library_gives_back_what_it_likes(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("MALLOC_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
+    assert not memory.keep_freed_memory()

@@ -21,6 +21,7 @@ from models.command_line import (
 )
 from models.errors import VAEError
 from models.files import explain_os_error, prepare_streams
+from models.memory import keep_freed_memory
 from training.errors import Interrupted
 
 
@@ -131,6 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     After a signal, the exit code is 128 plus its number.
     """
     prepare_streams()
+    keep_freed_memory()
     words = with_mlflow_uri(sys.argv[1:] if arguments is None else arguments)
     try:
         make_app(asked_command(words))(args=words)
