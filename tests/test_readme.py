@@ -1,4 +1,5 @@
-"""The README's commands work as printed: marked blocks run in order, against a real server.
+"""Commands of the README and of the guide to scores work as printed: marked blocks run in order,
+against a real server.
 
 A block may use every file of the checkout by its relative name; what it writes lands in a scratch
 folder. http://127.0.0.1:8000 becomes the address of the test's own server.
@@ -23,7 +24,8 @@ from tests.commands import (
 
 pytestmark = pytest.mark.slow
 
-BLOCKS = blocks_of((ROOT / "README.md").read_text(encoding="utf-8"))
+PAGES = ("README.md", "docs/reading-the-scores.md")
+BLOCKS = {page: blocks_of((ROOT / page).read_text(encoding="utf-8")) for page in PAGES}
 
 
 @pytest.fixture(scope="module")
@@ -50,13 +52,17 @@ def address(folder: Path, environment: dict[str, str]) -> Iterator[str]:
         yield address
 
 
-def test_some_commands_of_the_readme_are_tested() -> None:
-    assert BLOCKS
+def test_some_commands_of_each_page_are_tested() -> None:
+    assert all(BLOCKS.values())
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
-@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.commands.splitlines()[0])
+@pytest.mark.parametrize(
+    "block",
+    [block for page in PAGES for block in BLOCKS[page]],
+    ids=lambda block: block.commands.splitlines()[0],
+)
 def test_a_marked_block_succeeds_and_prints_what_it_says(
     block: Block, folder: Path, environment: dict[str, str], request: pytest.FixtureRequest
 ) -> None:
