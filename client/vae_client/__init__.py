@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from vae_client.errors import Refused as Refused
     from vae_client.errors import Unreachable as Unreachable
     from vae_client.errors import UnreadableItems as UnreadableItems
+    from vae_client.held_out import Examples as Examples
+    from vae_client.held_out import LatentMap as LatentMap
     from vae_client.merging import merge as merge
     from vae_client.results import AnomalyScores as AnomalyScores
     from vae_client.results import Answer as Answer
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 _PLACES = {
     "clients": ("AsyncVAEClient", "VAEClient"),
     "errors": ("CallError", "Refused", "Unreachable", "UnreadableItems"),
+    "held_out": ("Examples", "LatentMap"),
     "merging": ("merge",),
     "results": (
         *("AnomalyScores", "Answer", "AnswerWarning", "Classifications", "Decodings"),

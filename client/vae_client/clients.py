@@ -10,6 +10,7 @@ import httpx
 
 from vae_client.errors import CallError
 from vae_client.exchange import Exchange, Pause, Request, Steps, T
+from vae_client.held_out import Examples, LatentMap
 from vae_client.inputs import Items, Latents, image_sources, latent_source
 from vae_client.operations import (
     ANOMALY,
@@ -194,6 +195,22 @@ class VAEClient:
         """A model: its shapes, labels, operations and numbers on held-out pictures."""
         return self._run(self._exchange.describe(name, version))
 
+    def examples(self, name: str | None = None, version: int | None = None) -> Examples:
+        """Held-out pictures of a model's data, with their labels.
+
+        Raises:
+            Refused: The model has none; the message says why.
+        """
+        return self._run(self._exchange.examples(name, version))
+
+    def latent_map(self, name: str | None = None, version: int | None = None) -> LatentMap:
+        """The plane in which the posterior means of a model's held-out pictures differ most.
+
+        Raises:
+            Refused: The model has none; the message says why.
+        """
+        return self._run(self._exchange.latent_map(name, version))
+
     def ready(self) -> bool:
         """Whether the service answers and is ready; False where nothing listens."""
         return self._run(self._exchange.ready())
@@ -354,6 +371,14 @@ class AsyncVAEClient:
     async def model(self, name: str | None = None, version: int | None = None) -> Model:
         """As `VAEClient.model`."""
         return await self._run(self._exchange.describe(name, version))
+
+    async def examples(self, name: str | None = None, version: int | None = None) -> Examples:
+        """As `VAEClient.examples`."""
+        return await self._run(self._exchange.examples(name, version))
+
+    async def latent_map(self, name: str | None = None, version: int | None = None) -> LatentMap:
+        """As `VAEClient.latent_map`."""
+        return await self._run(self._exchange.latent_map(name, version))
 
     async def ready(self) -> bool:
         """As `VAEClient.ready`."""

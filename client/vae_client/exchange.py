@@ -18,6 +18,7 @@ import numpy as np
 
 from vae_client.answers import join, no_answer, num_items, read_answer
 from vae_client.errors import CallError, Refused, Unreachable, UnreadableItems
+from vae_client.held_out import Examples, LatentMap, make_examples, make_map
 from vae_client.operations import SAMPLE, Operation, model_path
 from vae_client.progress import Show, progress_of
 from vae_client.refusals import refusal
@@ -171,6 +172,23 @@ class Exchange:
 
     def describe(self, name: str | None, version: int | None) -> Steps[Model]:
         """One model; without a name, the client's own or the default one."""
+        path = yield from self._path_of(name, version)
+        response = yield from self.ask(Request("GET", path))
+        return _read(response, make_model)
+
+    def examples(self, name: str | None, version: int | None) -> Steps[Examples]:
+        """Held-out pictures of a model; without a name, as `describe`."""
+        path = yield from self._path_of(name, version)
+        response = yield from self.ask(Request("GET", f"{path}/examples"))
+        return _read(response, make_examples)
+
+    def latent_map(self, name: str | None, version: int | None) -> Steps[LatentMap]:
+        """The plane of a model's held-out pictures; without a name, as `describe`."""
+        path = yield from self._path_of(name, version)
+        response = yield from self.ask(Request("GET", f"{path}/map"))
+        return _read(response, make_map)
+
+    def _path_of(self, name: str | None, version: int | None) -> Steps[str]:
         if name is None:
             name, version = self.model, self.version if version is None else version
         if name is None:
@@ -184,8 +202,7 @@ class Exchange:
                 if ready
                 else "No model is served yet. Ask models() for the state of each."
             )
-        response = yield from self.ask(Request("GET", model_path(name, version)))
-        return _read(response, make_model)
+        return model_path(name, version)
 
     def ready(self) -> Steps[bool]:
         """Whether the service answers that it is ready; it is asked once."""

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.app.pictures import binary, encoded, npy
+from tests.app.repository import SOURCE
 from tests.app.server_process import Served
 from tests.client.conftest import Opened
 from vae_client import AsyncVAEClient, CallError, Refused, VAEClient
@@ -209,12 +210,30 @@ async def test_models_describe_themselves(open_client: Opened) -> None:
             await client.model()
 
 
+async def test_held_out_pictures_come_with_their_labels_and_as_a_map(open_client: Opened) -> None:
+    async with open_client() as client:
+        examples = await client.examples()
+        found = await client.latent_map("mnist", 2)
+        assert (examples.model, examples.version, len(examples)) == ("mnist", 2, 8)
+        assert {(picture.mode, picture.size) for picture in examples.pictures} == {("L", (8, 8))}
+        assert examples.labels[:4] == (None, "a", "b", "c")
+        assert examples.source == found.source == SOURCE
+        assert found.axes.tolist() == np.eye(2, 4).tolist()
+        assert found.points.tolist() == [[0.0, 1.5], [-2.0, 0.5]]
+        assert found.labels == ("b", None)
+        assert found.explained.tolist() == [0.5, 0.25]
+        assert len(await client.decode(found.mean + found.points @ found.axes)) == 2
+        with pytest.raises(Refused, match="examples"):
+            await client.examples("mnist", 1)
+
+
 def test_a_service_in_another_process_answers_the_client_that_waits(
     served: Served, tmp_path: Path
 ) -> None:
     with VAEClient(served.url, batch_size=4, model="mnist-labelled") as client:
         assert client.ready()
         assert client.model().name == "mnist-labelled"
+        assert len(client.examples("mnist")) == len(client.latent_map("mnist").mean) * 2
         assert len(client.models()) == 5
         drawn = client.sample(6, seed=1, label=2)
         assert drawn.label_used == ("2",) * 6
