@@ -30,7 +30,7 @@ def illustrate(
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Write a bundle's next version, with held-out pictures and a map of their latents for a page.
+    """Write a bundle's next version, with held-out pictures and a map of their latents.
 
     Nothing is trained: the weights stay.
 
