@@ -22,7 +22,7 @@ KINDS = {
 }
 METHODS = [
     *(name.replace("-", "_") for name in OPERATIONS),
-    *("stream_log_likelihood", "models", "model", "ready", "close"),
+    *("stream_log_likelihood", "models", "model", "examples", "latent_map", "ready", "close"),
 ]
 RENDERED = {"format", "encoding", "columns"}
 """Parameters that choose how an answer is written, which a client has no choice of."""

@@ -121,7 +121,9 @@ def labelled(train: list[int], validation: list[int] | None, *, test: int = 2) -
         return ArraySplit(images, None if labels is None else np.array(labels), levels=17)
 
     held_out = split(2 if validation is None else len(validation), validation)
-    return Dataset("abc", split(len(train), train), held_out, split(test), "", "", ("a", "b", "c"))
+    return Dataset(
+        "abc", split(len(train), train), held_out, split(test), "", class_names=("a", "b", "c")
+    )
 
 
 @pytest.mark.parametrize(
