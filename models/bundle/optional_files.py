@@ -23,21 +23,12 @@ def parse_good_pictures(
     if GOOD_PICTURES not in files:
         return None
     found = parse_versioned(path, GOOD_PICTURES, files[GOOD_PICTURES], GoodPictures)
-    if (received := len(found.latent_mean)) != (latents := prod(config.vae.latent_shape)):
-        raise BundleCorrupt(
-            f"{path / GOOD_PICTURES} is of a model of {received} latents; this one has {latents}. "
-            "Run vae-lab calibrate again."
-        )
+    _check_latents(path / GOOD_PICTURES, len(found.latent_mean), config, "calibrate")
     return found
 
 
 def parse_examples(path: Path, files: dict[str, bytes], config: BundleConfig) -> Examples | None:
-    """The held-out pictures among the files of `read_files`; None where there are none.
-
-    Raises:
-        BundleVersionUnsupported: They have another format version.
-        BundleCorrupt: The file does not say what it must, or is of another model.
-    """
+    """The held-out pictures among the files; None and `Raises` as of `parse_good_pictures`."""
     if EXAMPLES not in files:
         return None
     found = parse_versioned(path, EXAMPLES, files[EXAMPLES], Examples)
@@ -49,18 +40,18 @@ def parse_examples(path: Path, files: dict[str, bytes], config: BundleConfig) ->
 
 
 def parse_map(path: Path, files: dict[str, bytes], config: BundleConfig) -> LatentMap | None:
-    """The map among the files of `read_files`; None where there is none.
-
-    Raises:
-        BundleVersionUnsupported: It has another format version.
-        BundleCorrupt: The file does not say what it must, or is of another model.
-    """
+    """The map among the files; None and `Raises` as of `parse_good_pictures`."""
     if MAP not in files:
         return None
     found = parse_versioned(path, MAP, files[MAP], LatentMap)
-    if (received := len(found.mean)) != (latents := prod(config.vae.latent_shape)):
-        raise BundleCorrupt(
-            f"{path / MAP} is of a model of {received} latents; this one has {latents}. Run "
-            "vae-lab illustrate again."
-        )
+    _check_latents(path / MAP, len(found.mean), config, "illustrate")
     return found
+
+
+def _check_latents(file: Path, received: int, config: BundleConfig, command: str) -> None:
+    latents = prod(config.vae.latent_shape)
+    if received != latents:
+        raise BundleCorrupt(
+            f"{file} is of a model of {received} latents; this one has {latents}. Run vae-lab "
+            f"{command} again."
+        )

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from training.commands.options import DataDir, Device, can_be_written
+from training.commands.options import DataDir, Device, NextVersionRepository, can_be_written
 from training.commands.tables import wide_console
 
 
@@ -19,15 +19,7 @@ def calibrate(
             "data set."
         ),
     ],
-    repository: Annotated[
-        Path | None,
-        typer.Option(
-            "--repository",
-            "--model-repository",
-            help="Where to write the new version; the bundle's own repository otherwise.",
-            callback=can_be_written("--repository", is_folder=True),
-        ),
-    ] = None,
+    repository: NextVersionRepository = None,
     regret: Annotated[
         bool,
         typer.Option(

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from training.commands.options import DataDir, PublishedExamples, can_be_written
+from training.commands.options import DataDir, NextVersionRepository, PublishedExamples
 
 
 def illustrate(
@@ -19,15 +19,7 @@ def illustrate(
         ),
     ] = None,
     examples: PublishedExamples = None,
-    repository: Annotated[
-        Path | None,
-        typer.Option(
-            "--repository",
-            "--model-repository",
-            help="Where to write the new version; the bundle's own repository otherwise.",
-            callback=can_be_written("--repository", is_folder=True),
-        ),
-    ] = None,
+    repository: NextVersionRepository = None,
     data_dir: DataDir = None,
 ) -> None:
     """Write a bundle's next version, with held-out pictures and a map of their latents.

@@ -161,6 +161,15 @@ DataDir = Annotated[
         help="Folder of the data sets; VAE_DATA_DIR or ./data otherwise.", file_okay=False
     ),
 ]
+NextVersionRepository = Annotated[
+    Path | None,
+    typer.Option(
+        "--repository",
+        "--model-repository",
+        help="Where to write the new version; the bundle's own repository otherwise.",
+        callback=can_be_written("--repository", is_folder=True),
+    ),
+]
 PublishedExamples = Annotated[
     bool | None,
     typer.Option(

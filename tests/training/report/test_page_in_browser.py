@@ -4,7 +4,6 @@ It needs Debian's `chromium` and `chromium-driver` (or their likes) in the PATH.
 """
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,28 +14,10 @@ pytest.importorskip("selenium", reason="selenium drives the browser; it is not h
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
+from tests.e2e.browser import CHROMEDRIVER, CHROMIUM, FLAGS, needs_browser
 from training.report.page import REPORT
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-CHROMEDRIVER = shutil.which("chromedriver")
-FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-)
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        CHROMIUM is None or CHROMEDRIVER is None,
-        reason="these tests need chromium and chromedriver in the PATH",
-    ),
-]
+pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
