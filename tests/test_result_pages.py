@@ -87,8 +87,9 @@ def test_every_figure_is_there_small_and_named_by_the_command_that_made_it(
 
 def test_no_figure_is_left_over() -> None:
     pages = "".join(path.read_text(encoding="utf-8") for path in DOCS.glob("*.md"))
-    shown = set(re.findall(r"figures/[a-z-]+\.(?:png|svg)", pages))
-    assert {f"figures/{file.name}" for file in (DOCS / "figures").iterdir()} == shown
+    shown = set(re.findall(r"figures/[a-z/-]+\.(?:png|svg|webp)", pages))
+    files = [path for path in (DOCS / "figures").rglob("*") if path.is_file()]
+    assert {path.relative_to(DOCS).as_posix() for path in files} == shown
 
 
 @each_page
