@@ -1,6 +1,6 @@
 """Distributions of binary pixels, and of grey values in [0, 1].
 
-    Bernoulli             log p = -softplus((1 - 2 x) l)                   x in {0, 1}
+    Bernoulli             log p = log sigmoid((2 x - 1) l)                 x in {0, 1}
     ContinuousBernoulli   log p = (x - 1/2) l - log(sinh(l/2) / (l/2))     x in [0, 1]
 
 l is a logit. Nothing is clamped, and no constant is left out.
@@ -9,13 +9,13 @@ l is a logit. Nothing is clamped, and no constant is left out.
 import torch
 from torch import Tensor
 
-from models.distributions.elementwise import polynomial, sigmoid, softplus
+from models.distributions.elementwise import log_sigmoid, polynomial, sigmoid
 from models.distributions.from_noise import IMAGE_DIM, FromNoise, sum_channels, sum_event
 from models.noise import NoiseKind
 
 
 class Bernoulli(FromNoise):
-    """Binary pixels, with the fused log-mass -softplus(+-l): exact for any logit."""
+    """Binary pixels, with the fused log-mass log sigmoid(+-l): exact for any logit."""
 
     noise_kind: NoiseKind = "uniform"
 
@@ -38,9 +38,8 @@ class Bernoulli(FromNoise):
         return sum_channels(self._terms(value))
 
     def _terms(self, value: Tensor) -> Tensor:
-        # -l where the pixel is 1, and l where it is 0.
-        signed = torch.addcmul(self.logits, self.logits, value, value=-2)
-        return softplus(signed).neg()
+        # l where the pixel is 1, and -l where it is 0.
+        return log_sigmoid(self.logits * value.mul(2).sub_(1))
 
     def from_noise(self, noise: Tensor, *, temperature: float = 1.0) -> Tensor:
         """1 where the uniform is below the probability."""

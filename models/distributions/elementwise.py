@@ -12,15 +12,15 @@ def sigmoid(logits: Tensor) -> Tensor:
     return F.logsigmoid(logits).exp()
 
 
-def softplus(x: Tensor) -> Tensor:
-    """log(1 + exp(x)) for any x, with the same bits anywhere in a tensor.
+def log_sigmoid(x: Tensor) -> Tensor:
+    """-log(1 + exp(-x)) for any x, with the same bits anywhere in a tensor.
 
     Where no gradient is asked for it takes half of the time of torch's logsigmoid: exp and log1p
     are those of a vector library.
     """
     if x.requires_grad:
-        return -F.logsigmoid(-x)
-    return x.clamp_min(0).add_(x.abs().neg_().exp_().log1p_())
+        return F.logsigmoid(x)
+    return x.clamp_max(0).sub_(x.abs().neg_().exp_().log1p_())
 
 
 def polynomial(x: Tensor, coefficients: Sequence[float]) -> Tensor:
