@@ -248,12 +248,16 @@ def _find(
     Raises:
         ConfigError: The source is unknown, or the folder holds the run of other data.
     """
+    from training.data.catalogue import DATASETS
     from training.recipes.name import recipe_name
     from training.recipes.overrides import apply_overrides
     from training.runs.claim import is_begun, refuse_taken
     from training.runs.folder import RECIPE
 
     path = find_recipe(source, data_dir=start.data_dir)
+    if Path(source).is_dir() and (path is not None or source in DATASETS):
+        kind = "data set" if path is None else "shipped recipe"
+        say(f"{source} is a {kind}. For the folder of that name, write ./{source}", console)
     if path is not None:
         return path, start.run_dir, None
     name = apply_overrides({}, changes).get("name", recipe_name(source))

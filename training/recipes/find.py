@@ -50,12 +50,12 @@ def find_recipe(source: str, *, data_dir: Path | None = None) -> Path | None:
     Raises:
         ConfigError: It is none of these.
     """
-    path, shipped = Path(source), RECIPES / f"{source}.toml"
+    path = Path(source)
     if path.is_file() and path.suffix.lower() not in FILE_SUFFIXES:
         _check_text(source)
         return path
-    if shipped.is_file():
-        return shipped
+    if source in shipped_recipes():
+        return RECIPES / f"{source}.toml"
     if source in DATASETS:
         return None
     try:

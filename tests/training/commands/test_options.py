@@ -71,6 +71,16 @@ def test_a_recipe_takes_no_size_and_no_purpose(capsys: pytest.CaptureFixture[str
         assert message in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.parametrize(("name", "kind"), [("digits", "shipped recipe"), ("omniglot", "data set")])
+def test_a_folder_that_is_named_like_what_is_shipped_is_not_passed_over_in_silence(
+    name: str, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(name).mkdir()
+    assert exit_code("train", name, "--for", "samples", "--data-dir", "none") == 1
+    said = f"{name} is a {kind}. For the folder of that name, write ./{name}"
+    assert said in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_size_and_purpose_choose_the_recipe_and_a_resumed_run_keeps_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

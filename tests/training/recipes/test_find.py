@@ -19,6 +19,7 @@ def test_shipped_recipes_are_found_by_name_and_come_before_data_sets(tmp_path: P
     found = find_recipe("digits")
     assert found is not None
     assert found.name == "digits.toml"
+    assert find_recipe("./digits") is None  # the folder
 
 
 @pytest.mark.parametrize("source", ["frey-faces", "pictures", "cats.npz"])
