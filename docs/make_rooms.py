@@ -15,7 +15,13 @@ ROW, BOX, WORDS, CELL = 30, 120, 520, 26
 LEFT, FOOT = 16, 26
 HEAD, BARE_HEAD = 92, 40
 """Heights above a block's rooms, with the grid's names and without."""
-COLOURS = {"models": "#4477aa", "client": "#aa3377", "app": "#228833", "training": "#ee6677"}
+COLOURS = {
+    "models": "#4477aa",
+    "client": "#aa3377",
+    "app": "#228833",
+    "training": "#ee6677",
+    "deploy": "#ccbb44",
+}
 """Of the packages: Paul Tol's bright scheme, told apart by the colour-blind too."""
 
 
@@ -23,7 +29,7 @@ def draw(table: Mapping[str, Mapping[str, list[str]]]) -> str:
     """The table as SVG: a block per package, a row per room, a dot for each allowed import."""
     blocks: list[str] = []
     y, width = 10, 0
-    for package in ("app", "client", "training", "models"):
+    for package in ("deploy", "app", "client", "training", "models"):
         rooms = table[package]
         columns = [*(order(rooms) if len(rooms) > 1 else []), *outside(package, table)]
         blocks += block(package, rooms, columns, y=y)

@@ -20,12 +20,19 @@ ALLOWED: dict[str, list[str]] = {
     room: may for package in ROOMS.values() for room, may in package.items()
 }
 NO_GROUND = {"app.operations", "vae_client"}
-PACKAGES = {"app": ROOT, "models": ROOT, "training": ROOT, "vae_client": ROOT / "client"}
+PACKAGES = {
+    "app": ROOT,
+    "models": ROOT,
+    "training": ROOT,
+    "deploy": ROOT,
+    "vae_client": ROOT / "client",
+}
 FORBIDDEN = {
-    "app": {"training", "sklearn"},
-    "models": {"app", "training", "vae_client", "fastapi", "starlette", "sklearn"},
-    "training": {"app", "vae_client", "fastapi", "starlette", "uvicorn"},
-    "vae_client": {"app", "models", "training", "torch", "fastapi", "starlette"},
+    "app": {"training", "deploy", "sklearn"},
+    "models": {"app", "training", "deploy", "vae_client", "fastapi", "starlette", "sklearn"},
+    "training": {"app", "deploy", "vae_client", "fastapi", "starlette", "uvicorn"},
+    "deploy": {"sklearn"},
+    "vae_client": {"app", "models", "training", "deploy", "torch", "fastapi", "starlette"},
 }
 FREE_OF_HTTP = ("app/operations", "app/wire", "app/compute")
 FREE_OF_TORCH = ("app/operations", "app/wire", "models/images", "client/vae_client")
@@ -157,6 +164,7 @@ def test_no_package_imports_what_it_must_not_know(package: str) -> None:
         ("models", []),
         ("app", ["serve", "otel"]),
         ("training", ["train", "mlflow", "sweep"]),
+        ("deploy", ["serve", "train", "parquet", "ray"]),
         ("vae_client", ["serve"]),
     ],
 )

@@ -132,7 +132,21 @@ def array_source(
     Raises:
         CallError: It is not an array of numbers, or has another shape.
     """
-    named = load_arrays(path, label)
+    return source_of_arrays(load_arrays(path, label), label, operation, takes, read)
+
+
+def source_of_arrays(
+    named: Mapping[str, np.ndarray],
+    label: str,
+    operation: str,
+    takes: Sequence[str],
+    read: ReadArrays,
+) -> Source:
+    """The rows of the one array that an operation takes, of those that a file holds by name.
+
+    Raises:
+        CallError: It is not an array of numbers, or has another shape.
+    """
     wanted = [kind for kind in takes if kind in named] or list(named)[:1]
     if not wanted or (len(named) > 1 and wanted[0] not in takes):
         raise CallError(

@@ -91,6 +91,11 @@ COMMANDS = (
         _of("anomaly", "ood"),
     ),
     Command(
+        "batch",
+        "Score, encode or sample many items into Parquet files, by many workers.",
+        partial(_load, "deploy.batch.command", "batch"),
+    ),
+    Command(
         "datasets",
         "List the known data sets: shape, splits, licence, and whether their files are there.",
         _of("datasets", "app"),

@@ -52,7 +52,7 @@ class ParquetShards(Shards):
             with _reading(path), self._parquet.ParquetFile(path) as file:
                 schema = file.schema_arrow
                 if not self._column:
-                    self._column = _find_images(path, schema)
+                    self._column = find_images(path, schema)
                 if not label:  # a test set may have none
                     label, class_names = _find_labels(schema, self._column, warnings)
                 _check_images(path, schema, self._column)
@@ -129,8 +129,12 @@ def _give(cell: Any, stamp: bytes) -> tuple[bytes, bytes]:
     return data, stamp
 
 
-def _find_images(path: Path, schema: Any) -> str:
-    """The column of pictures."""
+def find_images(path: Path, schema: Any) -> str:
+    """The column of pictures.
+
+    Raises:
+        DatasetError: There is none, or several may be it.
+    """
     features = _features(schema)
     columns = [field.name for field in schema if _may_hold_pictures(field.type)]
     declared = [name for name in columns if _kind(features.get(name)) == "Image"]

@@ -1,0 +1,1 @@
+"""Scale out: batches of files over processes or machines, and the service on other engines."""
