@@ -194,7 +194,7 @@ def test_faults_of_a_command_are_said_before_a_folder_is_made(
         ),
         ("Did you mean 'encode'?", "encod", "pictures.npy", *out),
         ("The results need a folder. Name one: --out results.parquet", "score", "pictures.npy"),
-        ("score has no such parameter", "score", "pictures.npy", *out, "--set", "draws=3"),
+        ("elbo has no such parameter", "score", "pictures.npy", *out, "--set", "draws=3"),
         ("num_samples", "score", "pictures.npy", *out, "--set", "num_samples=no"),
         ("encode needs an input", "encode", *out),
         ("There is no file 'none'", "score", "none", *out),
