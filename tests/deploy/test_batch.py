@@ -295,6 +295,7 @@ def test_without_pyarrow_or_ray_the_command_says_what_to_install(
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
 def test_actors_of_ray_write_the_same_rows(
     pictures: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
