@@ -6,7 +6,7 @@
 #   make check                   check format, lint and types
 #   make format                  format, and fix what lint can fix
 #   make e2e                     run the tests of the pages in a browser, where chromium is installed
-#   make check-clients           generate clients from the OpenAPI document, and call the service with them
+#   make check-clients           generate clients from the OpenAPI document, and call the service with them and with KServe's
 #   make bench                   measure speeds, overload and disturbances, in some 40 minutes
 #   make soak                    look for leaks, in ten minutes
 #   make image                   build the Docker image
@@ -47,7 +47,7 @@ check: .venv/installed-dev
 	$(BIN)/mypy
 
 check-clients: .venv/installed-dev
-	CHECK_CLIENTS=1 $(BIN)/pytest -rs tests/app/api/test_generated_clients.py
+	CHECK_CLIENTS=1 $(BIN)/pytest -rs tests/app/api/test_generated_clients.py tests/app/api/test_inference_clients.py
 
 format: .venv/installed-dev
 	$(BIN)/ruff check --fix .

@@ -22,6 +22,7 @@ from app.api.metrics import Metrics
 from app.api.middleware import Observe
 from app.api.model_control import model_control_routes
 from app.api.models import model_routes
+from app.api.open_inference import open_inference_routes
 from app.api.openapi import openapi_document
 from app.api.pages import page_routes
 from app.api.probes import probe_routes
@@ -116,6 +117,7 @@ def create_app(
         *model_routes(service.registry),
         *held_out_routes(service.registry),
         *model_control_routes(service.registry, reloader, settings),
+        *open_inference_routes(service.registry, lifecycle, reloader, settings),
         *operation_routes(service),
         *(page_routes(document) if settings.docs else []),
     ]

@@ -8,6 +8,7 @@ import math
 import secrets
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -24,7 +25,7 @@ from app.api.plan import Plan, Plans, make_plan
 from app.api.read_items import INLINE_BYTES, is_small, read_items
 from app.api.record import Record
 from app.api.reply import Reply
-from app.api.service import Call, Service
+from app.api.service import Call, Service, T
 from app.api.streaming import Stream
 from app.compute.cost import Work
 from app.compute.inputs import Inputs
@@ -71,36 +72,45 @@ async def answer(
     Raises:
         VAEError: The request cannot be answered; says why.
     """
-    record: Record = scope["vae.record"]
-    record.operation, record.model = operation.name, served.name
-    service.scheduler.check_open()
-    headers = record.headers
-    timeout = read_timeout(headers, service.settings)
-    call = Call(service, operation, served, plans, incoming, record, timeout)
+    call = begin_call(service, operation, served, plans, scope, incoming)
+    headers = call.record.headers
     body = await _body(call, scope)
-    record.end_parsing()
-    plan = _plan(call, scope["query_string"], body)
+    call.record.end_parsing()
+    plan = find_plan(call, scope["query_string"], body, accept=headers.get(b"accept"))
     fixed = plan.lines.get(versioned)
     if fixed is None:
         fixed = fixed_lines(plan, operation, served, versioned=versioned)
     if fixed.etag is not None and etag_matches(headers.get(b"if-none-match"), fixed.etag):
         return 304, fixed.caching, b""
-    seed = plan.seed
-    if seed is None:
-        seed = secrets.randbits(SERVER_SEED_BITS) if plan.draws else 0
-    inputs = await _read_inputs(call, plan.parameters, body) if operation.takes else Inputs()
-    request = ComputeRequest(operation, served, plan.parameters, seed, plan.label, inputs)
-    if inputs.latents is not None:
-        check_label(request)
-    work = _work(service, plan, request)
+    request, work = await prepare(call, plan, body)
     if plan.form in STREAM_TYPES:
         stream = await _stream(call, request, plan, work, scope)
         return 200, fixed.all + changing_lines(request, (), None, draws=plan.draws), stream
-    computed = await _compute(call, request, work)
+    computed = await compute_answer(call, request, work)
     content = await _render(call, request, plan, work, computed)
-    _count(service.metrics, call, computed, work)
     lines = changing_lines(request, computed.warnings, len(content), draws=plan.draws)
     return 200, fixed.all + lines, content
+
+
+def begin_call(
+    service: Service,
+    operation: Operation,
+    served: ServedModel,
+    plans: Plans,
+    scope: Scope,
+    incoming: Incoming,
+) -> Call:
+    """Begin to answer a request, as `answer` explains the arguments.
+
+    Raises:
+        ModelNotReady: The server is shutting down.
+        InvalidParameter: The deadline is no number of seconds.
+    """
+    record: Record = scope["vae.record"]
+    record.operation, record.model = operation.name, served.name
+    service.scheduler.check_open()
+    timeout = read_timeout(record.headers, service.settings)
+    return Call(service, operation, served, plans, incoming, record, timeout)
 
 
 async def _body(call: Call, scope: Scope) -> Body:
@@ -126,11 +136,33 @@ def _parse(call: Call, data: bytes) -> Body:
     )
 
 
-def _plan(call: Call, query: bytes, body: Body) -> Plan:
-    registry, accept = call.service.registry, call.record.headers.get(b"accept")
+def find_plan(call: Call, query: bytes, body: Body, *, accept: bytes | None) -> Plan:
+    """The plan of a request, by its query, its body's parameters and its Accept header.
+
+    Raises:
+        InvalidParameter, UnsupportedOperation, NotAcceptable: It cannot be done; says why.
+    """
+    registry = call.service.registry
     if body.members:
         return make_plan(registry, call.operation, call.served, query, accept, body.members)
     return call.plans.find(registry, call.operation, call.served, query, accept)
+
+
+async def prepare(call: Call, plan: Plan, body: Body) -> tuple[ComputeRequest[Any], Work]:
+    """Read the items of a request, draw its seed, and hold it against the limits.
+
+    Raises:
+        InputError, InvalidParameter: An item or the label is at fault.
+        PayloadTooLarge: It is over a limit; says which, and what fits.
+    """
+    operation, parameters, seed = call.operation, plan.parameters, plan.seed
+    if seed is None:
+        seed = secrets.randbits(SERVER_SEED_BITS) if plan.draws else 0
+    inputs = await _read_inputs(call, parameters, body) if operation.takes else Inputs()
+    request = ComputeRequest(operation, call.served, parameters, seed, plan.label, inputs)
+    if inputs.latents is not None:
+        check_label(request)
+    return request, _work(call.service, plan, request)
 
 
 async def _read_inputs(call: Call, parameters: Parameters, body: Body) -> Inputs:
@@ -151,12 +183,20 @@ async def _read_inputs(call: Call, parameters: Parameters, body: Body) -> Inputs
         call.record.end("read", started_at)
 
 
-async def _compute(call: Call, request: ComputeRequest[Any], work: Work) -> Answer:
+async def compute_answer(call: Call, request: ComputeRequest[Any], work: Work) -> Answer:
+    """What the engine computes for a request, counted in the metrics.
+
+    Raises:
+        QueueFull, ModelNotReady: The engine has no room, or stops.
+        DeadlineExceeded, ClientDisconnected: Nobody waits any more.
+    """
     job = begin_compute(call, request, work)
     try:
-        return await computed_by(call, job)
+        computed = await computed_by(call, job)
     finally:
         end_compute(call, job)
+    _count(call.service.metrics, call, computed, work)
+    return computed
 
 
 async def _stream(
@@ -182,17 +222,22 @@ async def _stream(
 async def _render(
     call: Call, request: ComputeRequest[Any], plan: Plan, work: Work, computed: Answer
 ) -> bytes:
-    started_at = time.perf_counter()
-    record, envelope = call.record, _envelope(request, draws=plan.draws)
-    record.stage = "render"
     form = "json" if plan.form in STREAM_TYPES else plan.form
-    given = form, computed, call.operation, plan.rendering, envelope
+    envelope = describe_request(request, draws=plan.draws)
+    write = partial(render, form, computed, call.operation, plan.rendering, envelope)
+    return await render_by(call, work, computed, write)
+
+
+async def render_by(call: Call, work: Work, computed: Answer, write: Callable[[], T]) -> T:
+    """Write an answer: on the event loop, or on a thread if it is long."""
+    started_at = time.perf_counter()
+    call.record.stage = "render"
     if work.numbers <= INLINE_NUMBERS or _numbers(computed) <= INLINE_NUMBERS:
-        content = render(*given)
+        written = write()
     else:
-        content = await off_loop(call, partial(render, *given))
-    record.end("render", started_at)
-    return content
+        written = await off_loop(call, write)
+    call.record.end("render", started_at)
+    return written
 
 
 def _numbers(computed: Answer) -> int:
@@ -209,7 +254,7 @@ def _work(service: Service, plan: Plan, request: ComputeRequest[Any]) -> Work:
     return work
 
 
-def _envelope(request: ComputeRequest[Any], *, draws: bool) -> dict[str, Any]:
+def describe_request(request: ComputeRequest[Any], *, draws: bool) -> dict[str, Any]:
     """Facts of the request: which model, from which seed, and what it saw."""
     served, inputs = request.served, request.inputs
     envelope: dict[str, Any] = {"model": served.name, "version": served.version}

@@ -45,15 +45,24 @@ def fixed_lines(
     """
     etag = _etag(plan, served) if operation.method == "GET" and plan.seed is not None else None
     caching = caching_headers(etag, versioned=versioned)
-    identity = {
-        "X-Model-Name": served.name,
-        "X-Model-Version": str(served.version),
-        "X-Bundle-Digest": served.bundle.digest,
-        "Content-Type": ANSWER_TYPES[plan.form],
-    }
+    identity = _identity(served, ANSWER_TYPES[plan.form])
     fixed = FixedLines(etag, _lines(caching), _lines({**caching, **identity}))
     plan.lines[versioned] = fixed
     return fixed
+
+
+def identity_lines(served: ServedModel, media_type: str) -> bytes:
+    """Header lines of an answer that no cache keeps: the model's identity and the type."""
+    return _lines({"Cache-Control": "no-store", **_identity(served, media_type)})
+
+
+def _identity(served: ServedModel, media_type: str) -> dict[str, str]:
+    return {
+        "X-Model-Name": served.name,
+        "X-Model-Version": str(served.version),
+        "X-Bundle-Digest": served.bundle.digest,
+        "Content-Type": media_type,
+    }
 
 
 def changing_lines(

@@ -25,10 +25,7 @@ def model_control_routes(registry: Registry, reloader: Reloader, settings: Setti
     def endpoint(action: Action) -> Endpoint:
         async def control(request: Request) -> Response:
             record_of(request.scope).operation = action
-            check_open(settings)
-            check_admin_key(request.headers.get("authorization", ""), settings.admin_keys_sha256)
-            if not registry.loaded:
-                raise ModelNotReady(LOADING, headers={"Retry-After": "1"})
+            check_may_change(registry, settings, request.headers.get("authorization", ""))
             target = _target(request)
             was_default = registry.default_name == target.name
             seconds = settings.request_timeout_seconds
@@ -52,6 +49,19 @@ def model_control_routes(registry: Registry, reloader: Reloader, settings: Setti
         for scope in ("model", "version")
         for action in ACTIONS
     ]
+
+
+def check_may_change(registry: Registry, settings: Settings, authorization: str) -> None:
+    """Check that a caller may load and unload models now, by the header Authorization.
+
+    Raises:
+        ModelControlClosed, Unauthorized: Models are not changed by requests, or not by this caller.
+        ModelNotReady: The models are still loading.
+    """
+    check_open(settings)
+    check_admin_key(authorization, settings.admin_keys_sha256)
+    if not registry.loaded:
+        raise ModelNotReady(LOADING, headers={"Retry-After": "1"})
 
 
 def check_open(settings: Settings) -> None:

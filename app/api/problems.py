@@ -13,6 +13,7 @@ from starlette.types import Scope
 from app.api.record import record_of
 from app.api.redaction import is_secret, redact_path
 from app.api.reply import WholeReply
+from app.api.routing import OPEN_INFERENCE
 from app.errors import (
     BrokenModel,
     ClientDisconnected,
@@ -34,7 +35,7 @@ from app.errors import (
 )
 from app.operations.answers import Schema
 from app.wire.header_lines import write_lines
-from app.wire.media_types import PROBLEM_TYPE
+from app.wire.media_types import JSON_TYPE, PROBLEM_TYPE
 from models.errors import (
     BundleError,
     BundleNotFound,
@@ -151,7 +152,7 @@ def problem(
     details: Mapping[str, Any] | None = None,
     root: str = "",
 ) -> Response:
-    """An `application/problem+json` answer.
+    """An `application/problem+json` answer; under /v2 `{"error": ...}`, as its protocol has it.
 
     Args:
         status: The HTTP status.
@@ -165,6 +166,10 @@ def problem(
         details: `parameter`, `received`, `allowed`, `limit`, `suggestion`, as far as they exist.
         root: Path prefix of the service (VAE_ROOT_PATH).
     """
+    headers = {"Cache-Control": "no-store", **(headers or {})}
+    if is_open_inference(instance, root):
+        error = orjson.dumps({"error": _encodable(detail)})
+        return Response(error, status, media_type=JSON_TYPE, headers=headers)
     body: dict[str, Any] = {
         "type": f"{root}/problems/{slug}",
         "title": title(slug),
@@ -181,12 +186,13 @@ def problem(
         body["items"] = [{"index": index, "reason": reason} for index, reason in items]
     body |= {name: bounded(value) for name, value in (details or {}).items() if value is not None}
     content = orjson.dumps(_encodable(body))
-    return Response(
-        content,
-        status_code=status,
-        media_type=PROBLEM_TYPE,
-        headers={"Cache-Control": "no-store", **(headers or {})},
-    )
+    return Response(content, status, media_type=PROBLEM_TYPE, headers=headers)
+
+
+def is_open_inference(path: str, root: str = "") -> bool:
+    """Whether a path is one of the Open Inference Protocol, whose errors have their own form."""
+    path = path.removeprefix(root)
+    return path == OPEN_INFERENCE or path.startswith(f"{OPEN_INFERENCE}/")
 
 
 def title(slug: str) -> str:

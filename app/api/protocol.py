@@ -196,7 +196,8 @@ class StrictProtocol(HttpToolsProtocol):
 
     def _can_be_shed(self, head: Head) -> bool:
         """Whether a request may be refused before it is read: probes and pages never are."""
-        is_operation = head.target.startswith(b"/v1/")
+        target = head.target.partition(b"?")[0]
+        is_operation = target.startswith(b"/v1/") or target.endswith(b"/infer")
         return is_operation and head.keep_alive and not (head.expects_continue or self.stopping)
 
     def _shed(self, head: Head) -> None:

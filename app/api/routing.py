@@ -22,7 +22,12 @@ MODEL_PATHS = {
     "version": "/v1/models/{model}/versions/{version}",
 }
 """Prefixes of an operation's path: the default model, a model's highest version, one version."""
-PROBES = ("/livez", "/readyz", "/healthz")
+OPEN_INFERENCE = "/v2"
+"""Prefix of the Open Inference Protocol."""
+PROBES = (
+    *("/livez", "/readyz", "/healthz"),
+    *(f"{OPEN_INFERENCE}/health/live", f"{OPEN_INFERENCE}/health/ready"),
+)
 VERSION = re.compile(r"[1-9][0-9]{0,9}")
 """A version has one spelling: no sign, no leading zero, ASCII digits."""
 

@@ -4,9 +4,9 @@ from random import getrandbits
 
 import orjson
 
-from app.api.problems import title
+from app.api.problems import is_open_inference, title
 from app.api.redaction import redact_path
-from app.wire.media_types import PROBLEM_TYPE
+from app.wire.media_types import JSON_TYPE, PROBLEM_TYPE
 
 
 def no_room(target: bytes, limit: int, root: str = "") -> bytes:
@@ -29,10 +29,13 @@ def no_room(target: bytes, limit: int, root: str = "") -> bytes:
         "request_id": request_id,
         "limit": limit,
     }
-    body = orjson.dumps(problem)
+    media_type, document = PROBLEM_TYPE, problem
+    if is_open_inference(path, root):
+        media_type, document = JSON_TYPE, {"error": problem["detail"]}
+    body = orjson.dumps(document)
     head = (
         "HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncache-control: no-store\r\n"
-        f"content-type: {PROBLEM_TYPE}\r\nx-request-id: {request_id}\r\n"
+        f"content-type: {media_type}\r\nx-request-id: {request_id}\r\n"
         f"content-length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body

@@ -13,6 +13,8 @@ from typing import Any, cast
 
 from starlette.types import Scope
 
+from app.api.inference_names import INFERENCE_PATHS
+from app.api.problems import is_open_inference
 from app.api.record import Record
 from app.api.redaction import redact_path
 from app.api.routing import MODEL_PATHS
@@ -136,7 +138,10 @@ def route(record: Record, scope: Scope) -> str | None:
     """Template of an operation's path; None elsewhere."""
     if record.operation not in OPERATIONS:
         return None
-    slashes = scope["path"].count("/")
+    path: str = scope["path"]
+    if is_open_inference(path):
+        return f"{INFERENCE_PATHS['version' if '/versions/' in path else 'model']}/infer"
+    slashes = path.count("/")
     prefix = next((one for one in MODEL_PATHS.values() if one.count("/") + 1 == slashes), None)
     return None if prefix is None else f"{prefix}/{record.operation}"
 

@@ -13,7 +13,7 @@ from app.api.examples import curl_options
 from app.api.problems import HTTP_SLUGS, ROOT_PATH, problem
 from app.api.record import record_of
 from app.api.redaction import redact_path, redact_query
-from app.api.routing import MODEL_PATHS, VERSION
+from app.api.routing import MODEL_PATHS, OPEN_INFERENCE, VERSION
 from app.operations.table import OPERATIONS
 from models.errors import closest
 
@@ -29,6 +29,18 @@ PATHS = (
     ),
     *("/livez", "/readyz", "/healthz", "/metrics"),
 )
+INFERENCE_TEMPLATES = (
+    OPEN_INFERENCE,
+    *(f"{OPEN_INFERENCE}/health/{page}" for page in ("live", "ready")),
+    *(
+        f"{OPEN_INFERENCE}/models/{{name}}{version}{page}"
+        for version in ("", "/versions/{version}")
+        for page in ("", "/ready", "/infer")
+    ),
+    f"{OPEN_INFERENCE}/repository/index",
+    *(f"{OPEN_INFERENCE}/repository/models/{{model}}/{action}" for action in ("load", "unload")),
+)
+"""Those of the Open Inference Protocol; {name} is a model or `<model>.<operation>`."""
 PAGES = ("/", "/docs", "/openapi.json")
 """Paths that are served unless VAE_DOCS is off."""
 OPERATION_PATH = re.compile(r"/v1(?:/models/[^/]+(?:/versions/[^/]+)?)?/(?P<name>[^/]+)")
@@ -65,7 +77,8 @@ async def answer_http_error(request: Request, error: Exception) -> Response:
 def _unknown_path(
     path: str, models: Collection[str], *, with_pages: bool
 ) -> tuple[str, dict[str, object]]:
-    meant = closest_path(path, (*PATHS, *(PAGES[1:] if with_pages else ())), models)
+    templates = (*PATHS, *INFERENCE_TEMPLATES, *(PAGES[1:] if with_pages else ()))
+    meant = closest_path(path, templates, models)
     if meant is not None:
         fix = f"Did you mean {meant}?"
     else:
@@ -128,8 +141,9 @@ def _compare(
     segment: str, part: str, literals: Collection[str], models: Collection[str]
 ) -> tuple[float, str]:
     """Distance of a segment from a part of a template, and what stands there in the end."""
-    if part == "{model}":
-        meant = segment if segment in models else closest(segment, models)
+    if part in ("{model}", "{name}"):
+        names = models if part == "{model}" else _inference_names(models)
+        meant = segment if segment in names else closest(segment, names)
         if meant is None:
             return UNKNOWN_NAME, segment
         return (0.0 if meant == segment else NEAR), meant
@@ -141,6 +155,10 @@ def _compare(
     if part == "v1":
         is_near = re.fullmatch(r"v\d*", segment, re.IGNORECASE) is not None
     return (NEAR if is_near else TOO_MUCH), part
+
+
+def _inference_names(models: Collection[str]) -> tuple[str, ...]:
+    return (*models, *(f"{model}.{operation}" for model in models for operation in OPERATIONS))
 
 
 def _wrong_method(

@@ -123,7 +123,7 @@ def _entries(document: Mapping[str, Any], name: str) -> list[tuple[int, Any]]:
 
 def _json_image(index: int, entry: Any) -> Item:
     if isinstance(entry, str):
-        return _json_picture(index, entry)
+        return parse_picture(index, entry)
     numbers = _json_numbers(index, entry, "images")
     if numbers.ndim == 4 and len(numbers) == 1:
         return numbers
@@ -146,8 +146,12 @@ def _several_pictures(index: int, shape: tuple[int, ...]) -> ShapeMismatch:
     )
 
 
-def _json_picture(index: int, text: str) -> Picture:
-    """A picture in base64, with or without the head of a data URL."""
+def parse_picture(index: int, text: str) -> Picture:
+    """A picture in base64, with or without the head of a data URL.
+
+    Raises:
+        CorruptImage, UnsupportedMedia: It is none that is read here.
+    """
     where, media_type = f"images[{index}]", ANY_TYPE
     text = text.strip()
     if not text:

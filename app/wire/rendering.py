@@ -114,20 +114,30 @@ def _npy_header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
     return buffer.getvalue()
 
 
-def _npz(
+def to_arrays(
     answer: Answer, operation: Operation, options: Rendering, envelope: Mapping[str, Any]
-) -> bytes:
+) -> dict[str, np.ndarray]:
+    """Every field of an answer as an array, but a number that is null as a whole.
+
+    Null is NaN among numbers and "" among texts.
+    """
     warnings = to_json(_warnings(answer.warnings)["warnings"]).decode()
     facts = {**envelope, "warnings": warnings, **answer.facts}
     facts.pop("preprocessing_steps", None)  # `preprocessing` says the same
     if "preprocessing" in facts:
         facts["preprocessing"] = ["; ".join(steps) for steps in facts["preprocessing"]]
     texts = text_fields(operation.answer)
-    arrays = {
+    return {
         name: _array(name, value, operation, options)
         for name, value in {**facts, **answer.columns}.items()
         if value is not None or name in texts
     }
+
+
+def _npz(
+    answer: Answer, operation: Operation, options: Rendering, envelope: Mapping[str, Any]
+) -> bytes:
+    arrays = to_arrays(answer, operation, options, envelope)
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.api.keys import hash_key
 from app.main import create_app
 from app.serving import loading
 from app.settings import Settings
@@ -73,7 +74,11 @@ def open_client(repository: Path) -> ClientFactory:
 
 @pytest.fixture(scope="session")
 def served(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A server in a process of its own, which tests share and do not stop."""
+    """A server in a process of its own, which tests share and do not stop.
+
+    The admin key `root` loads and unloads its models.
+    """
     log = tmp_path_factory.mktemp("server") / "log"
-    with serving(repository, log, "--max-body-bytes", "1000000") as server:
+    flags = ("--model-control", "explicit", "--admin-keys-sha256", hash_key("root"))
+    with serving(repository, log, "--max-body-bytes", "1000000", *flags) as server:
         yield server

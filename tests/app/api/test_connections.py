@@ -351,6 +351,26 @@ async def test_a_request_without_room_is_refused_before_its_body_and_its_connect
     assert line.fields == {"count": 2}  # type: ignore[attr-defined]
 
 
+async def test_an_inference_request_without_room_is_refused_in_its_protocols_form() -> None:
+    protocol, _ = protocol_of(max_queue_requests=1)
+    free = asyncio.Event()
+
+    async def wait(scope: Any, receive: Any, send: Any) -> None:
+        await free.wait()
+
+    inference = POST.replace(b"/v1/encode", b"/v2/models/a.encode/infer") + b"\r\n"
+    async with (
+        listening(wait, protocol=protocol) as port,
+        opened(port, 1, POST + b"Content-Length: 2\r\n\r\n{}"),
+        opened(port, 1, inference) as ((reader, _),),
+    ):
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 503 ")
+        assert b"\r\ncontent-type: application/json\r\n" in head
+        assert (await reader.readuntil(b"}")).startswith(b'{"error":"The server is busy: 1 ')
+        free.set()
+
+
 async def test_what_comes_instead_of_the_rest_of_a_refused_body_closes_the_connection() -> None:
     protocol, _ = protocol_of(max_queue_requests=1)
     free = asyncio.Event()

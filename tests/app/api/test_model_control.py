@@ -294,7 +294,10 @@ async def test_workers_that_have_not_done_it_yet_make_a_202(
     monkeypatch.setattr("app.api.model_control.Reloader.command", by_some)
     async with open_client(**OPEN) as client:
         answer = await client.post("/v1/models/mnist/load", headers=ADMIN)
+        other = await client.post("/v2/repository/models/mnist/load", headers=ADMIN)
     assert (answer.status_code, answer.json()["workers"]) == (202, {"done": 3, "total": 4})
+    assert other.status_code == 504  # its clients know no success but 200
+    assert other.json()["error"].startswith("3 of 4 workers have done the load of mnist after 120")
 
 
 # Polling ---------------------------------------------------------------------------------------

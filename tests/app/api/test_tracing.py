@@ -247,6 +247,8 @@ def test_the_last_spans_are_waited_for_a_little_while(
         ("/v1/encode", "/v1/encode"),
         ("/v1/models/a/encode", "/v1/models/{model}/encode"),
         ("/v1/models/a/versions/1/encode", "/v1/models/{model}/versions/{version}/encode"),
+        ("/v2/models/a.encode/infer", "/v2/models/{model}/infer"),
+        ("/v2/models/a.encode/versions/1/infer", "/v2/models/{model}/versions/{version}/infer"),
         ("/encode", None),
     ],
 )
