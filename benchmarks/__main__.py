@@ -17,6 +17,7 @@ from benchmarks import (
     fairness,
     folders,
     media,
+    neighbours,
     opcodes,
     overload,
     reaching,
@@ -49,6 +50,7 @@ class Part(StrEnum):
     refinement = "refinement"
     coverage = "coverage"
     anomaly = "anomaly"
+    neighbours = "neighbours"
 
 
 def main(
@@ -56,7 +58,7 @@ def main(
         list[Part] | None,
         typer.Argument(
             help="Parts to measure; by default all that need no data set, but soak, streaming, "
-            "reaching, refinement, coverage and anomaly."
+            "reaching, refinement, coverage, anomaly and neighbours."
         ),
     ] = None,
     seconds: Annotated[
@@ -113,10 +115,11 @@ def main(
         Part.refinement: lambda: refinement.run(quick=quick, threads=threads, images=pictures),
         Part.coverage: lambda: coverage.run(trials=100 if quick else 2000),
         Part.anomaly: lambda: anomaly.run(quick=quick, threads=threads),
+        Part.neighbours: lambda: neighbours.run(quick=quick, threads=threads),
     }
     on_request = (
         *(Part.soak, Part.streaming, Part.reaching),
-        *(Part.refinement, Part.coverage, Part.anomaly),
+        *(Part.refinement, Part.coverage, Part.anomaly, Part.neighbours),
     )
     for part in parts or [part for part in Part if part not in on_request]:
         for made in runs[part]():

@@ -20,7 +20,10 @@ _SYSTEM_FOLDERS = (
     *("$RECYCLE.BIN", "System Volume Information", "lost+found"),
 )
 _OWN = "the folder of a"
-_OWN_FILES = ("recipe.toml", "starts.jsonl", "state.json", "manifest.json", "model.safetensors")
+_OWN_FILES = (
+    *("recipe.toml", "starts.jsonl", "state.json"),
+    *("manifest.json", "model.safetensors", "index.json"),
+)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -85,6 +88,8 @@ def own_folder(folder: Path) -> str:
         return f"{_OWN} run"
     if {"manifest.json", "model.safetensors"} <= holds:
         return f"{_OWN} model"
+    if "index.json" in holds and any(folder.glob("embeddings-*.npy")):
+        return f"{_OWN} search index"
     return ""
 
 

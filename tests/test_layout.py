@@ -34,8 +34,8 @@ FORBIDDEN = {
     "deploy": {"sklearn"},
     "vae_client": {"app", "models", "training", "deploy", "torch", "fastapi", "starlette"},
 }
-FREE_OF_HTTP = ("app/operations", "app/wire", "app/compute")
-FREE_OF_TORCH = ("app/operations", "app/wire", "models/images", "client/vae_client")
+FREE_OF_HTTP = ("app/operations", "app/wire", "app/compute", "app/search")
+FREE_OF_TORCH = ("app/operations", "app/wire", "app/search", "models/images", "client/vae_client")
 DRAWERS = {"base", "common", "core", "helpers", "misc", "utils"}
 
 

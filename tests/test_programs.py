@@ -25,6 +25,8 @@ WITHOUT_TORCH: dict[str, list[list[str]]] = {
     "app": [
         ["encode", "--help"],
         ["log-likelihood", "--help"],
+        ["index", "--help"],
+        ["search", "--help"],
         ["serve", "--help"],
         ["hash-key", "--help"],
         ["models"],

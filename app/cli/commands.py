@@ -6,7 +6,7 @@ from functools import partial
 
 import typer
 
-from app.operations.summaries import SUMMARIES
+from app.operations.summaries import INDEX, SEARCH, SUMMARIES
 from models.command_line import (
     FAILED,
     Command,
@@ -22,6 +22,18 @@ def _operation(name: str) -> Callable[..., None]:
     from app.operations.table import OPERATIONS
 
     return make_command(OPERATIONS[name])
+
+
+def _index() -> Callable[..., None]:
+    from app.cli.index_command import make_index_command
+
+    return make_index_command()
+
+
+def _search() -> Callable[..., None]:
+    from app.cli.search_command import make_search_command
+
+    return make_search_command()
 
 
 def _models() -> Callable[..., None]:
@@ -44,6 +56,8 @@ def _hash_key() -> Callable[..., None]:
 
 COMMANDS = (
     *(Command(name, summary, partial(_operation, name)) for name, summary in SUMMARIES.items()),
+    Command("index", INDEX, _index),
+    Command("search", SEARCH, _search),
     Command("models", "List the models: what each is and does, and why one is broken.", _models),
     Command(
         "serve",

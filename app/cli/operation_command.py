@@ -5,7 +5,7 @@ Each sends requests, to a running service or to the app in this process.
 
 import asyncio
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,10 +37,7 @@ def make_command(operation: Operation) -> Callable[..., None]:
         "url": Url,
         "api_key": ApiKey,
     }
-    parameters = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-        for name, annotation in fixed.items()
-    ]
+    parameters = [keyword(name, annotation) for name, annotation in fixed.items()]
     declared: list[type[BaseModel]] = [
         RequestOptions,
         *([TableOptions] if operation.per_item else []),
@@ -54,9 +51,7 @@ def make_command(operation: Operation) -> Callable[..., None]:
         inputs = Annotated[
             list[str], typer.Argument(help=_input_help(operation), metavar="FILES...")
         ]
-        parameters.insert(
-            0, inspect.Parameter("files", inspect.Parameter.KEYWORD_ONLY, annotation=inputs)
-        )
+        parameters.insert(0, keyword("files", inputs, inspect.Parameter.empty))
     parameters += [
         option(name, field, default=DEFAULTS.get(name))
         for name, field in operation.parameters.model_fields.items()
@@ -68,11 +63,24 @@ def make_command(operation: Operation) -> Callable[..., None]:
 
         asyncio.run(run_operation(operation, values))
 
-    run.__name__ = operation.name.replace("-", "_")
-    run.__doc__ = _command_help(operation)
+    name, examples = operation.name.replace("-", "_"), EXAMPLES[operation.name]
+    return with_options(run, name, command_help(operation.summary, examples), parameters)
+
+
+def with_options(
+    run: Callable[..., None], name: str, words: str, parameters: Sequence[inspect.Parameter]
+) -> Callable[..., None]:
+    """A function of any keywords as one that declares them, for a command line."""
+    run.__name__, run.__doc__ = name, words
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters}
     return run
+
+
+def keyword(name: str, annotation: Any, default: Any = None) -> inspect.Parameter:
+    """A parameter that is an option or an argument of a command line."""
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, kind, default=default, annotation=annotation)
 
 
 def _output_help(operation: Operation) -> str:
@@ -120,6 +128,7 @@ EXAMPLES = {
 }
 
 
-def _command_help(operation: Operation) -> str:
-    examples = "\n".join(f"    {line}\n" for line in EXAMPLES[operation.name])
-    return f"{operation.summary}\n\nExamples:\n\n{examples}"
+def command_help(summary: str, examples: Sequence[str]) -> str:
+    """The help of a command: what it does, and examples."""
+    lines = "\n".join(f"    {line}\n" for line in examples)
+    return f"{summary}\n\nExamples:\n\n{lines}"

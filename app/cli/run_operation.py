@@ -1,7 +1,7 @@
 """One operation on files: inputs are read, requests sent, progress shown, results written."""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -74,7 +74,7 @@ async def run_operation(operation: Operation, values: dict[str, Any]) -> None:
         if inputs.failed and (strict or not inputs.files):
             raise all_failed(inputs.failed)
     async with open_client(*where) as client:
-        with _progress() as progress:
+        with show_progress() as progress:
             rows = await _rows(
                 Sender(
                     client,
@@ -92,7 +92,7 @@ async def run_operation(operation: Operation, values: dict[str, Any]) -> None:
         raise all_failed(rows.failed)
     fields = join(rows.answers, shared=operation.shared)
     labels, named = rows.labels, bool(operation.takes)
-    _warn(rows)
+    warn_of(rows)
     if operation.exact_items is not None:
         labels, named = numbers(0, len(fields["images"])), False
     results = Results(fields, labels, rows.warnings)
@@ -104,7 +104,7 @@ async def run_operation(operation: Operation, values: dict[str, Any]) -> None:
     if operation.alarms:
         say(f"{len(odd):,} of {len(labels):,} are anomalous at alpha={fields['alpha']:g}.")
         move_files(odd, alarms["move_to"])
-    _report(target.path, len(labels), inputs.left_out, rows.failed, written=written)
+    report(target.path, len(labels), inputs.left_out, rows.failed, written=written)
     if odd and alarms["fail_on_anomaly"]:
         raise typer.Exit(ANOMALOUS)
 
@@ -112,14 +112,14 @@ async def run_operation(operation: Operation, values: dict[str, Any]) -> None:
 def _parameters(operation: Operation, values: Mapping[str, Any]) -> dict[str, str]:
     """The parameters of a request; what a command fills in is among them."""
     given = {
-        name: _text(value)
+        name: as_text(value)
         for name, value in values.items()
         if value is not None and name not in RENDERED_HERE
     }
     if "seed" in operation.parameters.model_fields and "seed" not in given:
         given["seed"] = str(secrets.randbits(53))
     for name in DEFAULTS.keys() & operation.parameters.model_fields.keys():
-        given.setdefault(name, _text(DEFAULTS[name]))
+        given.setdefault(name, as_text(DEFAULTS[name]))
     return given
 
 
@@ -128,11 +128,7 @@ async def _rows(sender: Sender, inputs: Inputs, progress: Progress, *, batch_siz
     operation, rows = sender.operation, Rows()
     model = await sender.client.describe()
     n = int(sender.parameters.get("n", 16))
-    read = partial(
-        _read_arrays,
-        spec=ImageSpec(**model["image"]),
-        latent_shape=tuple(model["latent_shape"]),
-    )
+    read = array_reader(model)
     sources = open_inputs(inputs, operation.name, operation.takes, read, strict=sender.strict)
     total = sum(map(len, sources)) if operation.takes else n
     if operation.exact_items is not None and (total != operation.exact_items or len(sources) > 1):
@@ -162,6 +158,12 @@ def _print_line(line: Mapping[str, Any]) -> None:
     print_whole(f"{to_json(line).decode()}\n")
 
 
+def array_reader(model: Mapping[str, Any]) -> Callable[[str], ReadArrays]:
+    """From a file's name, how its arrays are read for a model, as the service describes it."""
+    spec, latent_shape = ImageSpec(**model["image"]), tuple(model["latent_shape"])
+    return partial(_read_arrays, spec=spec, latent_shape=latent_shape)
+
+
 def _read_arrays(name: str, *, spec: ImageSpec, latent_shape: tuple[int, ...]) -> ReadArrays:
     """How arrays of a file are read; says where the axes of pictures are in doubt."""
 
@@ -179,7 +181,8 @@ def _read_arrays(name: str, *, spec: ImageSpec, latent_shape: tuple[int, ...]) -
     return ReadArrays(images, latents, lambda array: are_latents(array.shape, latent_shape))
 
 
-def _warn(rows: Rows) -> None:
+def warn_of(rows: Rows) -> None:
+    """Say what is doubtful about the items."""
     for warned in rows.warnings[:SHOWN]:
         name = "" if warned.item is None else f"{rows.labels[warned.item]}: "
         say(f"Warning: {name}{as_flags(warned.message)}")
@@ -187,7 +190,7 @@ def _warn(rows: Rows) -> None:
         say(f"Warning: {len(rows.warnings) - SHOWN:,} more; tables and JSON have all of them.")
 
 
-def _report(
+def report(
     output: Path | None,
     count: int,
     left_out: Sequence[tuple[str, str]],
@@ -227,11 +230,13 @@ def _report(
         )
 
 
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """A parameter's value as a query has it."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _progress() -> Progress:
+def show_progress() -> Progress:
+    """A bar on standard error that goes away at the end."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

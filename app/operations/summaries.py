@@ -16,3 +16,6 @@ SUMMARIES = {
     "anomaly": "Anomaly scores of each image, and a p-value with a known rate of false alarms.",
     "classify": "Classify images: probability of each label, or of each component of a mixture.",
 }
+
+INDEX = "Index pictures by their latents, for vae search; again, to bring the index up to date."
+SEARCH = "Search an index for the pictures that are nearest to others, by their latents."

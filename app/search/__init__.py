@@ -1,0 +1,1 @@
+"""Search by latents: a folder of embeddings, a distance between them, and nearest neighbours."""
