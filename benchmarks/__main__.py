@@ -12,6 +12,7 @@ from rich.table import Table
 from benchmarks import (
     anomaly,
     coverage,
+    diffusers_decoding,
     disturbances,
     estimates,
     fairness,
@@ -51,6 +52,7 @@ class Part(StrEnum):
     coverage = "coverage"
     anomaly = "anomaly"
     neighbours = "neighbours"
+    diffusers = "diffusers"
 
 
 def main(
@@ -58,7 +60,7 @@ def main(
         list[Part] | None,
         typer.Argument(
             help="Parts to measure; by default all that need no data set, but soak, streaming, "
-            "reaching, refinement, coverage, anomaly and neighbours."
+            "reaching, refinement, coverage, anomaly, neighbours and diffusers."
         ),
     ] = None,
     seconds: Annotated[
@@ -116,10 +118,13 @@ def main(
         Part.coverage: lambda: coverage.run(trials=100 if quick else 2000),
         Part.anomaly: lambda: anomaly.run(quick=quick, threads=threads),
         Part.neighbours: lambda: neighbours.run(quick=quick, threads=threads),
+        Part.diffusers: lambda: diffusers_decoding.run(
+            size=64 if quick else 256, rounds=1 if quick else 2, threads=threads
+        ),
     }
     on_request = (
-        *(Part.soak, Part.streaming, Part.reaching),
-        *(Part.refinement, Part.coverage, Part.anomaly, Part.neighbours),
+        *(Part.soak, Part.streaming, Part.reaching, Part.refinement),
+        *(Part.coverage, Part.anomaly, Part.neighbours, Part.diffusers),
     )
     for part in parts or [part for part in Part if part not in on_request]:
         for made in runs[part]():

@@ -1,9 +1,10 @@
 """Configs of a VAE and its parts, as recipes and bundles store them.
 
 Each `kind` is a key of the dict of the classes that it names: `likelihoods.LIKELIHOODS`,
-`priors.PRIORS`, `posteriors.POSTERIORS`, `networks.NETWORKS`.
+`priors.PRIORS`, `posteriors.POSTERIORS`, `make_network.NETWORKS`.
 """
 
+from math import gcd
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
@@ -133,7 +134,38 @@ class ConvConfig(Config):
         return self
 
 
-NetworkConfig = Annotated[MLPConfig | GatedMLPConfig | ConvConfig, Field(discriminator="kind")]
+class AutoencoderKLConfig(Config):
+    """The encoder or the decoder of diffusers' `AutoencoderKL`, which is imported, not trained."""
+
+    kind: Literal["autoencoder_kl"] = "autoencoder_kl"
+    channels: Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=8)] = (64,)
+    """Channels at the full size, one half, one quarter, ... of the image's sides."""
+    blocks: Annotated[int, Field(ge=1, le=32)] = 1
+    """Residual blocks at each resolution of the encoder; the decoder has one more at each."""
+    groups: PositiveInt = 32
+    """Groups of channels that are normalised together; they divide each number of channels."""
+    attention: bool = True
+    """Attention among all places of the deepest resolution."""
+    latent_conv: bool = True
+    """A 1x1 convolution of the latents: after the encoder, before the decoder."""
+
+    @model_validator(mode="after")
+    def _groups_divide_channels(self) -> "AutoencoderKLConfig":
+        if any(width % self.groups for width in self.channels):
+            suggestion = gcd(*self.channels)
+            raise ConfigError(
+                f"groups = {self.groups} does not divide channels = {list(self.channels)}. Set "
+                f"groups = {suggestion}.",
+                parameter="groups",
+                received=self.groups,
+                suggestion=suggestion,
+            )
+        return self
+
+
+NetworkConfig = Annotated[
+    MLPConfig | GatedMLPConfig | ConvConfig | AutoencoderKLConfig, Field(discriminator="kind")
+]
 
 
 class StandardNormalConfig(Config):

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from models.config import (
+    AutoencoderKLConfig,
     Config,
     DiagonalNormalConfig,
     LikelihoodConfig,
@@ -26,6 +27,9 @@ _OF_LEVELS = ("discretized_logistic", "discretized_normal")
 """Likelihoods whose locations are on the scale of levels, where level 0 is -1 and the highest 1."""
 _WITH_A_LOCATION = ("diagonal_normal", "full_normal")
 """Posteriors of one location, which the encoder gives first."""
+
+_KL = "autoencoder_kl"
+"""The networks of models that are imported from diffusers."""
 
 LatentShape = Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=3)]
 
@@ -99,9 +103,18 @@ def _inseparable(c: VAEConfig) -> Iterator[list[_Entry]]:
     posterior = "vae.posterior.kind", c.posterior.kind
     likelihood = "vae.likelihood.kind", c.likelihood.kind
     groups = [list(group) for group in c.latent_groups]
+    networks = [
+        _Entry(f"vae.{name}.kind", getattr(network, "kind", None), (_KL,))
+        for name, network in (("encoder", c.encoder), ("decoder", c.decoder))
+    ]
+    of_networks = any(network.received == _KL for network in networks)
+    of_points = [
+        _Entry(*prior, ("none",)),
+        _Entry(*posterior, ("diagonal_normal",) if of_networks else ("point",)),
+        _Entry(*likelihood, ("point",)),
+    ]
     yield [_Entry(*prior, ("categorical",)), _Entry(*posterior, ("enumerated",))]
-    autoencoder = _Entry(*prior, ("none",)), _Entry(*posterior, ("point",))
-    yield [*autoencoder, _Entry(*likelihood, ("point",))]
+    yield [*networks, *of_points] if of_networks else of_points
     yield [
         _Entry(*prior, ("top_down",)),
         _Entry(*posterior, ("ladder", "bottom_up")),
@@ -119,6 +132,32 @@ def _inseparable_rule(c: VAEConfig) -> Iterator[ConfigError]:
             words = f"does not go with {first.name} = {first.received!r}. Set "
             words += f"{' and '.join(fixes)}, or change {first.name}."
             yield _fault(other.name, other.received, words, allowed=other.allowed)
+
+
+def _halvings_rule(c: VAEConfig) -> Iterator[ConfigError]:
+    latent, sides = list(c.latent_shape), c.image_shape[1:]
+    for network in (c.encoder, c.decoder):
+        if not isinstance(network, AutoencoderKLConfig):
+            continue
+        factor = 2 ** (len(network.channels) - 1)
+        fitting = [max(factor, side - side % factor) for side in sides]
+        wanted = [latent[0], *(side // factor for side in fitting)]
+        if latent != wanted or list(sides) != fitting:
+            words = f"does not fit vae.image_shape = {list(c.image_shape)}: an {_KL} of "
+            words += f"{len(network.channels)} resolutions divides height and width by {factor}. "
+            words += f"Set vae.latent_shape = {wanted}"
+            if list(sides) != fitting:
+                words += f" and vae.image_shape = {[c.image_shape[0], *fitting]}"
+            yield _fault("vae.latent_shape", latent, f"{words}.", suggestion=wanted)
+
+
+def _network_rule(c: VAEConfig) -> Iterator[ConfigError]:
+    owners = {"vae.prior.network": c.prior, "vae.posterior.network": c.posterior}
+    networks = {name: getattr(part, "network", None) for name, part in owners.items()}
+    for name, network in {**networks, "vae.classifier": c.classifier}.items():
+        if network is not None and network.kind == _KL:
+            words = f"is a network of vae.encoder and vae.decoder alone. Set {name}.kind = 'conv'."
+            yield _fault(f"{name}.kind", _KL, words, suggestion="conv")
 
 
 def _groups_rule(c: VAEConfig) -> Iterator[ConfigError]:
@@ -208,6 +247,8 @@ def _principal_rule(c: VAEConfig) -> Iterator[ConfigError]:
 _RULES: tuple[Callable[[VAEConfig], Iterator[ConfigError]], ...] = (
     _encoder_rule,
     _inseparable_rule,
+    _halvings_rule,
+    _network_rule,
     _groups_rule,
     _posterior_rule,
     _labels_rule,

@@ -37,7 +37,7 @@ from models.estimators import (
     weight_sums,
 )
 from models.vae.likelihoods import LIKELIHOODS
-from models.vae.networks import NETWORKS
+from models.vae.make_network import NETWORKS
 from models.vae.posteriors import POSTERIORS
 from models.vae.priors import PRIORS
 

@@ -165,6 +165,13 @@ class ModelDescription(Schema):
     latent_groups: Annotated[
         list[LatentGroup], Field(description="Layers of latents, the layer next to x first.")
     ]
+    latent_scaling: Annotated[
+        dict[str, float] | None,
+        Field(
+            description="A diffusion model takes (z - shift_factor) * scaling_factor for a latent "
+            "z; null where there is none."
+        ),
+    ]
     likelihood: dict[str, Any]
     is_mass: Annotated[
         bool, Field(description="Whether p(x|z) is a probability mass, as bits_per_dim needs.")

@@ -74,6 +74,7 @@ def version_states(registry: Registry, name: str) -> list[VersionState]:
 def describe_model(registry: Registry, served: ServedModel) -> ModelDescription:
     """Describe a model: shapes, distributions, operations, held-out evaluation, provenance."""
     config = served.bundle.config
+    scaling = config.latent_scaling
     evaluation = served.bundle.evaluation.model_dump(mode="json")
     for reference in evaluation["references"]:
         reference["n"] = len(reference.pop("values_nats"))
@@ -88,6 +89,7 @@ def describe_model(registry: Registry, served: ServedModel) -> ModelDescription:
         image_shape=list(config.vae.image_shape),
         latent_shape=list(config.vae.latent_shape),
         latent_groups=[LatentGroup(**group) for group in latent_groups(served.vae)],
+        latent_scaling=None if scaling is None else scaling.model_dump(mode="json"),
         likelihood=config.vae.likelihood.model_dump(mode="json"),
         is_mass=served.vae.is_mass,
         prior=config.vae.prior.model_dump(mode="json"),

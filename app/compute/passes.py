@@ -75,8 +75,13 @@ def sample_rows(
 
 
 def record_passes(served: ServedModel) -> None:
-    """Record what most passes are made of: q(z|x) without draws, and the mean of p(x|z)."""
+    """Record what most passes are made of: q(z|x) without draws, and the mean of p(x|z).
+
+    A network that takes rows one by one is large: Python's part of its time is none.
+    """
     vae = served.vae
+    if vae.least_rows == 1:
+        return
     if "encoder" not in served.lacks:
         has_scale = "posterior" in served.capabilities
         recordings.record(_encoded, vae, has_scale, shape=vae.image_shape)
@@ -88,11 +93,11 @@ def _encoded(vae: VAE, has_scale: bool, x: Tensor, y: Tensor | None) -> recordin
 
 
 def _described(vae: VAE, has_scale: bool, q: Any, y: Tensor | None) -> recordings.Results:
-    """q(z|x)'s mean, and, of one that has a scale, that and the KL to the prior."""
+    """q(z|x)'s mean, and, of one that has a scale, that and the KL to the prior, if any."""
     std = kl = None
     if has_scale:
-        std, prior = q.scale, vae.prior(y)
-        if has_analytic_kl(q, prior):
+        std = q.scale
+        if vae.config.prior.kind != "none" and has_analytic_kl(q, prior := vae.prior(y)):
             kl = kl_divergence(q, prior).double()
     return q.mean, std, kl
 

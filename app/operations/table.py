@@ -94,7 +94,7 @@ class Operation:
 
 
 _LABEL: dict[tuple[str, str], Need] = {("label", "*"): "labels"}
-_REFINED: dict[tuple[str, str], Need] = {("inference", "refined"): "posterior"}
+_REFINED: dict[tuple[str, str], Need] = {("inference", "refined"): "likelihood"}
 _SAMPLE: dict[tuple[str, str], Need] = {("output", "sample"): "likelihood"}
 
 OPERATIONS: dict[str, Operation] = {

@@ -14,6 +14,10 @@ from models.bundle.latent_map import why_no_map
 from models.vae_config import VAEConfig
 
 _AUTOENCODER = "it is an autoencoder, which has no likelihood, prior or posterior"
+_IMPORTED: dict[Need, str] = {
+    "likelihood": "its decoder gives a picture, and no distribution of pixels",
+    "prior": "its latents have no prior of their own: a diffusion model draws them",
+}
 _UNLABELLED = "it was trained without labels"
 
 
@@ -33,10 +37,13 @@ def unmet_needs(
     reasons: dict[Need, str] = {}
     if mixture:
         reasons["encoder"] = "it is a mixture, whose components `classify` weighs"
-    if autoencoder:
+    if autoencoder and config.posterior.kind == "point":
         reasons |= dict.fromkeys(_DISTRIBUTIONS, _AUTOENCODER)
+    elif autoencoder:
+        reasons |= _IMPORTED
     if config.prior.kind != "standard_normal":
-        reasons.setdefault("standard_normal_prior", f"its prior is of the kind {prior}")
+        other = f"its prior is of the kind {prior}"
+        reasons.setdefault("standard_normal_prior", reasons.get("prior", other))
     if not exact_posterior:
         reasons.setdefault("exact_posterior", "its posterior is an approximation")
     if config.likelihood.kind not in ("bernoulli", "continuous_bernoulli"):

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from app.serving.batching import Outcome
-from app.serving.pass_times import PassTimes
+from app.serving.pass_times import PassTimes, least_rows
 from models.estimators.steps import Pass, Steps
-from models.vae.networks import MIN_ROWS
 
 T = TypeVar("T")
 
@@ -108,7 +107,7 @@ class Job(Generic[T]):
             asked = self._asked
             assert asked is not None  # it is set until the job has finished
             self._part = asked
-            if asked.num_rows > MIN_ROWS:
+            if asked.num_rows > 1 and asked.num_rows > least_rows(asked):
                 self._part, *rest = asked.split(times.rows_within(asked, seconds))
                 self._rest = deque(rest) if rest else None
         return self._part

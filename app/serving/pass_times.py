@@ -29,18 +29,18 @@ class PassTimes:
     def add(self, asked: Pass, rows: int, seconds: float) -> None:
         """Add the time of a pass; its first `given` is the model."""
         known = self._passes.setdefault(asked.given[0], {})
-        place = asked.function, _bucket(rows)
+        place = asked.function, _bucket(rows, least_rows(asked))
         known[place] = _mean(known.get(place), seconds)
 
     def rows_within(self, asked: Pass, seconds: float) -> int:
-        """About how many rows take so many seconds: a multiple of `MIN_ROWS`."""
-        known = self._passes.get(asked.given[0], {})
+        """About how many rows take so many seconds: a multiple of `least_rows`."""
+        known, least = self._passes.get(asked.given[0], {}), least_rows(asked)
         for bucket in range(MAX_BUCKET, -1, -1):
             took = known.get((asked.function, bucket))
             if took is not None:
                 rows = int(seconds / took * 2**bucket)
-                return MIN_ROWS * max(1, rows)
-        return MIN_ROWS
+                return least * max(1, rows)
+        return least
 
     def add_job(self, model: Any, kind: str, cost: float, seconds: float) -> None:
         """Add the compute of a job of so many cost units."""
@@ -66,9 +66,14 @@ def _mean(known: float | None, new: float) -> float:
     return known + WEIGHT * (min(new, MAX_SURPRISE * known) - known)
 
 
-def _bucket(rows: int) -> int:
-    """0 for up to `MIN_ROWS`, to which passes are padded; 1 for up to twice as many; ..."""
-    return min(MAX_BUCKET, max(0, (rows - 1) // MIN_ROWS).bit_length())
+def least_rows(asked: Pass) -> int:
+    """Rows up to which a pass takes about as long as of one."""
+    return getattr(asked.given[0], "least_rows", MIN_ROWS)
+
+
+def _bucket(rows: int, least: int) -> int:
+    """0 for up to `least_rows`; 1 for up to twice as many; ..."""
+    return min(MAX_BUCKET, max(0, (rows - 1) // least).bit_length())
 
 
 def _magnitude(cost: float) -> int:

@@ -6,5 +6,6 @@ optional_files  those that it may have: good_pictures, examples, latent_map
 saving          save_bundle
 schema          fields of the JSON files; imports no torch
 parity          stored outputs that a loaded model must compute
+diffusers       a model that diffusers saved, read as one of this project
 repository      a folder of bundles
 """

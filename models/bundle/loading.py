@@ -74,7 +74,7 @@ def load_bundle(path: Path, *, device: torch.device | str = "cpu") -> Bundle:
     config, evaluation, digest, _ = describe(path, files)
     good_pictures = parse_good_pictures(path, files, config)
     examples = parse_examples(path, files, config)
-    weights = _read_tensors(path, WEIGHTS, files[WEIGHTS])
+    weights = _read_tensors(path, WEIGHTS, files.pop(WEIGHTS))  # which may be large: not kept twice
     _check_weights(path, weights, _expected_tensors(path, config.vae))
     vae = VAE(config.vae)
     vae.load_state_dict(weights)

@@ -9,14 +9,13 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from models.bundle.examples import EXAMPLES, Examples
 from models.bundle.good_pictures import GOOD_PICTURES, GoodPictures
 from models.bundle.latent_map import MAP, LatentMap
-from models.bundle.parity import PARITY_ITEMS, parity_tensors
+from models.bundle.parity import PARITY_ITEMS, are_parity_inputs, parity_tensors
 from models.bundle.schema import (
     CARD,
     CONFIG,
@@ -59,7 +58,8 @@ def save_bundle(
         evaluation: Content of evaluation.json.
         card: The model card, Markdown.
         pictures: PNG files by name.
-        parity_inputs: 8 observations, (8, channel, height, width), float32.
+        parity_inputs: 8 observations, (8, channel, height, width), float32; fewer of a model
+            whose single pass takes seconds.
         good_pictures: Scores of good pictures, for the operation `anomaly`.
         examples: Held-out pictures that a page can show.
         latent_map: The same in a plane of the latent space.
@@ -175,11 +175,11 @@ def _check_pictures(pictures: Mapping[str, bytes]) -> None:
 
 
 def _check_parity_inputs(vae: VAE, x: Tensor) -> None:
-    shape = (PARITY_ITEMS, *vae.image_shape)
-    if x.dtype != torch.float32 or tuple(x.shape) != shape:
+    if not are_parity_inputs(x, vae):
         raise ShapeMismatch(
-            f"parity_inputs is {x.dtype} {tuple(x.shape)}; it must be torch.float32 {shape}. Pass "
-            f"{PARITY_ITEMS} observations.",
+            f"parity_inputs is {x.dtype} {tuple(x.shape)}; it must be torch.float32 "
+            f"{(PARITY_ITEMS, *vae.image_shape)}, or of fewer items. Pass {PARITY_ITEMS} "
+            "observations.",
             parameter="parity_inputs",
         )
     vae.check_support(x)

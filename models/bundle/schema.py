@@ -6,7 +6,7 @@ docs/bundle-format.md is normative.
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from models.config import MAX_VERSION, Config, Name
 from models.errors import ConfigError
@@ -40,6 +40,13 @@ class Provenance(Config):
     torch_version: str
 
 
+class LatentScaling(Config):
+    """How a diffusion model takes the latents z: (z - shift_factor) * scaling_factor."""
+
+    scaling_factor: PositiveFloat
+    shift_factor: float = 0.0
+
+
 class BundleConfig(Config):
     """A bundle's model and the pictures that it takes, as config.json holds them."""
 
@@ -50,6 +57,8 @@ class BundleConfig(Config):
     image: ImageSpec
     labels: tuple[str, ...] = ()
     """Names of the data set's classes by index; empty if it has none."""
+    latent_scaling: LatentScaling | None = None
+    """How a diffusion model takes the latents; None where there is none."""
     provenance: Provenance
 
     @model_validator(mode="after")

@@ -25,7 +25,7 @@ from models.distributions.elementwise import positive
 from models.distributions.from_noise import FromNoise
 from models.distributions.grouped import GroupedNormal
 from models.distributions.normals import DiagonalNormal, multiply_normals
-from models.vae.networks import make_decoder, make_encoder
+from models.vae.make_network import make_decoder, make_encoder
 from models.vae.parts import Encode, Posterior, Prior
 from models.vae_config import VAEConfig
 

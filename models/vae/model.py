@@ -19,8 +19,10 @@ from torch.nn import functional as F
 
 from models.distributions.from_noise import FromNoise
 from models.errors import InputError, ShapeMismatch, UnsupportedOperation
+from models.vae.autoencoder_kl import Attention
 from models.vae.likelihoods import LIKELIHOODS
-from models.vae.networks import MIN_ROWS, Network, make_decoder, make_encoder
+from models.vae.make_network import make_decoder, make_encoder
+from models.vae.networks import Network
 from models.vae.parts import Posterior, Prior
 from models.vae.posteriors import POSTERIORS
 from models.vae.principal import PrincipalPath
@@ -254,6 +256,11 @@ class VAE(nn.Module):
         return self._likelihood.unit_scale
 
     @property
+    def least_rows(self) -> int:
+        """Up to so many rows take the decoder about as long as one."""
+        return self.decoder.least_rows
+
+    @property
     def num_latents(self) -> int:
         """Numbers in one latent."""
         return prod(self.latent_shape)
@@ -302,26 +309,11 @@ class VAE(nn.Module):
 
         In a hierarchy the networks between its groups count too: each draw passes through them.
         """
-        counts: list[int] = []
-
-        def count(layer: nn.Module, inputs: Any, outputs: Tensor) -> None:
-            counts.append(outputs.numel() * cast(Tensor, layer.weight)[0].numel())
-
         between = (self._prior, self._posterior) if self.config.latent_groups else ()
         beside = (self.principal.decoder,) if self.config.principal_path else ()
         decoding = (self.decoder, *beside, *between)
         parts = [module for part in decoding for module in part.modules()]
-        for network in (part for part in parts if isinstance(part, Network)):
-            # A copy: hooks on the model itself would count the passes that it serves meanwhile.
-            # torch's own counter loads its compiler, which takes a second and needs a folder to
-            # write to.
-            copy = deepcopy(network).eval()
-            for layer in copy.modules():
-                if isinstance(layer, nn.Linear | nn.Conv2d):
-                    layer.register_forward_hook(count)
-            with torch.no_grad():
-                copy(next(self.parameters()).new_zeros(MIN_ROWS, *network.in_shape))
-        return sum(counts) // MIN_ROWS
+        return sum(_count_macs(part) for part in parts if isinstance(part, Network))
 
     def _prior_given(self, y: Label | None) -> FromNoise:
         def encode(unit: Tensor) -> FromNoise:
@@ -359,3 +351,26 @@ class VAE(nn.Module):
                 f"This model needs a label. Give one of 0..{self.num_labels - 1}.",
                 parameter="label",
             )
+
+
+def _count_macs(network: Network) -> int:
+    """Multiply-accumulates of one row, counted on a copy without numbers."""
+    counts: list[int] = []
+
+    def count(layer: nn.Module, inputs: Any, outputs: Tensor) -> None:
+        if isinstance(layer, Attention):
+            counts.append(layer.macs_beside_weights(outputs))
+        else:
+            counts.append(outputs.numel() * cast(Tensor, layer.weight)[0].numel())
+
+    # A copy: hooks on the model itself would count the passes that it serves meanwhile. torch's own
+    # counter loads its compiler, which takes a second and needs a folder to write to.
+    tensors = (*network.parameters(), *network.buffers())
+    copy = deepcopy(network, {id(tensor): tensor.to("meta") for tensor in tensors}).eval()
+    for layer in copy.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d | Attention):
+            layer.register_forward_hook(count)
+    rows = network.least_rows
+    with torch.no_grad():
+        copy(torch.zeros(rows, *network.in_shape, device="meta"))
+    return sum(counts) // rows

@@ -12,16 +12,16 @@ So many rows can be run some at a time: on a CPU a network runs blocks whose act
 (`Network.block_rows`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from math import ceil, prod
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.config import ConvConfig, GatedMLPConfig, MLPConfig, NetworkConfig
+from models.config import ConvConfig, GatedMLPConfig, MLPConfig
 from models.errors import ConfigError, ShapeMismatch
 from models.vae.products import affine
 
@@ -41,6 +41,8 @@ class Network(nn.Module):
     """Flattens the leading axes to rows, pads their number to a multiple, runs `body`."""
 
     body: nn.Sequential
+    least_rows = MIN_ROWS
+    """Up to so many rows take about as long as one."""
 
     def __init__(self, in_shape: Shape, out_shape: Shape) -> None:
         super().__init__()
@@ -337,25 +339,3 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "silu": SiLU,
     "gelu": nn.GELU,
 }
-
-Maker = Callable[[Any, Shape, Shape], Network]
-"""Makes a network from its config, in_shape and out_shape."""
-
-NETWORKS: dict[str, tuple[Maker, Maker]] = {
-    "mlp": (MLP, MLP),
-    "gated_mlp": (GatedMLP, GatedMLP),
-    "conv": (ConvEncoder, ConvDecoder),
-}
-"""Encoder and decoder by the kind that a config names."""
-
-
-def make_encoder(config: NetworkConfig, in_shape: Shape, out_shape: Shape) -> Network:
-    """A network from the larger shape to the smaller one."""
-    encoder, _ = NETWORKS[config.kind]
-    return encoder(config, in_shape, out_shape)
-
-
-def make_decoder(config: NetworkConfig, in_shape: Shape, out_shape: Shape) -> Network:
-    """A network from the smaller shape to the larger one."""
-    _, decoder = NETWORKS[config.kind]
-    return decoder(config, in_shape, out_shape)

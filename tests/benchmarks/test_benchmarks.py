@@ -16,6 +16,7 @@ from rich.console import Console
 from app.serving.served_model import serve_bundle
 from app.settings import PRETRAINED
 from benchmarks import (
+    diffusers_decoding,
     estimates,
     folders,
     media,
@@ -243,3 +244,13 @@ def test_refinement_is_measured_beside_the_encoder(
     cells = [str(cell) for column in table.columns for cell in column.cells]
     assert sum("of 4" in cell for cell in cells) == 2 * 3
     assert any("left out" in cell for cell in cells)
+
+
+@pytest.mark.slow
+def test_a_decoding_is_measured_beside_that_of_diffusers_and_is_the_same() -> None:
+    pytest.importorskip("diffusers", reason="diffusers is not installed")
+    made = diffusers_decoding.run(size=16, rounds=1, decodings=1, channels=(32, 64))
+    text = text_of(*made)
+    assert "vae-serve" in text
+    difference = text.split("largest difference of a pixel")[1].split()[1]
+    assert float(difference) < 1e-5

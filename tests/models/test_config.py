@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from models import vae_config as whole
 from models.config import (
+    AutoencoderKLConfig,
     ConvConfig,
     DiscretizedLogisticConfig,
     DiscretizedNormalConfig,
@@ -81,6 +82,8 @@ def test_an_unknown_kind_or_impossible_shape_is_refused(part, value):
         (MLPConfig, {"activation": "sine"}),
         (GatedMLPConfig, {"hidden": ()}),
         (ConvConfig, {"channels": (), "blocks": ()}),
+        (AutoencoderKLConfig, {"channels": (64, 40)}),
+        (AutoencoderKLConfig, {"blocks": 0}),
         (ConvConfig, {"channels": (8,), "blocks": (-1,)}),
         (NormalConfig, {"fixed_scale": 0.0}),
         (NormalConfig, {"fixed_scale": float("inf")}),
@@ -121,6 +124,15 @@ LOGISTIC = DiscretizedLogisticConfig()
 CATEGORICAL = dict(prior={"kind": "categorical"}, posterior={"kind": "enumerated"}, encoder=None)
 AUTOENCODER = dict(
     prior={"kind": "none"}, posterior={"kind": "point"}, likelihood={"kind": "point"}
+)
+KL = {"kind": "autoencoder_kl", "channels": (32, 32)}
+IMPORTED = dict(
+    encoder=KL,
+    decoder=KL,
+    prior={"kind": "none"},
+    likelihood={"kind": "point"},
+    image_shape=(1, 4, 6),
+    latent_shape=(1, 2, 3),
 )
 REFUSED = [
     (
@@ -198,6 +210,35 @@ REFUSED = [
     (
         dict(**GROUPS, prior=TOP_DOWN, posterior={**LADDER, "network": CONV}),
         "vae.posterior.network.kind = 'conv' cannot make the group [3]",
+    ),
+    (
+        dict(IMPORTED, latent_shape=(1, 4, 3)),
+        "vae.latent_shape = [1, 4, 3] does not fit vae.image_shape = [1, 4, 6]: an autoencoder_kl "
+        "of 2 resolutions divides height and width by 2. Set vae.latent_shape = [1, 2, 3].",
+    ),
+    (
+        dict(IMPORTED, image_shape=(1, 5, 6)),
+        "vae.latent_shape = [1, 2, 3] does not fit vae.image_shape = [1, 5, 6]: an autoencoder_kl "
+        "of 2 resolutions divides height and width by 2. Set vae.latent_shape = [1, 2, 3] and "
+        "vae.image_shape = [1, 4, 6].",
+    ),
+    (
+        dict(IMPORTED, posterior={"kind": "point"}),
+        "vae.posterior.kind = 'point' does not go with vae.encoder.kind = 'autoencoder_kl'. Set "
+        "vae.posterior.kind = 'diagonal_normal', or change vae.encoder.kind.",
+    ),
+    (
+        dict(IMPORTED, decoder=MLPConfig()),
+        "vae.decoder.kind = 'mlp' does not go with vae.encoder.kind = 'autoencoder_kl'.",
+    ),
+    (
+        dict(num_labels=3, classifier=KL),
+        "vae.classifier.kind = 'autoencoder_kl' is a network of vae.encoder and vae.decoder alone. "
+        "Set vae.classifier.kind = 'conv'.",
+    ),
+    (
+        dict(**GROUPS, prior={**TOP_DOWN, "network": KL}, posterior=LADDER),
+        "vae.prior.network.kind = 'autoencoder_kl' is a network of vae.encoder and vae.decoder",
     ),
     (
         dict(latent_shape=(2, 2), posterior={"kind": "full_normal"}),

@@ -76,6 +76,11 @@ COMMANDS = (
         _of("scoring", "export"),
     ),
     Command(
+        "import-diffusers",
+        "Make a bundle of an AutoencoderKL that diffusers saved as safetensors.",
+        _of("import_diffusers", "import_diffusers"),
+    ),
+    Command(
         "calibrate",
         "Write a bundle's next version, whose anomaly p-values are among your good pictures.",
         _of("anomaly", "calibrate"),

@@ -7,7 +7,7 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from models.errors import closest
+from models.errors import ConfigError, closest
 from models.files import check_place
 from models.noise import MAX_SEED
 from models.scores.kinds import AnnealingStart
@@ -74,6 +74,25 @@ def positive_minutes(value: float | None) -> float | None:
     if value is not None and not 0 < value < inf:
         raise typer.BadParameter(f"{value:g} is no time for a run. Use --minutes 8.")
     return value
+
+
+def chosen_version(version: str) -> int | None:
+    """The version that `--version` names; None for the next free one.
+
+    Raises:
+        ConfigError: It is no version.
+    """
+    if version == "next":
+        return None
+    if version.isascii() and version.isdigit() and int(version) > 0:
+        return int(version)
+    raise ConfigError(
+        f"--version {version} is not allowed. Allowed: a positive number, or next. "
+        "Take --version next.",
+        parameter="version",
+        received=version,
+        suggestion="next",
+    )
 
 
 Overrides = Annotated[
@@ -169,6 +188,9 @@ NextVersionRepository = Annotated[
         help="Where to write the new version; the bundle's own repository otherwise.",
         callback=can_be_written("--repository", is_folder=True),
     ),
+]
+BundleVersion = Annotated[
+    str, typer.Option("--version", help="Version: a number, or next for the highest plus one.")
 ]
 PublishedExamples = Annotated[
     bool | None,

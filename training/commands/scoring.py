@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from models.errors import ConfigError
 from training.commands.options import (
     AIS_IMAGES,
     BDMC_IMAGES,
@@ -17,6 +16,7 @@ from training.commands.options import (
     AisSteps,
     Bdmc,
     BdmcImages,
+    BundleVersion,
     ChosenElboSamples,
     ChosenIwaeSamples,
     Csv,
@@ -30,6 +30,7 @@ from training.commands.options import (
     Seed,
     Subset,
     SubsetSamples,
+    chosen_version,
 )
 from training.commands.report import renew_report
 from training.commands.runs import say_unfinished
@@ -143,9 +144,7 @@ def export(
     name: Annotated[
         str | None, typer.Option(help="Name of the model; the recipe's otherwise.")
     ] = None,
-    version: Annotated[
-        str, typer.Option(help="Version: a number, or next for the highest plus one.")
-    ] = ("next"),
+    version: BundleVersion = "next",
     examples: PublishedExamples = None,
     data_dir: DataDir = None,
     device: Device = "auto",
@@ -172,7 +171,7 @@ def export(
         run,
         repository=repository,
         name=name,
-        version=_version(version),
+        version=chosen_version(version),
         data_dir=data_dir,
         settings=_asked(seed, images, elbo_samples, iwae_samples, subset, subset_samples),
         with_examples=examples,
@@ -184,20 +183,6 @@ def export(
         console.print(format_evaluation(evaluation), *format_quality(evaluation))
     renew_report(run)
     typer.echo(f"The bundle is {path}.")
-
-
-def _version(version: str) -> int | None:
-    if version == "next":
-        return None
-    if version.isascii() and version.isdigit() and int(version) > 0:
-        return int(version)
-    raise ConfigError(
-        f"--version {version} is not allowed. Allowed: a positive number, or next. "
-        "Take --version next.",
-        parameter="version",
-        received=version,
-        suggestion="next",
-    )
 
 
 def _asked(

@@ -65,7 +65,12 @@ LIKELIHOODS = {
     "normal": "a normal density per pixel",
     "point": "a point: the decoder's output is the picture",
 }
-NETWORKS = {"mlp": "dense", "gated_mlp": "gated dense", "conv": "residual convolutional"}
+NETWORKS = {
+    "mlp": "dense",
+    "gated_mlp": "gated dense",
+    "conv": "residual convolutional",
+    "autoencoder_kl": "residual convolutional (AutoencoderKL)",
+}
 FITS = {
     "stretch": "stretched to it",
     "crop": "cropped about their centre and resized",

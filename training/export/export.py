@@ -77,11 +77,11 @@ def export_run(
             allowed, the version exists or cannot be written, or the bundle is too large.
     """
     recipe = read_run(run_dir).recipe
-    name = recipe.name if name is None else _checked_name(name)
+    name = recipe.name if name is None else checked_name(name)
     version = version or Repository(repository).next_version(name)
     target = repository / name / str(version)
     if target.exists():
-        raise _exists_error(target)
+        raise exists_error(target)
     check_place(repository, flag="--repository", is_folder=True)
     check_place(target, flag="--repository", is_folder=True)
     model = load_trained_model(run_dir, data_dir=data_dir, console=console)
@@ -119,7 +119,7 @@ def export_run(
             latent_map=kept.latent_map,
         )
     except FileExistsError as error:  # another process was faster
-        raise _exists_error(target) from error
+        raise exists_error(target) from error
     _note_export(run_dir, target, model.weights_sha256, console or Console(stderr=True))
     return target
 
@@ -181,7 +181,8 @@ def _say(console: Console, sentence: str) -> None:
     console.print(sentence, soft_wrap=True, markup=False, highlight=False)
 
 
-def _exists_error(target: Path) -> ConfigError:
+def exists_error(target: Path) -> ConfigError:
+    """The refusal of a version that exists."""
     return ConfigError(
         f"{target} exists, and a released version is never overwritten. "
         "Take --version next, or another --name.",
@@ -191,7 +192,12 @@ def _exists_error(target: Path) -> ConfigError:
     )
 
 
-def _checked_name(name: str) -> str:
+def checked_name(name: str) -> str:
+    """The name of a model.
+
+    Raises:
+        ConfigError: It is not allowed; says which would be.
+    """
     try:
         return TypeAdapter(Name).validate_python(name)
     except ValidationError as error:

@@ -173,6 +173,16 @@ _DENSE = ("mlp", "gated_mlp")
 
 RULES = (
     Rule(
+        "vae.encoder.kind",
+        lambda r: getattr(r.vae.encoder, "kind", "") == "autoencoder_kl",
+        "vae.encoder.kind = 'autoencoder_kl' is not trained here; vae-lab import-diffusers makes "
+        "a bundle of a trained one.",
+        'vae.encoder={{kind="conv"}}\nvae.decoder={{kind="conv"}}\n'
+        'vae.prior={{kind="standard_normal"}}\nvae.likelihood={{kind="discretized_logistic",'
+        "levels={r.image.levels}}}\n"
+        "image.values=integer",
+    ),
+    Rule(
         "objective.kind",
         lambda r: r.objective.kind != "m2" and r.vae.classifier is not None,
         "objective.kind = {r.objective.kind!r} does not train vae.classifier; only 'm2' does.",

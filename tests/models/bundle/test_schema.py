@@ -134,9 +134,8 @@ def test_a_misspelt_kind_is_told_the_nearest_one(bundle, part, kind, best):
 
 def test_a_kind_like_no_other_is_told_all_of_them(bundle):
     edit_json(bundle, "config.json", lambda c: c["vae"]["encoder"].update(kind="transformer"))
-    refused(
-        bundle, "vae.encoder.kind = 'transformer' is not allowed. Allowed: mlp, gated_mlp, conv."
-    )
+    kinds = "mlp, gated_mlp, conv, autoencoder_kl"
+    refused(bundle, f"vae.encoder.kind = 'transformer' is not allowed. Allowed: {kinds}.")
 
 
 def test_no_message_shows_the_text_of_the_validator(bundle):

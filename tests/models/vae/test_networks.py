@@ -10,7 +10,8 @@ from torch import nn
 from models.config import ConvConfig, GatedMLPConfig, MLPConfig, NetworkConfig
 from models.errors import ConfigError, ShapeMismatch
 from models.vae import products
-from models.vae.networks import ACTIVATIONS, MIN_ROWS, NETWORKS, Dense, Grow
+from models.vae.make_network import NETWORKS
+from models.vae.networks import ACTIVATIONS, MIN_ROWS, Dense, Grow
 
 CONFIGS = [
     MLPConfig(hidden=()),

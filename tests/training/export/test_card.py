@@ -25,8 +25,8 @@ from models.config import (
     MLPConfig,
 )
 from models.vae.likelihoods import LIKELIHOODS
+from models.vae.make_network import NETWORKS
 from models.vae.model import VAE
-from models.vae.networks import NETWORKS
 from models.vae.posteriors import POSTERIORS
 from models.vae.priors import PRIORS
 from models.vae_config import VAEConfig

@@ -133,7 +133,7 @@ def test_a_misspelt_entry_is_reported_before_the_one_that_it_leaves_missing(tmp_
         ),
         (
             "vae.encoder={hidden=[3]}",
-            "vae.encoder has no kind. Allowed: mlp, gated_mlp, conv. Add --set "
+            "vae.encoder has no kind. Allowed: mlp, gated_mlp, conv, autoencoder_kl. Add --set "
             "vae.encoder.kind=mlp.",
         ),
         (

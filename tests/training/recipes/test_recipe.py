@@ -167,6 +167,19 @@ BROKEN = [
         "training.start_from_marginal",
         "training.start_from_marginal = true does not go with objective.kind = 'pca'",
     ),
+    (
+        "digits",
+        [
+            'vae.encoder={kind="autoencoder_kl"}',
+            'vae.decoder={kind="autoencoder_kl"}',
+            'vae.prior={kind="none"}',
+            'vae.likelihood={kind="point"}',
+            "vae.latent_shape=[1,8,8]",
+            "image.values=unit",
+        ],
+        "vae.encoder.kind",
+        "vae.encoder.kind = 'autoencoder_kl' is not trained here; vae-lab import-diffusers makes",
+    ),
 ]
 
 
