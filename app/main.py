@@ -28,6 +28,7 @@ from app.api.pages import page_routes
 from app.api.probes import probe_routes
 from app.api.problems import answer_vae_error
 from app.api.redaction import REDACT_SECRETS
+from app.api.remote_vae import remote_vae_routes
 from app.api.routes import ServeOperations, operation_routes
 from app.api.service import Service
 from app.api.setting_faults import explain_failure
@@ -119,6 +120,7 @@ def create_app(
         *model_control_routes(service.registry, reloader, settings),
         *open_inference_routes(service.registry, lifecycle, reloader, settings),
         *operation_routes(service),
+        *remote_vae_routes(service),
         *(page_routes(document) if settings.docs else []),
     ]
 

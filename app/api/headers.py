@@ -51,9 +51,11 @@ def fixed_lines(
     return fixed
 
 
-def identity_lines(served: ServedModel, media_type: str) -> bytes:
-    """Header lines of an answer that no cache keeps: the model's identity and the type."""
-    return _lines({"Cache-Control": "no-store", **_identity(served, media_type)})
+def identity_lines(
+    served: ServedModel, media_type: str, more: Mapping[str, str] | None = None
+) -> bytes:
+    """Header lines of an answer that no cache keeps: the model's identity, the type, and more."""
+    return _lines({"Cache-Control": "no-store", **_identity(served, media_type), **(more or {})})
 
 
 def _identity(served: ServedModel, media_type: str) -> dict[str, str]:

@@ -28,6 +28,7 @@ from app.api.openapi_components import (
     schemas,
 )
 from app.api.openapi_operations import operation_paths
+from app.api.openapi_remote import remote_vae_paths
 from app.api.probes import Status
 from app.api.routing import MODEL_PATHS
 from app.operations.table import OPERATIONS
@@ -78,6 +79,7 @@ def openapi_document(
         "paths": operation_paths(latents_body)
         | model_paths()
         | held_out_paths()
+        | remote_vae_paths()
         | control_paths()
         | probe_paths(metrics_open=metrics_open),
         "components": {

@@ -25,7 +25,7 @@ PATHS = (
     *(
         f"{prefix}/{page}"
         for prefix in PREFIXES[1:]
-        for page in ("examples", "map", "load", "unload")
+        for page in ("examples", "map", "load", "unload", "remote/decode", "remote/encode")
     ),
     *("/livez", "/readyz", "/healthz", "/metrics"),
 )

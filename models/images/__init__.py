@@ -1,7 +1,7 @@
 """Pictures and arrays to observations and back; numpy only.
 
 reading        files and arrays to observations
-writing        observations to PNG and animations
+writing        observations to PNG, JPEG and animations
 grid           one picture of many
 spec           size, colour and levels of observations
 decoding       picture files to pixels
@@ -37,7 +37,7 @@ from models.images.reading import (
     read_picture,
 )
 from models.images.spec import ImageSpec, check_fit
-from models.images.writing import to_animation, to_png, to_uint8, to_unit
+from models.images.writing import to_animation, to_jpeg, to_png, to_uint8, to_unit
 
 __all__ = [
     "MAX_PIXELS",
@@ -54,6 +54,7 @@ __all__ = [
     "read_levels",
     "read_picture",
     "to_animation",
+    "to_jpeg",
     "to_png",
     "to_sheet",
     "to_uint8",

@@ -1,4 +1,4 @@
-"""Observations back to pictures: numbers in 0..1, bytes, PNG and animations."""
+"""Observations back to pictures: numbers in 0..1, bytes, PNG, JPEG and animations."""
 
 import io
 from typing import Any, Literal
@@ -50,6 +50,17 @@ def to_uint8(unit: np.ndarray) -> UInt8[np.ndarray, "batch channel height width"
     if not ((unit >= 0) & (unit <= 1)).all():
         raise OutOfSupport("Pixels lie outside 0..1, or are NaN. Call to_unit(x, spec) first.")
     return np.floor(np.asarray(unit, np.float64) * 255 + 0.5).astype(np.uint8)
+
+
+JPEG_QUALITY = 95
+"""Pillow's best: a step more would only make the file larger."""
+
+
+def to_jpeg(picture: np.ndarray) -> bytes:
+    """One uint8 picture (1 or 3 channels, height, width) as a grey or RGB JPEG, full colour."""
+    buffer = io.BytesIO()
+    _frames(picture[None])[0].save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    return buffer.getvalue()
 
 
 def to_png(picture: np.ndarray, *, info: PngInfo | None = None) -> bytes:
