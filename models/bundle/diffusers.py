@@ -259,7 +259,7 @@ def _as_wanted(tensor: Tensor, wanted: Tensor, *, name: str, file: Path) -> Tens
         )
     if not bool(tensor.isfinite().all()):
         raise BundleCorrupt(f"{file}: {name} is not finite. Save the model again.")
-    return tensor.float()
+    return tensor.float().clone()  # the file stays mapped into memory otherwise
 
 
 def _places(config: VAEConfig) -> Iterator[tuple[str, tuple[str, ...]]]:

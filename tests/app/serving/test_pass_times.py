@@ -60,3 +60,13 @@ def test_a_model_that_is_gone_leaves_nothing() -> None:
     times.add_job(model, "encode", cost=1.0, seconds=1.0)
     del model
     assert (len(times._passes), len(times._units)) == (0, 0)
+
+
+def test_a_model_that_takes_rows_one_by_one_is_timed_by_the_row() -> None:
+    model = nn.Identity()
+    model.least_rows = 1
+    times, one = PassTimes(), of(model)
+    assert times.rows_within(one, 1.0) == 1
+    times.add(one, 1, 0.5)
+    assert times.rows_within(one, 0.008) == 1
+    assert times.rows_within(one, 2.0) == 4
