@@ -10,6 +10,8 @@ import shlex
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -124,6 +126,35 @@ def write_whole(path: Path, data: bytes) -> None:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill, which takes its place when the block ends; after an error nothing is left.
+
+    Two processes may make the same folder: each fills one of its own, and one is renamed.
+
+    Args:
+        path: The folder's place; must not exist.
+
+    Raises:
+        FileExistsError: It exists.
+        OSError: It cannot be written, as where the disk is full; names this path.
+    """
+    if path.exists():
+        raise FileExistsError(errno.EEXIST, "It exists", str(path))
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        partial.rename(path)
+    except OSError as error:
+        if error.errno == errno.ENOTEMPTY:
+            raise FileExistsError(errno.EEXIST, "It exists", str(path)) from error
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
 def check_place(path: Path, *, flag: str, is_folder: bool = False) -> None:
     """Check that a file, or a folder with its parents, can be written, before it is computed.
 
@@ -166,6 +197,21 @@ def check_place(path: Path, *, flag: str, is_folder: bool = False) -> None:
         fault = f"{nearest} cannot be written ({error.strerror}). Write elsewhere"
         home = Path.home() if os.access(Path.home(), os.W_OK) else Path(tempfile.gettempdir())
         raise _fault(flag, path, fault, home / path.name) from error
+
+
+def check_new(path: Path, *, flag: str) -> None:
+    """Refuse a folder to write that is there already.
+
+    Raises:
+        ConfigError: It exists.
+    """
+    if path.exists():
+        raise _fault(
+            flag,
+            path,
+            "it exists, and nothing is overwritten. Write to a new folder",
+            path.with_name(f"{path.name}-2"),
+        )
 
 
 def _fault(flag: str, path: Path, fault: str, better: Path) -> ConfigError:

@@ -25,3 +25,7 @@ class Interrupted(VAEError):
     def __init__(self, message: str, *, signal_number: int) -> None:
         super().__init__(message)
         self.exit_code = 128 + signal_number
+
+
+class HubError(VAEError):
+    """A Hugging Face Hub cannot be reached, or refuses what was asked."""

@@ -1,11 +1,8 @@
 """Saving of a bundle: completely or not at all."""
 
-import errno
 import hashlib
 import json
-import os
 import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -32,6 +29,7 @@ from models.bundle.schema import (
 )
 from models.config import Config
 from models.errors import ConfigError, ShapeMismatch
+from models.files import new_folder
 from models.vae import VAE
 from models.vae_config import VAEConfig
 
@@ -116,24 +114,14 @@ def save_files(path: Path, files: Mapping[str, bytes]) -> None:
     Raises:
         FileExistsError: The version exists already.
     """
-    if path.exists():
-        raise _exists_error(path)
     entries = {name: _entry(data) for name, data in sorted(files.items())}
     manifest = to_json(Manifest(format_version=FORMAT_VERSION, files=entries))
-    # Two processes may save the same version: each has a folder of its own, and one is renamed.
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
     try:
-        partial.mkdir(parents=True)
-        for name, data in {**files, MANIFEST: manifest}.items():
-            (partial / name).write_bytes(data)
-        partial.rename(path)
-    except OSError as error:
-        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
-            raise _exists_error(path) from error
-        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        with new_folder(path) as partial:
+            for name, data in {**files, MANIFEST: manifest}.items():
+                (partial / name).write_bytes(data)
+    except FileExistsError as error:
+        raise _exists_error(path) from error
 
 
 def _exists_error(path: Path) -> FileExistsError:

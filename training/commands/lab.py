@@ -91,6 +91,26 @@ COMMANDS = (
         _of("illustrate", "illustrate"),
     ),
     Command(
+        "export-onnx",
+        "Write a bundle's encoder and decoder as ONNX files, held against its stored outputs.",
+        _of("other_runtimes", "export_onnx"),
+    ),
+    Command(
+        "export-mlflow",
+        "Write a bundle as an MLflow model, whose predict gives latents or ELBOs.",
+        _of("other_runtimes", "export_mlflow"),
+    ),
+    Command(
+        "push",
+        "Add a bundle to a repository of the Hugging Face Hub, with a card that the Hub reads.",
+        _of("hub", "push"),
+    ),
+    Command(
+        "pull",
+        "Get a bundle of the Hugging Face Hub, verify it, and put it into a model repository.",
+        _of("hub", "pull"),
+    ),
+    Command(
         "ood",
         "Measure how well a bundle's anomaly scores tell odd pictures from good ones.",
         _of("anomaly", "ood"),
