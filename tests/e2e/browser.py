@@ -3,10 +3,12 @@
 It needs Debian's `chromium` and `chromium-driver` (or their likes) in the PATH, and downloads none.
 """
 
+import base64
 import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,20 @@ FLAGS = (
     "--disable-dev-shm-usage",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     "--window-size=1280,1000",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
 )
+AXE = find_spec("axe_core_python")
+DROP = """
+const [kind, selector, bytes, name] = arguments;
+const content = Uint8Array.from(atob(bytes), (one) => one.charCodeAt(0));
+const file = new File([content], name, {type: "image/png"});
+const data = new DataTransfer();
+data.items.add(file);
+const event = kind === "paste"
+  ? new ClipboardEvent("paste", {clipboardData: data, bubbles: true})
+  : new DragEvent(kind, {dataTransfer: data, bubbles: true, cancelable: true});
+document.querySelector(selector).dispatchEvent(event);"""
 
 needs_browser = [
     pytest.mark.slow,
@@ -56,6 +71,22 @@ class Browser:
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         self.driver = webdriver.Chrome(options=options, service=Service(str(CHROMEDRIVER)))
         self.url = url
+        self.downloads = profile.with_name(f"{profile.name}-downloads")
+        self.downloads.mkdir()
+        allowed = {"behavior": "allow", "downloadPath": str(self.downloads)}
+        self.driver.execute_cdp_cmd("Browser.setDownloadBehavior", allowed)
+
+    @contextmanager
+    def at(self, url: str) -> Iterator[None]:
+        """The same window on another server, whose complaints and requests are forgotten."""
+        own, self.url = self.url, url
+        try:
+            yield
+        finally:
+            self.url = own
+            self.driver.get("about:blank")
+            self.complaints()
+            self.asked()
 
     def open(self, path: str) -> None:
         """Load a page anew, also where only the hash differs."""
@@ -101,6 +132,31 @@ class Browser:
             selector,
             value,
         )
+
+    def downloaded(self, name: str) -> bytes:
+        """The content of a file that the page has saved, once it is whole."""
+        path = self.downloads / name
+        self.until(path.is_file)
+        content = path.read_bytes()
+        path.unlink()
+        return content
+
+    def hand(self, kind: str, selector: str, picture: bytes, name: str = "picture.png") -> None:
+        """Paste a picture, or drop it, onto an element; `kind` is the event."""
+        self.run(DROP, kind, selector, base64.b64encode(picture).decode(), name)
+
+    def serious(self) -> list[Any]:
+        """What axe-core finds serious: the rule, and the first element that breaks it."""
+        if AXE is None or AXE.origin is None:
+            pytest.skip("axe-core-python is not installed")
+        if not self.run("return 'axe' in window"):
+            rules = Path(AXE.origin).with_name("axe.min.js").read_text(encoding="utf-8")
+            self.run(rules)
+        found: list[Any] = self.driver.execute_async_script(
+            "axe.run().then(({violations}) => arguments[0](violations.filter(({impact}) =>"
+            " ['serious', 'critical'].includes(impact)).map(({id, nodes}) => [id, nodes[0].html])))"
+        )
+        return found
 
     def painted(self, selector: str) -> str | None:
         """The bytes of a canvas as PNG; None while nothing is painted on it."""

@@ -24,6 +24,9 @@ def test_docs_render_and_try_out_without_a_network(browser: Browser) -> None:
         f"/v1/{name}" for name in OPERATIONS
     ]
     assert browser.until_there(".btn.authorize")
+    for scheme in ("light", "dark"):
+        browser.emulate(width=1280, scheme=scheme)
+        assert browser.serious() == [], scheme
     for name, form, shown in (
         ("decode", "application/json", "code"),
         ("sample", "image/png", "img"),

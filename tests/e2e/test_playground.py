@@ -3,12 +3,12 @@
 import io
 import re
 import signal
-import time
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
+from PIL import Image
 from selenium.webdriver import ActionChains
 from selenium.webdriver.common.keys import Keys
 
@@ -17,19 +17,11 @@ from tests.app.family_repository import make_families
 from tests.app.pictures import encoded
 from tests.app.repository import make_repository
 from tests.app.server_process import free_port, serving
-from tests.e2e.browser import Browser, browsing, needs_browser
+from tests.e2e.browser import Browser, needs_browser
+from tests.e2e.views import VIEWS, digits, show
 
 pytestmark = needs_browser
 
-VIEWS = {
-    "draw": "#sentence",
-    "latents": "#speed:not(:empty)",
-    "map": "#decoded",
-    "morph": "#decoded",
-    "samples": "#samples img",
-    "compare": "#compared .bar-line",
-    "folder": ".folder .field",
-}
 FACTS = """
 const selector = "button, a[href], input, select, [tabindex='0']";
 const isShown = (one) => !one.closest("[hidden], details:not([open])") && !one.disabled;
@@ -46,57 +38,27 @@ return {
 }"""
 """What no view may have: a horizontal scroll, controls that the keyboard cannot reach or that have
 no name, broken images, errors."""
-AXE = Path(__file__).resolve().parents[2] / "node_modules" / "axe-core" / "axe.min.js"
+IDLE = """
+const last = performance.getEntriesByType("resource").at(-1);
+return last && performance.now() - last.responseEnd > 500"""
+"""Whether half a second has passed since the last answer: nothing is asked for any more."""
 VERDICT = re.compile(r"(More|Less) typical than (each|(less than )?\d+\s%) of [\d,]*\s?held-out")
 
 
-def digits(browser: Browser, query: str) -> np.ndarray:
-    """Samples of mnist, (N, 28, 28) bytes."""
-    url = f"{browser.url}/v1/models/mnist/sample?{query}&format=npy&dtype=uint8"
-    return np.asarray(np.load(io.BytesIO(httpx.get(url).content))[:, 0])
-
-
-def show(browser: Browser, view: str, more: str = "") -> None:
-    """Open a view, and wait until it shows its pictures."""
-    browser.open(f"/#v={view}{more}")
-    browser.until_there(VIEWS[view])
-    if view in ("latents", "map", "morph"):
-        browser.until(lambda: browser.painted("#decoded"))
-
-
-def settled(browser: Browser, selector: str) -> str | None:
-    """What is painted on a canvas once it stays the same."""
-    before = None
-    while (now := browser.painted(selector)) is None or now != before:
-        before = now
-        time.sleep(0.3)
-    return now
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
-def test_every_view_fits_every_window(browser: Browser, width: int, scheme: str) -> None:
-    browser.emulate(width=width, scheme=scheme)
-    for view in VIEWS:
-        show(browser, view)
-        facts = browser.run(FACTS)
-        assert facts == {"across": 0, "deaf": [], "nameless": [], "broken": 0, "error": ""}, view
-
-
-@pytest.mark.skipif(
-    not AXE.is_file(), reason="axe-core is not here: npm install --no-save axe-core"
-)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(browser: Browser, scheme: str) -> None:
-    browser.emulate(width=1280, scheme=scheme)
-    for view in VIEWS:
-        show(browser, view)
-        browser.run(AXE.read_text(encoding="utf-8"))
-        found = browser.driver.execute_async_script(
-            "axe.run().then(({violations}) => arguments[0](violations.filter(({impact}) =>"
-            " ['serious', 'critical'].includes(impact)).map(({id, nodes}) => [id, nodes[0].html])))"
-        )
-        assert found == [], view
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_view_fits_every_window_and_axe_finds_nothing_serious(
+    browser: Browser, view: str
+) -> None:
+    show(browser, view)
+    for scheme in ("light", "dark"):
+        for width in (390, 1280):
+            browser.emulate(width=width, scheme=scheme)
+            facts = browser.run(FACTS)
+            assert facts == {"across": 0, "deaf": [], "nameless": [], "broken": 0, "error": ""}, (
+                width,
+                scheme,
+            )
+        assert browser.serious() == [], scheme
 
 
 def test_a_picture_is_there_at_once_and_scored_within_a_second(browser: Browser) -> None:
@@ -190,7 +152,8 @@ def test_thirty_moves_of_a_slider_end_at_the_last_and_a_link_shows_the_same_byte
           range.dispatchEvent(new Event("input"));
         }""")
     browser.until(lambda: browser.painted("#decoded") != first)
-    last = settled(browser, "#decoded")
+    browser.until(lambda: browser.run(IDLE))
+    last = browser.painted("#decoded")
     decodings = [url for url in browser.asked() if "/decode" in url]
     assert 1 <= len(decodings) <= 30
     address = browser.run("return location.hash")
@@ -284,29 +247,46 @@ def test_a_folder_is_sorted_by_oddness_and_what_cannot_be_read_is_named(
     assert "odd" in first
     assert "torn.png" in browser.text(".folder tr.failed")
     browser.complaints()  # of the 400 that named it
+    browser.press("CSV")
+    table = browser.downloaded("mnist-scores.csv").decode().splitlines()
+    assert len(table) == 1 + 31
+    assert table[1].startswith("negative.png,")
     browser.find(".folder tbody .plain").click()
     browser.until(lambda: "looks inverted" in browser.text(".warnings"))
 
 
-def test_the_last_call_is_there_as_code(browser: Browser) -> None:
+def test_pictures_come_by_paste_drop_and_camera(browser: Browser) -> None:
+    one, two = (encoded(digit) for digit in digits(browser, "n=2&seed=5"))
     show(browser, "draw")
-    browser.until(lambda: "draws of" in browser.text(".likelihood"))
-    browser.find("#code").click()
-    curl, python, command = (block.text for block in browser.all("#dialog pre"))
-    root = browser.url
-    assert curl.startswith("curl -N -F images=@")
-    assert f"{root}/v1/models/mnist/versions/1/log-likelihood?" in curl
-    assert f'VAEClient("{root}", model="mnist", version=1)' in python
-    assert "client.stream_log_likelihood(" in python
-    assert "vae log-likelihood" in command
-    assert "--num-samples 2000" in command
-    browser.press("Close", "#dialog")
+    before = browser.text(".verdict .facts")
+    browser.hand("paste", "body", one)
+    browser.until(lambda: browser.text(".verdict .facts") not in ("", before))
+    before = browser.text(".verdict .facts")
+    browser.hand("drop", ".input .drop", two)
+    browser.until(lambda: browser.text(".verdict .facts") not in ("", before))
+    before = browser.text(".verdict .facts")
+    browser.press("Camera")
+    browser.until_there(".camera video")
+    browser.until(lambda: browser.run("return document.querySelector('video').videoWidth"))
+    browser.press("Take it")
+    browser.until(lambda: browser.text(".verdict .facts") not in ("", before))
+    assert not browser.find(".camera").is_displayed()
 
 
-def test_what_a_family_lacks_is_said(tmp_path: Path) -> None:
+def test_samples_are_saved_as_files(browser: Browser) -> None:
+    show(browser, "samples", "&seed=5")
+    browser.press("PNG")
+    assert Image.open(io.BytesIO(browser.downloaded("mnist-seed5.png"))).format == "PNG"
+    browser.press("npy")
+    saved = np.load(io.BytesIO(browser.downloaded("mnist-seed5.npy")))
+    url = f"{browser.url}/v1/models/mnist/sample?n=64&seed=5&format=npy"
+    np.testing.assert_array_equal(saved, np.load(io.BytesIO(httpx.get(url).content)))
+
+
+def test_what_a_family_lacks_is_said(browser: Browser, tmp_path: Path) -> None:
     with (
         serving(make_families(tmp_path / "models"), tmp_path / "log") as families,
-        browsing(families.url, tmp_path / "profile") as browser,
+        browser.at(families.url),
     ):
         for name, view, words in (
             ("autoencoder", "draw", "has no likelihood"),
@@ -320,12 +300,14 @@ def test_what_a_family_lacks_is_said(tmp_path: Path) -> None:
         assert browser.complaints() == []
 
 
-def test_a_key_is_asked_for_and_a_lost_server_is_waited_for(tmp_path: Path) -> None:
+def test_a_key_is_asked_for_and_a_lost_server_is_waited_for(
+    browser: Browser, tmp_path: Path
+) -> None:
     repository, port = make_repository(tmp_path / "models"), free_port()
     flags = ("--api-keys-sha256", hash_key("open sesame"))
     with (
         serving(repository, tmp_path / "log", *flags, port=port) as first,
-        browsing(first.url, tmp_path / "profile") as browser,
+        browser.at(first.url),
     ):
         browser.open("/#v=samples&m=mnist@2")
         browser.until_there("#key").send_keys("open sesame", Keys.ENTER)
@@ -341,11 +323,11 @@ def test_a_key_is_asked_for_and_a_lost_server_is_waited_for(tmp_path: Path) -> N
             assert browser.all("#samples img")
 
 
-def test_nothing_served_is_said_with_the_reason(tmp_path: Path) -> None:
+def test_nothing_served_is_said_with_the_reason(browser: Browser, tmp_path: Path) -> None:
     (tmp_path / "models" / "torn" / "1").mkdir(parents=True)
     with (
         serving(tmp_path / "models", tmp_path / "log", ready=503) as empty,
-        browsing(empty.url, tmp_path / "profile") as browser,
+        browser.at(empty.url),
     ):
         browser.open("/")
         message = browser.until(lambda: browser.text("main .error"))

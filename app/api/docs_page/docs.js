@@ -34,7 +34,15 @@ function followColours() {
   apply();
 }
 
+// What Swagger UI leaves out: the name of the list of servers, and that a button holds no link.
+function completeControls() {
+  document.getElementById("servers")?.setAttribute("aria-label", "Server");
+  for (const link of document.querySelectorAll("button.opblock-summary-control a")) link.removeAttribute("href");
+}
+
 followColours();
+const root = document.getElementById("swagger-ui");
+new MutationObserver(completeControls).observe(root, { childList: true, subtree: true });
 const response = await fetch("openapi.json");
 const ui = SwaggerUIBundle({
   spec: arrange(await response.json()),
