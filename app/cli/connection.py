@@ -23,6 +23,8 @@ from vae_client.errors import CallError
 
 CONNECT_SECONDS = 10.0
 _URL = re.compile(r"\s*(?:(\w*):?/+)?(?:([^/]*)@)?([^/?#]*)/?(.*)", re.DOTALL)
+_PREFIX = re.compile(r"((?!(?:v1|v2|docs)(?:/|$))[\w.~%-]+(?:/|$))*")
+"""A path below which a proxy has the service: what comes before the API's own paths."""
 PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
@@ -88,7 +90,7 @@ def _unusable(url: str, reason: str) -> str:
 
 
 def check_url(url: str) -> None:
-    """Check that a URL is of the form http://HOST:PORT, without a path.
+    """Check that a URL is of the form http://HOST:PORT, with a proxy's path prefix if there is one.
 
     Raises:
         CallError: It is not; says the URL that is most likely meant.
@@ -96,7 +98,8 @@ def check_url(url: str) -> None:
     found = _URL.fullmatch(url)
     assert found is not None  # every part may be empty
     scheme, user, place, path = (found[i] or "" for i in range(1, 5))
-    scheme, fault = scheme.lower(), "is another form"
+    scheme, fault, prefix = scheme.lower(), "", _PREFIX.match(path)
+    assert prefix is not None  # it may be empty
     try:
         known = urlsplit(f"//{place}")
         host, port = known.hostname or "", known.port
@@ -104,20 +107,22 @@ def check_url(url: str) -> None:
         bracketed = place.lstrip("[").partition("]")[0]
         host, port = bracketed if place[0] == "[" else place.rpartition(":")[0], None
         fault = "has no port from 0 to 65535 after its host"
-        path = place
     exact = url.lower().startswith(f"{scheme}://") and re.fullmatch(r"[^\s\0-\x1f?#\\]+", place)
-    if scheme in ("http", "https") and host and exact and not (path or user):
+    is_whole = prefix[0] == path and not user
+    if scheme in ("http", "https") and host and exact and is_whole and not fault:
         return
     host = re.sub(r"[^\w.:%-]", "", host) or "localhost"
     meant = f"{f'[{host}]' if ':' in host else host}{'' if port is None else f':{port}'}"
-    fix = f"Use --url {'https' if scheme == 'https' else 'http'}://{meant}"
+    below = f"/{prefix[0].rstrip('/')}" if prefix[0] else ""
+    fix = f"Use --url {'https' if scheme == 'https' else 'http'}://{meant}{below}"
     if user:
         raise CallError(
             f"--url takes no user name and no password. {fix}, with --api-key KEY if it asks for "
             "one."
         )
     raise CallError(
-        f"--url takes http://HOST:PORT without a path, and {printable(url)} {fault}. {fix}."
+        f"--url takes http://HOST:PORT, with a proxy's path prefix where there is one; "
+        f"{printable(url)} {fault or 'is another form'}. {fix}."
     )
 
 

@@ -11,7 +11,7 @@ const quote = (text) => (SHELL_SAFE.test(text) ? text : `'${text.replaceAll("'",
 const root = () => new URL(".", location.href).href.replace(/\/$/, "");
 
 function curl({ model, operation, query, picture, latents }) {
-  const parameters = operation === "decode" && !query.some(([name]) => name === "format") ? [...query.filter(([name]) => name !== "dtype"), ["format", "png"]] : query;
+  const parameters = written(operation, query);
   const text = new URLSearchParams(parameters).toString();
   const url = `${root()}/v1/models/${model.name}/versions/${model.version}/${operation}${text ? `?${text}` : ""}`;
   const parts = ["curl"];
@@ -32,6 +32,9 @@ function fileOf(operation, query) {
 // Parameters beside those that say how an answer is written.
 const asked = (query) => query.filter(([name]) => !["format", "dtype", "columns", "encoding"].includes(name));
 
+// The page decodes into an array; in a shell it is a picture.
+const written = (operation, query) => (operation === "decode" ? [...asked(query), ["format", "png"]] : query);
+
 function python({ model, operation, query, picture, latents }) {
   const literal = ([, value]) => (value === true ? "True" : typeof value === "number" || /^-?\d+(\.\d+)?$/.test(value) ? String(value) : JSON.stringify(value));
   const name = (word) => word.replace("-", "_");
@@ -40,7 +43,7 @@ function python({ model, operation, query, picture, latents }) {
   const first = picture ? JSON.stringify(picture.name) : latents ? (operation === "interpolate" ? 'latents="latents.npy"' : '"latents.npy"') : String(Object.fromEntries(query).n ?? 1);
   const key = server.key ? ', api_key=os.environ["VAE_API_KEY"]' : "";
   const call = `client.${isStream ? "stream_" : ""}${name(operation)}(${[first, ...parameters].join(", ")})`;
-  const uses = isStream ? `for line in ${call}:\n    print(line)` : SUFFIX[operation] && operation !== "encode" ? `answer = ${call}\nanswer.to_pil()[0].save("${operation}.png")` : `answer = ${call}\nprint(answer)`;
+  const uses = isStream ? `for line in ${call}:\n    print(line.estimate_nats, line.standard_error_nats)` : SUFFIX[operation] && operation !== "encode" ? `answer = ${call}\nanswer.to_pil()[0].save("${operation}.png")` : `answer = ${call}\nprint(answer.arrays)`;
   return `${server.key ? "import os\n\n" : ""}from vae_client import VAEClient\n\nclient = VAEClient("${root()}", model="${model.name}", version=${model.version}${key})\n${uses}`;
 }
 
@@ -48,10 +51,8 @@ function command({ model, operation, query, picture, latents }) {
   const flags = asked(query).filter(([name]) => name !== "check").map(([name, value]) => `--${name.replaceAll("_", "-")}${value === true ? "" : ` ${quote(String(value))}`}`);
   const isStream = query.some(([, value]) => value === "ndjson");
   const input = picture ? quote(picture.name) : latents ? "latents.npy" : "";
-  const out = SUFFIX[operation] ? `-o ${fileOf(operation, query)}` : isStream ? "--stream" : "--json";
-  const line = ["vae", operation, input, ...flags, `--model ${model.name} --version ${model.version}`, `--url ${root()}`, out].filter(Boolean).join(" ");
-  const hasPrefix = new URL(root()).pathname !== "/";
-  return hasPrefix ? `# --url takes no path yet: put the address behind the proxy\n${line}` : line;
+  const out = SUFFIX[operation] ? `-o ${fileOf(operation, written(operation, query))}` : isStream ? "--stream" : "--json";
+  return ["vae", operation, input, ...flags, `--model ${model.name} --version ${model.version}`, `--url ${root()}`, out].filter(Boolean).join(" ");
 }
 
 // Show the last call in a dialog.

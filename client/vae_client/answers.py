@@ -32,7 +32,7 @@ def no_answer(response: httpx.Response) -> CallError:
     """The error of an answer that no vae-serve gives."""
     return CallError(
         f"{response.url} does not answer as vae-serve does. Check the URL: it is the one "
-        "that `vae serve` listens on, without a path."
+        "that `vae serve` listens on, without /v1."
     )
 
 

@@ -62,7 +62,7 @@ class VAEClient:
     Each method takes the parameters of its operation by name (docs/api.md), and `progress=True`.
 
     Args:
-        url: Where the service listens, without a path.
+        url: Where the service listens, with the path prefix of its proxy if there is one.
         api_key: A key of the service, where it asks for one.
         model: The model to ask; by default the service's own default.
         version: Its version; by default the highest.

@@ -77,8 +77,14 @@ def test_failures_are_one_message_and_exit_code_one(
         (["models", "--url", "http://127.0.0.1:9"], "Cannot reach http://127.0.0.1:9: "),
         (["models", "--url", "localhost:8000"], "Use --url http://localhost:8000."),
         (["models", "--url", "ftp://x"], "ftp://x is another form. Use --url http://x."),
-        (["models", "--url", "https://x:9/v1"], "without a path, and https://x:9/v1 is another"),
+        (
+            ["models", "--url", "https://x:9/v1"],
+            "one; https://x:9/v1 is another form",
+        ),
         (["models", "--url", "https://x:9/v1"], "Use --url https://x:9."),
+        (["models", "--url", "http://x/a/vae/docs"], "Use --url http://x/a/vae."),
+        (["models", "--url", "http://x/vae?n=1"], "Use --url http://x."),
+        (["models", "--url", "http://127.0.0.1:9/vae/"], "Cannot reach http://127.0.0.1:9/vae: "),
         (["models", "--url", ""], "Use --url http://localhost."),
         (["elbo", "in", "-o", "no/s.csv"], "there is no folder no. Make it first: mkdir -p no"),
         (
