@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 SERVED_AT = "127.0.0.1:8000"
 _MARKED = re.compile(
-    r"^<!-- test -->\n```(?P<language>\w+)\n(?P<commands>.*?)^```$"
+    r"^<!-- (?P<mark>[\w ]+) -->\n```(?P<language>\w+)\n(?P<commands>.*?)^```$"
     r"(?:\s*^```text\n(?P<printed>.*?)^```$)?",
     re.MULTILINE | re.DOTALL,
 )
@@ -31,12 +31,12 @@ class Block(NamedTuple):
     printed: list[str]
 
 
-def blocks_of(document: str, language: str = "bash") -> list[Block]:
-    """The marked blocks of a document in one language, in order."""
+def blocks_of(document: str, language: str = "bash", *, mark: str = "test") -> list[Block]:
+    """The blocks of a document in one language that have a mark, in order."""
     return [
         Block(found["commands"], (found["printed"] or "").splitlines())
         for found in _MARKED.finditer(document)
-        if found["language"] == language
+        if (found["language"], found["mark"]) == (language, mark)
     ]
 
 
