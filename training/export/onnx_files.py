@@ -118,9 +118,8 @@ def _export(part: Part, bundle: Bundle, stored: dict[str, Tensor]) -> bytes:
     inputs = part.inputs_of(stored, bundle.vae)
     batch = torch.export.Dim("batch", min=1)
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # of torch's own internals, and of training mode: see _plain
+        # torch warns of its own internals, and of training mode, for which `_plain` has a reason.
+        warnings.simplefilter("ignore")
         program = torch.onnx.export(
             _Graph(part, _plain(bundle.vae)),
             inputs,
@@ -178,8 +177,8 @@ class _Graph(nn.Module):
 def _plain(vae: VAE) -> VAE:
     """A copy in training mode but for dropout, with torch's own dense layers.
 
-    In eval mode networks pad and split rows by their number, and some processors take an operator
-    that ONNX has not: both are for bits that do not depend on neighbours.
+    In eval mode networks pad and split rows by their number, so that bits do not depend on
+    neighbours; and on some processors `Dense` takes an operator that ONNX lacks.
     """
     copy = VAE(vae.config)
     copy.load_state_dict(vae.state_dict())

@@ -64,7 +64,7 @@ class Part(NamedTuple):
     compute: Callable[..., tuple[Tensor, ...]]
     """From the VAE and the inputs to the outputs."""
     stored: dict[str, str]
-    """Names in parity.safetensors, by output; "" for what is not stored."""
+    """Name of each output in parity.safetensors, which does not hold all of them."""
     source: str
     """The tensor of parity.safetensors that the first input is."""
 
@@ -158,8 +158,10 @@ def _likelihood_meanings(vae: VAE) -> dict[str, str]:
         words["coupling"] = "added to locations: red to green, red to blue, green to blue"
     elif config.kind == "normal":
         words["scale"] = "standard deviation of each number of x"
+    elif config.kind == "continuous_bernoulli":
+        words["logits"] = "l of each number of x, whose density is proportional to exp(l x)"
     else:
-        words["logits"] = "log-odds of each number of x"
+        words["logits"] = "log-odds of each number of x to be 1"
     names = LIKELIHOOD_OUTPUTS[config.kind]
     is_coupled = config.kind == "discretized_logistic" and vae.image_shape[0] == 3
     return {name: words[name] for name in (*names, *(("coupling",) if is_coupled else ()))}
