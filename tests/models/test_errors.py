@@ -72,7 +72,7 @@ def test_the_nearest_name_is_found_whatever_its_case(received, nearest):
         (
             {"encoder": {"kind": "mpl"}},
             "encoder.kind = 'mpl' is not allowed. Did you mean 'mlp'? Allowed: mlp, gated_mlp, "
-            "conv.",
+            "conv, autoencoder_kl.",
         ),
         (
             {"encoder": {"kind": "x"}},
