@@ -266,11 +266,10 @@ def test_killed_batches_of_several_processes_end_with_the_same_rows(
     command = ["score", "pictures.npy", "-m", "mnist", "--seed", "1", "--block", "10"]
     assert batch(*command, "-o", "whole") == 0
     words = [sys.executable, "-m", "training", "batch", *command, "-o", "killed", "--workers", "2"]
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    while not list(Path("killed").glob("*.parquet")) and process.poll() is None:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while not list(Path("killed").glob("*.parquet")) and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
     job = Job(**{k: v for k, v in _manifest("killed").items() if k in Job.__dataclass_fields__})
     assert 0 < len(missing_blocks(find_place("killed"), job)) < job.num_blocks
     assert batch(*command, "-o", "killed") == 0

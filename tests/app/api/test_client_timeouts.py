@@ -98,7 +98,7 @@ async def test_the_rest_of_a_body_that_is_answered_has_one_time_out() -> None:
     async with listening(answer_first, client_timeout_seconds=0.3) as port:
         head = POST + b"Content-Length: 1000\r\n\r\n"
         assert (await exchange(port, head, b"a" * 1000 + LAST)).statuses == [200, 200]
-        with pytest.raises(ConnectionError):  # closed while the client goes on
+        with pytest.raises((ConnectionError, RuntimeError)):  # uvloop's, of a transport that closed
             await exchange(port, head, *[b"a"] * 40, pause=0.05)
 
 
