@@ -39,7 +39,7 @@ test: .venv/installed-dev
 	$(BIN)/pytest $(PARALLEL) --cov --cov-report=term --cov-fail-under=100
 
 e2e: .venv/installed-dev
-	$(BIN)/pytest -rs tests/e2e
+	CHECK_TIMES=1 $(BIN)/pytest -rs tests/e2e
 
 check: .venv/installed-dev
 	$(BIN)/ruff format --check .
