@@ -5,7 +5,7 @@
 #   make test                    run every test, with coverage
 #   make check                   check format, lint and types
 #   make format                  format, and fix what lint can fix
-#   make e2e                     run the tests of the pages in a browser, where chromium is installed
+#   make e2e                     run the tests of the pages in a browser, their times too, where chromium is installed
 #   make check-clients           generate clients from the OpenAPI document, and call the service with them and with KServe's
 #   make bench                   measure speeds, overload and disturbances, in some 40 minutes
 #   make soak                    look for leaks, in ten minutes

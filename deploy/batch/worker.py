@@ -19,6 +19,7 @@ import numpy as np
 
 from app.cli.client import Client
 from app.cli.connection import open_client
+from app.cli.sending import TOO_LARGE
 from app.operations.latents import are_latents, explain_latents
 from app.operations.table import OPERATIONS, Operation
 from deploy.batch.items import Items, find_items
@@ -28,8 +29,6 @@ from models.images.spec import ImageSpec
 from vae_client.answers import join
 from vae_client.errors import Refused, UnreadableItems
 from vae_client.sources import ReadArrays, Source, needed_pixel_max
-
-TOO_LARGE = 413
 
 
 @dataclass(frozen=True)
