@@ -50,6 +50,18 @@ const event = kind === "paste"
   ? new ClipboardEvent("paste", {clipboardData: data, bubbles: true})
   : new DragEvent(kind, {dataTransfer: data, bubbles: true, cancelable: true});
 document.querySelector(selector).dispatchEvent(event);"""
+SERIOUS = """
+const done = arguments[0];
+const frame = () => new Promise(requestAnimationFrame);
+const finite = (one) => Number.isFinite(one.effect.getComputedTiming().endTime);
+(async () => {
+  await frame();
+  await frame();
+  await Promise.allSettled(document.getAnimations().filter(finite).map((one) => one.finished));
+  const {violations} = await axe.run();
+  const serious = violations.filter(({impact}) => ["serious", "critical"].includes(impact));
+  done(serious.map(({id, nodes}) => [id, nodes[0].html]));
+})();"""
 
 needs_browser = [
     pytest.mark.slow,
@@ -146,16 +158,16 @@ class Browser:
         self.run(DROP, kind, selector, base64.b64encode(picture).decode(), name)
 
     def serious(self) -> list[Any]:
-        """What axe-core finds serious: the rule, and the first element that breaks it."""
+        """What axe-core finds serious: the rule, and the first element that breaks it.
+
+        Colours are read once they have stopped to change: links fade into another scheme.
+        """
         if AXE is None or AXE.origin is None:
             pytest.skip("axe-core-python is not installed")
         if not self.run("return 'axe' in window"):
             rules = Path(AXE.origin).with_name("axe.min.js").read_text(encoding="utf-8")
             self.run(rules)
-        found: list[Any] = self.driver.execute_async_script(
-            "axe.run().then(({violations}) => arguments[0](violations.filter(({impact}) =>"
-            " ['serious', 'critical'].includes(impact)).map(({id, nodes}) => [id, nodes[0].html])))"
-        )
+        found: list[Any] = self.driver.execute_async_script(SERIOUS)
         return found
 
     def painted(self, selector: str) -> str | None:
