@@ -21,8 +21,8 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from models.config import MAX_PIXELS
 from models.errors import ConfigError, closest
-from models.images.decoding import MAX_PIXELS
 
 SETTINGS_FILE_VARIABLE = "VAE_SETTINGS_FILE"
 PRETRAINED = Path(__file__).resolve().parent.parent / "models" / "pretrained"
@@ -82,6 +82,7 @@ class Settings(BaseSettings):
         extra="forbid",
         validate_default=True,
         allow_inf_nan=False,
+        defer_build=True,
     )
 
     model_repository: Annotated[

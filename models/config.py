@@ -13,6 +13,8 @@ from models.errors import ConfigError
 
 NAME = r"^[a-z0-9_-]{1,64}$"
 MAX_VERSION = 2**31 - 1
+MAX_PIXELS = 89_478_485
+"""Pixels of the largest picture; Pillow warns above."""
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_-]+$", max_length=64)]
 Side = Annotated[int, Field(ge=1, le=4096)]
 Levels = Annotated[int, Field(ge=2, le=65536)]

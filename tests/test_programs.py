@@ -21,13 +21,11 @@ QUICK: dict[str, list[list[str]]] = {
     "app": [[], ["--help"], ["--version"]],
     "training": [[], ["--help"], ["--version"]],
 }
+WITHOUT_NUMPY = [["encode", "--help"], ["log-likelihood", "--help"], ["index", "--help"]]
+WITHOUT_NUMPY += [["models", "--help"], ["serve", "--help"]]
 WITHOUT_TORCH: dict[str, list[list[str]]] = {
     "app": [
-        ["encode", "--help"],
-        ["log-likelihood", "--help"],
-        ["index", "--help"],
         ["search", "--help"],
-        ["serve", "--help"],
         ["hash-key", "--help"],
         ["models"],
         ["models", "--json"],
@@ -70,6 +68,11 @@ def loaded_by(package: str, lines: list[list[str]], heavy: list[str]) -> dict[st
 def test_help_and_version_load_no_library_but_that_of_the_command_line(package: str) -> None:
     loaded = loaded_by(package, QUICK[package], list(HEAVY))
     assert loaded == {" ".join(arguments): [] for arguments in QUICK[package]}
+
+
+def test_help_of_a_command_loads_no_library_of_its_numbers() -> None:
+    loaded = loaded_by("app", WITHOUT_NUMPY, ["torch", "numpy"])
+    assert loaded == {" ".join(arguments): [] for arguments in WITHOUT_NUMPY}
 
 
 @pytest.mark.parametrize("package", PROGRAMS)

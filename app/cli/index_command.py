@@ -1,12 +1,10 @@
 """The command `vae index`: a folder of pictures becomes a folder of embeddings."""
 
-import asyncio
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 
 from app.cli.operation_command import command_help, keyword, with_options
@@ -14,6 +12,9 @@ from app.cli.options import ApiKey, ModelRepository, Url, option
 from app.cli.request_options import RequestOptions
 from app.operations.parameters import EncodeParameters, Labelled, Reading
 from app.operations.summaries import INDEX
+
+if TYPE_CHECKING:
+    import numpy as np
 
 EXAMPLES = (
     "vae index photos/ -o index/",
@@ -54,6 +55,8 @@ def make_index_command() -> Callable[..., None]:
     parameters += [option(name, EncodeParameters.model_fields[name]) for name in READING]
 
     def run(**values: Any) -> None:
+        import asyncio  # help needs no event loop
+
         asyncio.run(_index(**values))
 
     return with_options(run, "index", command_help(INDEX, EXAMPLES), parameters)
@@ -69,6 +72,8 @@ async def _index(
     **values: Any,
 ) -> None:
     """Embed what the index does not hold yet, and write it; what is named no more is left out."""
+    import numpy as np
+
     from app.cli.connection import open_client
     from app.cli.embeddings import ENCODE, embed, model_of
     from app.cli.inputs import find_inputs
@@ -109,7 +114,7 @@ async def _index(
     report(out, count, inputs.left_out, found.rows.failed, written=count)
 
 
-def _kept(out: Path, model: Any, parameters: Mapping[str, str]) -> dict[str, np.ndarray]:
+def _kept(out: Path, model: Any, parameters: Mapping[str, str]) -> "dict[str, np.ndarray]":
     """What an index holds that is still right: nothing, by another model or other parameters."""
     from app.cli.terminal import say
     from app.search.folder import is_index, read_index

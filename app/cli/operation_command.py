@@ -3,7 +3,6 @@
 Each sends requests, to a running service or to the app in this process.
 """
 
-import asyncio
 import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -59,7 +58,9 @@ def make_command(operation: Operation) -> Callable[..., None]:
     ]
 
     def run(**values: Any) -> None:
-        from app.cli.run_operation import run_operation  # help needs no HTTP client
+        import asyncio  # help needs neither it nor an HTTP client
+
+        from app.cli.run_operation import run_operation
 
         asyncio.run(run_operation(operation, values))
 

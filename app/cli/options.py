@@ -72,13 +72,13 @@ def _parser(flag: str, field: FieldInfo) -> Callable[[str], Any]:
     plain = [_PLAIN[kind] for kind in [_kind(field)] if kind in _PLAIN]
     for constraint in (*field.metadata, *plain):
         annotation = Annotated[annotation, constraint]
-    adapter: TypeAdapter[Any] = TypeAdapter(annotation)
-    declared = {**adapter.json_schema(), "default": field.default}
 
     def parse(text: str) -> Any:
+        adapter: TypeAdapter[Any] = TypeAdapter(annotation)
         try:
             return adapter.validate_python(text)
         except ValidationError as error:
+            declared = {**adapter.json_schema(), "default": field.default}
             fault = explain(flag, text, declared, assign="{} {}")
             raise typer.BadParameter(f"{fault.message} {fault.fix}") from error
 

@@ -2,13 +2,19 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 DEFAULTS = {"check": True}
 """Defaults of commands that are not those of the service."""
 
 
-class RequestOptions(BaseModel):
+class Options(BaseModel):
+    """Options of commands; each is declared, and none is built as a whole."""
+
+    model_config = ConfigDict(defer_build=True)
+
+
+class RequestOptions(Options):
     """Options of every command that sends requests."""
 
     version: Annotated[
@@ -34,7 +40,7 @@ class RequestOptions(BaseModel):
     ] = None
 
 
-class TableOptions(BaseModel):
+class TableOptions(Options):
     """Options of a command whose answer is a table of scores, with a row for each item."""
 
     full: Annotated[
@@ -53,7 +59,7 @@ class TableOptions(BaseModel):
     ] = None
 
 
-class StreamOptions(BaseModel):
+class StreamOptions(Options):
     """Options of a command whose answer may come line by line."""
 
     stream: Annotated[
@@ -65,7 +71,7 @@ class StreamOptions(BaseModel):
     ] = None
 
 
-class AlarmOptions(BaseModel):
+class AlarmOptions(Options):
     """Options of the command that raises alarms."""
 
     move_to: Annotated[

@@ -54,7 +54,7 @@ def _text_if_number(value: Any) -> Any:
 class Parameters(BaseModel):
     """Parameters of an operation; an unknown name is refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
     @field_validator("*", mode="before")
     @classmethod

@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from app.operations import answers
 from app.operations.parameters import (
     AnomalyParameters,
     ClassifyParameters,
@@ -53,7 +52,8 @@ class Operation:
     name: str
     summary: str
     parameters: type[Parameters]
-    answer: type[BaseModel]
+    answer_name: str
+    """Class of the answer in `app.operations.answers`."""
     takes: tuple[Input, ...] = ("images",)
     """Inputs that the body may hold; empty for a GET."""
     formats: tuple[str, ...] = ("json", "npy", "npz")
@@ -67,6 +67,8 @@ class Operation:
     needs: tuple[Need, ...]
     option_needs: Mapping[tuple[str, str], Need] = field(default_factory=dict)
     """Further needs, by (parameter, value); "*" is every value but the default."""
+    per_item: bool = False
+    """Whether JSON has one object per item, under `results`."""
     shared: tuple[str, ...] = ()
     """Lists in the answer that all items share, instead of one entry per item."""
     guesses: bool = False
@@ -88,9 +90,12 @@ class Operation:
         return "POST" if self.takes else "GET"
 
     @cached_property
-    def per_item(self) -> bool:
-        """Whether JSON has one object per item, under `results`."""
-        return "results" in self.answer.model_fields
+    def answer(self) -> type[BaseModel]:
+        """Declares the answer's fields; imported where they are needed: help needs none."""
+        from app.operations import answers
+
+        found: type[BaseModel] = getattr(answers, self.answer_name)
+        return found
 
 
 _LABEL: dict[tuple[str, str], Need] = {("label", "*"): "labels"}
@@ -104,7 +109,7 @@ OPERATIONS: dict[str, Operation] = {
             name="encode",
             summary=SUMMARIES["encode"],
             parameters=EncodeParameters,
-            answer=answers.EncodeAnswer,
+            answer_name="EncodeAnswer",
             primary=("samples", "mean"),
             draws=lambda asked, abilities: bool(asked.num_samples) or asked.inference == "refined",
             needs=("encoder",),
@@ -116,7 +121,7 @@ OPERATIONS: dict[str, Operation] = {
             name="decode",
             summary=SUMMARIES["decode"],
             parameters=DecodeParameters,
-            answer=answers.DecodeAnswer,
+            answer_name="DecodeAnswer",
             takes=("latents",),
             formats=("json", "png", "npy", "npz"),
             primary=("logits", "images"),
@@ -128,7 +133,7 @@ OPERATIONS: dict[str, Operation] = {
             name="reconstruct",
             summary=SUMMARIES["reconstruct"],
             parameters=ReconstructParameters,
-            answer=answers.ReconstructAnswer,
+            answer_name="ReconstructAnswer",
             formats=("json", "png", "npy", "npz"),
             primary=("images",),
             draws=lambda asked, abilities: bool(asked.output == "sample"),
@@ -140,7 +145,7 @@ OPERATIONS: dict[str, Operation] = {
             name="sample",
             summary=SUMMARIES["sample"],
             parameters=SampleParameters,
-            answer=answers.SampleAnswer,
+            answer_name="SampleAnswer",
             takes=(),
             formats=("png", "json", "npy", "npz"),
             primary=("images",),
@@ -152,7 +157,7 @@ OPERATIONS: dict[str, Operation] = {
             name="interpolate",
             summary=SUMMARIES["interpolate"],
             parameters=InterpolateParameters,
-            answer=answers.InterpolateAnswer,
+            answer_name="InterpolateAnswer",
             takes=("images", "latents"),
             formats=("json", "png", "npy", "npz", "webp", "gif"),
             primary=("images",),
@@ -168,7 +173,8 @@ OPERATIONS: dict[str, Operation] = {
             summary=SUMMARIES["elbo"],
             action="estimate the ELBO",
             parameters=ElboParameters,
-            answer=answers.ElboAnswer,
+            answer_name="ElboAnswer",
+            per_item=True,
             primary=("elbo_nats",),
             draws=lambda asked, abilities: True,
             needs=("posterior", "likelihood", "prior"),
@@ -180,7 +186,8 @@ OPERATIONS: dict[str, Operation] = {
             summary=SUMMARIES["log-likelihood"],
             action="estimate the log-likelihood",
             parameters=LogLikelihoodParameters,
-            answer=answers.LogLikelihoodAnswer,
+            answer_name="LogLikelihoodAnswer",
+            per_item=True,
             streams=("ndjson", "event-stream"),
             primary=("estimate_nats",),
             draws=lambda asked, abilities: bool(asked.estimator != "exact"),
@@ -192,7 +199,8 @@ OPERATIONS: dict[str, Operation] = {
             summary=SUMMARIES["anomaly"],
             action="look for anomalies",
             parameters=AnomalyParameters,
-            answer=answers.AnomalyAnswer,
+            answer_name="AnomalyAnswer",
+            per_item=True,
             formats=("json", "png", "npy", "npz"),
             primary=("p_value",),
             draws=lambda asked, abilities: True,
@@ -204,7 +212,8 @@ OPERATIONS: dict[str, Operation] = {
             name="classify",
             summary=SUMMARIES["classify"],
             parameters=ClassifyParameters,
-            answer=answers.ClassifyAnswer,
+            answer_name="ClassifyAnswer",
+            per_item=True,
             primary=("probabilities",),
             draws=lambda asked, abilities: "label_posterior" not in abilities,
             needs=("classes",),

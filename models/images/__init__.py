@@ -24,8 +24,8 @@ preprocessing  what was done, step by step
 warnings       what is doubtful about a picture
 """
 
+from models.config import MAX_PIXELS
 from models.images.axes import as_batch
-from models.images.decoding import MAX_PIXELS
 from models.images.grid import grid, is_drawn, to_sheet
 from models.images.preprocessing import Step
 from models.images.reading import (

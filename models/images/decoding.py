@@ -35,6 +35,7 @@ from PIL import (
 from PIL.Image import Image
 from PIL.ImageFile import ImageFile
 
+from models.config import MAX_PIXELS
 from models.errors import CorruptImage, InputError, PayloadTooLarge, UnsupportedMedia
 from models.images import jpeg_blocks, libtiff, netpbm, png_chunks
 from models.images.modes import opaque
@@ -42,9 +43,6 @@ from models.images.orientation import ORIENTATION_TAG, find_orientation, orienta
 from models.images.picture_kinds import check_kind
 from models.images.plain_png import open_plain, read_plain
 from models.images.preprocessing import Step
-
-# Pillow warns from 89,478,485 pixels on; a limit above would let that warning out.
-MAX_PIXELS = 89_478_485
 
 _BAD_EXIF = Step("ignore-exif", "exif damaged, ignored")
 _MAX_BLOCKS = 1024

@@ -22,11 +22,11 @@ import numpy as np
 from jaxtyping import Float32, Shaped
 from pydantic import Field
 
-from models.config import Config
+from models.config import MAX_PIXELS, Config
 from models.errors import ShapeMismatch, UnsupportedOperation
 from models.images.axes import as_batch, axes_warnings
 from models.images.colour import to_grey
-from models.images.decoding import MAX_PIXELS, Pixels, check_size, decode
+from models.images.decoding import Pixels, check_size, decode
 from models.images.fitting import centre, fit
 from models.images.levels import (
     Levels,

@@ -34,8 +34,6 @@ from training.commands.options import (
 from training.commands.runs import load_same_data, refuse_run
 from training.commands.tables import say
 from training.recipes.asked import Asked, known_purpose
-from training.recipes.file import load_recipe
-from training.recipes.find import find_recipe, load_dataset
 
 if TYPE_CHECKING:
     from training.data.datasets import Dataset
@@ -196,6 +194,8 @@ def _resolve(
 ) -> tuple["Recipe", Path, "Dataset | None", dict[str, list[str]]]:
     """The recipe, the run's folder, the data if they are loaded, and the recipe's comments."""
     from training.recipes.choose import load_to_choose
+    from training.recipes.file import load_recipe
+    from training.recipes.find import load_dataset
     from training.runs.folder import RECIPE
 
     path, folder, dataset = _find(source, changes, start, console=console)
@@ -249,6 +249,7 @@ def _find(
         ConfigError: The source is unknown, or the folder holds the run of other data.
     """
     from training.data.catalogue import DATASETS
+    from training.recipes.find import find_recipe
     from training.recipes.name import recipe_name
     from training.recipes.overrides import apply_overrides
     from training.runs.claim import is_begun, refuse_taken

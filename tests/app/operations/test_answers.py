@@ -50,3 +50,10 @@ def test_fields_of_texts_are_told_by_their_types() -> None:
     assert texts["log-likelihood"] >= {"estimator", "reason"}
     assert texts["classify"] >= {"label", "labels", "method"}
     assert "images" not in texts["sample"]
+
+
+def test_answers_with_one_object_per_item_are_declared_so() -> None:
+    declared = {name for name, operation in OPERATIONS.items() if operation.per_item}
+    assert declared == {
+        name for name, one in OPERATIONS.items() if "results" in one.answer.model_fields
+    }
