@@ -34,7 +34,8 @@ def take_step(training: Training, chosen: Int64[Tensor, " batch"]) -> None:
         training.generator.manual_seed(own)  # dropout differs between the processes
     set_learning_rate(training.optimizer, recipe, at.progress)
 
-    vae.train()
+    if not vae.training:  # setting it walks all layers
+        vae.train()
     mixed = recipe.training.precision == "bf16-mixed"  # data, noise and log-densities stay float32
     with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
         terms = training.objective(batch, noise, at)
