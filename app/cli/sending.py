@@ -80,7 +80,9 @@ class Sender:
                 if _refuses_array(piece, error):
                     rows.failed.append((piece.labels[0].rpartition("[")[0], str(error)))
                     return
-                pieces.extendleft(reversed(_divide(piece, error, rows)))
+                faults, parts = divide(len(piece), error)
+                rows.failed += [(piece.labels[i], reason) for i, reason in faults.items()]
+                pieces.extendleft(piece.take(part) for part in reversed(parts))
             self.progress(rows)
 
     async def send_whole(self, source: Source, rows: Rows) -> None:
@@ -115,23 +117,27 @@ def _refuses_array(piece: Source, error: Refused | UnreadableItems) -> bool:
     return error.about_the_file and error.status != TOO_LARGE
 
 
-def _divide(piece: Source, error: Refused | UnreadableItems, rows: Rows) -> Sequence[Source]:
-    """What is left to send of a refused request; items at fault are added to the failed ones.
+def divide(
+    count: int, error: Refused | UnreadableItems
+) -> tuple[Mapping[int, str], list[Sequence[int]]]:
+    """Divide a refused request of so many items.
+
+    Returns:
+        The reason of each item at fault, by its position; and the positions of the other items, as
+        requests to send.
 
     Raises:
         CallError: No item is at fault.
     """
     if error.items or not isinstance(error, Refused):
-        rows.failed += [(piece.labels[i], reason) for i, reason in error.items.items()]
-        rest = [i for i in range(len(piece)) if i not in error.items]
-        return [piece.take(rest)] if rest else []
-    if len(piece) > 1 and (error.about_the_file or error.status == TOO_LARGE):
-        middle = len(piece) // 2
-        return [piece.take(range(middle)), piece.take(range(middle, len(piece)))]
+        rest = [i for i in range(count) if i not in error.items]
+        return error.items, [rest] if rest else []
+    if count > 1 and (error.about_the_file or error.status == TOO_LARGE):
+        middle = count // 2
+        return {}, [range(middle), range(middle, count)]
     if not error.about_the_file:
         raise error
-    rows.failed.append((piece.labels[0], error.detail))
-    return []
+    return {0: error.detail}, []
 
 
 def numbers(start: int, stop: int) -> list[str]:

@@ -16,6 +16,7 @@ from itertools import islice
 from typing import Any
 
 from app.operations.table import OPERATIONS
+from deploy.batch.items import Items
 from deploy.batch.job import Job
 from deploy.batch.output import write_block
 from deploy.batch.places import Place, find_place
@@ -29,7 +30,7 @@ class Work:
 
     job: Job
     setup: Setup
-    input: str | None
+    items: Items
     out: str
 
 
@@ -43,19 +44,18 @@ class Done:
 
 
 class BlockWriter:
-    """A worker with its items and its output."""
+    """A worker with its output."""
 
     def __init__(self, work: Work, worker: Worker | None = None) -> None:
-        """Load the model, unless a worker has it, and find the items."""
+        """Load the model, unless a worker has it."""
         self._work, job = work, work.job
         self._worker = worker or Worker(job.model, job.version, work.setup)
         self._operation = OPERATIONS[job.operation]
-        self._items = self._worker.items(work.input, self._operation, n=job.count)
         self._out: Place = find_place(work.out)
 
     def write(self, block: int) -> Done:
         """Compute a block, and write its file."""
-        rows = self._worker.compute(self._work.job, self._items, block)
+        rows = self._worker.compute(self._work.job, self._work.items, block)
         return Done(block, write_block(self._out, block, rows, self._operation))
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:

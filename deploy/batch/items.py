@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from app.cli.inputs import ARRAY_SUFFIXES, READ_SUFFIXES, find_inputs
-from app.operations.table import Operation
+from app.operations.table import OPERATIONS, Operation
 from deploy.batch.places import Place, find_place
 from models.errors import printable
 from training.data.parquet_shards import find_images
@@ -25,7 +25,11 @@ _NAMES = ("file", "path", "file_name", "filename", "name", "id")
 
 
 class Items(Protocol):
-    """Items with an order, read by their indices."""
+    """Items with an order, read by their indices.
+
+    They are listed once and pickled for the workers, so that all mean the same by an index; an
+    array or a table is opened by each.
+    """
 
     @property
     def count(self) -> int:
@@ -132,21 +136,21 @@ class StoredPictures:
             CallError: There are none.
         """
         suffixes = tuple(suffix for suffix in READ_SUFFIXES if suffix not in ARRAY_SUFFIXES)
-        self._place = place
-        self._files = place.files(suffixes)
+        self._place, files = place, place.files(suffixes)
+        self._paths, self._fingerprint = [file.path for file in files], _digest_of_infos(files)
         self.left_out: Sequence[tuple[str, str]] = ()
-        self.count = len(self._files)
-        if not self._files:
+        self.count = len(files)
+        if not files:
             raise CallError(
                 f"{printable(place.text)} holds no picture and no .parquet file. Read are: "
                 f"{', '.join(suffixes)}. Check the URI."
             )
 
     def fingerprint(self) -> str:
-        return _digest(f"{file.path} {file.size} {file.mtime_ns}" for file in self._files)
+        return self._fingerprint
 
     def read(self, start: int, stop: int) -> Source:
-        paths = [file.path for file in self._files[start:stop]]
+        paths = self._paths[start:stop]
         return Source(tuple(map(printable, paths)), tuple(map(self._place.read_or_empty, paths)))
 
 
@@ -162,15 +166,23 @@ class ArrayRows:
             CallError: It is no array of such items.
         """
         label = printable(str(path))
+        self._operation, self._read = operation.name, read
         self._path, named = path, _open_arrays(path, label)
         self._source = source_of_arrays(named, label, operation.name, operation.takes, read)
         self.count = len(self._source)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, (self._path, self._operation, self._read)
 
     def fingerprint(self) -> str:
         return _digest([f"{self._path} {_stamp(self._path)}"])
 
     def read(self, start: int, stop: int) -> Source:
         return self._source.take(range(start, stop))
+
+
+def _reopen(path: Path, operation: str, read: ReadArrays) -> ArrayRows:
+    return ArrayRows(path, OPERATIONS[operation], read)
 
 
 class ParquetRows:
@@ -184,7 +196,7 @@ class ParquetRows:
         Raises:
             DatasetError: There is no column of pictures.
         """
-        self._place, self._files = place, list(files)
+        self._place, self._fingerprint = place, _digest_of_infos(files)
         self._groups: list[tuple[str, int]] = []
         self._starts = [0]
         for file in files:
@@ -200,7 +212,7 @@ class ParquetRows:
         self._held: tuple[int, list[str], list[bytes]] = (-1, [], [])
 
     def fingerprint(self) -> str:
-        return _digest(f"{file.path} {file.size} {file.mtime_ns}" for file in self._files)
+        return self._fingerprint
 
     def read(self, start: int, stop: int) -> Source:
         labels: list[str] = []
@@ -253,6 +265,11 @@ def _stamp(path: Path) -> str:
     except OSError as error:
         return str(error.strerror)
     return f"{found.st_size} {found.st_mtime_ns}"
+
+
+def _digest_of_infos(files: Iterable[Any]) -> str:
+    """Of a store's files."""
+    return _digest(f"{file.path} {file.size} {file.mtime_ns}" for file in files)
 
 
 def _digest(lines: Iterable[str]) -> str:

@@ -82,7 +82,7 @@ def run_batch(
         worker.try_one(job)
         claim(place, job)
         blocks = missing_blocks(place, job)
-        work = Work(job, setup, text, out)
+        work = Work(job, setup, items, out)
         _say(console, job, blocks, items.left_out)
         if engine == "ray":
             done = run_ray(work, blocks, workers)

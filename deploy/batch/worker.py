@@ -19,7 +19,7 @@ import numpy as np
 
 from app.cli.client import Client
 from app.cli.connection import open_client
-from app.cli.sending import TOO_LARGE
+from app.cli.sending import divide
 from app.operations.latents import are_latents, explain_latents
 from app.operations.table import OPERATIONS, Operation
 from deploy.batch.items import Items, find_items
@@ -93,7 +93,7 @@ class Worker:
         read = ReadArrays(
             partial(as_batch, spec=spec),
             partial(_latents, shape=shape),
-            lambda array: are_latents(array.shape, shape),
+            partial(_are_latents, shape=shape),
         )
         return find_items(text, operation, read, n=n)
 
@@ -144,7 +144,9 @@ class Worker:
             try:
                 answer = await self.client.call(operation.method, operation.name, query, part)
             except (Refused, UnreadableItems) as error:
-                left = _without_faults(run, error, rows)
+                faults, parts = divide(len(run), error)
+                rows.errors |= {run[i]: reason for i, reason in faults.items()}
+                left = [one for part in parts for one in _runs([run[i] for i in part])]
                 runs.extendleft(reversed(left))
                 continue
             for one in json.loads(str(answer.pop("warnings", "[]"))):
@@ -156,24 +158,6 @@ class Worker:
             rows.answers = join(answers, shared=operation.shared)
 
 
-def _without_faults(run: range, error: Refused | UnreadableItems, rows: Rows) -> list[range]:
-    """What is left to send of a refused request: items at fault get their errors.
-
-    Raises:
-        CallError: No item is at fault.
-    """
-    if error.items or not isinstance(error, Refused):
-        rows.errors |= {run[i]: reason for i, reason in error.items.items()}
-        return list(_runs([run[i] for i in range(len(run)) if i not in error.items]))
-    if len(run) > 1 and (error.about_the_file or error.status == TOO_LARGE):
-        middle = len(run) // 2
-        return [run[:middle], run[middle:]]
-    if not error.about_the_file:
-        raise error
-    rows.errors[run[0]] = error.detail
-    return []
-
-
 def _cut(run: range, most: int) -> Iterator[range]:
     for first in range(0, len(run), most):
         yield run[first : first + most]
@@ -183,8 +167,11 @@ def _runs(places: Sequence[int]) -> Iterator[range]:
     """Places as ranges of neighbours: the items of a request have following indices."""
     breaks = [i for i in range(1, len(places)) if places[i] != places[i - 1] + 1]
     for first, end in zip([0, *breaks], [*breaks, len(places)], strict=True):
-        if first < end:
-            yield range(places[first], places[end - 1] + 1)
+        yield range(places[first], places[end - 1] + 1)
+
+
+def _are_latents(array: np.ndarray, *, shape: tuple[int, ...]) -> bool:
+    return are_latents(array.shape, shape)
 
 
 def _latents(array: np.ndarray, *, shape: tuple[int, ...]) -> np.ndarray:

@@ -1,6 +1,7 @@
 """`vae-lab batch`: rows of the service, whatever the blocks, workers, kills and places."""
 
 import json
+import pickle
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from app.operations.table import OPERATIONS
 from deploy.batch.job import MANIFEST, Job
 from deploy.batch.output import SKIPPED, missing_blocks
 from deploy.batch.places import find_place
@@ -245,6 +247,31 @@ def test_samples_are_pictures_that_a_batch_reads_again_here_and_in_a_store(
     assert [row["mean"] for row in rows_of("c")] == wanted
 
 
+def test_workers_get_the_items_as_they_were_listed(pictures: np.ndarray) -> None:
+    save_pngs(Path("photos"), pictures)
+    np.save("pictures.npy", pictures)
+    contents = [Path(f"photos/{i}.png").read_bytes() for i in range(COUNT)]
+    pyarrow.parquet.write_table(pyarrow.table({"image": contents}), "cells.parquet")
+    store = find_place("fsspec+memory://listed")
+    store.system.create_dir("/listed")
+    for i, content in enumerate(contents):
+        store.write(f"{i}.png", content)
+    worker = Worker("mnist", None, Setup(None, request_items=100, threads=1))
+    try:
+        for text in ("photos", "pictures.npy", "cells.parquet", "fsspec+memory://listed"):
+            items = worker.items(text, OPERATIONS["encode"], n=1)
+            sent = pickle.dumps(items)
+            if text == "photos":  # what comes later is no item
+                Path("photos/00.png").write_bytes(contents[0])
+            got = pickle.loads(sent)
+            assert (got.count, got.fingerprint()) == (items.count, items.fingerprint()), text
+            wanted, found = items.read(1, 3), got.read(1, 3)
+            assert (found.labels, found.pictures) == (wanted.labels, wanted.pictures), text
+            assert np.array_equal(found.array, wanted.array), text
+    finally:
+        worker.close()
+
+
 def test_rows_of_a_table_are_named_by_its_column_of_names(pictures: np.ndarray) -> None:
     buffers = []
     for picture in pictures:
@@ -261,19 +288,23 @@ def test_rows_of_a_table_are_named_by_its_column_of_names(pictures: np.ndarray) 
 def test_killed_batches_of_several_processes_end_with_the_same_rows(
     pictures: np.ndarray, repository: Path
 ) -> None:
-    many = np.concatenate([pictures] * 40)
-    np.save("pictures.npy", many)
+    np.save("pictures.npy", np.concatenate([pictures] * 40))
     command = ["score", "pictures.npy", "-m", "mnist", "--seed", "1", "--block", "10"]
     assert batch(*command, "-o", "whole") == 0
-    words = [sys.executable, "-m", "training", "batch", *command, "-o", "killed", "--workers", "2"]
-    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        while not list(Path("killed").glob("*.parquet")) and process.poll() is None:
-            time.sleep(0.05)
-        process.send_signal(signal.SIGKILL)
-    job = Job(**{k: v for k, v in _manifest("killed").items() if k in Job.__dataclass_fields__})
-    assert 0 < len(missing_blocks(find_place("killed"), job)) < job.num_blocks
+    kill_early([*command, "-o", "killed", "--workers", "2"], "killed")
     assert batch(*command, "-o", "killed") == 0
     assert rows_of("killed") == rows_of("whole")
+
+
+def kill_early(command: list[str], out: str) -> None:
+    """Run a batch in a process of its own, and kill it once its first file is there."""
+    words = [sys.executable, "-m", "training", "batch", *command]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while not list(Path(out).glob("*.parquet")) and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+    job = Job(**{k: v for k, v in _manifest(out).items() if k in Job.__dataclass_fields__})
+    assert 0 < len(missing_blocks(find_place(out), job)) < job.num_blocks
 
 
 def _manifest(folder: str) -> dict[str, Any]:
@@ -295,15 +326,16 @@ def test_without_pyarrow_or_ray_the_command_says_what_to_install(
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_actors_of_ray_write_the_same_rows(
+def test_actors_of_ray_write_the_same_rows_after_a_kill_too(
     pictures: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ray = pytest.importorskip("ray", reason="--engine ray needs Ray: pip install 'ray[data]'")
-    np.save("pictures.npy", pictures)
+    np.save("pictures.npy", np.concatenate([pictures] * 40))
     command = ["score", str(Path("pictures.npy").resolve()), "-m", "mnist", "--seed", "1"]
-    command += ["--block", "2"]
+    command += ["--block", "10"]
     assert batch(*command, "-o", "here") == 0
     out = str(Path("actors").resolve())
+    kill_early([*command, "-o", out, "--engine", "ray", "--workers", "1"], out)
     try:
         assert batch(*command, "-o", out, "--engine", "ray") == 0
     finally:
