@@ -36,6 +36,7 @@ from app.api.tracing import make_tracing
 from app.api.unknown_paths import answer_http_error
 from app.compute.passes import record_passes
 from app.serving.cpus import default_threads
+from app.serving.lane import CHUNK_SECONDS
 from app.serving.lifecycle import Lifecycle, drain_on_signals
 from app.serving.model_control import Board, OwnBoard
 from app.serving.registry import Registry
@@ -56,6 +57,7 @@ def create_app(
     registry: Registry | None = None,
     *,
     board: Board | None = None,
+    chunk_seconds: float = CHUNK_SECONDS,
 ) -> FastAPI:
     """The service as an ASGI app.
 
@@ -64,6 +66,7 @@ def create_app(
             one message, as under `uvicorn --factory app.main:create_app`.
         registry: The models, loaded; by default they are loaded while the app runs.
         board: Where commands reach this process, by default a board that no other shares.
+        chunk_seconds: What a short request may have to wait for a long one.
     """
     settings = settings if settings is not None else _settings_of_environment()
     if registry is None:
@@ -79,6 +82,7 @@ def create_app(
             on_chunk=lambda asked, requests, rows: metrics.count_pass(
                 asked.function.__name__, requests, rows
             ),
+            chunk_seconds=chunk_seconds,
         ),
         metrics=metrics,
         tracing=make_tracing(),

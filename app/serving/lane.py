@@ -32,6 +32,7 @@ class ComputeLane:
         settle: Callable[[list[Job[Any]]], None],
         on_chunk: OnChunk,
         threads: int | None,
+        chunk_seconds: float = CHUNK_SECONDS,
     ) -> None:
         """Prepare the thread.
 
@@ -41,7 +42,9 @@ class ComputeLane:
             on_chunk: Called after each chunk.
             threads: Threads of one of torch's operators here; torch's own number if None. Passes of
                 several requests leave a processor to the event loop.
+            chunk_seconds: Aim of one chunk.
         """
+        self._chunk_seconds = chunk_seconds
         self._threads = threads or torch.get_num_threads()
         self._shared_threads = max(1, min(self._threads, usable_cpus() - 1))
         self._times, self._settle, self._on_chunk = times, settle, on_chunk
@@ -123,22 +126,22 @@ class ComputeLane:
 
     def _chunk(self, first: Job[Any]) -> list[Job[Any]]:
         """The jobs whose next parts run together now: the first in line, and others like it."""
-        part = first.next_part(self._times, CHUNK_SECONDS)
-        room = self._times.rows_within(part, CHUNK_SECONDS) - part.num_rows
+        part = first.next_part(self._times, self._chunk_seconds)
+        room = self._times.rows_within(part, self._chunk_seconds) - part.num_rows
         chunk, key = [first], part.key
         for job in (*self._short, *self._long):
             if room <= 0:
                 break
             if job is first or not job.started:
                 continue
-            other = job.next_part(self._times, CHUNK_SECONDS)
+            other = job.next_part(self._times, self._chunk_seconds)
             if other.num_rows <= room and other.key == key:
                 room -= other.num_rows
                 chunk.append(job)
         return chunk
 
     def _run(self, chunk: list[Job[Any]]) -> None:
-        parts = [job.next_part(self._times, CHUNK_SECONDS) for job in chunk]
+        parts = [job.next_part(self._times, self._chunk_seconds) for job in chunk]
         # Where many ask, the event loop needs a processor of its own. Of this thread alone.
         torch.set_num_threads(self._threads if len(chunk) == 1 else self._shared_threads)
         seconds = run_chunk(chunk, parts, self._times, self._on_chunk)

@@ -16,7 +16,7 @@ import torch
 from app.errors import ModelNotReady, QueueFull, Reason
 from app.serving.chunk import OnChunk, run_chunk
 from app.serving.job import PATIENCE, SHORT_SECONDS, Job, Timing
-from app.serving.lane import ComputeLane
+from app.serving.lane import CHUNK_SECONDS, ComputeLane
 from app.serving.pass_times import PassTimes
 from models.estimators.steps import Pass, Steps
 from models.vae.networks import MIN_ROWS
@@ -47,6 +47,7 @@ class Scheduler:
         max_requests: int,
         threads: int | None = None,
         on_chunk: OnChunk = lambda asked, requests, rows: None,
+        chunk_seconds: float = CHUNK_SECONDS,
     ) -> None:
         """Prepare the lanes; `start` starts the compute thread.
 
@@ -56,6 +57,7 @@ class Scheduler:
             threads: Threads of one of torch's operators on the compute lane; torch's own number if
                 None. On the event loop it is one: a second costs more than it gains there.
             on_chunk: Called after each call of a network, on whatever thread.
+            chunk_seconds: Aim of one chunk of the compute lane.
         """
         self.max_wait = max_wait
         self.max_requests = max_requests
@@ -67,7 +69,7 @@ class Scheduler:
         self._expected_short = 0.0
         self._inline: list[Job[Any]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._lane = ComputeLane(self.times, self._settle_soon, on_chunk, threads)
+        self._lane = ComputeLane(self.times, self._settle_soon, on_chunk, threads, chunk_seconds)
         self._stopping = False
         self._threads_before = 1
 

@@ -73,6 +73,14 @@ async def test_a_chunk_takes_no_more_rows_than_fit_into_its_time() -> None:
     assert [len(batch) for batch in network.batches] == [20, 20, 20]
 
 
+async def test_chunks_last_as_long_as_they_are_asked_to() -> None:
+    network = Network()
+    async with running(chunk_seconds=0.5) as scheduler:
+        scheduler.times.rows_within = lambda asked, seconds: round(64 * seconds)
+        await run(scheduler, work(network, 1, rows=64), network, LONG)
+    assert [len(batch) for batch in network.batches] == [32, 32]
+
+
 async def test_tiny_jobs_of_one_turn_share_a_pass_on_the_event_loop() -> None:
     network, thread = Network(), threading.current_thread()
     seen: list[threading.Thread] = []
