@@ -11,6 +11,7 @@ from rich.table import Table
 
 from benchmarks import (
     anomaly,
+    batch,
     coverage,
     diffusers_decoding,
     disturbances,
@@ -21,8 +22,10 @@ from benchmarks import (
     neighbours,
     opcodes,
     overload,
+    ray_serving,
     reaching,
     refinement,
+    scaling,
     scoring,
     serving,
     soak,
@@ -53,6 +56,9 @@ class Part(StrEnum):
     anomaly = "anomaly"
     neighbours = "neighbours"
     diffusers = "diffusers"
+    scaling = "scaling"
+    batch = "batch"
+    ray = "ray"
 
 
 def main(
@@ -60,7 +66,8 @@ def main(
         list[Part] | None,
         typer.Argument(
             help="Parts to measure; by default all that need no data set, but soak, streaming, "
-            "reaching, refinement, coverage, anomaly, neighbours and diffusers."
+            "reaching, refinement, coverage, anomaly, neighbours, diffusers, scaling, batch and "
+            "ray."
         ),
     ] = None,
     seconds: Annotated[
@@ -84,8 +91,8 @@ def main(
         int | None,
         typer.Option(
             min=10,
-            help="Pictures of folders, by default 20,000, of streaming, 1,000,000, and of "
-            "refinement, 100 of each model.",
+            help="Pictures of folders and batch, by default 20,000, of streaming, 1,000,000, and "
+            "of refinement, 100 of each model.",
         ),
     ] = None,
     minutes: Annotated[float, typer.Option(min=0.1, help="Minutes of the soak.")] = 10.0,
@@ -121,10 +128,14 @@ def main(
         Part.diffusers: lambda: diffusers_decoding.run(
             size=64 if quick else 256, rounds=1 if quick else 2, threads=threads
         ),
+        Part.scaling: lambda: scaling.run(quick=quick),
+        Part.batch: lambda: batch.run(pictures=1_000 if quick else pictures or 20_000),
+        Part.ray: lambda: ray_serving.run(quick=quick),
     }
     on_request = (
         *(Part.soak, Part.streaming, Part.reaching, Part.refinement),
         *(Part.coverage, Part.anomaly, Part.neighbours, Part.diffusers),
+        *(Part.scaling, Part.batch, Part.ray),
     )
     for part in parts or [part for part in Part if part not in on_request]:
         for made in runs[part]():

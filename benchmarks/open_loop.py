@@ -2,8 +2,9 @@
 
 python -m benchmarks.open_loop PORT RATE SECONDS PATIENCE FILE < REQUEST
 
-Arrivals are a Poisson process. Each takes a free connection, of which there are 1,024 before the
-first arrival, or opens one; its time runs from the planned arrival, so that a slow generator does
+Arrivals are a Poisson process. Each takes the connection that was free the longest, so that the
+workers of a server get what their connections are of all, of 1,024 before the first arrival, or
+opens one; its time runs from the planned arrival, so that a slow generator does
 not flatter the server. After PATIENCE seconds the
 client closes its connection. Prints `sent` when the last request is sent, and then writes FILE.
 """
@@ -12,6 +13,7 @@ import asyncio
 import resource
 import sys
 import time
+from collections import deque
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -19,15 +21,18 @@ from pathlib import Path
 import numpy as np
 import uvloop
 
-from benchmarks.wire import Client
+from benchmarks.wire import Client, phase_seconds
 
 CONNECTIONS = 1024
 """Open before the first arrival: to open one costs the generator more than to ask."""
 
 GAVE_UP, RESET, NOT_CONNECTED = 0, -1, -2
 """Outcomes beside HTTP statuses."""
-RECORD = np.dtype([("at", "f8"), ("seconds", "f8"), ("outcome", "i4"), ("late", "f8")])
-"""An arrival: when it was planned, how long it took, how it ended, and how late it was sent."""
+RECORD = np.dtype(
+    [("at", "f8"), ("seconds", "f8"), ("outcome", "i4"), ("late", "f8"), ("compute", "f8")]
+)
+"""An arrival: when it was planned, how long it took, how it ended, how late it was sent, and the
+compute that the server says it took, or NaN."""
 
 _now = time.perf_counter  # uvloop's own clock counts milliseconds
 
@@ -50,11 +55,12 @@ class _Requests:
         self._port, self._patience, self._wire = port, patience, wire
         self._times: list[float] = times.tolist()
         self._late = [0.0] * len(times)
+        self._compute = [float("nan")] * len(times)
         self._seconds = [0.0] * len(times)
         self._outcomes: list[int | None] = [None] * len(times)
         self._clients: dict[int, Client] = {}
         """The connection of each request that is on its way."""
-        self._free: list[Client] = []
+        self._free: deque[Client] = deque()
         self._connecting: set[asyncio.Task[None]] = set()
         self._oldest = self._ended = 0
         self._started_at = _now()
@@ -86,7 +92,9 @@ class _Requests:
             client.close()
         await asyncio.gather(*self._connecting)
         await asyncio.sleep(0)
-        rows = zip(self._times, self._seconds, self._outcomes, self._late, strict=True)
+        rows = zip(
+            *(self._times, self._seconds, self._outcomes, self._late, self._compute), strict=True
+        )
         return np.array(list(rows), RECORD)
 
     def _passed(self) -> float:
@@ -94,7 +102,7 @@ class _Requests:
 
     def _begin(self, index: int) -> None:
         while self._free:
-            client = self._free.pop()
+            client = self._free.popleft()
             if not client.closed:
                 self._ask(index, client)
                 return
@@ -120,6 +128,7 @@ class _Requests:
     def _take(self, index: int, client: Client, answer: "asyncio.Future[int]") -> None:
         failed = answer.exception() is not None
         self._clients.pop(index, None)
+        self._compute[index] = phase_seconds(client.head, "compute")
         if not client.closed:
             self._free.append(client)
         self._note(index, RESET if failed else answer.result())

@@ -12,7 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -139,19 +140,33 @@ def offer(
     Returns:
         The records, and the seconds from the last arrival until the server was itself again.
     """
+    with offered(server.port, exchange, rate, load.seconds, patience=load.patience) as records:
+        recovery = _recovery_seconds(server, exchange, idle)
+        return records(), recovery
+
+
+@contextmanager
+def offered(
+    port: int, exchange: Exchange, rate: float, seconds: float, *, patience: float = WAIT_SECONDS
+) -> Iterator[Callable[[], np.ndarray]]:
+    """Send a load from a process of its own; once all is sent, give what waits for the records."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "records.npy"
-        numbers = [server.port, rate, load.seconds, load.patience]
-        command = [sys.executable, "-m", "benchmarks.open_loop", *map(str, numbers), str(file)]
+        command = [sys.executable, "-m", "benchmarks.open_loop"]
+        command += [*map(str, (port, rate, seconds, patience)), str(file)]
         process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert process.stdin is not None
         assert process.stdout is not None
         with process.stdin:
             process.stdin.write(exchange.wire())
         process.stdout.readline()
-        recovery = _recovery_seconds(server, exchange, idle)
-        process.wait()
-        return np.load(file), recovery
+
+        def records() -> np.ndarray:
+            process.wait()
+            found: np.ndarray = np.load(file)
+            return found
+
+        yield records
 
 
 def _recovery_seconds(server: Server, exchange: Exchange, idle: float) -> float:

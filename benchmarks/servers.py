@@ -14,6 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.wire import phase_seconds
+
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 120.0
 STOP_SECONDS = 15.0
@@ -74,18 +76,25 @@ class Connection:
             Status and body; `head` keeps the headers, in lower case.
 
         Raises:
-            ConnectionError: The server closed the connection.
+            ConnectionError: The server closed the connection, or sends an answer in chunks.
         """
         self.send(wire)
         data = self._receive()
         while (end := data.find(b"\r\n\r\n")) < 0:
             data += self._receive()
         self.head = head = data[:end].lower()
-        length = int(head.split(b"\r\ncontent-length:", 1)[1].split(b"\r\n", 1)[0])
+        _, found, rest = head.partition(b"\r\ncontent-length:")
+        if not found:
+            raise ConnectionError(f"An answer without Content-Length: {data[:300]!r}")
+        length = int(rest.split(b"\r\n", 1)[0])
         body = data[end + 4 :]
         while len(body) < length:
             body += self._receive()
         return int(head[9:12]), body
+
+    def phase_seconds(self, name: str) -> float:
+        """Seconds of a phase in the last answer's Server-Timing; NaN if it has none."""
+        return phase_seconds(self.head, name)
 
     def _receive(self) -> bytes:
         data = self._socket.recv(1 << 18)
@@ -115,6 +124,10 @@ class Server:
     def memory_bytes(self) -> int:
         """Memory of the family; what processes share is counted once (PSS)."""
         return sum(_proc_kib(pid, "smaps_rollup", "Pss:") for pid in self.family()) * 1024
+
+    def processor_seconds(self) -> float:
+        """Processor time of the family so far."""
+        return sum(map(_processor_seconds, self.family()))
 
     def pause(self) -> None:
         """Stop the family from running, so that it takes no time from another server."""
@@ -225,6 +238,13 @@ def resident_bytes(pid: int) -> int:
 def anonymous_bytes(pid: int) -> int:
     """Resident memory of one process, without what is mapped from files."""
     return _proc_kib(pid, "status", "RssAnon:") * 1024
+
+
+def _processor_seconds(pid: int) -> float:
+    with suppress(OSError):
+        found = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(found[11]) + int(found[12])) / os.sysconf("SC_CLK_TCK")
+    return 0.0
 
 
 def _proc_kib(pid: int, file: str, field_name: str) -> int:

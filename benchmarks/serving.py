@@ -162,7 +162,7 @@ def _many_rows(server: Server, weights: Path, effort: Effort) -> Table:
             status, answer = connection.ask(wire)
             if status != 200:
                 raise RuntimeError(f"{ROWS} pictures were answered {status}: {answer[:300]!r}")
-            read.append(_read_seconds(connection))
+            read.append(connection.phase_seconds("read"))
 
         def in_process() -> bytes:
             pixels = (network.read_npy(body) >= 128).astype(np.float32)[:, None]
@@ -187,12 +187,6 @@ def _many_rows(server: Server, weights: Path, effort: Effort) -> Table:
         duration(float(np.median(read))),
     )
     return made
-
-
-def _read_seconds(connection: Connection) -> float:
-    """Seconds of `read` in the last answer's Server-Timing; NaN if it has none."""
-    _, found, rest = connection.head.partition(b"read;dur=")
-    return float(rest.split(b",")[0].split(b"\r")[0]) / 1000 if found else float("nan")
 
 
 def _convolutional(effort: Effort) -> Table:

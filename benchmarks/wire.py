@@ -15,6 +15,8 @@ class Client(asyncio.Protocol):
         self._missing = -1
         self._status = 0
         self.closed = False
+        self.head = b""
+        """Of the last answer, in lower case."""
 
     @classmethod
     async def connect(cls, port: int) -> "Client":
@@ -48,7 +50,7 @@ class Client(asyncio.Protocol):
             end = self._data.find(b"\r\n\r\n")
             if end < 0:
                 return
-            head = bytes(self._data[:end]).lower()
+            self.head = head = bytes(self._data[:end]).lower()
             self._status = int(head[9:12])
             length = int(head.split(b"\r\ncontent-length:", 1)[1].split(b"\r\n", 1)[0])
             self._missing = end + 4 + length - len(self._data)
@@ -61,3 +63,9 @@ class Client(asyncio.Protocol):
         self.closed = True
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(ConnectionResetError("The server closed the connection."))
+
+
+def phase_seconds(head: bytes, name: str) -> float:
+    """Seconds of a phase in the Server-Timing of a head in lower case; NaN if it has none."""
+    _, found, rest = head.partition(f"{name};dur=".encode())
+    return float(rest.split(b",")[0].split(b"\r")[0]) / 1000 if found else float("nan")
