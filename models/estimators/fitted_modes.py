@@ -20,10 +20,9 @@ from models.estimators.mode_search import (
     PAIRS,
     candidates,
     climb_steps,
-    distinct,
     far_starts,
 )
-from models.estimators.normal_fit import DIAGONAL_PAIRS, MAX_STEPS, Normals, fit_steps
+from models.estimators.normal_fit import DIAGONAL_PAIRS, MAX_STEPS, Normals, distinct, fit_steps
 from models.estimators.passes import posterior_steps, slope_steps
 from models.estimators.steps import Steps
 from models.vae.model import VAE
@@ -137,8 +136,9 @@ def find_modes_steps(
     at = rows.to(x.device)
     start = Normals(found, first.factor[rows], torch.full_like(found[:, 0], -math.inf))
     labels = None if y is None else y[at]
-    further = yield from fit_steps(vae, x[at], labels, start, turns[rows])
-    apart = distinct(first.take(rows), further) & further.elbo_nats.isfinite()
+    known = first.take(rows)
+    further = yield from fit_steps(vae, x[at], labels, start, turns[rows], known)
+    apart = distinct(known, further) & further.elbo_nats.isfinite()
     return Modes(first, further.take(apart), rows[apart])
 
 

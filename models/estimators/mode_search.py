@@ -85,13 +85,3 @@ def candidates(
                 found.append(end)
     places = torch.tensor(rows, dtype=torch.int64)
     return places, torch.stack(found) if found else known.loc[:0]
-
-
-def distinct(first: Normals, others: Normals) -> Tensor:
-    """Whether the location of each other normal is two scales or more from the first's."""
-    is_matrix, apart = first.has_matrices, first.loc - others.loc
-    squares = [
-        times(inverses(factor, is_matrix=is_matrix), apart, is_matrix=is_matrix).square().sum(-1)
-        for factor in (first.factor, others.factor)
-    ]
-    return torch.minimum(*squares) > 4

@@ -23,7 +23,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from models.estimators.factors import log_dets
+from models.estimators.factors import inverses, log_dets, times
 from models.estimators.passes import slope_steps
 from models.estimators.steps import Pass, Steps
 from models.vae.model import VAE
@@ -84,6 +84,7 @@ def fit_steps(
     y: Tensor | None,
     start: Normals,
     normals: Float64[Tensor, "row step vector latent"],
+    known: Normals | None = None,
 ) -> Steps[Normals]:
     """Fit a normal to p(z|x) of each row, in steps.
 
@@ -94,6 +95,7 @@ def fit_steps(
         start: Where to begin.
         normals: Noise that turns each step's points: as many vectors as latents, or pairs of points
             of diagonal ones.
+        known: A mode of each row that is known; a row that comes to it stops there.
 
     Returns:
         The normals. A row's steps end when it has settled, whatever the others do.
@@ -122,7 +124,10 @@ def fit_steps(
         is_settled, taken_back[active] = (settled[active] > 0) | still, worse
         settled[active] += is_settled.long()
         rate[active] = torch.where(is_settled, 1 / (1.0 + settled[active]), rate[active])
-        active = active[(settled[active] <= _AVERAGED) & elbo.isfinite()]
+        goes_on = (settled[active] <= _AVERAGED) & elbo.isfinite()
+        if known is not None:
+            goes_on &= distinct(known.take(active), now.take(active))
+        active = active[goes_on]
         if not len(active):
             break
     return now
@@ -192,3 +197,13 @@ def _improve_one(
 def _shorten(step: Tensor, longest: float) -> Tensor:
     shortened: Tensor = step * (longest / step.norm().clamp_min(longest))
     return shortened
+
+
+def distinct(first: Normals, others: Normals) -> Tensor:
+    """Whether the location of each other normal is two scales or more from the first's."""
+    is_matrix, apart = first.has_matrices, first.loc - others.loc
+    squares = [
+        times(inverses(factor, is_matrix=is_matrix), apart, is_matrix=is_matrix).square().sum(-1)
+        for factor in (first.factor, others.factor)
+    ]
+    return torch.minimum(*squares) > 4
