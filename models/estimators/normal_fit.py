@@ -8,10 +8,20 @@ At a fixed point E_q of the gradient is zero and E_q of the negative Hessian is 
 the largest ELBO. The 2 L points integrate a cubic log p(x, z) exactly: of a linear-Gaussian model
 the fit is p(z|x). The eigenvalues of H are bounded, and so is the step, in units of q's own scale.
 
-A diagonal T takes e_k in {+-1}^L instead, antithetic and as many whatever L is, and the diagonal of
-H alone: of a linear-Gaussian model the fit goes to the diagonal q that is nearest to p(z|x).
+A row that has settled has its points weighed, so that q comes to cover p(z|x): at the largest ELBO
+it is too narrow. With r_k = T' dlog p(x, z_k)/dz + e_k, which is zero where q is p(z|x),
 
-Source: Opper and Archambeau 2009, Neural Computation 21(3), section 2; the points: Arasaratnam and
+    w_k prop. to (p(x, z_k) / q(z_k))^a,   g = sum_k w_k r_k,   H = I - sum_k w_k r_k e_k'
+
+At a fixed point q has the mean and the covariance of q^(1-a) p(z|x)^a, as at the least divergence
+of order a. Equal weights give the first form of g and H.
+
+A diagonal T takes e_k in {+-1}^L instead, antithetic and as many whatever L is, the diagonal of H
+alone, and equal weights: of a linear-Gaussian model the fit goes to the diagonal q that is nearest
+to p(z|x).
+
+Source: Opper and Archambeau 2009, Neural Computation 21(3), section 2; order a: Minka 2005,
+    Divergence measures and message passing, MSR-TR-2005-173; the points: Arasaratnam and
     Haykin 2009, IEEE Transactions on Automatic Control 54(6), section IV; a diagonal by signs:
     Hutchinson 1990, Communications in Statistics - Simulation and Computation 19(2).
 """
@@ -28,19 +38,25 @@ from models.estimators.passes import slope_steps
 from models.estimators.steps import Pass, Steps
 from models.vae.model import VAE
 
-MAX_STEPS = 14
+MAX_STEPS = 20
 DIAGONAL_PAIRS = 64
 """Antithetic pairs of points of a diagonal fit."""
 ENOUGH_NATS = 0.1
 """A row has settled after a step whose gain in ELBO is less."""
-_AVERAGED = 4
-"""Further steps of a row that has settled, of rates 1/2, 1/3, ...: they average the error of the
-points. On mnist they raise the least effective sample size of eight images from 27 to 69 of 500."""
+_AVERAGED, _COVERING = 4, 6
+"""Further steps of a row that has settled: of equal weights, then of weighed points. The rates of
+both are 1/2, 1/3, ...: they average the error of the points."""
+_ORDER = 0.75
+"""a of the weighed points. On 100 images of mnist, 1,000 draws, the effective sample size at the
+fifth percentile is 133 with these steps, and 66 without."""
+_LEAST_SHARE = 1 / 4
+"""Least effective share of the points: a is halved until they have it."""
 _RATE = 0.7
 _LONGEST = 0.7
 """Longest step, as a share of the radius at which most of q lies, before its rate."""
-_WORSE_NATS = 1.0
-"""A step that loses more, beyond the error of the points, is taken back and halved."""
+_WORSE_NATS, _WORSE_SETTLED_NATS = 1.0, 5.0
+"""A step that loses more, beyond the error of the points, is taken back and halved. A row that has
+settled loses some ELBO as it becomes wider."""
 _LEAST, _LARGEST = 0.5, 8.0
 """Bounds of the eigenvalues of H: a step makes no scale more than 1.2 times as large."""
 _LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
@@ -111,20 +127,24 @@ def fit_steps(
         at, labels, given = x[rows], None if y is None else y[rows], now.take(active)
         points, z = yield Pass(_points, (vae,), (given.loc, given.factor, normals[active, step]))
         log_joint, slope = yield from slope_steps(vae, z.transpose(0, 1), at, labels)
-        found = points, log_joint.T, slope.transpose(0, 1), rate[active]
+        was_settled, covers = settled[active] > 0, settled[active] > _AVERAGED
+        found = points, log_joint.T, slope.transpose(0, 1), rate[active], covers
         loc, factor, elbo = yield Pass(_improve, (vae,), (given.loc, given.factor, *found))
         before = best.elbo_nats[active]
-        worse, better = ~(elbo > before - _WORSE_NATS), elbo > before
+        allowed = torch.where(was_settled, _WORSE_SETTLED_NATS, _WORSE_NATS)
+        worse, better = ~(elbo > before - allowed), elbo > before
         best.put(active[better], Normals(given.loc, given.factor, elbo).take(better))
         now.put(active, Normals(loc, factor, elbo))
         now.put(active[worse], best.take(active[worse]))
         rate[active[worse]] *= 0.5
         # After a step that was taken back, the place is the same again, and nothing is gained.
         still = (elbo - before < ENOUGH_NATS) & ~worse & ~taken_back[active]
-        is_settled, taken_back[active] = (settled[active] > 0) | still, worse
+        is_settled, taken_back[active] = was_settled | still, worse
         settled[active] += is_settled.long()
-        rate[active] = torch.where(is_settled, 1 / (1.0 + settled[active]), rate[active])
-        goes_on = (settled[active] <= _AVERAGED) & elbo.isfinite()
+        averaged = 1.0 + settled[active]
+        averaged = torch.where(averaged > 1 + _AVERAGED, averaged - _AVERAGED, averaged)
+        rate[active] = torch.where(is_settled, 1 / averaged, rate[active])
+        goes_on = (settled[active] <= _AVERAGED + _COVERING) & elbo.isfinite()
         if known is not None:
             goes_on &= distinct(known.take(active), now.take(active))
         active = active[goes_on]
@@ -161,18 +181,27 @@ def _improve(
     log_joint: Tensor,
     slope: Tensor,
     rate: Tensor,
+    covers: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """One step of each row: its location and factor after it, and its ELBO before it."""
+    orders = torch.where(covers & (factor.ndim > loc.ndim), _ORDER, 0.0)
+    rows = zip(loc, factor, points, log_joint, slope, rate, orders, strict=True)
     moved = [
-        _improve_one(at.clone(), f.clone(), p.clone(), j.clone(), s.clone(), float(r))
-        for at, f, p, j, s, r in zip(loc, factor, points, log_joint, slope, rate, strict=True)
+        _improve_one(at.clone(), f.clone(), p.clone(), j.clone(), s.clone(), float(r), float(order))
+        for at, f, p, j, s, r, order in rows
     ]
     new_loc, new_factor, elbo = zip(*moved, strict=True)
     return torch.stack(new_loc), torch.stack(new_factor), torch.stack(elbo)
 
 
 def _improve_one(
-    loc: Tensor, factor: Tensor, points: Tensor, log_joint: Tensor, slope: Tensor, rate: float
+    loc: Tensor,
+    factor: Tensor,
+    points: Tensor,
+    log_joint: Tensor,
+    slope: Tensor,
+    rate: float,
+    order: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     length, is_matrix = len(loc), factor.ndim > loc.ndim
     log_det = log_dets(factor, is_matrix=is_matrix)
@@ -180,18 +209,28 @@ def _improve_one(
     if not (elbo.isfinite() and slope.isfinite().all()):
         return loc, factor, torch.full_like(elbo, -math.inf)
     longest = max(1.0, _LONGEST * math.sqrt(length))
+    rest = points + (slope @ factor if is_matrix else slope * factor)
+    weighed = _weigh(log_joint, order).unsqueeze(-1) * rest
+    mean = weighed.sum(0)
     if is_matrix:
-        whitened = slope @ factor
-        hessian = points.T @ whitened / -len(points)
+        hessian = torch.eye(length).to(loc) - points.T @ weighed
         values, vectors = torch.linalg.eigh((hessian + hessian.T) / 2)
         values = values.clamp(_LEAST, _LARGEST)
-        step = vectors @ ((vectors.T @ whitened.mean(0)) / values)
+        step = vectors @ ((vectors.T @ mean) / values)
         turned, moved = factor @ vectors, factor @ _shorten(step, longest)
     else:
-        whitened = slope * factor
-        values = (points * -whitened).mean(0).clamp(_LEAST, _LARGEST)
-        turned, moved = factor, factor * _shorten(whitened.mean(0) / values, longest)
+        values = (1 - (points * weighed).sum(0)).clamp(_LEAST, _LARGEST)
+        turned, moved = factor, factor * _shorten(mean / values, longest)
     return loc + rate * moved, turned * (1 - rate + rate * values).rsqrt(), elbo
+
+
+def _weigh(log_joint: Tensor, order: float) -> Tensor:
+    """Weights (p / q)^a of the points, whose q is the same, with a sum of 1."""
+    weights = (order * log_joint).softmax(0)
+    while weights.square().sum() * len(weights) * _LEAST_SHARE > 1:
+        order /= 2
+        weights = (order * log_joint).softmax(0)
+    return weights
 
 
 def _shorten(step: Tensor, longest: float) -> Tensor:

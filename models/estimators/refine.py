@@ -37,7 +37,7 @@ from models.vae.model import VAE
 
 ELBO_SAMPLES = 100
 """Draws of the encoder's q(z|x) for its ELBO, and its error."""
-_USUAL_STEPS = 9
+_USUAL_STEPS = 15
 SEARCH_ROWS = 2 * CLIMB_STEPS * 4 * PAIRS
 """Decodings of a search for further modes; one with a gradient counts twice."""
 

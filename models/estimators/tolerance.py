@@ -5,7 +5,7 @@
     K = S max(v / t^2, 2 * 50 (1 + v))
 
 The second term lets the weights of the diagnosed half have an effective sample size of 50. An image
-is refined where the encoder's K is above the limit, or costs more than a refinement, where a search
+is refined where the encoder's K is above 0.9 of the limit or of a refinement's cost, where a search
 finds a mode that the encoder's q misses, and where the encoder's draws have missed the goal after
 all. The draws that are scored are fresh: neither pilot nor fit has seen them.
 """
@@ -48,7 +48,9 @@ LADDER = (150, 210, 300, 420, 600, 850, 1200, 1700, 2400, 3400, 4800, 6800)
 """K that images may take, beside the limit: few, so that images share passes."""
 _MARGIN = 1.3
 """S: a pilot does not know the variance well."""
-
+_ENCODER_SHARE = 0.9
+"""Of a refinement or the limit, what the encoder's draws may take: an image whose draws miss the
+goal is refined after all."""
 
 RowsReport = Callable[[Sequence[int], EvidenceProgress[Tensor]], None]
 
@@ -146,13 +148,13 @@ class _Batch:
         x, y = self._data(items)
         encoder = yield from iwae_proposal_steps(self.vae, x, y)
         needed = yield from self._needed_steps(items, encoder)
-        good = items
+        good, limit = items, self.goal.max_samples
         if self.may_choose:
-            dear = min(self.goal.max_samples, refine_rows(self.vae))
-            good = [i for i in items if needed[i] <= dear]
+            limit = int(_ENCODER_SHARE * min(limit, refine_rows(self.vae)))
+            good = [i for i in items if needed[i] <= limit]
             good = yield from self._without_further_modes_steps(good)
         scored: list[int] = []
-        for count, some in _by_count(good, needed, self.goal):
+        for count, some in _by_count(good, needed, limit):
             x, y = self._data(some)
             encoder = yield from iwae_proposal_steps(self.vae, x, y)
             (found,) = yield from sample_weights(x, encoder, self._told(some, count))
@@ -167,7 +169,7 @@ class _Batch:
         fitted, _ = modes_proposal(self.vae, x, rows, modes)
         needed = yield from self._needed_steps(items, fitted)
         self._spend(items, refine_rows(self.vae))
-        for count, some in _by_count(items, needed, self.goal):
+        for count, some in _by_count(items, needed, self.goal.max_samples):
             x, y = self._data(some)
             places = [items.index(i) for i in some]
             part = take_items(self.vae, rows, modes, places, len(items))
@@ -225,14 +227,13 @@ class _Batch:
 
 
 def _by_count(
-    items: list[int], needed: Mapping[int, float], goal: Goal
+    items: list[int], needed: Mapping[int, float], limit: int
 ) -> list[tuple[int, list[int]]]:
     """The images of each K, which is one of few, so that images share passes."""
-    ladder = [goal.max_samples]
-    ladder += [k for k in LADDER if k < goal.max_samples]
+    ladder = [k for k in LADDER if k < limit]
     groups: dict[int, list[int]] = {}
     for i in items:
-        count = min((k for k in ladder if k >= needed[i]), default=goal.max_samples)
+        count = min((k for k in ladder if k >= needed[i]), default=limit)
         groups.setdefault(count, []).append(i)
     return sorted(groups.items())
 

@@ -23,7 +23,7 @@ GIVEN_LABEL: dict[str, Any] = {"label": 1}
 GIVEN: dict[str, Any] = FREE | GIVEN_LABEL
 LABELS = 3
 REFINED: dict[str, Any] = {"num_samples": 9, "inference": "refined"}
-REFINING = 2 * (9 * 2 * 2 + 240) + 100
+REFINING = 2 * (15 * 2 * 2 + 240) + 100
 
 
 @pytest.fixture(scope="module")

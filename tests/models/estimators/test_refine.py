@@ -1,10 +1,12 @@
 """Refined proposals against linear-Gaussian oracles, a model with two modes, and every family."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 
+from models.bundle.loading import load_bundle
 from models.config import MLPConfig
 from models.distributions.batch_noise import BatchNoise
 from models.errors import InputError, UnsupportedOperation
@@ -20,11 +22,13 @@ from models.estimators.refine import (
     refined_log_px_steps,
 )
 from models.estimators.refined_posterior import describe_refined_posterior
+from models.estimators.simulated import simulate
 from models.estimators.steps import run_steps
 from models.vae.model import VAE
 from tests.models.family_cases import family
 from tests.oracle import instance, labelled, make, two_layers
 
+PRETRAINED = Path(__file__).parents[3] / "models" / "pretrained"
 TENSORS = (
     "estimate_nats",
     "standard_error_nats",
@@ -261,6 +265,29 @@ def test_a_step_that_makes_the_bound_much_worse_is_taken_back(monkeypatch):
     assert float((found.elbo_nats - oracle.log_px(x)).abs().max()) < 0.1
 
 
+def test_a_fit_that_has_settled_grows_to_cover_the_posterior(monkeypatch):
+    vae = load_bundle(PRETRAINED / "digits" / "1").vae
+    x = simulate(vae, 6, seed=0).x
+    q, length = vae.posterior(x), vae.num_latents
+    scale = torch.diag_embed(q.scale.double())
+    start = Normals(q.loc.double(), scale, torch.zeros(6).double())
+    turns = BatchNoise(0, 6, "refinement").draw(MAX_STEPS, (length, length), dtype=torch.float64)
+
+    def volume():
+        return run_steps(fit_steps(vae, x, None, start, turns.transpose(0, 1))).entropy()
+
+    covering = volume()
+    monkeypatch.setattr(normal_fit, "_ORDER", 0.0)
+    assert bool((covering > volume()).all())
+
+
+def test_a_point_that_outweighs_all_others_leaves_them_a_share():
+    log_joint = torch.tensor([-900.0, -100.0, -140.0, -180.0, -130.0, -160.0, -150.0, -170.0])
+    weights = normal_fit._weigh(log_joint.double(), 0.75)
+    assert float(weights.sum()) == pytest.approx(1)
+    assert 2 <= float(1 / weights.square().sum()) < 4
+
+
 def test_a_row_whose_density_is_not_finite_stays_where_it_is():
     oracle = instance("easy")
     x = oracle.draw(2)
@@ -317,7 +344,7 @@ def test_many_latents_are_refined_by_a_diagonal_normal(monkeypatch):
     torch.testing.assert_close(found.mean, loc, rtol=0, atol=0.1 * float(scale.min()))
     torch.testing.assert_close(found.scale, scale.expand(6, -1), rtol=0.1, atol=0)
     assert bool(found.kl_nats.isfinite().all())
-    assert refine_rows(oracle.vae) == 2 * (9 * 2 * 64 + 240) + 100
+    assert refine_rows(oracle.vae) == 2 * (15 * 2 * 64 + 240) + 100
 
 
 def test_a_diagonal_fit_of_correlated_latents_is_the_nearest_diagonal_normal(monkeypatch):
