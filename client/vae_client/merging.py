@@ -32,7 +32,9 @@ def merge(parts: Sequence[LogLikelihoodScores]) -> LogLikelihoodScores:
         `num_samples`, `estimate_nats`, `standard_error_nats`, `effective_sample_size`,
         `elbo_nats`, `gap_lower_bound_nats` and `bits_per_dim` are those of all draws.
         `lower_bound_95_nats` is that of the part with most draws, the first of these: a choice
-        that does not depend on the draws, so that it holds. What needs every draw
+        that does not depend on the draws, so that it holds. That of all draws would need the gain
+        of each part's bets at every candidate for log p(x), and intervals the sums of each block
+        and the largest weights: answers carry neither. So what needs every draw
         (`bound_interval_nats`, `log_px_interval_nats`, `pareto_k`, `percentile`) is NaN, and
         `weights_look_regular` False. `seed` is None.
 
