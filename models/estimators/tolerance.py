@@ -46,8 +46,9 @@ from models.vae.model import VAE
 PILOT_SAMPLES = 300
 LADDER = (150, 210, 300, 420, 600, 850, 1200, 1700, 2400, 3400, 4800, 6800)
 """K that images may take, beside the limit: few, so that images share passes."""
-_MARGIN = 1.3
-"""S: a pilot does not know the variance well."""
+_MARGIN = 2.0
+"""S: a pilot does not know the variance well. Of 100 images of `mnist`, 83 reach 0.1 nats by 1.3,
+89 by 1.6 and 93 by 2."""
 _ENCODER_SHARE = 0.9
 """Of a refinement or the limit, what the encoder's draws may take: an image whose draws miss the
 goal is refined after all."""
