@@ -201,7 +201,7 @@ def test_arrivals_by_chance_have_the_rate_and_the_spread_of_a_poisson_process() 
 def test_goodput_counts_the_200s_that_came_while_the_load_lasted() -> None:
     records = np.array(
         [
-            (at, seconds, outcome, 0.0)
+            (at, seconds, outcome, 0.0, 0.0)
             for at, seconds, outcome in (
                 *((0.0, 1.0, 200), (1.0, 0.5, 503), (9.0, 0.5, 200)),
                 *((9.5, 1.0, 200), (2.0, 4.0, 0)),
