@@ -22,10 +22,9 @@ QUICK: dict[str, list[list[str]]] = {
     "training": [[], ["--help"], ["--version"]],
 }
 WITHOUT_NUMPY = [["encode", "--help"], ["log-likelihood", "--help"], ["index", "--help"]]
-WITHOUT_NUMPY += [["models", "--help"], ["serve", "--help"]]
+WITHOUT_NUMPY += [["search", "--help"], ["models", "--help"], ["serve", "--help"]]
 WITHOUT_TORCH: dict[str, list[list[str]]] = {
     "app": [
-        ["search", "--help"],
         ["hash-key", "--help"],
         ["models"],
         ["models", "--json"],

@@ -1,6 +1,5 @@
 """The command `vae search`: the pictures of an index that are nearest to others."""
 
-import asyncio
 import inspect
 import sys
 from collections.abc import Callable
@@ -12,7 +11,7 @@ import typer
 from app.cli.operation_command import command_help, keyword, with_options
 from app.cli.options import ApiKey, ModelRepository, Url
 from app.operations.summaries import SEARCH
-from app.search.neighbours import Distance, find_nearest
+from app.search.distances import Distance
 from vae_client.errors import CallError
 
 EXAMPLES = (
@@ -68,6 +67,8 @@ def make_search_command() -> Callable[..., None]:
     ]
 
     def run(**values: Any) -> None:
+        import asyncio  # help needs no event loop
+
         asyncio.run(_search(**values))
 
     return with_options(run, "search", command_help(SEARCH, EXAMPLES), parameters)
@@ -96,6 +97,7 @@ async def _search(
     from app.cli.sending import all_failed
     from app.cli.terminal import messages
     from app.search.folder import check_same_model, read_index
+    from app.search.neighbours import find_nearest
 
     messages.quiet = bool(quiet)
     form = _choose_form(out, as_json=bool(as_json))

@@ -4,17 +4,16 @@ Both give the same neighbours: the distances of the candidates are computed here
 """
 
 from importlib import import_module
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from app.search.distances import Distance
 
 SPARE = 32
 """Candidates beyond those asked for: float32 orders near equals as it likes."""
 CHUNK_NUMBERS = 2**24
 """Distances that numpy computes at once, 64 MiB of them."""
-
-
-Distance = Literal["euclidean", "cosine"]
 
 
 class Neighbours(NamedTuple):

@@ -12,7 +12,6 @@ from models.files import check_place
 from models.noise import MAX_SEED
 from models.scores.kinds import AnnealingStart
 from training.recipes.asked import Purpose, known_purpose
-from training.recipes.loop import Precision
 
 
 def can_be_written(flag: str, *, is_folder: bool = False) -> Callable[[Any], Any]:
@@ -44,6 +43,8 @@ def within(flag: str, low: int, high: int | None = None) -> Callable[[Any], Any]
 
 def known_precision(value: str | None) -> str | None:
     """Refuse a number format that recipes do not have."""
+    from training.recipes.loop import Precision  # help needs no recipe
+
     allowed = get_args(Precision)
     if value is not None and value not in allowed:
         meant = next((name for name in allowed if name.startswith(value)), allowed[0])

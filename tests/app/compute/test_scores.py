@@ -14,6 +14,7 @@ from app.cli.target import Target
 from app.compute.inputs import Inputs
 from app.compute.request import ComputeRequest
 from app.compute.table import compute
+from app.operations import answers
 from app.operations.answers import score_answer
 from app.operations.parameters import Rendering
 from app.operations.table import OPERATIONS
@@ -78,7 +79,9 @@ def test_a_new_field_of_a_score_is_written_once_and_is_in_every_format(
         return WiderScore(**fields, loss_nats=loss, remark=(None,) * len(loss))
 
     monkeypatch.setattr(estimator, "ElboEstimate", wider)
-    operation = replace(OPERATIONS["elbo"], answer=score_answer("Wider", WiderScore))
+    wider_answer = score_answer("Wider", WiderScore)
+    monkeypatch.setattr(answers, "WiderAnswer", wider_answer, raising=False)
+    operation = replace(OPERATIONS["elbo"], answer_name="WiderAnswer")
     request = ComputeRequest(
         operation,
         serve_bundle(load_bundle(repository / "mnist" / "2"), "cpu"),
